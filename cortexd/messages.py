@@ -1,0 +1,145 @@
+"""What is asked and what is answered: messages, tools, options, usage, answers. No I/O, no vendor, no bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+DEFAULT_MAX_TOKENS = 4096
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool. `arguments` is JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image, base64-encoded."""
+
+    media_type: str
+    data: str
+
+
+Part = TextPart | ImagePart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `tool_calls` on an assistant's turn, `tool_call_id` on a tool's result."""
+
+    role: Role
+    content: str | tuple[Part, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+    def parts(self) -> tuple[Part, ...]:
+        """The content as parts; text alone is one part, empty text none."""
+        if isinstance(self.content, str):
+            return (TextPart(self.content),) if self.content else ()
+        return self.content
+
+    def text(self) -> str:
+        """The content's text parts, joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may ask for. `parameters` is a JSON Schema object (type "object"), as text."""
+
+    name: str
+    description: str = ""
+    parameters: str = '{"type": "object", "properties": {}}'
+
+
+class Privacy(StrEnum):
+    ANY = "any"
+    LOCAL = "local"  # only endpoints that the configuration marks as local
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A caller's wishes for one request; None means the service's default.
+
+    `tool_choice`: "auto", "none", "required" or a tool's name. `response_schema`: JSON Schema text.
+    `max_cost_nano`: nano-dollars. `request_id`: the caller's own idempotency key.
+    """
+
+    provider: str | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    response_schema: str | None = None
+    fallback: bool | None = None
+    deadline_ms: int | None = None
+    max_cost_nano: int | None = None
+    privacy: Privacy = Privacy.ANY
+    request_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt. `input_tokens` is the whole prompt; `cached_tokens` and `cache_write_tokens`
+    are the parts of it read from and written to the vendor's cache. `reasoning_tokens` is part of `output_tokens`.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt to be made at one provider. `timeout_s` bounds it as a whole; the provider sets no other."""
+
+    model: str
+    messages: tuple[Message, ...]
+    timeout_s: float
+    max_tokens: int = DEFAULT_MAX_TOKENS
+    temperature: float | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    response_schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one attempt brought back, checked and bounded.
+
+    `usage` is None where the provider reported none (the cost is then unknown). `finish_reason` is one of
+    stop, length, tool_calls, content_filter, or the provider's own word where it is none of these.
+    `dropped_options` names the options this model does not take and that were left out.
+    """
+
+    content: str
+    model: str
+    usage: Usage | None
+    finish_reason: str = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
+    dropped_options: tuple[str, ...] = ()
+    time_to_first_token_ms: int | None = None
