@@ -1,0 +1,176 @@
+"""Which models exist, what they can do and what they cost at a given moment for a prompt of a given length.
+
+A price that is not in the data is *unknown* (None), never 0; worst cases then count the dearest known one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from cortexd.config.settings import ProviderSettings
+from cortexd.messages import DEFAULT_MAX_TOKENS, Usage
+from cortexd.money import Price, cost_nano, from_usd, worst_case_nano
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hours of the week, UTC. `hours` are half-open ranges."""
+
+    weekdays: frozenset[int]
+    hours: tuple[tuple[int, int], ...]
+
+    def contains(self, moment: datetime) -> bool:
+        at = moment.astimezone(UTC)
+        return at.weekday() in self.weekdays and any(first <= at.hour < last for first, last in self.hours)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceEntry:
+    """One row of the price list and when it holds."""
+
+    price: Price
+    effective_from: date
+    up_to_input_tokens: int | None = None
+    window: Window | None = None
+
+    def holds(self, moment: datetime, input_tokens: int) -> bool:
+        within = self.up_to_input_tokens is None or input_tokens <= self.up_to_input_tokens
+        return within and (self.window is None or self.window.contains(moment))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`context_tokens` is None where unknown; `image_tokens` is the most one image counts;
+    `capabilities` are any of tools, images, response_schema."""
+
+    provider: str
+    id: str
+    prices: tuple[PriceEntry, ...] = ()
+    context_tokens: int | None = None
+    image_tokens: int = 8192
+    capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"tools", "images", "response_schema"}))
+
+    def price(self, moment: datetime, input_tokens: int) -> Price | None:
+        """The price at `moment` (aware) for a prompt of `input_tokens`; None where it is unknown."""
+        holding = [entry for entry in self._begun(moment) if entry.holds(moment, input_tokens)]
+        return min(holding, key=_specificity).price if holding else None
+
+    def dearest(self, moment: datetime) -> tuple[Price, ...]:
+        """Every price that could come to hold for a request begun at `moment`: all tiers, all windows."""
+        return tuple(entry.price for entry in self._begun(moment))
+
+    def _begun(self, moment: datetime) -> list[PriceEntry]:
+        today = moment.astimezone(UTC).date()
+        begun = [entry for entry in self.prices if entry.effective_from <= today]
+        latest = max((entry.effective_from for entry in begun), default=None)
+        return [entry for entry in begun if entry.effective_from == latest]
+
+
+def _specificity(entry: PriceEntry) -> tuple[bool, int]:
+    """A window beats none, a lower tier a higher one."""
+    return entry.window is None, entry.up_to_input_tokens or 2**62
+
+
+class Catalog:
+    """All known models. `rates` are operators' own prices per provider and stand above the data."""
+
+    def __init__(self, models: Iterable[Model], rates: Mapping[str, Price] | None = None) -> None:
+        self._models = {(model.provider, model.id): model for model in models}
+        self._rates = dict(rates or {})
+
+    def model(self, provider: str, model_id: str) -> Model:
+        """The model's entry; one with no price and every capability where the catalogue does not know it."""
+        return self._models.get((provider, model_id)) or Model(provider, model_id)
+
+    def knows(self, provider: str, model_id: str) -> bool:
+        return (provider, model_id) in self._models
+
+    def models_of(self, provider: str) -> tuple[Model, ...]:
+        return tuple(model for (name, _), model in self._models.items() if name == provider)
+
+    def price(self, provider: str, model_id: str, moment: datetime, input_tokens: int) -> Price | None:
+        """The price at `moment` (aware) for a prompt of `input_tokens`: the operator's rate, or the data's."""
+        return self._rates.get(provider) or self.model(provider, model_id).price(moment, input_tokens)
+
+    def cost(self, provider: str, model_id: str, usage: Usage, moment: datetime) -> int | None:
+        """What `usage` costs for a request begun at `moment`, in nano-dollars; None where the price is unknown."""
+        price = self.price(provider, model_id, moment, usage.input_tokens)
+        return None if price is None else cost_nano(usage, price)
+
+    def worst_case(
+        self, provider: str, model_id: str, input_tokens: int, moment: datetime, output_tokens: int = DEFAULT_MAX_TOKENS
+    ) -> int:
+        """The most that such a request can cost, in nano-dollars; an unknown price counts as the dearest known."""
+        rate = self._rates.get(provider)
+        prices = (rate,) if rate else self.model(provider, model_id).dearest(moment) or self._all_prices(moment)
+        return max((worst_case_nano(input_tokens, output_tokens, price) for price in prices), default=0)
+
+    def _all_prices(self, moment: datetime) -> tuple[Price, ...]:
+        return tuple(price for model in self._models.values() for price in model.dearest(moment))
+
+    def with_rates(self, providers: Mapping[str, ProviderSettings]) -> Catalog:
+        """This catalogue with the operator's own rates; a local endpoint without one costs nothing."""
+        rates: dict[str, Price] = {}
+        for name, settings in providers.items():
+            if settings.rate is not None:
+                rates[name] = Price(
+                    from_usd(settings.rate.input_usd_per_million), from_usd(settings.rate.output_usd_per_million)
+                )
+            elif settings.local:
+                rates[name] = Price(0, 0)
+        return Catalog(self._models.values(), rates)
+
+
+def _price(row: Mapping[str, Any]) -> Price:
+    def optional(key: str) -> int | None:
+        return from_usd(row[key]) if key in row else None
+
+    return Price(from_usd(row["input"]), from_usd(row["output"]), optional("cache_read"), optional("cache_write"))
+
+
+def _window(row: Mapping[str, Any]) -> Window:
+    return Window(
+        frozenset(_WEEKDAYS.index(day) for day in row["weekdays"]),
+        tuple((first, last) for first, last in row["hours_utc"]),
+    )
+
+
+def parse_catalog(text: str) -> Catalog:
+    """A catalogue from TOML text in the form of models.toml."""
+    data = tomllib.loads(text)
+    windows = {name: _window(row) for name, row in data.get("windows", {}).items()}
+    return Catalog(_model(row, windows) for row in data["models"])
+
+
+def _model(row: Mapping[str, Any], windows: Mapping[str, Window]) -> Model:
+    prices = tuple(
+        PriceEntry(
+            _price(entry),
+            entry["effective_from"],
+            entry.get("up_to_input_tokens"),
+            windows[entry["window"]] if "window" in entry else None,
+        )
+        for entry in row.get("prices", ())
+    )
+    return Model(
+        row["provider"],
+        row["id"],
+        prices,
+        row.get("context_tokens"),
+        row.get("image_tokens", 8192),
+        frozenset(row.get("capabilities", ())),
+    )
+
+
+@cache
+def builtin_catalog() -> Catalog:
+    """The catalogue that ships with cortexd."""
+    return parse_catalog(resources.files(__package__).joinpath("models.toml").read_text("utf-8"))

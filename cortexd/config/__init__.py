@@ -1,0 +1,18 @@
+"""Configuration: TOML files over built-in defaults, and keys from outside the text."""
+
+from cortexd.config.credentials import how_to_configure, with_keys
+from cortexd.config.defaults import builtin_config
+from cortexd.config.load import DEFAULT_PATH, load_config
+from cortexd.config.settings import Config, NetworkSettings, ProviderSettings, Secret
+
+__all__ = [
+    "DEFAULT_PATH",
+    "Config",
+    "NetworkSettings",
+    "ProviderSettings",
+    "Secret",
+    "builtin_config",
+    "how_to_configure",
+    "load_config",
+    "with_keys",
+]

@@ -1,0 +1,129 @@
+"""One TOML value to one setting's type, or the words for what was expected instead."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from cortexd.config.settings import RateSettings
+from cortexd.tasks import TaskType
+
+_MINIMUM_ONE = "a whole number of at least 1"
+
+
+class Expectation(Exception):
+    """What a setting expects, in words; `path` where the fault is inside the value."""
+
+    def __init__(self, words: str, path: str = "") -> None:
+        super().__init__(words)
+        self.path = path
+
+
+@cache
+def _hints(owner: type) -> dict[str, Any]:
+    return get_type_hints(owner)
+
+
+def coerce(owner: type, key: str, value: object, current: object) -> Any:
+    """`value` as the type of `owner.key`; `current` is the value that a mapping is merged over. Raises Expectation."""
+    if key.endswith("_usd_per_million"):
+        return _decimal_usd(value)
+    kind = _hints(owner)[key]
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(arm for arm in get_args(kind) if arm is not type(None))
+    if get_origin(kind) is Literal:
+        return _choice(value, get_args(kind))
+    if key == "table":
+        return {**(current if isinstance(current, dict) else {}), **_routing_table(value)}
+    if kind == frozenset[TaskType]:
+        return frozenset(_task(item) for item in _strings(value))
+    return _COERCERS[kind](value)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Expectation("true or false")
+    return value
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise Expectation(_MINIMUM_ONE)
+    return value
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise Expectation("a number of seconds, 0 or more")
+    return float(value)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise Expectation("a text that is not empty")
+    return value
+
+
+def _path(value: object) -> Path:
+    path = Path(_string(value))
+    if not path.is_absolute():
+        raise Expectation("an absolute path")
+    return path
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Expectation("a list of texts")
+    return tuple(value)
+
+
+def _choice(value: object, choices: tuple[str, ...]) -> str:
+    if value not in choices or not isinstance(value, str):
+        raise Expectation(f"one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def _task(value: object) -> TaskType:
+    try:
+        return TaskType(str(value))
+    except ValueError:
+        raise Expectation(f"task types ({', '.join(TaskType)})") from None
+
+
+def _routing_table(value: object) -> dict[TaskType, str]:
+    if not isinstance(value, dict):
+        raise Expectation("a table of task type = provider")
+    return {_task(key): _string(provider) for key, provider in value.items()}
+
+
+def _decimal_usd(value: object) -> str:
+    try:
+        amount = Decimal(str(value)) if not isinstance(value, bool) else Decimal(-1)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or not 0 <= amount <= 1_000_000:
+        raise Expectation('USD per million tokens as text, such as "0.35"')
+    return str(value)
+
+
+def _rate(value: object) -> RateSettings:
+    keys = set(_hints(RateSettings))
+    if not isinstance(value, dict) or set(value) != keys:
+        raise Expectation(f"a table with {' and '.join(sorted(keys))}")
+    return RateSettings(**{key: _decimal_usd(amount) for key, amount in value.items()})
+
+
+_COERCERS: dict[Any, Callable[[object], Any]] = {
+    bool: _boolean,
+    int: _integer,
+    float: _seconds,
+    str: _string,
+    Path: _path,
+    tuple[str, ...]: _strings,
+    RateSettings: _rate,
+}

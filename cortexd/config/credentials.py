@@ -1,0 +1,78 @@
+"""Provider keys: from systemd credentials, key files or environment variables, in that order; never from the TOML.
+
+systemd hands a credentials directory `keys:/etc/cortexd/credentials` over as files `keys_NAME`; a single
+`LoadCredential=NAME:…` as `NAME`. A reload reads the files again, but systemd fixes credentials at start.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from cortexd.config.settings import Config, ProviderSettings, Secret
+from cortexd.errors import ConfigError
+
+_MAX_KEY_BYTES = 16 * 1024
+
+
+def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
+    """`config` with each provider's key filled in where one is found. Raises ConfigError for an unusable file."""
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    providers = {
+        name: dataclasses.replace(settings, key=_find_key(settings, directory, environ))
+        for name, settings in config.providers.items()
+    }
+    return dataclasses.replace(config, providers=providers)
+
+
+def how_to_configure(settings: ProviderSettings) -> str:
+    """The sentence that tells an administrator how to give this provider its key."""
+    if not settings.enabled:
+        return f"provider {settings.name} is switched off (providers.{settings.name}.enabled)"
+    ways = [f"a systemd credential named {settings.name!r}", f"providers.{settings.name}.key_file"]
+    if settings.key_variable:
+        ways.append(f"the environment variable {settings.key_variable}")
+    return f"provider {settings.name} has no key; set {', '.join(ways[:-1])} or {ways[-1]}"
+
+
+def _find_key(settings: ProviderSettings, directory: str | None, environ: Mapping[str, str]) -> Secret | None:
+    if directory:
+        for name in (f"keys_{settings.name}", settings.name):
+            file = Path(directory) / name
+            if file.is_file():
+                return _read_key(file)
+    if settings.key_file is not None:
+        _refuse_open_file(settings.key_file)
+        return _read_key(settings.key_file)
+    value = environ.get(settings.key_variable, "").strip() if settings.key_variable else ""
+    return _secret(value, f"environment variable {settings.key_variable}") if value else None
+
+
+def _refuse_open_file(file: Path) -> None:
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{file}: the key file cannot be read: {error.strerror}") from None
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise ConfigError(f"{file}: the key file is open to other users; make it 0600 (chmod 600 {file})")
+
+
+def _read_key(file: Path) -> Secret | None:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_KEY_BYTES + 1)
+        text = data.decode("ascii").strip()
+    except OSError as error:
+        raise ConfigError(f"{file}: the key file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: holds no key: keys are plain ASCII text") from None
+    return _secret(text, str(file)) if text else None
+
+
+def _secret(text: str, source: str) -> Secret:
+    if len(text) > _MAX_KEY_BYTES or not text.isprintable() or not text.isascii() or " " in text:
+        raise ConfigError(f"{source}: holds no key: a key is one line of ASCII without blanks")
+    return Secret(text)

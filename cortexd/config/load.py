@@ -1,0 +1,138 @@
+"""config.toml and conf.d/*.toml over the built-in defaults, each value checked against its setting's type.
+
+Later files stand above earlier ones, key by key. What is refused names the file, the key and what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from cortexd.config.coerce import Expectation, coerce
+from cortexd.config.defaults import builtin_config
+from cortexd.config.settings import Config, ProviderSettings
+from cortexd.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/cortexd/config.toml")
+_NOT_IN_FILES = frozenset({"name", "key", "sources"})
+_NEW_PROVIDER_NEEDS = ("api", "base_url", "model")
+Table = Mapping[str, Any]
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read `path` (default /etc/cortexd/config.toml, which may be absent) and conf.d/*.toml beside it.
+
+    Keys are not read here (see credentials). Raises ConfigError.
+    """
+    main = path or DEFAULT_PATH
+    files = [main] if path is not None or main.exists() else []
+    files += sorted(main.parent.glob("conf.d/*.toml"))
+    config = builtin_config()
+    for file in files:
+        config = _apply(config, _read(file), file)
+    _check_whole(config)
+    return dataclasses.replace(config, sources=tuple(files))
+
+
+def _read(file: Path) -> Table:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file}: there is no such file; name another with --config, or leave the option out"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: is not valid TOML: {error}") from None
+
+
+def _apply(config: Config, table: Table, file: Path) -> Config:
+    sections = [item.name for item in dataclasses.fields(Config) if item.name not in _NOT_IN_FILES]
+    changes: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in sections:
+            raise ConfigError(_unknown(file, key, sections))
+        if not isinstance(value, dict):
+            raise ConfigError(f"{file}: {key}: expected a table ([{key}]), got {_kind(value)}")
+        if key == "providers":
+            changes[key] = _providers(config.providers, value, file)
+        else:
+            changes[key] = _section(getattr(config, key), value, file, key)
+    return dataclasses.replace(config, **changes)
+
+
+def _providers(known: Mapping[str, ProviderSettings], table: Table, file: Path) -> dict[str, ProviderSettings]:
+    providers = dict(known)
+    for name, value in table.items():
+        where = f"providers.{name}"
+        if not isinstance(value, dict):
+            raise ConfigError(f"{file}: {where}: expected a table ([{where}]), got {_kind(value)}")
+        if not (name.isascii() and name.replace("_", "").replace("-", "").isalnum() and len(name) <= 64):
+            raise ConfigError(f"{file}: {where}: expected a name of letters, digits, '_' and '-', got {name!r}")
+        base = providers.get(name)
+        if base is None:
+            missing = [key for key in _NEW_PROVIDER_NEEDS if key not in value]
+            if missing:
+                raise ConfigError(f"{file}: {where}: a new provider needs {', '.join(missing)} as well")
+            base = ProviderSettings(name=name, api="openai", base_url="", model="")
+        providers[name] = _section(base, value, file, where)
+    return providers
+
+
+def _section(current: Any, table: Table, file: Path, where: str) -> Any:
+    """`current` (a settings structure) with the table's values over it."""
+    known = [item.name for item in dataclasses.fields(current) if item.name not in _NOT_IN_FILES]
+    changes: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(_secret_hint(file, where, key) or _unknown(file, f"{where}.{key}", known))
+        try:
+            changes[key] = coerce(type(current), key, value, getattr(current, key))
+        except Expectation as expected:
+            raise ConfigError(
+                f"{file}: {where}.{expected.path or key}: expected {expected}, got {_kind(value)}"
+            ) from None
+    return dataclasses.replace(current, **changes)
+
+
+def _secret_hint(file: Path, where: str, key: str) -> str | None:
+    if not where.startswith("providers.") or key not in ("key", "api_key", "token", "secret"):
+        return None
+    return (
+        f"{file}: {where}.{key}: keys do not belong in the configuration; put the key into a file of mode 0600 and "
+        f"name it with key_file, or use a systemd credential or an environment variable"
+    )
+
+
+def _unknown(file: Path, path: str, known: list[str]) -> str:
+    near = get_close_matches(path.rpartition(".")[2], known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(sorted(known))}"
+    return f"{file}: {path}: unknown setting{hint}"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return "a table"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _check_whole(config: Config) -> None:
+    """What no single value can tell."""
+    names = ", ".join(config.providers)
+    for task, provider in config.routing.table.items():
+        if provider not in config.providers:
+            raise ConfigError(f"routing.table.{task}: unknown provider {provider!r}; expected one of {names}")
+    if config.routing.default_provider not in config.providers:
+        raise ConfigError(
+            f"routing.default_provider: unknown provider {config.routing.default_provider!r}; expected one of {names}"
+        )
+    if config.limits.default_deadline_ms > config.limits.max_deadline_ms:
+        raise ConfigError("limits.default_deadline_ms: expected at most limits.max_deadline_ms")

@@ -1,0 +1,140 @@
+"""Every setting as a frozen structure; the defaults here are the built-in defaults.
+
+`docs`: config.toml.example documents each one for operators. Units are in the names: `_s` seconds, `_ms`
+milliseconds, `_bytes`, `_usd_per_million` decimal dollars per million tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cortexd.tasks import TaskType
+
+Api = Literal["anthropic", "openai"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A key that never shows itself: repr and str hide it; `reveal()` is for the SDK client alone."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __str__(self) -> str:
+        return "(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class RateSettings:
+    """An operator's own price for a provider's models, in decimal USD per million tokens."""
+
+    input_usd_per_million: str
+    output_usd_per_million: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One endpoint. It is configured when enabled and either a key is present or it is local."""
+
+    name: str
+    api: Api
+    base_url: str
+    model: str
+    enabled: bool = True
+    local: bool = False
+    timeout_s: float = 120.0
+    connect_timeout_s: float = 10.0
+    max_connections: int = 256
+    key: Secret | None = None
+    key_file: Path | None = None
+    key_variable: str | None = None
+    rate: RateSettings | None = None
+
+    @property
+    def configured(self) -> bool:
+        return self.enabled and (self.local or self.key is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """How the daemon leaves the machine. Proxy variables of the environment are never read."""
+
+    proxy: str | None = None
+    no_proxy: tuple[str, ...] = ()
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Bounds on what one caller, and all of them, can make the daemon hold."""
+
+    max_active_requests: int = 2048
+    max_active_requests_per_user: int = 1024
+    max_prompt_bytes: int = 8 * 1024 * 1024
+    max_answer_bytes: int = 16 * 1024 * 1024
+    max_messages: int = 4096
+    max_tools: int = 256
+    max_subscribers: int = 256
+    max_subscriptions_per_connection: int = 16
+    default_deadline_ms: int = 600_000
+    max_deadline_ms: int = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """`table`: task type -> provider. `default_provider` answers where a row names none that is known."""
+
+    table: dict[TaskType, str] = field(default_factory=dict)
+    default_provider: str = "claude"
+    fallback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationSettings:
+    """`privileged_task_types` adds to system_operation and tool_execution, which are always privileged."""
+
+    privileged_task_types: frozenset[TaskType] = frozenset()
+    tools_are_system_operations: bool = False
+    polkit_timeout_s: float = 25.0
+    interactive_timeout_s: float = 120.0
+    cache_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """`path` is a SQLite file; its directory is made 0700, the file 0600."""
+
+    path: Path = Path("/var/lib/cortexd/ledger.sqlite3")
+    durability: Literal["process", "power"] = "process"
+    lease_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSettings:
+    publish_totals: Literal["exact", "rounded", "off"] = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    drain_timeout_s: float = 30.0
+    preload_sdks: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one daemon, as read once; a reload makes a new one."""
+
+    providers: dict[str, ProviderSettings]
+    routing: RoutingSettings
+    network: NetworkSettings = NetworkSettings()
+    limits: LimitSettings = LimitSettings()
+    authorization: AuthorizationSettings = AuthorizationSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    signals: SignalSettings = SignalSettings()
+    daemon: DaemonSettings = DaemonSettings()
+    sources: tuple[Path, ...] = ()

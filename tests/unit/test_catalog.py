@@ -1,0 +1,101 @@
+"""Prices as the vendors publish them, typed here once more, in USD per million tokens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cortexd.catalog import builtin_catalog
+from cortexd.catalog.lookup import parse_catalog
+from cortexd.config import builtin_config
+from cortexd.config.settings import ProviderSettings, RateSettings
+from cortexd.messages import Usage
+
+MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MONDAY_PEAK = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
+SUNDAY_PEAK_HOUR = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+MILLION = 1_000_000
+
+
+def usd(provider: str, model: str, usage: Usage, moment: datetime = MONDAY_NOON) -> float:
+    cost = builtin_catalog().cost(provider, model, usage, moment)
+    assert cost is not None
+    return cost / 1e9
+
+
+class TestPrices:
+    @pytest.mark.parametrize(
+        ("provider", "model", "tokens_in", "tokens_out", "read"),
+        [
+            ("claude", "claude-sonnet-5-5", 2, 10, 0.10),
+            ("claude", "claude-opus-5-5", 4, 20, 0.20),
+            ("kimi_k2", "kimi-k2.6", 0.95, 4, 0.16),
+            ("kimi_k2", "kimi-k2.7-code", 0.95, 4, 0.19),
+            ("deepseek", "deepseek-flash", 0.15, 0.60, 0.003),
+            ("deepseek", "deepseek-v4-pro", 0.66, 1.98, 0.022),
+            ("qwen", "qwen3.8-max", 2, 6, 0.25),
+            ("qwen", "qwen3.8-flash", 0.15, 0.47, 0.016),
+            ("llama", "meta-llama/llama-4-scout-17b-16e-instruct", 0.11, 0.34, 0.11),
+            ("llama", "meta-llama/llama-4-maverick-17b-128e-instruct", 0.20, 0.60, 0.20),
+        ],
+    )
+    def test_list_prices(self, provider: str, model: str, tokens_in: float, tokens_out: float, read: float) -> None:
+        """A million tokens of each kind cost what the vendor's list says."""
+        assert usd(provider, model, Usage(input_tokens=MILLION)) == tokens_in
+        assert usd(provider, model, Usage(output_tokens=MILLION)) == tokens_out
+        assert usd(provider, model, Usage(input_tokens=MILLION, cached_tokens=MILLION)) == read
+
+    def test_haiku_is_dearer_for_long_prompts(self) -> None:
+        """Up to 100,000 prompt tokens at one price; one token more, and all are at the other."""
+        model = ("claude", "claude-haiku-5-5")
+        assert usd(*model, Usage(input_tokens=100_000, output_tokens=1000)) == 0.0105
+        assert usd(*model, Usage(input_tokens=100_001, output_tokens=1000)) == 0.0525005
+
+    def test_deepseek_doubles_at_peak_on_weekdays(self) -> None:
+        """01–04 and 06–10 UTC, Monday to Friday; the same hour on Sunday is off-peak."""
+        usage = Usage(input_tokens=MILLION)
+        assert usd("deepseek", "deepseek-flash", usage, MONDAY_PEAK) == 0.30
+        assert usd("deepseek", "deepseek-flash", usage, SUNDAY_PEAK_HOUR) == 0.15
+        assert usd("deepseek", "deepseek-flash", usage, MONDAY_PEAK.replace(hour=10, minute=0)) == 0.15
+
+    def test_an_unknown_price_is_unknown(self) -> None:
+        """Never 0."""
+        assert builtin_catalog().cost("claude", "claude-next", Usage(1, 1), MONDAY_NOON) is None
+
+    def test_a_price_holds_from_its_day(self) -> None:
+        """Before the first entry's day there is no price; from a later entry's day that one holds."""
+        catalog = parse_catalog(
+            '[[models]]\nprovider = "p"\nid = "m"\n'
+            '[[models.prices]]\neffective_from = 2026-11-01\ninput = "1"\noutput = "1"\n'
+            '[[models.prices]]\neffective_from = 2026-11-23\ninput = "3"\noutput = "1"\n'
+        )
+        costs = [catalog.cost("p", "m", Usage(MILLION), datetime(2026, *day, tzinfo=UTC)) for day in ((10, 31), (11, 22), (11, 23))]
+        assert costs == [None, 1_000_000_000, 3_000_000_000]
+
+
+class TestWorstCase:
+    def test_dearest_tier_and_window(self) -> None:
+        """Haiku counts at its long-prompt price, DeepSeek at its peak."""
+        catalog = builtin_catalog()
+        assert catalog.worst_case("claude", "claude-haiku-5-5", 1000, MONDAY_NOON, 0) == 1000 * 625
+        assert catalog.worst_case("deepseek", "deepseek-flash", 0, SUNDAY_PEAK_HOUR, 1000) == 1000 * 1200
+
+    def test_unknown_price_counts_as_the_dearest_known(self) -> None:
+        """4,096 output tokens at Opus' 20 USD."""
+        assert builtin_catalog().worst_case("x", "y", 0, MONDAY_NOON) == 4096 * 20_000
+
+    def test_operators_rate_and_local(self) -> None:
+        """An own rate stands above the list; a local endpoint without one is free."""
+        rate = RateSettings("0.5", "1")
+        own = ProviderSettings("own", "openai", "http://127.0.0.1/v1", "m", rate=rate)
+        free = ProviderSettings("free", "openai", "http://127.0.0.1/v1", "m", local=True)
+        catalog = builtin_catalog().with_rates({"own": own, "free": free})
+        assert catalog.cost("own", "m", Usage(MILLION, MILLION), MONDAY_NOON) == 1_500_000_000
+        assert catalog.cost("free", "m", Usage(MILLION, MILLION), MONDAY_NOON) == 0
+        assert catalog.worst_case("free", "m", MILLION, MONDAY_NOON) == 0
+
+    def test_default_models_have_prices(self) -> None:
+        """What answers by default is never of unknown price."""
+        for name, settings in builtin_config().providers.items():
+            assert builtin_catalog().knows(name, settings.model)

@@ -1,0 +1,176 @@
+"""Configuration files, keys, and the errors that name file, key and expectation."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cortexd.config import Config, builtin_config, how_to_configure, load_config, with_keys
+from cortexd.config.settings import RateSettings, Secret
+from cortexd.errors import ConfigError
+from cortexd.tasks import TaskType
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "docs" / "config.toml.example"
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str, name: str = "config.toml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return tmp_path / "config.toml"
+
+    return write
+
+
+class TestLoad:
+    def test_defaults_route_as_the_specification_says(self) -> None:
+        """Chat and requirement parsing go to claude, the other six task types to kimi_k2."""
+        table = builtin_config().routing.table
+        assert table[TaskType.USER_CHAT] == table[TaskType.REQUIREMENT_PARSING] == "claude"
+        assert [task for task, provider in table.items() if provider == "kimi_k2"] == list(TaskType)[2:]
+
+    def test_later_files_stand_above_earlier_ones(self, write) -> None:
+        """conf.d overrides config.toml key by key, in the order of names."""
+        write("[limits]\nmax_tools = 5\n", "conf.d/20-site.toml")
+        write("[limits]\nmax_tools = 4\n", "conf.d/10-vendor.toml")
+        main = write("[limits]\nmax_tools = 3\nmax_messages = 9\n[routing.table]\nuser_chat = 'kimi_k2'\n")
+        config = load_config(main)
+        assert (config.limits.max_tools, config.limits.max_messages) == (5, 9)
+        assert config.routing.table[TaskType.USER_CHAT] == "kimi_k2"
+        assert config.routing.table[TaskType.CONFIGURATION] == "kimi_k2"
+        assert [path.name for path in config.sources] == ["config.toml", "10-vendor.toml", "20-site.toml"]
+
+    def test_a_provider_of_ones_own(self, write) -> None:
+        """Any OpenAI-style endpoint joins with four lines, and may carry the operator's own price."""
+        config = load_config(
+            write(
+                '[providers.office]\napi = "openai"\nbase_url = "http://127.0.0.1:8000/v1"\nmodel = "llama"\nlocal = true\n'
+                'rate = { input_usd_per_million = "0.05", output_usd_per_million = 0.1 }\n'
+            )
+        )
+        office = config.providers["office"]
+        assert office.configured
+        assert office.rate == RateSettings("0.05", "0.1")
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("[limit]", "limit: unknown setting; did you mean 'limits'"),
+            ("[limits]\nmax_tool = 1", "limits.max_tool: unknown setting; did you mean 'max_tools'"),
+            ("[limits]\nmax_tools = 'a'", "limits.max_tools: expected a whole number of at least 1, got 'a'"),
+            ("[limits]\nmax_tools = 0", "limits.max_tools: expected a whole number of at least 1, got 0"),
+            ("[limits]\nmax_tools = true", "limits.max_tools: expected a whole number"),
+            ("[routing]\nfallback = 'yes'", "routing.fallback: expected true or false, got 'yes'"),
+            ("[routing.table]\nuser_chat = 'nobody'", "routing.table.user_chat: unknown provider 'nobody'"),
+            ("[routing.table]\nchat = 'claude'", "expected task types"),
+            ("[routing]\ndefault_provider = 'x'", "routing.default_provider: unknown provider 'x'"),
+            ("limits = 3", r"limits: expected a table \(\[limits\]\), got 3"),
+            ("[providers]\nclaude = 3", "providers.claude: expected a table"),
+            ("[providers.new]\napi = 'openai'", "a new provider needs base_url, model as well"),
+            ("[providers.claude]\napi = 'soap'", "providers.claude.api: expected one of 'anthropic', 'openai', got 'soap'"),
+            ("[providers.claude]\ntimeout_s = nan", "providers.claude.timeout_s: expected a number of seconds"),
+            ("[providers.claude]\nkey_file = 'a/b'", "expected an absolute path"),
+            ("[providers.claude.rate]\ninput_usd_per_million = '1'", "expected a table with input_usd_per_million and"),
+            ("[ledger]\ndurability = 'none'", "ledger.durability: expected one of 'process', 'power'"),
+            ("[authorization]\nprivileged_task_types = ['x']", "expected task types"),
+            ("[limits]\nmax_deadline_ms = 5", "limits.default_deadline_ms: expected at most"),
+            ("[limits\n", "is not valid TOML"),
+        ],
+    )
+    def test_errors_name_file_key_and_expectation(self, write, text: str, words: str) -> None:
+        """An administrator can mend the file from the message alone."""
+        with pytest.raises(ConfigError, match=words) as caught:
+            load_config(write(text))
+        assert "config.toml" in str(caught.value) or "routing." in words or "limits.default" in words
+
+    @pytest.mark.parametrize("name", ["key", "api_key"])
+    def test_keys_do_not_belong_in_the_text(self, write, name: str) -> None:
+        """A key in the configuration is refused, and not repeated in the error."""
+        with pytest.raises(ConfigError, match="keys do not belong in the configuration") as caught:
+            load_config(write(f"[providers.claude]\n{name} = 'sk-canary'"))
+        assert "canary" not in str(caught.value)
+
+    def test_a_named_file_must_exist(self, tmp_path: Path) -> None:
+        """--config with a wrong path is an error, not an empty configuration."""
+        with pytest.raises(ConfigError, match="there is no such file"):
+            load_config(tmp_path / "none.toml")
+
+
+class TestKeys:
+    def key(self, config: Config, name: str = "claude") -> str | None:
+        found = config.providers[name].key
+        return found.reveal() if found else None
+
+    def test_environment(self) -> None:
+        """The variables that the vendors' own tools use."""
+        config = with_keys(builtin_config(), {"ANTHROPIC_API_KEY": " k1 ", "MOONSHOT_API_KEY": "k2"})
+        assert (self.key(config), self.key(config, "kimi_k2")) == ("k1", "k2")
+        assert not config.providers["deepseek"].configured
+
+    @pytest.mark.parametrize("name", ["keys_claude", "claude"])
+    def test_systemd_credentials_come_first(self, tmp_path: Path, name: str) -> None:
+        """A credential stands above the environment, alone or from a directory of them."""
+        (tmp_path / name).write_text("from-credential\n")
+        config = with_keys(builtin_config(), {"CREDENTIALS_DIRECTORY": str(tmp_path), "ANTHROPIC_API_KEY": "env"})
+        assert self.key(config) == "from-credential"
+
+    def test_key_file(self, write, tmp_path: Path) -> None:
+        """A file of mode 0600 is read; one that others may read is refused with the command that mends it."""
+        file = tmp_path / "claude.key"
+        file.write_text("from-file\n")
+        file.chmod(0o600)
+        config = load_config(write(f"[providers.claude]\nkey_file = '{file}'"))
+        assert self.key(with_keys(config, {})) == "from-file"
+        file.chmod(0o644)
+        with pytest.raises(ConfigError, match=r"open to other users; make it 0600 \(chmod 600"):
+            with_keys(config, {})
+
+    @pytest.mark.parametrize("content", [b"two words", b"line\nline", b"\xff\xfe", b"x" * 20_000])
+    def test_what_is_no_key_is_refused_without_showing_it(self, tmp_path: Path, content: bytes) -> None:
+        """The error names the file, never what is in it."""
+        (tmp_path / "claude").write_bytes(content)
+        with pytest.raises(ConfigError, match="holds no key") as caught:
+            with_keys(builtin_config(), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+        assert content.decode("latin-1")[:8] not in str(caught.value).replace(str(tmp_path), "")
+
+    def test_a_secret_does_not_show_itself(self) -> None:
+        """Neither repr nor str nor an f-string gives a key away."""
+        config = with_keys(builtin_config(), {"ANTHROPIC_API_KEY": "sk-canary"})
+        assert "canary" not in repr(config)
+        assert "canary" not in f"{Secret('sk-canary')} {config.providers['claude'].key!r}"
+
+    def test_the_hint_names_every_way(self) -> None:
+        """ProviderNotConfigured tells what to set."""
+        hint = how_to_configure(builtin_config().providers["kimi_k2"])
+        assert all(word in hint for word in ("MOONSHOT_API_KEY", "key_file", "credential"))
+
+
+class TestExample:
+    def test_every_setting_is_in_the_example(self, write) -> None:
+        """The commented example names every setting, and each commented value is accepted."""
+        uncommented = "\n".join(
+            line[2:] if line.startswith("# ") and ("=" in line or line.startswith("# [")) else line
+            for line in EXAMPLE.read_text().splitlines()
+            if not line.startswith("#:")
+        )
+        load_config(write(uncommented))
+        shown = tomllib.loads(uncommented)
+        import dataclasses
+
+        for section in dataclasses.fields(Config):
+            if section.name in ("sources", "providers"):
+                continue
+            settings = {item.name for item in dataclasses.fields(getattr(builtin_config(), section.name))}
+            assert settings == set(shown[section.name]), section.name
+
+    def test_the_example_as_it_stands_changes_nothing(self, write) -> None:
+        """Installed as it is, it means the built-in defaults."""
+        import dataclasses
+
+        loaded = load_config(write(EXAMPLE.read_text()))
+        assert dataclasses.replace(loaded, sources=()) == builtin_config()
