@@ -1,0 +1,43 @@
+"""Which polkit action a request needs. The answer comes from an Authorizer (bus/polkit.py is the real one)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from cortexd.config.settings import AuthorizationSettings
+from cortexd.messages import Options
+from cortexd.tasks import ALWAYS_PRIVILEGED, TaskType
+
+
+class Action(StrEnum):
+    COMPLETE = "org.cortexlinux.LLMRouter.complete"
+    SYSTEM_OPERATION = "org.cortexlinux.LLMRouter.system-operation"
+    VIEW_ALL_USAGE = "org.cortexlinux.LLMRouter.view-all-usage"
+    MANAGE = "org.cortexlinux.LLMRouter.manage"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who made one call. `connection` is the unique bus name, the only subject that polkit is asked about;
+    `granted` collects what this very call was authorised for."""
+
+    connection: str
+    uid: int
+    user: str
+    interactive: bool = False
+    granted: set[Action] = field(default_factory=set, compare=False)
+
+
+class Authorizer(Protocol):
+    async def authorize(self, caller: Caller, action: Action, task_type: TaskType | None = None) -> None:
+        """Return if `caller` may; raise AccessDenied or InteractiveAuthorizationRequired if not, also in doubt."""
+
+
+def action_for(task_type: TaskType, options: Options, settings: AuthorizationSettings) -> Action:
+    """The action that a request of this task type needs."""
+    privileged = task_type in ALWAYS_PRIVILEGED or task_type in settings.privileged_task_types
+    if settings.tools_are_system_operations and options.tools:
+        privileged = True
+    return Action.SYSTEM_OPERATION if privileged else Action.COMPLETE

@@ -1,0 +1,177 @@
+"""Who is asked first, who next, and the words that say why."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cortexd.catalog import builtin_catalog
+from cortexd.config import Config, builtin_config, with_keys
+from cortexd.config.settings import ProviderSettings
+from cortexd.errors import (
+    BudgetExceeded,
+    Failure,
+    InvalidArgument,
+    NoProviderAvailable,
+    ProviderNotConfigured,
+    UnknownProvider,
+)
+from cortexd.routing import Health, Plan, Question, State, plan_route
+from cortexd.tasks import TaskType
+from cortexd.validation import parse_messages, parse_options
+
+BOTH = {"ANTHROPIC_API_KEY": "a", "MOONSHOT_API_KEY": "m"}
+IMAGE = [{"type": "image", "media_type": "image/png", "data": b"x"}]
+
+
+def config(environ: dict[str, str] = BOTH, **more: ProviderSettings) -> Config:
+    base = with_keys(builtin_config(), environ)
+    return dataclasses.replace(base, providers={**base.providers, **more})
+
+
+def plan(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", *, use: Config | None = None,
+         health: Health | None = None, **options: Any) -> Plan:  # fmt: skip
+    chosen = use or config()
+    question = Question(
+        task, parse_messages([{"role": "user", "content": content}]), parse_options(options), datetime(2026, 11, 23, tzinfo=UTC)
+    )
+    return plan_route(question, chosen, builtin_catalog().with_rates(chosen.providers), health or Health())
+
+
+def names(made: Plan) -> list[str]:
+    return [candidate.provider for candidate in made.candidates]
+
+
+class TestTable:
+    @pytest.mark.parametrize("task", TaskType)
+    def test_specification(self, task: TaskType) -> None:
+        """Chat and requirements to claude, the rest to kimi_k2, the other one as fallback."""
+        chat = task in (TaskType.USER_CHAT, TaskType.REQUIREMENT_PARSING)
+        made = plan(task)
+        assert names(made) == (["claude", "kimi_k2"] if chat else ["kimi_k2", "claude"])
+        assert made.reason == f"{task} goes to {names(made)[0]}"
+
+    def test_who_has_no_key_is_left_out_with_the_way_to_mend_it(self) -> None:
+        """Unconfigured providers are named, not tried."""
+        left = {item.provider: item.reason for item in plan().left_out}
+        assert "DEEPSEEK_API_KEY" in left["deepseek"]
+
+    def test_the_reason_says_why_another_one_leads(self) -> None:
+        """A missing key of the table's provider is no error while somebody can answer."""
+        made = plan(TaskType.CODE_GENERATION, use=config({"ANTHROPIC_API_KEY": "a"}))
+        assert made.reason == "fallback from kimi_k2: it is not configured"
+
+    def test_nobody_configured(self) -> None:
+        """Without any key the error says what to set."""
+        with pytest.raises(ProviderNotConfigured, match=r"claude has no key; set .*ANTHROPIC_API_KEY.*no other provider"):
+            plan(use=config({}))
+
+
+class TestOptions:
+    def test_forced_provider_alone(self) -> None:
+        """Forced means forced: no fallback unless it is asked for."""
+        assert names(plan(provider="kimi_k2")) == ["kimi_k2"]
+        assert names(plan(provider="kimi_k2", fallback=True)) == ["kimi_k2", "claude"]
+
+    def test_model_finds_its_provider(self) -> None:
+        """A known model needs no provider beside it, and its fallback answers with its own model."""
+        made = plan(model="kimi-k2.7-code", fallback=True)
+        assert [(item.provider, item.model) for item in made.candidates] == [
+            ("kimi_k2", "kimi-k2.7-code"),
+            ("claude", "claude-sonnet-5-5"),
+        ]
+
+    def test_unknown_names(self) -> None:
+        """Wrong names are the caller's to mend."""
+        with pytest.raises(UnknownProvider, match="'kimi'; one of claude, kimi_k2"):
+            plan(provider="kimi")
+        with pytest.raises(InvalidArgument, match=r"options.model: no provider is known to have 'gpt-x'"):
+            plan(model="gpt-x")
+        with pytest.raises(ProviderNotConfigured, match="DEEPSEEK_API_KEY"):
+            plan(provider="deepseek")
+
+    def test_fallback_off(self) -> None:
+        """One candidate, and an error if that one has no key."""
+        assert names(plan(fallback=False)) == ["claude"]
+        with pytest.raises(ProviderNotConfigured):
+            plan(fallback=False, use=config({"MOONSHOT_API_KEY": "m"}))
+
+    def test_local_only(self) -> None:
+        """privacy = local never leaves the operator's own endpoints."""
+        office = ProviderSettings("office", "openai", "http://127.0.0.1:1/v1", "m", local=True)
+        assert names(plan(privacy="local", use=config(office=office))) == ["office"]
+        with pytest.raises(NoProviderAvailable, match=r"claude: is not local"):
+            plan(privacy="local")
+
+    def test_images_need_a_model_that_takes_them(self) -> None:
+        """kimi-k2.7-code takes none, so the fallback leads and says so."""
+        made = plan(TaskType.CODE_GENERATION, IMAGE, model="kimi-k2.7-code", fallback=True)
+        assert names(made) == ["claude"]
+        assert made.reason == "fallback from kimi_k2: kimi-k2.7-code takes no images"
+
+    def test_max_cost(self) -> None:
+        """Whoever could cost more is left out; if that is everybody, the error says the least."""
+        made = plan(max_tokens=1000, max_cost_usd=0.005)
+        assert names(made) == ["kimi_k2"]
+        with pytest.raises(BudgetExceeded, match=r"could cost up to \$0\.0\d+, more than the limit of \$0\.0001"):
+            plan(max_cost_usd=0.0001)
+
+    def test_a_prompt_that_cannot_fit(self) -> None:
+        """A prompt far beyond the context is not sent there."""
+        made = plan(TaskType.CODE_GENERATION, "x" * (262_144 * 8 + 1))
+        assert names(made) == ["claude"]
+
+
+class TestHealth:
+    def test_an_open_breaker_demotes(self) -> None:
+        """After five failures in a row others go first; it is still tried last."""
+        health = Health()
+        for _ in range(5):
+            health.failed("claude", Failure.SERVER)
+        made = plan(health=health)
+        assert names(made) == ["kimi_k2", "claude"]
+        assert made.reason == "fallback from claude: its breaker is open after failures"
+
+    def test_states_and_their_signals(self) -> None:
+        """ok → degraded → open → degraded when time has passed → ok, each told once."""
+        now = [0.0]
+        told: list[tuple[str, State, str]] = []
+        health = Health(lambda *change: told.append(change), clock=lambda: now[0])
+        for _ in range(6):
+            health.failed("claude", Failure.TIMEOUT)
+        assert health.state("claude") is State.OPEN
+        now[0] += 31
+        assert health.state("claude") is State.DEGRADED
+        health.succeeded("claude")
+        assert told == [
+            ("claude", State.DEGRADED, "timeout"),
+            ("claude", State.OPEN, "timeout"),
+            ("claude", State.OK, ""),
+        ]
+
+    def test_a_refused_key_opens_at_once(self) -> None:
+        """There is no sense in trying a wrong key again at every request."""
+        health = Health()
+        health.failed("claude", Failure.AUTHENTICATION)
+        assert health.state("claude") is State.OPEN
+        health.forget()
+        assert health.state("claude") is State.OK
+
+    def test_retry_after_is_kept(self) -> None:
+        """A rate-limited provider rests as long as it asked for."""
+        now = [0.0]
+        health = Health(clock=lambda: now[0])
+        health.failed("claude", Failure.RATE_LIMITED, retry_after_ms=10_000)
+        assert health.state("claude") is State.OPEN
+        now[0] = 10.1
+        assert health.state("claude") is State.DEGRADED
+
+    def test_a_refused_request_is_not_the_providers_fault(self) -> None:
+        """A caller's bad request cannot take a provider away from others."""
+        health = Health()
+        for _ in range(50):
+            health.failed("claude", Failure.REFUSED)
+        assert health.state("claude") is State.OK
