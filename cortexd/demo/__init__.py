@@ -1,0 +1,1 @@
+"""What script/demo and the tests stand on: simulated providers, a private bus and the walk-through."""
