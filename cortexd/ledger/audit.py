@@ -1,0 +1,51 @@
+"""The ledger held against itself: every entry added up, every row's cost compared with its own entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, case, select
+
+from cortexd.ledger.queries import exact, exact_sum, is_release, is_spent
+from cortexd.ledger.records import State
+from cortexd.ledger.schema import entries, requests
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the whole ledger adds up to. `wrong_rows`: requests whose cost is not the sum of their own charges."""
+
+    requests: int
+    pending: int
+    charged_nano: int
+    reserved_nano: int
+    wrong_rows: int
+
+
+def audit(connection: Connection) -> Audit:
+    """Add up every entry, request by request. Reads the whole ledger."""
+    count = pending = charged = reserved = wrong = 0
+    for row in connection.execution_options(yield_per=1000).execute(_each_request()):
+        charged_here = exact(row.charged_high, row.charged_low)
+        count += 1
+        pending += row.state == State.PENDING
+        charged += charged_here
+        reserved += exact(row.reserved_high, row.reserved_low)
+        wrong += charged_here != row.cost_nano
+    return Audit(count, pending, charged, reserved, wrong)
+
+
+def _each_request() -> Any:
+    charged = case((is_spent, entries.c.nano), else_=0)
+    reserved = case((is_spent, 0), (is_release, -entries.c.nano), else_=entries.c.nano)
+    columns = (entries.c.request, *_sum("charged", charged), *_sum("reserved", reserved))
+    sums = select(*columns).group_by(entries.c.request).subquery()
+    return select(requests.c.state, requests.c.cost_nano, sums).outerjoin_from(
+        requests, sums, sums.c.request == requests.c.id
+    )
+
+
+def _sum(name: str, amount: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    high, low = exact_sum(amount)
+    return [high.label(f"{name}_high"), low.label(f"{name}_low")]

@@ -1,0 +1,140 @@
+"""The rows of one transaction: planned action by action, then sent table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, delete, insert
+
+from cortexd.errors import InvalidArgument, RequestNotFound
+from cortexd.ledger import queries
+from cortexd.ledger.actions import Action, RenewLeases, Reserve, ReserveMore, ResetStats, Settle
+from cortexd.ledger.books import Books, Closed, Held
+from cortexd.ledger.records import AttemptRecord, DuplicateRequest, Kind, State, StoredRequest
+from cortexd.ledger.rows import Lease, Row, as_stored, attempt_row, entry_row, pending_row, settled_row
+from cortexd.ledger.schema import resets
+from cortexd.ledger.statements import Statements, send
+from cortexd.untrusted import INT64_MAX
+
+Stored = Mapping[tuple[int, str], StoredRequest]
+Planned = int | Closed | None | Exception
+
+
+@dataclass(slots=True)
+class Batch:
+    """Plans actions in order and writes their rows; the books stay as they are until `book`.
+
+    `stored`: the requests that already use an id which a caller has chosen here.
+    """
+
+    books: Books
+    lease: Lease
+    stored: Stored = field(default_factory=dict)
+    _held: dict[int, Held] = field(default_factory=dict)
+    _closed: set[int] = field(default_factory=set)
+    _names: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
+    _requests: list[Row] = field(default_factory=list)
+    _settlements: list[Row] = field(default_factory=list)
+    _attempts: list[Row] = field(default_factory=list)
+    _entries: list[Row] = field(default_factory=list)
+    _renewals: list[Row] = field(default_factory=list)
+    _resets: list[int] = field(default_factory=list)
+
+    def plan(self, action: Action, connection: Connection) -> Planned:
+        """Add the rows for one action; an error of its own making is given back, and adds none."""
+        try:
+            match action:
+                case Reserve():
+                    return self._reserve(action)
+                case ReserveMore():
+                    self._reserve_more(action)
+                    return None
+                case Settle():
+                    held = self._open(action.key)
+                    self.books.sums.load(connection, held)
+                    return self.settle(held, action.state, action.attempts)
+                case ResetStats():
+                    self._resets.append(action.uid)
+                    return None
+                case RenewLeases():
+                    self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
+                    return None
+        except (DuplicateRequest, InvalidArgument, RequestNotFound) as error:
+            return error
+
+    def settle(self, held: Held, state: State, made: Sequence[AttemptRecord], lost_nano: int = 0) -> Closed:
+        """Release what is held, charge each attempt (or what a lost request had reserved), close the row."""
+        self._closed.add(held.key)
+        self._entry(held, Kind.RELEASE, held.nano)
+        cost = self._charge(held, lost_nano, 0)
+        for number, attempt in enumerate(made, start=1):
+            nano = self._charge(held, attempt.cost_nano, cost)
+            cost += nano
+            self._attempts.append(attempt_row(held.key, number, attempt, nano))
+        known = state is not State.LOST and all(attempt.cost_known for attempt in made)
+        closed = Closed(held, cost, known)
+        self._settlements.append(settled_row(closed, state, made, self.lease.now))
+        return closed
+
+    def write(self, connection: Connection, statements: Statements) -> None:
+        """Send the rows, each table's in one go."""
+        for statement, rows in (
+            (statements.reserve, self._requests),
+            (statements.settle, self._settlements),
+            (statements.attempt, self._attempts),
+            (statements.entry, self._entries),
+            (statements.renew, self._renewals),
+        ):
+            if rows:
+                send(connection, statement, rows)
+        for uid in self._resets:
+            connection.execute(delete(resets).where(resets.c.uid == uid))
+            connection.execute(insert(resets), {"uid": uid, "seq": queries.last_seq(connection)})
+
+    def book(self) -> None:
+        """Take the reservations into the books, now that they are committed."""
+        self.books.held.update(self._held)
+
+    def _reserve(self, action: Reserve) -> int:
+        request = action.request
+        name = (request.uid, request.request_id)
+        used = self._names.get(name) or self.stored.get(name)
+        if used is not None:
+            raise DuplicateRequest(used)
+        _check_amount(action.nano)
+        day = request.started_at.astimezone().date().isoformat()
+        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano)
+        self._requests.append(pending_row(held, request, self.lease))
+        self._entry(held, Kind.RESERVE, action.nano)
+        self._held[held.key] = held
+        self._names[name] = as_stored(held.key, request)
+        return held.key
+
+    def _reserve_more(self, action: ReserveMore) -> None:
+        held = self._open(action.key)
+        _check_amount(action.nano)
+        _check_amount(held.nano + action.nano)
+        self._entry(held, Kind.RESERVE, action.nano)
+        self._held[held.key] = held.more(action.nano)
+
+    def _open(self, key: int) -> Held:
+        held = self._held.get(key) or self.books.held.get(key)
+        if held is None or key in self._closed:
+            raise RequestNotFound(f"request {key} of the ledger is not pending")
+        return held
+
+    def _charge(self, held: Held, nano: int, charged: int) -> int:
+        """Book what fits beside `charged` into one row's 64 bits; give what was booked."""
+        booked = min(max(nano, 0), INT64_MAX - charged)
+        if booked:
+            self._entry(held, Kind.CHARGE, booked)
+        return booked
+
+    def _entry(self, held: Held, kind: Kind, nano: int) -> None:
+        self._entries.append(entry_row(held, kind, nano, self.lease.now))
+
+
+def _check_amount(nano: int) -> None:
+    if not 0 <= nano <= INT64_MAX:
+        raise InvalidArgument(f"a reservation of {nano} nano-dollars is outside what the ledger can hold")

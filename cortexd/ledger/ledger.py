@@ -1,0 +1,132 @@
+"""The ledger as the service sees it: awaitable, and durable before it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger.actions import Action, Reserve, ReserveMore, ResetStats, Settle
+from cortexd.ledger.records import AttemptRecord, NewRequest, Settled, Spent, State, Stats, StoredRequest, Totals
+
+if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
+    from cortexd.ledger.readers import Readers
+    from cortexd.ledger.store import Store
+    from cortexd.ledger.writer import Writer
+
+_DEADLINE_S = 30.0
+
+
+class Ledger:
+    """One SQLite file in the hands of one daemon. Every method may raise LedgerUnavailable.
+
+    A write whose caller gives up may still be committed; a reservation given up is then settled as cancelled,
+    free of charge. Leases of pending rows are renewed by the writer thread itself.
+    """
+
+    def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
+        self.recovered = store.recovered
+        """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
+        self._store = store
+        self._writer = writer
+        self._readers = readers
+        self._closed = False
+
+    @classmethod
+    async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
+        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
+        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
+        from cortexd.ledger.writer import Writer
+
+        return cls(store, Writer(store, settings.lease_s), readers)
+
+    @property
+    def totals(self) -> Totals:
+        """The machine's settled requests and their cost, all time."""
+        return self._store.books.totals
+
+    @property
+    def writable(self) -> bool:
+        """False from a failed write to the next that succeeds."""
+        return self._writer.writable
+
+    async def reserve(self, request: NewRequest, worst_case_nano: int) -> int:
+        """Transaction A: the pending row and its reservation. Gives the key that `settle` takes.
+
+        Raises DuplicateRequest where the user has used the request id before.
+        """
+        key: int = await self._write(Reserve(request, worst_case_nano))
+        return key
+
+    async def reserve_more(self, key: int, worst_case_nano: int) -> None:
+        """Transaction A for one more attempt of a pending request; RequestNotFound where it is not pending."""
+        await self._write(ReserveMore(key, worst_case_nano))
+
+    async def settle(self, key: int, state: str, attempts: Sequence[AttemptRecord]) -> Settled:
+        """Transaction B: release every reservation, book each attempt, close the row as done, failed or cancelled.
+
+        Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
+        written again. RequestNotFound where the request is not pending.
+        """
+        end = State(state)
+        if end is State.PENDING:
+            raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
+        settled: Settled = await self._write(Settle(key, end, tuple(attempts)))
+        return settled
+
+    async def find(self, uid: int, request_id: str) -> StoredRequest | None:
+        """The request that `uid` made under this id, whatever its state."""
+        from cortexd.ledger import queries
+
+        name = (uid, request_id)
+        return (await self._readers.read(lambda connection: queries.find(connection, [name]))).get(name)
+
+    async def stats(self, uid: int | None) -> Stats:
+        """What `uid` has settled since its last reset; None: everybody, all time."""
+        from cortexd.ledger import queries
+
+        return await self._readers.read(lambda connection: queries.stats(connection, uid))
+
+    async def spent(self, uid: int) -> Spent:
+        """What `uid` has spent in the day and month that now are."""
+        from cortexd.ledger import queries
+
+        day = datetime.now().astimezone().strftime("%Y-%m-%d")
+        month = day[:7]
+        return await self._readers.read(
+            lambda connection: Spent(queries.spent(connection, uid, month, day), queries.spent(connection, uid, month))
+        )
+
+    async def reset_stats(self, uid: int) -> None:
+        """Start `uid`'s statistics again from nothing; the ledger keeps everything."""
+        await self._write(ResetStats(uid))
+
+    async def close(self) -> None:
+        """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._readers.close)
+        await asyncio.to_thread(self._writer.close, _DEADLINE_S)
+
+    async def _write(self, action: Action) -> Any:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                return await self._writer.submit(action)
+        except TimeoutError:
+            raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
+
+
+def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+    from cortexd.ledger import writer  # noqa: F401  imported here, off the loop
+    from cortexd.ledger.readers import Readers
+    from cortexd.ledger.store import Store
+
+    store = Store(settings, instance)
+    return store, Readers(settings.path)

@@ -1,0 +1,1 @@
+"""One module per schema revision; schema.REVISIONS lists them in order."""

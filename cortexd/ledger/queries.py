@@ -1,0 +1,151 @@
+"""What is read from the ledger. Every sum comes from entries and is exact, also past 64 bits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, case, distinct, func, select
+
+from cortexd.ledger.records import SPENT, Kind, ProviderStats, State, Stats, StoredRequest, Totals
+from cortexd.ledger.schema import PENDING, attempts, entries, meta, requests, resets
+
+_HALF = 32
+_TOTALS = "totals"  # meta row: "seq requests cost", all entries up to seq counted once and for all
+is_spent = entries.c.kind.in_(SPENT)
+is_release = entries.c.kind == Kind.RELEASE
+
+
+def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Two columns that `exact` puts together: a plain SUM of 64-bit amounts overflows in SQLite."""
+    low = column.bitwise_and((1 << _HALF) - 1)
+    return func.sum(column.bitwise_rshift(_HALF)), func.sum(low)
+
+
+def exact(high: Any, low: Any) -> int:
+    """The sum that two columns of `exact_sum` make; 0 where there was nothing to add."""
+    return (int(high or 0) << _HALF) + int(low or 0)
+
+
+def spent(connection: Connection, uid: int, month: str, day: str | None = None) -> int:
+    """Nano-dollars that `uid` has spent in a month ("2026-11"), or in one day of it ("2026-11-23")."""
+    chosen = [entries.c.uid == uid, entries.c.month == month, is_spent]
+    if day is not None:
+        chosen.append(entries.c.day == day)
+    return exact(*connection.execute(select(*exact_sum(entries.c.nano)).where(*chosen)).one())
+
+
+def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple[int, str], StoredRequest]:
+    """Those of the (uid, request id) pairs that the ledger knows."""
+    wanted = set(names)
+    uids, ids = {uid for uid, _ in wanted}, {request_id for _, request_id in wanted}
+    # Not by pairs: SQLite would read the whole table for those.
+    near = select(requests).where(requests.c.uid.in_(uids), requests.c.request_id.in_(ids))
+    found = {(row.uid, row.request_id): _stored(row) for row in connection.execute(near)}
+    return {name: found[name] for name in wanted & found.keys()}
+
+
+def last_seq(connection: Connection) -> int:
+    return connection.scalar(select(func.max(entries.c.seq))) or 0
+
+
+def last_key(connection: Connection) -> int:
+    return connection.scalar(select(func.max(requests.c.id))) or 0
+
+
+def reserved(connection: Connection) -> list[Row[Any]]:
+    """Every pending request: id, uid, day, month, and `high` and `low` of what is reserved for it.
+
+    Reads entries from the checkpoint on: every opening settles what was pending before it sets one.
+    """
+    high, low = exact_sum(case((entries.c.kind == Kind.RESERVE, entries.c.nano), else_=-entries.c.nano))
+    since = ~is_spent & (entries.c.seq > _checkpoint(connection)[0])
+    held = requests.join(entries, (entries.c.request == requests.c.id) & since)
+    columns = (requests.c.id, requests.c.uid, requests.c.day, requests.c.month)
+    pending = select(*columns, high.label("high"), low.label("low")).select_from(held).where(PENDING)
+    return list(connection.execute(pending.group_by(*columns).order_by(requests.c.id)))
+
+
+def totals(connection: Connection) -> tuple[int, Totals]:
+    """The last entry's seq and the machine's totals up to it; counts only what came after the checkpoint."""
+    seq, counted = _checkpoint(connection)
+    since = _count_and_cost(connection, entries.c.seq > seq)
+    return last_seq(connection), counted + since
+
+
+def checkpoint(connection: Connection) -> Totals:
+    """Save the totals of now, so that the next opening does not read every entry again; give them back."""
+    seq, now = totals(connection)
+    connection.execute(meta.delete().where(meta.c.name == _TOTALS))
+    value = f"{seq} {now.total_requests} {now.total_cost_nano}"
+    connection.execute(meta.insert(), {"name": _TOTALS, "value": value})
+    return now
+
+
+def stats(connection: Connection, uid: int | None) -> Stats:
+    """What `uid` has settled since its last reset; None: everybody, all time."""
+    if uid is None:
+        chosen = entries.c.seq > 0
+    else:
+        since = connection.scalar(select(resets.c.seq).where(resets.c.uid == uid)) or 0
+        chosen = (entries.c.uid == uid) & (entries.c.seq > since)
+    overall = _count_and_cost(connection, chosen)
+    return Stats(overall.total_requests, overall.total_cost_nano, _by_provider(connection, chosen))
+
+
+def _checkpoint(connection: Connection) -> tuple[int, Totals]:
+    saved = connection.scalar(select(meta.c.value).where(meta.c.name == _TOTALS))
+    seq, count, cost = (int(figure) for figure in (saved or "0 0 0").split())
+    return seq, Totals(count, cost)
+
+
+def _count_and_cost(connection: Connection, chosen: ColumnElement[bool]) -> Totals:
+    spent_nano = case((is_spent, entries.c.nano), else_=0)
+    settled = func.sum(case((is_release, 1), else_=0))
+    count, high, low = connection.execute(select(settled, *exact_sum(spent_nano)).where(chosen)).one()
+    return Totals(int(count or 0), exact(high, low))
+
+
+def _by_provider(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, ProviderStats]:
+    tokens = func.coalesce(attempts.c.input_tokens, 0) + func.coalesce(attempts.c.output_tokens, 0)
+    query = (
+        select(
+            attempts.c.provider,
+            func.count(distinct(attempts.c.request)),
+            func.sum(tokens),
+            *exact_sum(attempts.c.cost_nano),
+        )
+        .select_from(entries.join(attempts, attempts.c.request == entries.c.request))
+        .where(chosen, is_release)
+        .group_by(attempts.c.provider)
+        .order_by(attempts.c.provider)
+    )
+    return {
+        provider: ProviderStats(int(count), int(used), exact(high, low))
+        for provider, count, used, high, low in connection.execute(query)
+    }
+
+
+def _stored(row: Row[Any]) -> StoredRequest:
+    return StoredRequest(
+        key=row.id,
+        uid=row.uid,
+        request_id=row.request_id,
+        caller_chosen=row.caller_chosen,
+        content_hash=row.content_hash,
+        task_type=row.task_type,
+        state=State(row.state),
+        started_at=_aware(row.started_at),
+        finished_at=None if row.finished_at is None else _aware(row.finished_at),
+        provider=row.provider,
+        model=row.model,
+        cost_nano=row.cost_nano,
+        cost_known=row.cost_known,
+        labels=json.loads(row.labels),
+    )
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,51 @@
+"""Reading beside the writer: a few threads with connections of their own; each reading sees one state of the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.sqlite import reader_engine, unwritable
+
+_THREADS = 2
+_MAX_WAITING = 1000
+T = TypeVar("T")
+
+
+class Readers:
+    """At most _THREADS readings at a time and _MAX_WAITING in all."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = reader_engine(path, _THREADS)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-reader")
+        self._waiting = 0
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """What `query` gives; LedgerUnavailable where too many wait or the file cannot be read."""
+        if self._waiting >= _MAX_WAITING:
+            raise LedgerUnavailable(f"{_MAX_WAITING} readings of the ledger are waiting; try again later")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Let running readings end. Blocks; not for the loop's thread."""
+        self._threads.shutdown(cancel_futures=True)
+        self._engine.dispose()
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                return query(connection)
+        except SQLAlchemyError as error:
+            reason = unwritable(error) or type(error).__name__
+            raise LedgerUnavailable(f"the ledger cannot be read: {reason}") from error

@@ -1,0 +1,136 @@
+"""What the ledger is given and what it gives back: plain values, no SQL. Money is integer nano-dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from cortexd.messages import Usage
+
+
+class State(StrEnum):
+    """Where a request stands. LOST: its daemon died before it was settled."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Kind(StrEnum):
+    """What an entry does. Each settled request has exactly one RELEASE, which closes it."""
+
+    RESERVE = "reserve"
+    RELEASE = "release"
+    CHARGE = "charge"
+    ADJUST = "adjust"
+
+
+SPENT = (Kind.CHARGE, Kind.ADJUST)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A request about to be paid for. `started_at` is aware; its day and month are those of the machine's time zone."""
+
+    uid: int
+    user: str
+    request_id: str
+    caller_chosen: bool
+    content_hash: bytes
+    task_type: str
+    started_at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt at one provider. `outcome`: "ok", a Failure's value, or "cancelled"."""
+
+    provider: str
+    model: str
+    outcome: str
+    cost_nano: int
+    cost_known: bool
+    usage: Usage | None
+    latency_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request as the ledger holds it. `provider` and `model`: who answered, or failed last; empty for no attempt."""
+
+    key: int
+    uid: int
+    request_id: str
+    caller_chosen: bool
+    content_hash: bytes
+    task_type: str
+    state: State
+    started_at: datetime
+    finished_at: datetime | None = None
+    provider: str = ""
+    model: str = ""
+    cost_nano: int = 0
+    cost_known: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The whole machine, all time: settled requests and what they cost."""
+
+    total_requests: int = 0
+    total_cost_nano: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.total_requests + other.total_requests, self.total_cost_nano + other.total_cost_nano)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A request's end. `user_day_nano` and `user_month_nano`: spent by its user in the day and month it started in."""
+
+    cost_nano: int
+    cost_known: bool
+    user_day_nano: int
+    user_month_nano: int
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a user has spent in the day and month that now are, in the machine's time zone."""
+
+    day_nano: int
+    month_nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStats:
+    """`requests`: those with at least one attempt here; `tokens`: input and output; `cost_nano`: of its attempts."""
+
+    requests: int
+    tokens: int
+    cost_nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Settled requests since a user's last reset. Lost requests are in the total and under no provider."""
+
+    total_requests: int = 0
+    total_cost_nano: int = 0
+    providers: Mapping[str, ProviderStats] = field(default_factory=dict)
+
+
+class DuplicateRequest(Exception):
+    """The user has used this request id before; `stored` is that request."""
+
+    def __init__(self, stored: StoredRequest) -> None:
+        super().__init__(f"request {stored.request_id} of uid {stored.uid} is already {stored.state}")
+        self.stored = stored

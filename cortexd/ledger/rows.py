@@ -1,0 +1,121 @@
+"""Domain values as rows of the ledger's tables: bounded, clamped, times in UTC without a zone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cortexd.ledger.books import Closed, Held
+from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, State, StoredRequest
+from cortexd.messages import Usage
+from cortexd.untrusted import bounded_text, token_count
+
+Row = dict[str, Any]
+
+_MAX_ERROR = 500
+_MAX_NAME = 200
+_NO_TOKENS: dict[str, int | None] = dict.fromkeys(
+    ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who writes now, and until when its pending rows are its own."""
+
+    instance: str
+    now: str
+    until: str
+
+
+def moment(aware: datetime) -> str:
+    """A time as the ledger writes it: UTC, without a zone."""
+    return aware.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
+    return {
+        "id": held.key,
+        "uid": held.uid,
+        "user": _name(request.user),
+        "request_id": request.request_id,
+        "caller_chosen": request.caller_chosen,
+        "content_hash": request.content_hash,
+        "task_type": request.task_type,
+        "state": State.PENDING.value,
+        "instance": lease.instance,
+        "lease_until": lease.until,
+        "started_at": moment(request.started_at),
+        "day": held.day,
+        "month": held.month,
+        "labels": json.dumps(dict(request.labels)) if request.labels else "{}",
+    }
+
+
+def settled_row(closed: Closed, state: State, made: Sequence[AttemptRecord], now: str) -> Row:
+    """The request's provider is the one that answered, or the last that failed."""
+    last = next((attempt for attempt in reversed(made) if attempt.outcome == "ok"), made[-1] if made else None)
+    return {
+        "key": closed.held.key,
+        "state": state.value,
+        "finished_at": now,
+        "provider": _name(last.provider) if last else "",
+        "model": _name(last.model) if last else "",
+        "cost_nano": closed.cost_nano,
+        "cost_known": closed.cost_known,
+    }
+
+
+def attempt_row(key: int, number: int, attempt: AttemptRecord, nano: int) -> Row:
+    return {
+        "request": key,
+        "number": number,
+        "provider": _name(attempt.provider),
+        "model": _name(attempt.model),
+        "outcome": str(attempt.outcome),
+        "cost_nano": nano,
+        "cost_known": attempt.cost_known,
+        **_tokens(attempt.usage),
+        "latency_ms": attempt.latency_ms,
+        "error": bounded_text(attempt.error, _MAX_ERROR),
+    }
+
+
+def entry_row(held: Held, kind: Kind, nano: int, now: str) -> Row:
+    return {
+        "request": held.key,
+        "uid": held.uid,
+        "kind": kind.value,
+        "nano": nano,
+        "at": now,
+        "day": held.day,
+        "month": held.month,
+    }
+
+
+def as_stored(key: int, request: NewRequest) -> StoredRequest:
+    """A request of this very batch, as a duplicate of it is told."""
+    return StoredRequest(
+        key=key,
+        uid=request.uid,
+        request_id=request.request_id,
+        caller_chosen=request.caller_chosen,
+        content_hash=request.content_hash,
+        task_type=request.task_type,
+        state=State.PENDING,
+        started_at=request.started_at,
+        labels=request.labels,
+    )
+
+
+def _tokens(usage: Usage | None) -> dict[str, int | None]:
+    if usage is None:
+        return _NO_TOKENS
+    return {name: token_count(getattr(usage, name)) for name in _NO_TOKENS}
+
+
+def _name(text: str) -> str:
+    return bounded_text(text, _MAX_NAME)

@@ -1,0 +1,56 @@
+"""The statements of the hot path: written in Core, compiled once, sent straight to the driver.
+
+Executing through SQLAlchemy costs 0.2 ms a request, twice what SQLite itself takes. So the rows (rows.py) hold the
+driver's own values: times as text in the form that SQLAlchemy's DateTime reads, enumerations as their text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Dialect, Insert, Table, Update, bindparam, insert, update
+from sqlalchemy.exc import DBAPIError
+
+from cortexd.ledger.schema import PENDING, attempts, entries, requests
+
+_GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  # by the settlement
+
+
+def _insert(table: Table, *without: str) -> Insert:
+    names = [column.name for column in table.columns if column.name not in without]
+    return insert(table).values({name: bindparam(name) for name in names})
+
+
+def _settle() -> Update:
+    given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in ("state", *_GIVEN_LATER)}
+    return update(requests).where(requests.c.id == bindparam("key")).values(given)
+
+
+def _renew() -> Update:
+    own = PENDING & (requests.c.instance == bindparam("own"))
+    return update(requests).where(own).values(lease_until=bindparam("lease_until"))
+
+
+class Statements:
+    """The statements in one dialect's SQL. Rows are dictionaries by column; beside these, `key` is the request
+    to settle and `own` the instance whose leases to renew.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.reserve = str(_insert(requests, *_GIVEN_LATER).compile(dialect=dialect))
+        self.settle = str(_settle().compile(dialect=dialect))
+        self.attempt = str(_insert(attempts).compile(dialect=dialect))
+        self.entry = str(_insert(entries, "seq").compile(dialect=dialect))
+        self.renew = str(_renew().compile(dialect=dialect))
+
+
+def send(connection: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Run a statement for each row in the connection's open transaction; errors are SQLAlchemy's, without values."""
+    driver = connection.dialect.loaded_dbapi
+    try:
+        cursor = connection.connection.cursor()
+        cursor.executemany(statement, rows)
+        cursor.close()
+    except driver.Error as error:
+        raise DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect) from error

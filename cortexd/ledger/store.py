@@ -1,0 +1,117 @@
+"""The ledger as one thread sees it: opened under its lock, written in groups. Nothing here waits for a loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger import lock, queries
+from cortexd.ledger.actions import Action, Reserve
+from cortexd.ledger.batch import Batch, Planned, Stored
+from cortexd.ledger.books import Books, Closed, Held
+from cortexd.ledger.migrate import migrate
+from cortexd.ledger.records import Settled, State
+from cortexd.ledger.rows import Lease, moment
+from cortexd.ledger.schema import meta
+from cortexd.ledger.sqlite import unwritable, writer_engine
+from cortexd.ledger.statements import Statements
+
+Outcome = int | Settled | None | Exception
+
+
+class Store:
+    """The one writing connection and the books beside it; used by one thread at a time."""
+
+    def __init__(self, settings: LedgerSettings, instance: str) -> None:
+        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
+        self._instance = instance
+        self._lease = timedelta(seconds=settings.lease_s)
+        with ExitStack() as opened:
+            opened.callback(os.close, lock.claim(settings.path))
+            try:
+                self._connection = opened.enter_context(writer_engine(settings.path, settings.durability).connect())
+                self._statements = Statements(self._connection.dialect)
+                migrate(self._connection)
+                self.recovered = self._recover()
+                self.books = self._load()
+            except SQLAlchemyError as error:
+                reason = unwritable(error) or str(error)
+                raise LedgerUnavailable(f"cannot open the ledger {settings.path}: {reason}") from error
+            self._opened = opened.pop_all()
+
+    def run(self, actions: Sequence[Action]) -> list[Outcome]:
+        """Commit all actions together; their outcomes in order, errors as values.
+
+        Used request ids are looked for only where the unique index objects. Where the group fails for one action's
+        sake, each is run by itself; where nothing can be written now, all fail alike (`sqlite.unwritable` tells).
+        """
+        try:
+            return self._commit(actions)
+        except IntegrityError:
+            self._connection.rollback()
+        except Exception as error:  # noqa: BLE001  whatever it is belongs to the action that caused it
+            return self._one_by_one(actions, error)
+        try:
+            return self._commit(actions, conflict=True)
+        except Exception as error:  # noqa: BLE001
+            return self._one_by_one(actions, error)
+
+    def close(self) -> None:
+        """Close the file, then drop the lock."""
+        self._opened.close()
+
+    def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Outcome]:
+        self._connection.begin()
+        batch = Batch(self.books, self._now(), self._used_ids(actions) if conflict else {})
+        planned = [batch.plan(action, self._connection) for action in actions]
+        batch.write(self._connection, self._statements)
+        self._connection.commit()
+        batch.book()
+        return [self._finished(result) for result in planned]
+
+    def _one_by_one(self, actions: Sequence[Action], error: Exception) -> list[Outcome]:
+        self._connection.rollback()
+        if len(actions) == 1 or unwritable(error):
+            return [error] * len(actions)
+        return [self.run([action])[0] for action in actions]
+
+    def _finished(self, planned: Planned) -> Outcome:
+        return self.books.settle(planned) if isinstance(planned, Closed) else planned
+
+    def _used_ids(self, actions: Sequence[Action]) -> Stored:
+        requests = (action.request for action in actions if isinstance(action, Reserve))
+        return queries.find(self._connection, [(request.uid, request.request_id) for request in requests])
+
+    def _recover(self) -> int:
+        """Settle every pending row as lost, at what it had reserved: the lock proves that no daemon serves them.
+
+        (Daemons that share a ledger without a lock would take only their own rows and those of expired leases.)
+        """
+        rows = queries.reserved(self._connection)
+        batch = Batch(Books(), self._now())
+        for row in rows:
+            held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
+            batch.settle(held, State.LOST, (), lost_nano=held.nano)
+        if rows:
+            batch.write(self._connection, self._statements)
+        self._connection.commit()
+        return len(rows)
+
+    def _load(self) -> Books:
+        totals = queries.checkpoint(self._connection)
+        self._connection.execute(meta.delete().where(meta.c.name == "instance"))
+        self._connection.execute(insert(meta), {"name": "instance", "value": self._instance})
+        next_key = queries.last_key(self._connection) + 1
+        self._connection.commit()
+        return Books(totals, next_key)
+
+    def _now(self) -> Lease:
+        now = datetime.now(UTC)
+        return Lease(self._instance, moment(now), moment(now + self._lease))

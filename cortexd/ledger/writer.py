@@ -1,0 +1,177 @@
+"""The writer thread: takes what is queued, up to a group at once, commits it, and tells the loop with one call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from cortexd.errors import CortexError, LedgerUnavailable
+from cortexd.ledger.actions import Action, RenewLeases, Reserve, Settle
+from cortexd.ledger.records import DuplicateRequest, State
+from cortexd.ledger.sqlite import unwritable
+from cortexd.ledger.store import Outcome, Store
+
+_log = logging.getLogger(__name__)
+
+MAX_GROUP = 256
+MAX_QUEUED = 10_000
+MAX_OWED = 10_000
+_RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An action and who waits for it."""
+
+    action: Action
+    waiter: asyncio.Future[Outcome]
+
+
+class Writer:
+    """Owns the store from `start` to `close`.
+
+    `writable` is False from a failed write to the next that succeeds. Settlements that could not be written are
+    owed: kept in memory (at most MAX_OWED) and written before anything else, as soon as the file can be written.
+    """
+
+    def __init__(self, store: Store, lease_s: float) -> None:
+        self.writable = True
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._owed: deque[Settle] = deque()
+        self._blocked: Exception | None = None
+        self._renew_s = lease_s / 3
+        self._renewed = time.monotonic()
+        self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, action: Action) -> asyncio.Future[Outcome]:
+        """Queue an action. The future ends once the action is durable, or has failed; loop thread only."""
+        if self._queue.qsize() >= MAX_QUEUED:
+            raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
+        waiter: asyncio.Future[Outcome] = self._loop.create_future()
+        self._queue.put(Job(action, waiter))
+        return waiter
+
+    def close(self, timeout: float) -> None:
+        """Write what is queued and owed, close the store, drop its lock. Blocks; not for the loop's thread."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise LedgerUnavailable(f"the ledger's last writes did not end within {timeout:g} s")
+
+    def _serve(self) -> None:
+        try:
+            open_ended = True
+            while open_ended:
+                jobs, open_ended = self._next_group()
+                self._write_owed()
+                if jobs:
+                    self._write(jobs)
+                self._renew_when_due()
+            self._write_owed()
+        finally:
+            self.writable = False
+            self._store.close()
+
+    def _next_group(self) -> tuple[list[Job], bool]:
+        """The jobs that wait now, after waiting for the first; False with the last ones."""
+        jobs: list[Job] = []
+        try:
+            job = self._queue.get(timeout=self._idle_s())
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) == MAX_GROUP:
+                    return jobs, True
+                job = self._queue.get_nowait()
+        except queue.Empty:
+            return jobs, True
+        return jobs, False
+
+    def _idle_s(self) -> float | None:
+        if self._owed:
+            return _RETRY_S
+        if self._store.books.held:
+            return max(0.0, self._renewed + self._renew_s - time.monotonic())
+        return None
+
+    def _write(self, jobs: list[Job]) -> None:
+        wanted = [job for job in jobs if not _given_up(job)]
+        if self._blocked is not None and self._owed:
+            outcomes: list[Outcome] = [self._blocked] * len(wanted)  # writing what is owed was the probe
+        else:
+            outcomes = self._run([job.action for job in wanted])
+        for job, outcome in zip(wanted, outcomes, strict=True):
+            if isinstance(job.action, Settle) and _unwritten(outcome):
+                self._owe(job.action)
+        self._tell(wanted, outcomes)
+
+    def _write_owed(self) -> None:
+        """Settle what is owed, oldest first, until all is written or nothing can be."""
+        while self._owed:
+            group = [self._owed.popleft() for _ in range(min(MAX_GROUP, len(self._owed)))]
+            outcomes = self._run(group)
+            again = [action for action, outcome in zip(group, outcomes, strict=True) if _unwritten(outcome)]
+            self._owed.extendleft(reversed(again))
+            if again:
+                return
+
+    def _owe(self, action: Settle) -> None:
+        if len(self._owed) < MAX_OWED:
+            self._owed.append(action)
+        else:
+            _log.error("request %d stays pending: %d settlements are owed already", action.key, MAX_OWED)
+
+    def _run(self, actions: Sequence[Action]) -> list[Outcome]:
+        outcomes = self._store.run(actions)
+        self._blocked = next((outcome for outcome in outcomes if _unwritten(outcome)), None)
+        self.writable = self._blocked is None
+        return outcomes
+
+    def _renew_when_due(self) -> None:
+        now = time.monotonic()
+        if not self._store.books.held:
+            self._renewed = now  # a row's first lease begins as it is written
+        elif now >= self._renewed + self._renew_s:
+            self._renewed = now
+            self._run([RenewLeases()])
+
+    def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
+        told = [(job, self._in_words(outcome)) for job, outcome in zip(jobs, outcomes, strict=True)]
+        with suppress(RuntimeError):  # the loop has ended: nobody waits
+            self._loop.call_soon_threadsafe(self._resolve, told)
+
+    def _in_words(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Exception) or isinstance(outcome, CortexError | DuplicateRequest):
+            return outcome
+        if reason := unwritable(outcome):
+            return LedgerUnavailable(f"the ledger cannot be written: {reason}")
+        _log.error("the ledger refused a record", exc_info=outcome)
+        return LedgerUnavailable(f"the ledger refused this record ({type(outcome).__name__})")
+
+    def _resolve(self, told: list[tuple[Job, Outcome]]) -> None:
+        for job, outcome in told:
+            if job.waiter.cancelled():
+                if isinstance(job.action, Reserve) and isinstance(outcome, int):
+                    self.submit(Settle(outcome, State.CANCELLED, ()))  # nobody has the key to do it
+            elif isinstance(outcome, Exception):
+                job.waiter.set_exception(outcome)
+            else:
+                job.waiter.set_result(outcome)
+
+
+def _unwritten(outcome: Outcome) -> TypeGuard[Exception]:
+    return isinstance(outcome, Exception) and unwritable(outcome) is not None
+
+
+def _given_up(job: Job) -> bool:
+    return isinstance(job.action, Reserve) and job.waiter.cancelled()
