@@ -1,0 +1,43 @@
+"""One asyncio connection to a D-Bus message bus, for the daemon and for the Python client.
+
+dbus-next 0.2.3 gives the types (Message, Variant) and the marshalling; reading, writing and bookkeeping are
+done here, because its own transport ends the connection, leaks, or waits for ever under load
+(docs/decisions tells which and how each was measured). Standard library and dbus-next only.
+"""
+
+from cortexd.connection.address import session_address, system_address
+from cortexd.connection.core import Connection
+from cortexd.connection.descriptors import take_fd
+from cortexd.connection.encode import MAX_MESSAGE_BYTES
+from cortexd.connection.errors import (
+    BusError,
+    BusException,
+    BusTimeout,
+    ConnectionLost,
+    DescriptorMissing,
+    Malformed,
+    MessageTooLarge,
+    NameTaken,
+    TooManyValues,
+    Unsendable,
+)
+from cortexd.connection.refusals import wants_reply
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "BusError",
+    "BusException",
+    "BusTimeout",
+    "Connection",
+    "ConnectionLost",
+    "DescriptorMissing",
+    "Malformed",
+    "MessageTooLarge",
+    "NameTaken",
+    "TooManyValues",
+    "Unsendable",
+    "session_address",
+    "system_address",
+    "take_fd",
+    "wants_reply",
+]

@@ -1,0 +1,34 @@
+"""The error replies that the connection gives by itself."""
+
+from __future__ import annotations
+
+import secrets
+
+from dbus_next import Message, MessageFlag, MessageType
+
+ERROR_INTERNAL = "org.cortexlinux.LLMRouter.Error.Internal"
+ERROR_TOO_LARGE = "org.cortexlinux.LLMRouter.Error.TooLarge"
+ERROR_UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
+REPLIES = frozenset({MessageType.METHOD_RETURN, MessageType.ERROR})
+
+
+def wants_reply(message: Message) -> bool:
+    """True for a method call whose sender waits for the answer."""
+    return message.message_type is MessageType.METHOD_CALL and not message.flags & MessageFlag.NO_REPLY_EXPECTED
+
+
+def in_place_of(reply: Message, name: str, text: str) -> Message:
+    """An error that answers the same call as `reply`."""
+    return Message(
+        message_type=MessageType.ERROR,
+        destination=reply.destination,
+        reply_serial=reply.reply_serial,
+        error_name=name,
+        signature="s",
+        body=[text],
+    )
+
+
+def internal_text() -> str:
+    """All that a caller learns of our own mistakes; the same id stands in the log."""
+    return f"internal error {secrets.token_hex(4)}, see the service's log"

@@ -1,0 +1,192 @@
+"""A dbus-daemon of the test's own, and peers for it that behave as badly as the D-Bus protocol lets them."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from dbus_next import Message, MessageFlag, MessageType
+
+from cortexd.connection import Connection
+from cortexd.connection.address import connect
+from cortexd.connection.decode import MAX_VALUES, frame_length, read_header
+from cortexd.connection.encode import encode
+from cortexd.connection.handshake import authenticate
+from tests.eventually import assert_eventually_async
+
+NAME = "org.example.Service"
+PATH = "/org/example/Service"
+DEADLINE_S = 30
+
+# The system bus's limits, but for pending replies and descriptors, where a test needs more than it grants.
+CONFIG = """<busconfig>
+  <type>session</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+  <limit name="max_incoming_bytes">133169152</limit>
+  <limit name="max_outgoing_bytes">133169152</limit>
+  <limit name="max_message_size">33554432</limit>
+  <limit name="max_message_unix_fds">253</limit>
+  <limit name="max_incoming_unix_fds">1024</limit>
+  <limit name="max_outgoing_unix_fds">1024</limit>
+  <limit name="max_replies_per_connection">2000</limit>
+</busconfig>
+"""
+
+
+class PrivateBus:
+    """A running dbus-daemon. `pause()` makes it deaf, so that sockets fill up; `kill()` ends it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str) -> None:
+        self.process = process
+        self.address = address
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def private_bus() -> Iterator[PrivateBus]:
+    with TemporaryDirectory(prefix="bus-") as directory:
+        path = Path(directory) / "socket"
+        config = Path(directory) / "bus.conf"
+        config.write_text(CONFIG.format(socket=path))
+        process = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"])
+        try:
+            end = time.monotonic() + DEADLINE_S
+            while not path.exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.01)
+            yield PrivateBus(process, f"unix:path={path}")
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(name="bus")
+def bus_fixture() -> Iterator[PrivateBus]:
+    with private_bus() as bus:
+        yield bus
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(name="no_leaks", autouse=True)
+async def no_leaks_fixture() -> AsyncIterator[None]:
+    """No file descriptor and no task may outlive the test."""
+    fds, tasks = open_fds(), len(asyncio.all_tasks())
+    yield
+    await assert_eventually_async(
+        lambda: open_fds() <= fds, message=f"back to {fds} file descriptors, now {open_fds()}"
+    )
+    await assert_eventually_async(
+        lambda: len(asyncio.all_tasks()) <= tasks, message=f"back to {tasks} tasks, now {asyncio.all_tasks()}"
+    )
+
+
+def call_message(
+    member: str = "Echo", signature: str = "", *args: object, to: str = NAME, quiet: bool = False
+) -> Message:
+    flags = MessageFlag.NO_REPLY_EXPECTED if quiet else MessageFlag.NONE
+    return Message(
+        destination=to, path=PATH, interface=NAME, member=member, signature=signature, body=list(args), flags=flags
+    )
+
+
+@asynccontextmanager
+async def service(
+    bus: PrivateBus, handle: Callable[[Connection, Message], None], **options: int
+) -> AsyncIterator[Connection]:
+    """A connection that owns NAME and gives each call to `handle`."""
+    async with await Connection.open(bus.address, **options) as connection:
+        connection.on_call = lambda message: handle(connection, message)
+        await connection.request_name(NAME)
+        yield connection
+
+
+def echo(connection: Connection, message: Message) -> None:
+    connection.send(Message.new_method_return(message, message.signature, message.body))
+
+
+class RawPeer:
+    """A client that writes its own bytes, and reads only when told to."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.unique_name = ""
+        self._serial = 0
+        self._buffer = bytearray()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, bus: PrivateBus) -> AsyncIterator[RawPeer]:
+        sock = await connect(bus.address)
+        with sock:
+            await authenticate(sock, fds=True)
+            self = cls(sock)
+            hello = Message(
+                destination="org.freedesktop.DBus",
+                path="/org/freedesktop/DBus",
+                interface="org.freedesktop.DBus",
+                member="Hello",
+            )
+            await self.send(hello)
+            [self.unique_name] = (await self.receive(MessageType.METHOD_RETURN)).body
+            yield self
+
+    def encode(self, message: Message, fd_count: int = 0) -> bytearray:
+        self._serial += 1
+        return encode(message, self._serial, fd_count)
+
+    async def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        await self.send_bytes(self.encode(message, len(fds)), fds)
+
+    async def send_bytes(self, data: bytes | bytearray, fds: Sequence[int] = ()) -> None:
+        loop = asyncio.get_running_loop()
+        while fds:
+            try:
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+                data, fds = data[self.sock.sendmsg([data], [rights]) :], ()
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+        async with asyncio.timeout(DEADLINE_S):
+            await loop.sock_sendall(self.sock, data)
+
+    async def receive(self, kind: MessageType) -> Message:
+        """The next message of this kind; others are skipped."""
+        while True:
+            length = frame_length(self._buffer, 0)
+            if length is not None and length <= len(self._buffer):
+                frame = read_header(bytes(self._buffer[:length]))
+                del self._buffer[:length]
+                frame.read_body(MAX_VALUES)
+                if frame.message.message_type is kind:
+                    return frame.message
+                continue
+            async with asyncio.timeout(DEADLINE_S):
+                data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
+            assert data, "the bus disconnected the raw peer"
+            self._buffer += data

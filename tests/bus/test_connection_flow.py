@@ -1,0 +1,197 @@
+"""Floods, full sockets and large answers on a real dbus-daemon: the connection bends and does not break."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from dbus_next import Message, MessageType
+
+from cortexd.connection import Connection
+from cortexd.connection.core import HIGH_WATER
+from tests.bus.private_dbus import (  # noqa: F401
+    DEADLINE_S,
+    NAME,
+    PATH,
+    PrivateBus,
+    RawPeer,
+    bus_fixture,
+    call_message,
+    echo,
+    no_leaks_fixture,
+    service,
+)
+from tests.eventually import assert_eventually_async
+
+BIG = "x" * 100_000
+
+
+def answer_big(connection: Connection, message: Message) -> None:
+    connection.send(Message.new_method_return(message, "s", [BIG]))
+
+
+def signal(number: int, text: str = "") -> Message:
+    return Message.new_signal(PATH, NAME, "Tick", "us", [number, text])
+
+
+class TestFullSocket:
+    async def test_answers_wait_for_a_bus_that_does_not_read(self, bus: PrivateBus) -> None:
+        """Two thousand answers given while the bus reads nothing are all delivered, in order, once it does."""
+        calls: list[Message] = []
+        async with service(bus, lambda _, message: calls.append(message)) as server, RawPeer.open(bus) as peer:
+            for number in range(1500):
+                await peer.send(call_message("Echo", "us", number, "x" * 200))
+            await assert_eventually_async(lambda: len(calls) == 1500, message="all calls at the service")
+            bus.pause()
+            for message in calls:
+                echo(server, message)
+            assert server.outgoing_bytes > 0
+            assert not await server.drain(timeout_s=0.05)
+            bus.resume()
+            assert await server.drain(timeout_s=DEADLINE_S)
+            assert server.outgoing_bytes == 0
+            answers = [(await peer.receive(MessageType.METHOD_RETURN)).body[0] for _ in range(1500)]
+            assert answers == list(range(1500))
+            assert not server.closed
+
+    async def test_a_client_that_never_reads_harms_itself_alone(self, bus: PrivateBus) -> None:
+        """Four hundred answers of 10 KB queue up for a client that never reads; another is served meanwhile."""
+        async with (
+            service(bus, echo) as server,
+            RawPeer.open(bus) as deaf,
+            await Connection.open(bus.address) as client,
+        ):
+            for _ in range(400):
+                await deaf.send(call_message("Echo", "s", "x" * 10_000))
+            for _ in range(20):
+                assert (await client.call(call_message("Echo", "s", "y"), timeout_s=DEADLINE_S)).body == ["y"]
+            assert not server.closed
+
+    async def test_reading_stops_while_too_much_waits_to_be_written(self, bus: PrivateBus) -> None:
+        """With the bus deaf, no more is taken in than fits the high-water mark; afterwards everything is served."""
+        calls: list[Message] = []
+        async with service(bus, lambda _, message: calls.append(message)) as server, RawPeer.open(bus) as peer:
+            for _ in range(150):
+                await peer.send(call_message())
+            await assert_eventually_async(lambda: len(calls) == 150, message="all calls at the service")
+            for _ in range(150):  # these the kernel and the bus hold while nobody reads
+                await peer.send(call_message())
+            await peer.send(Message(destination="org.freedesktop.DBus", path="/", member="GetId"))
+            server.on_call = calls.append
+            bus.pause()
+            for message in calls[:100]:
+                answer_big(server, message)
+            assert server.outgoing_bytes > HIGH_WATER
+            taken = len(calls)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(calls) == taken
+            bus.resume()
+            assert await server.drain(timeout_s=DEADLINE_S)
+            await assert_eventually_async(lambda: len(calls) == 300, message="the calls that waited")
+
+    async def test_signals_are_dropped_past_the_bound_and_counted(self, bus: PrivateBus) -> None:
+        """While the bus is deaf signals queue up to the bound only; answers are never dropped."""
+        calls: list[Message] = []
+        async with (
+            service(bus, lambda _, message: calls.append(message), max_outgoing_bytes=1_000_000) as server,
+            await Connection.open(bus.address) as client,
+        ):
+            answer = asyncio.create_task(client.call(call_message(), timeout_s=DEADLINE_S))
+            await assert_eventually_async(lambda: bool(calls), message="the call")
+            bus.pause()
+            for number in range(500):
+                server.send(signal(number, "x" * 10_000))
+            assert 1_000_000 <= server.outgoing_bytes < 1_020_000
+            assert 300 < server.signals_dropped < 400
+            answer_big(server, calls[0])
+            bus.resume()
+            assert (await answer).body == [BIG]
+
+
+class TestLoad:
+    async def test_64_concurrent_large_answers(self, bus: PrivateBus) -> None:
+        """Sixty-four calls at once with answers of 100 KB are all answered."""
+        async with service(bus, answer_big), await Connection.open(bus.address) as client:
+            calls = (client.call(call_message(), timeout_s=DEADLINE_S) for _ in range(64))
+            assert all(reply.body == [BIG] for reply in await asyncio.gather(*calls))
+
+    async def test_a_thousand_calls_in_flight_over_eight_connections(self, bus: PrivateBus) -> None:
+        """A thousand calls wait together; each gets its own answer, with 100 KB beside it."""
+        calls: list[Message] = []
+
+        def collect(connection: Connection, message: Message) -> None:
+            calls.append(message)
+            if len(calls) == 1000:
+                for call in calls:
+                    connection.send(Message.new_method_return(call, "us", [call.body[0], BIG]))
+
+        async def client(first: int) -> list[int]:
+            async with await Connection.open(bus.address) as connection:
+                wanted = (
+                    connection.call(call_message("Echo", "u", number), timeout_s=4 * DEADLINE_S)
+                    for number in range(first, first + 125)
+                )
+                return [reply.body[0] for reply in await asyncio.gather(*wanted)]
+
+        async with service(bus, collect) as server:
+            answers = await asyncio.gather(*(client(125 * index) for index in range(8)))
+            assert not server.closed
+        assert [number for part in answers for number in part] == list(range(1000))
+
+    async def test_a_flood_leaves_room_for_other_tasks(self, bus: PrivateBus) -> None:
+        """While 50,000 no-reply calls pour in, other tasks get a turn at least every 32 messages."""
+        count, beats, done = 0, 0, asyncio.Event()
+
+        def receive(_connection: Connection, _message: Message) -> None:
+            nonlocal count
+            count += 1
+            if count == 50_000:
+                done.set()
+
+        async def heart() -> None:
+            nonlocal beats
+            while not done.is_set():
+                beats += count > 0
+                await asyncio.sleep(0)
+
+        async with service(bus, receive), RawPeer.open(bus) as peer:
+            data = bytes(peer.encode(call_message("Flood", "s", "x" * 50, quiet=True))) * 1000
+            peer.sock.setblocking(True)
+            flood = threading.Thread(target=lambda: [peer.sock.sendall(data) for _ in range(50)], daemon=True)
+            flood.start()
+            async with asyncio.timeout(2 * DEADLINE_S):
+                await asyncio.gather(done.wait(), heart())
+            flood.join(DEADLINE_S)
+            peer.sock.setblocking(False)
+        assert count == 50_000
+        assert beats >= 50_000 // 32
+
+    async def test_a_flood_does_not_keep_a_caller_waiting(self, bus: PrivateBus) -> None:
+        """A caller beside a flood is answered while the flood is still going on."""
+        flooding = threading.Event()
+
+        def serve(connection: Connection, message: Message) -> None:
+            if message.member == "Echo":
+                echo(connection, message)
+
+        async with (
+            service(bus, serve) as server,
+            RawPeer.open(bus) as peer,
+            await Connection.open(bus.address) as client,
+        ):
+            data = bytes(peer.encode(call_message("Flood", quiet=True))) * 100
+            peer.sock.setblocking(True)
+
+            def pour() -> None:
+                while not flooding.is_set():
+                    peer.sock.sendall(data)
+
+            flood = threading.Thread(target=pour, daemon=True)
+            flood.start()
+            for _ in range(3):
+                assert (await client.call(call_message("Echo", "s", "y"), timeout_s=DEADLINE_S)).body == ["y"]
+            flooding.set()
+            await asyncio.to_thread(flood.join, DEADLINE_S)
+            peer.sock.setblocking(False)
+            assert not server.closed
