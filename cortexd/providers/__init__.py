@@ -1,0 +1,9 @@
+"""Providers: the only room that imports the vendors' SDKs, and it does so late and off the event loop.
+
+One attempt per call, deadlines ours, nothing from the environment, and nothing that a provider sends is trusted.
+"""
+
+from cortexd.providers.loading import preload
+from cortexd.providers.provider import Provider, make_provider
+
+__all__ = ["Provider", "make_provider", "preload"]

@@ -1,0 +1,140 @@
+"""Other people's failures in our words: HTTP status, error objects, Retry-After, and texts without keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from cortexd.errors import Failure, ProviderError
+from cortexd.untrusted import bounded_text
+
+MAX_MESSAGE = 500
+MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
+HIDDEN = "•••"
+
+_STATUS = {
+    401: Failure.AUTHENTICATION,
+    403: Failure.AUTHENTICATION,
+    407: Failure.CONNECTION,
+    408: Failure.TIMEOUT,
+    429: Failure.RATE_LIMITED,
+    503: Failure.OVERLOADED,
+    529: Failure.OVERLOADED,
+}
+# `error.type` and `error.code`, where no status says it: an error object on a 200, an error in a stream.
+_ERROR_WORD = {
+    "authentication_error": Failure.AUTHENTICATION,
+    "permission_error": Failure.AUTHENTICATION,
+    "invalid_api_key": Failure.AUTHENTICATION,
+    "invalid_authentication_error": Failure.AUTHENTICATION,
+    "rate_limit_error": Failure.RATE_LIMITED,
+    "rate_limit_exceeded": Failure.RATE_LIMITED,
+    "rate_limit_reached_error": Failure.RATE_LIMITED,
+    "insufficient_quota": Failure.RATE_LIMITED,
+    "overloaded_error": Failure.OVERLOADED,
+    "engine_overloaded_error": Failure.OVERLOADED,
+    "invalid_request_error": Failure.REFUSED,
+    "not_found_error": Failure.REFUSED,
+    "request_too_large": Failure.REFUSED,
+    "billing_error": Failure.REFUSED,
+    "timeout_error": Failure.TIMEOUT,
+}
+_KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+
+
+@contextmanager
+def map_exceptions(table: Mapping[type[Exception], Callable[[Any], ProviderError]]) -> Iterator[None]:
+    """Raise theirs as ours: the first row whose type fits makes the error. The original never shows in a traceback."""
+    try:
+        yield
+    except tuple(table) as error:
+        make = next(ours for theirs, ours in table.items() if isinstance(error, theirs))
+        raise make(error) from None
+
+
+def malformed(problem: str) -> ProviderError:
+    """A 200 that is not what the vendor's API promises: the work was perhaps done, and billed."""
+    return ProviderError(Failure.MALFORMED, problem, may_have_billed=True)
+
+
+def failure_of_status(status: int) -> Failure:
+    return _STATUS.get(status, Failure.SERVER if status >= 500 else Failure.REFUSED)
+
+
+def status_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """The failure that an HTTP status other than 2xx says. `body` is its first part."""
+    text = upstream_text(body) or _phrase(status)
+    message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    return ProviderError(failure_of_status(status), message, status, retry_after_ms(headers))
+
+
+def error_object(error: object, *, may_have_billed: bool) -> ProviderError:
+    """The failure that an error object says where the HTTP status was 200."""
+    row = error if isinstance(error, dict) else {"message": error}
+    words = [word for word in (row.get("code"), row.get("type")) if isinstance(word, str | int)]
+    failure = next((found for word in words if (found := _failure_of_word(word))), Failure.SERVER)
+    text = row.get("message") or (words[-1] if words else "an error without a text")
+    return ProviderError(failure, bounded_text(text, 4 * MAX_MESSAGE), may_have_billed=may_have_billed)
+
+
+def _failure_of_word(word: str | int) -> Failure | None:
+    if isinstance(word, str):
+        return _ERROR_WORD.get(word)
+    return failure_of_status(word) if 400 <= word <= 599 else None
+
+
+def upstream_text(body: bytes) -> str:
+    """What an error body says for people: its message where it is JSON, its text where it is plain, else nothing."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return "" if text.startswith(("<", "{")) or "\ufffd" in text else text
+    for name in ("error", "message", "detail"):
+        if isinstance(value, dict) and value.get(name):
+            value = value[name]
+    return value if isinstance(value, str) else ""
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+
+
+def retry_after_ms(headers: Mapping[str, str], now: datetime | None = None) -> int | None:
+    """`retry-after-ms`, or `retry-after` in seconds or as an HTTP date, in 0 .. one day; None where unreadable."""
+    wait = _number(headers.get("retry-after-ms"))
+    if wait is None:
+        text = headers.get("retry-after")
+        seconds = _number(text)
+        wait = _until(text, now or datetime.now(UTC)) if seconds is None else seconds * 1000
+    return None if wait is None else int(min(max(wait, 0), MAX_RETRY_AFTER_MS))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def _until(text: str | None, now: datetime) -> float | None:
+    try:
+        then = parsedate_to_datetime(text or "")
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() * 1000 - now.timestamp() * 1000
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def scrub(message: str, secrets: Collection[str]) -> str:
+    """`message` without the secrets and without anything that looks like a key, safe and at most MAX_MESSAGE long."""
+    for secret in secrets:
+        message = message.replace(secret, HIDDEN)
+    return bounded_text(_KEY_LIKE.sub(HIDDEN, message), MAX_MESSAGE)

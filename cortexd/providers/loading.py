@@ -1,0 +1,61 @@
+"""SDKs are imported, and clients built, in one background thread: an import holds a thread for 2 s.
+
+One thread, because two imports at once may meet half-initialised modules in each other's dependencies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
+
+from cortexd.config.settings import Api, NetworkSettings, ProviderSettings
+from cortexd.messages import Answer, Call
+
+_CLASSES: dict[Api, tuple[str, str]] = {
+    "anthropic": ("cortexd.providers.anthropic_api", "AnthropicApi"),
+    "openai": ("cortexd.providers.openai_api", "OpenAIApi"),
+}
+_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sdk-import")
+
+T = TypeVar("T")
+
+
+class LoadedApi(Protocol):
+    """A vendor's adapter with its client and connections."""
+
+    async def attempt(self, call: Call) -> Answer: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def preload(apis: Collection[Api]) -> None:
+    """Import the SDKs of `apis` in the background. Raises ImportError where one cannot be imported."""
+    for api in apis:
+        await finished(in_background(partial(_class, api)))
+
+
+def in_background(work: Callable[[], T]) -> Future[T]:
+    return _thread.submit(work)
+
+
+async def finished(future: Future[T]) -> T:
+    """Wait for shared work; whoever stops waiting does not stop the work."""
+    waiter = asyncio.wrap_future(future)
+    await asyncio.wait([waiter])
+    return waiter.result()
+
+
+def build_api(settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> LoadedApi:
+    """Import the SDK and build the client. Raises ImportError, OSError, ValueError, ProviderError."""
+    api: LoadedApi = _class(settings.api)(settings, network, max_answer_bytes)
+    return api
+
+
+def _class(api: Api) -> type:
+    module, name = _CLASSES[api]
+    found: type = getattr(importlib.import_module(module), name)
+    return found

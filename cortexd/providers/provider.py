@@ -1,0 +1,88 @@
+"""What the rest of cortexd sees of a vendor: a name, one attempt at a time, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from functools import partial
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.errors import Failure, ProviderError
+from cortexd.messages import Answer, Call
+from cortexd.providers.failures import scrub
+from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
+
+
+class Provider(Protocol):
+    """One endpoint. `complete` makes one attempt, raises ProviderError and nothing else, and retries nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def complete(self, call: Call) -> Answer:
+        """The answer to `call`, within `call.timeout_s`. Cancelling it closes the TCP connection."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection; attempts in flight fail."""
+        ...
+
+
+def make_provider(settings: ProviderSettings, network: NetworkSettings, *, max_answer_bytes: int) -> Provider:
+    """A Provider for `settings`. Cheap: the SDK is imported, off the loop, by the first attempt or by `preload`."""
+    return SdkProvider(settings, network, max_answer_bytes)
+
+
+class SdkProvider:
+    """A vendor's adapter that is loaded when first used, by all who wait for it together."""
+
+    def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._network = network
+        self._max_answer_bytes = max_answer_bytes
+        self._api: Future[LoadedApi] | None = None
+        self._closed = False
+        key = settings.key.reveal() if settings.key else ""
+        proxy_password = urlsplit(network.proxy or "").password
+        self._secrets = tuple(secret for secret in (key, proxy_password) if secret)
+
+    async def complete(self, call: Call) -> Answer:
+        sent = False
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                api = await self._loaded()
+                self._refuse_if_closed()
+                sent = True
+                return await api.attempt(call)
+        except TimeoutError:
+            message = f"no answer within {call.timeout_s:g} s"
+            raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
+        except ProviderError as error:
+            error.message = scrub(error.message, self._secrets)
+            raise error from None
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ProviderError(Failure.CONNECTION, "the provider is closed")
+
+    async def _loaded(self) -> LoadedApi:
+        self._refuse_if_closed()
+        if self._api is None or _failed(self._api):
+            self._api = in_background(partial(build_api, self._settings, self._network, self._max_answer_bytes))
+        try:
+            return await finished(self._api)
+        except (ImportError, OSError, ValueError) as error:
+            message = f"the {self._settings.api} client cannot be set up: {error}"
+            raise ProviderError(Failure.CONNECTION, message) from None
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._api is not None and self._api.done() and not _failed(self._api):
+            await self._api.result().aclose()
+
+
+def _failed(loading: Future[LoadedApi]) -> bool:
+    return loading.done() and loading.exception() is not None

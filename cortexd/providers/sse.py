@@ -1,0 +1,39 @@
+"""Server-sent events from raw bytes: only their data, decoded by whoever knows its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cortexd.providers.failures import malformed
+
+MAX_EVENT_BYTES = 1024 * 1024
+
+
+class EventSplitter:
+    """Cuts a byte stream, however it arrives, into the data of its events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The data of each event that `chunk` completes. Raises ProviderError for one beyond MAX_EVENT_BYTES."""
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._take(line[5:])
+            elif self._data and not line.rstrip(b"\r"):
+                yield b"\n".join(self._data)
+                self._data, self._size = [], 0
+        self._check(self._size + len(self._rest))
+
+    def _take(self, data: bytes) -> None:
+        self._data.append(data.strip())
+        self._size += len(data)
+        self._check(self._size)
+
+    def _check(self, size: int) -> None:
+        if size > MAX_EVENT_BYTES:
+            raise malformed(f"a stream event is larger than {MAX_EVENT_BYTES} bytes")

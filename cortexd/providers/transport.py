@@ -1,0 +1,195 @@
+"""HTTP under both SDKs: one client per endpoint, nothing from the environment, bodies bounded while they are read.
+
+Both SDKs sit on httpx2 with aiohttp below it; a failure shows as a chain of their exceptions, which is read here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import aclosing
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+import aiohttp
+import httpx2
+
+from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.errors import Failure, ProviderError
+from cortexd.providers.failures import malformed, status_error
+
+# Answers are read into one buffer: asking for none spares the work, and leaves nothing to blow up.
+REQUEST_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+_KEEPALIVE_S = 15.0
+_ERROR_BODY_BYTES = 16 * 1024
+_ERROR_BODY_S = 5.0
+_PLACEHOLDER_KEY = "none"
+_LOGGERS = ("anthropic", "openai", "httpx2", "httpcore2")
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    httpx2.UnsupportedProtocol,
+)
+
+Client = TypeVar("Client", bound=httpx2.AsyncClient)
+
+
+def http_client(kind: type[Client], settings: ProviderSettings, network: NetworkSettings) -> Client:
+    """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
+    try:
+        return kind(
+            verify=_ssl_context(network),
+            proxy=_proxy(proxy_for(settings, network)),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=timeouts(settings),
+            limits=httpx2.Limits(max_connections=settings.max_connections, keepalive_expiry=_KEEPALIVE_S),
+            event_hooks={"response": [_bound_error_body]},
+        )
+    except httpx2.InvalidURL as error:
+        raise ValueError(str(error)) from None
+
+
+def timeouts(settings: ProviderSettings) -> httpx2.Timeout:
+    """Only the connect has a limit of its own; `Call.timeout_s` bounds the rest, the wait for a free connection too."""
+    return httpx2.Timeout(None, connect=settings.connect_timeout_s)
+
+
+def _ssl_context(network: NetworkSettings) -> ssl.SSLContext:
+    """The system's authorities, and those in `ca_file` beside them."""
+    context = httpx2.create_ssl_context(trust_env=False)
+    if network.ca_file is not None:
+        context.load_verify_locations(network.ca_file)
+    return context
+
+
+def proxy_for(settings: ProviderSettings, network: NetworkSettings) -> str | None:
+    host = httpx2.URL(settings.base_url).host
+    return None if settings.local or bypasses(host, network.no_proxy) else network.proxy
+
+
+def _proxy(url: str | None) -> httpx2.Proxy | None:
+    """The proxy with its credentials in the form that aiohttp does not warn about: it renames the header itself."""
+    if url is None:
+        return None
+    proxy = httpx2.Proxy(url)
+    if proxy.auth is not None:
+        credentials = b64encode(":".join(proxy.auth).encode()).decode()
+        proxy.headers["Authorization"] = f"Basic {credentials}"
+        proxy.auth = None
+    return proxy
+
+
+def bypasses(host: str, no_proxy: Collection[str]) -> bool:
+    """Whether `host` is in `no_proxy`: "*", an address, a network, or a domain with all below it."""
+    return any(_covers(entry.strip().lower(), host.lower()) for entry in no_proxy)
+
+
+def _covers(entry: str, host: str) -> bool:
+    if entry == "*":
+        return True
+    try:
+        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        domain = entry.removeprefix("*").lstrip(".")
+        return host == domain or host.endswith(f".{domain}")
+
+
+def key_of(settings: ProviderSettings) -> str:
+    """The key for the Authorization header. Raises ProviderError (authentication) where none can be sent."""
+    if settings.key is None and settings.local:
+        return _PLACEHOLDER_KEY
+    key = settings.key.reveal() if settings.key else ""
+    if not key:
+        raise ProviderError(Failure.AUTHENTICATION, f"no key is configured for {settings.name}")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ProviderError(Failure.AUTHENTICATION, "the key holds characters that no HTTP header can carry")
+    return key
+
+
+def silence_sdk_logs() -> None:
+    """At debug level, which a variable of the environment can set, they log prompts."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def arriving(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
+    """The decoded body as it arrives; the reader sets the bound."""
+    return aclosing(response.aiter_bytes())
+
+
+async def read_bounded(response: httpx2.Response, max_bytes: int) -> bytes:
+    """The whole body. Raises ProviderError (malformed answer) as soon as it is known to exceed `max_bytes`."""
+    too_large = malformed(f"the answer is larger than {max_bytes} bytes")
+    declared = response.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large
+    body = bytearray()
+    async with arriving(response) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > max_bytes:
+                raise too_large
+    return bytes(body)
+
+
+class _ReadBody(httpx2.AsyncByteStream):
+    """A body that was read already, over the stream it came from."""
+
+    def __init__(self, body: bytes, source: httpx2.AsyncByteStream) -> None:
+        self._body = body
+        self._source = source
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    async def aclose(self) -> None:
+        await self._source.aclose()
+
+
+async def _bound_error_body(response: httpx2.Response) -> None:
+    """Read the start of an error's body before the SDK, which would read all of it, however long it is or takes."""
+    source = response.stream
+    if response.is_success or not isinstance(source, httpx2.AsyncByteStream):
+        return
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_ERROR_BODY_S):
+            async for chunk in source:
+                body += chunk
+                if len(body) >= _ERROR_BODY_BYTES:
+                    break
+    except (httpx2.TransportError, TimeoutError):
+        pass  # the status is known, and that is what counts
+    response.headers.pop("content-encoding", None)
+    response.stream = _ReadBody(bytes(body[:_ERROR_BODY_BYTES]), source)
+
+
+def from_response(response: httpx2.Response) -> ProviderError:
+    """The failure that a response other than 2xx says."""
+    return status_error(response.status_code, response.headers, response.content)
+
+
+def from_connection(error: BaseException) -> ProviderError:
+    """The failure behind an exception of the SDK, httpx2 or aiohttp, and whether the request can have been sent."""
+    for cause in _chain(error):
+        if isinstance(cause, aiohttp.ClientHttpProxyError):
+            return ProviderError(Failure.CONNECTION, f"the proxy refused: HTTP {cause.status}")
+        if isinstance(cause, _NEVER_SENT):
+            return ProviderError(Failure.CONNECTION, str(cause))
+        if isinstance(cause, aiohttp.ClientResponseError | httpx2.DecodingError):
+            return malformed("the answer is not valid HTTP")
+    return ProviderError(
+        Failure.CONNECTION, "the connection broke off before the answer was complete", may_have_billed=True
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
