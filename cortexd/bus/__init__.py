@@ -1,0 +1,1 @@
+"""The daemon's side of the bus: calls in, replies and signals out, callers and polkit."""

@@ -1,0 +1,76 @@
+"""Who is behind a unique bus name: uid and user name, asked of the bus once per connection."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from collections import OrderedDict
+from collections.abc import Callable
+
+from dbus_next import Message, MessageFlag
+
+from cortexd.access import Caller
+from cortexd.connection import Connection
+from cortexd.errors import AccessDenied
+
+_KNOWN_AT_MOST = 4096
+_TIMEOUT_S = 10.0
+_NAME_OWNER_CHANGED = (
+    "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+    "interface='org.freedesktop.DBus',member='NameOwnerChanged'"
+)
+
+
+class Callers:
+    """Resolves senders, and tells `on_left(connection)` when one has left the bus."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: OrderedDict[str, asyncio.Task[tuple[int, str]]] = OrderedDict()
+        self.on_left: list[Callable[[str], None]] = []
+
+    async def watch(self) -> None:
+        """Begin to hear of connections that leave: one match rule for everything that cares."""
+        await self._connection.add_match(_NAME_OWNER_CHANGED)
+
+    async def resolve(self, message: Message) -> Caller:
+        """The caller of a method call. Raises AccessDenied where it has left already."""
+        sender = message.sender
+        task = self._known.get(sender)
+        if task is None:
+            task = self._known[sender] = asyncio.create_task(self._ask(sender))
+            task.add_done_callback(lambda done: self._forget_failure(sender, done))
+            while len(self._known) > _KNOWN_AT_MOST:
+                self._known.popitem(last=False)
+        uid, user = await asyncio.shield(task)
+        interactive = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
+        return Caller(sender, uid, user, interactive)
+
+    def on_signal(self, message: Message) -> None:
+        """Feed every signal here; only NameOwnerChanged from the bus itself counts."""
+        if message.member != "NameOwnerChanged" or message.sender != "org.freedesktop.DBus":
+            return
+        name, _old, new = message.body
+        if new or not name.startswith(":"):
+            return
+        self._known.pop(name, None)
+        for hear in self.on_left:
+            hear(name)
+
+    def _forget_failure(self, sender: str, done: asyncio.Task[tuple[int, str]]) -> None:
+        if (done.cancelled() or done.exception() is not None) and self._known.get(sender) is done:
+            del self._known[sender]
+
+    async def _ask(self, sender: str) -> tuple[int, str]:
+        try:
+            [uid] = await self._connection.call_bus("GetConnectionUnixUser", "s", sender, timeout_s=_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001 - gone, silent or refused: in each case nobody we could serve
+            raise AccessDenied(f"cannot tell who is calling: {type(error).__name__}") from None
+        return uid, await asyncio.to_thread(_user_name, uid)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,211 @@
+"""Method calls to handlers: the interface file says which there are, this finds, runs and answers them.
+
+Every call ends in exactly one reply (or none, where none is wanted): a return, an error of ours, or Internal
+with an id for the log. A handler never sees a message, a reply never carries a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dbus_next import Message, MessageFlag, MessageType, Variant
+
+from cortexd import wire
+from cortexd.access import Action, Authorizer, Caller
+from cortexd.bus.caller import Callers
+from cortexd.bus.interface import Interface, Method
+from cortexd.connection import Connection
+from cortexd.errors import CortexError, Internal, RateLimited
+from cortexd.service import internal_error
+
+log = logging.getLogger("cortexd.dispatch")
+
+Handler = Callable[..., Awaitable[list[Any]]]
+_STANDARD = "org.freedesktop.DBus."
+_ERROR = f"{_STANDARD}Error."
+_CALLS_PER_CONNECTION = 2048  # the bus allows 128 pending; calls that want no reply are not counted there
+
+
+class Dispatcher:
+    """Routes the connection's calls. `handlers` and `properties` are keyed by (interface, member)."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        interface: Interface,
+        callers: Callers,
+        authorizer: Authorizer,
+        handlers: dict[tuple[str, str], Handler],
+        properties: dict[tuple[str, str], Callable[[], Variant]],
+    ) -> None:
+        if missing := sorted(set(interface.methods) ^ set(handlers)):
+            raise ValueError(f"the interface file and the handlers disagree about {missing}")
+        if missing := sorted(set(interface.properties) ^ set(properties)):
+            raise ValueError(f"the interface file and the properties disagree about {missing}")
+        self._connection = connection
+        self._interface = interface
+        self._callers = callers
+        self._authorizer = authorizer
+        self._handlers = handlers
+        self._properties = properties
+        self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
+        callers.on_left.append(self._caller_left)
+
+    def on_call(self, message: Message) -> None:
+        """Take one method call; answers at once or from a task of its own."""
+        answer = self._standard(message)
+        if answer is not None:
+            self._send(message, answer)
+            return
+        method = self._method(message)
+        if isinstance(method, Message):
+            self._send(message, method)
+            return
+        tasks = self._tasks[message.sender]
+        if len(tasks) >= _CALLS_PER_CONNECTION:
+            busy = RateLimited("too many calls under way on this connection", retry_after_ms=1000)
+            self._send(message, _error(message, busy))
+            return
+        task = asyncio.create_task(self._run(message, method), name=f"{method.name} from {message.sender}")
+        tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(message.sender, done))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for the handlers under way to send their replies; cancel what is left."""
+        tasks = [task for group in self._tasks.values() for task in group]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+
+    async def _run(self, message: Message, method: Method) -> None:
+        try:
+            reply = await self._reply(message, method)
+        except CortexError as error:
+            reply = _error(message, error)
+        except Exception:  # noqa: BLE001 - a fault of ours must not reach the caller as text
+            reply = _error(message, internal_error("in %s", method.name))
+        self._send(message, reply)
+
+    async def _reply(self, message: Message, method: Method) -> Message:
+        caller = await self._callers.resolve(message)
+        if method.action not in (None, Action.COMPLETE):
+            await self._authorizer.authorize(caller, method.action)
+        arguments = [wire.decode(argument) for argument in message.body]
+        body = await self._handlers[method.interface, method.name](caller, *arguments)
+        if method.action is not None and not _was_granted(caller, method.action):
+            log.critical("%s answered without the authorization that the interface file demands", method.name)
+            raise Internal("the service did not check the authorization; this is a fault in cortexd, please report it")
+        return Message.new_method_return(message, method.gives, body)
+
+    def _method(self, message: Message) -> Method | Message:
+        """The method that a call means, or the error that answers it."""
+        if message.path != wire.OBJECT_PATH:
+            return _standard_error(message, "UnknownObject", f"no object at {message.path}; use {wire.OBJECT_PATH}")
+        if message.interface is None:
+            found = [item for (_, name), item in self._interface.methods.items() if name == message.member]
+            method = found[0] if len(found) == 1 else None
+        else:
+            method = self._interface.methods.get((message.interface, message.member))
+        if method is None:
+            return _standard_error(message, "UnknownMethod", f"no method {message.interface}.{message.member}")
+        if message.signature != method.takes:
+            words = f"{method.name} takes ({method.takes}), got ({message.signature})"
+            return _standard_error(message, "InvalidArgs", words)
+        return method
+
+    def _standard(self, message: Message) -> Message | None:
+        """The interfaces that every object has; None where the call means none of them."""
+        if message.interface is not None and not message.interface.startswith(_STANDARD):
+            return None
+        answer = _STANDARD_METHODS.get((message.member, message.signature))
+        if answer is not None and message.interface in (None, f"{_STANDARD}{answer[0]}"):
+            return answer[1](self, message)
+        if message.interface is None:
+            return None
+        return _standard_error(message, "UnknownMethod", f"no method {message.interface}.{message.member}")
+
+    def _introspect(self, message: Message) -> Message:
+        text = self._interface.introspection(message.path)
+        if text is None:
+            return _standard_error(message, "UnknownObject", f"no object at {message.path}")
+        return Message.new_method_return(message, "s", [text])
+
+    def _ping(self, message: Message) -> Message:
+        return Message.new_method_return(message)
+
+    def _machine_id(self, message: Message) -> Message:
+        for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+            with contextlib.suppress(OSError), open(file, encoding="ascii") as stream:
+                return Message.new_method_return(message, "s", [stream.read().strip()])
+        return _standard_error(message, "Failed", "this machine has no machine id")
+
+    def _get(self, message: Message) -> Message:
+        interface, name = message.body
+        read = self._properties.get((interface, name))
+        if read is None or message.path != wire.OBJECT_PATH:
+            return _standard_error(message, "UnknownProperty", f"no property {interface}.{name} at {message.path}")
+        return Message.new_method_return(message, "v", [read()])
+
+    def _get_all(self, message: Message) -> Message:
+        [interface] = message.body
+        values = {
+            name: read()
+            for (owner, name), read in self._properties.items()
+            if owner == interface and message.path == wire.OBJECT_PATH
+        }
+        return Message.new_method_return(message, "a{sv}", [values])
+
+    def _set(self, message: Message) -> Message:
+        interface, name = message.body[:2]
+        if (interface, name) not in self._properties:
+            return _standard_error(message, "UnknownProperty", f"no property {interface}.{name}")
+        return _standard_error(message, "PropertyReadOnly", f"{name} is read-only")
+
+    def _send(self, message: Message, reply: Message) -> None:
+        if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+            self._connection.send(reply)
+
+    def _caller_left(self, connection: str) -> None:
+        for task in self._tasks.get(connection, ()):
+            task.cancel()
+
+    def _ended(self, connection: str, task: asyncio.Task[None]) -> None:
+        tasks = self._tasks[connection]
+        tasks.discard(task)
+        if not tasks:
+            del self._tasks[connection]
+
+
+_STANDARD_METHODS: dict[tuple[str, str], tuple[str, Callable[[Dispatcher, Message], Message]]] = {
+    ("Introspect", ""): ("Introspectable", Dispatcher._introspect),
+    ("Ping", ""): ("Peer", Dispatcher._ping),
+    ("GetMachineId", ""): ("Peer", Dispatcher._machine_id),
+    ("Get", "ss"): ("Properties", Dispatcher._get),
+    ("GetAll", "s"): ("Properties", Dispatcher._get_all),
+    ("Set", "ssv"): ("Properties", Dispatcher._set),
+}
+
+
+def _was_granted(caller: Caller, action: Action) -> bool:
+    return action in caller.granted or (action is Action.COMPLETE and Action.SYSTEM_OPERATION in caller.granted)
+
+
+def _error(message: Message, error: CortexError) -> Message:
+    return Message(
+        message_type=MessageType.ERROR,
+        reply_serial=message.serial,
+        destination=message.sender,
+        error_name=wire.error_name(error),
+        signature="s",
+        body=[wire.error_text(error)],
+    )
+
+
+def _standard_error(message: Message, name: str, words: str) -> Message:
+    return Message.new_error(message, f"{_ERROR}{name}", wire.string(words))

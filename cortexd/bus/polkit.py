@@ -1,0 +1,181 @@
+"""Asking polkit, by the sender's bus name. Every doubt is a no.
+
+polkit serves the whole machine, and the bus drops the 129th pending call of any connection: at most 64
+checks are in flight, identical ordinary checks share one, and one prompt per user is open at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass
+
+from dbus_next import Message, Variant
+
+from cortexd.access import Action, Caller
+from cortexd.config.settings import AuthorizationSettings
+from cortexd.connection import BusError, BusTimeout, Connection
+from cortexd.errors import AccessDenied, InteractiveAuthorizationRequired
+from cortexd.tasks import TaskType
+
+log = logging.getLogger("cortexd.polkit")
+
+_NAME = "org.freedesktop.PolicyKit1"
+_PATH = "/org/freedesktop/PolicyKit1/Authority"
+_INTERFACE = "org.freedesktop.PolicyKit1.Authority"
+_ALLOW_INTERACTION = 1
+_CHECKS_IN_FLIGHT = 64
+_PROMPTS_OPEN = 16
+_CACHED_AT_MOST = 4096
+_ABSENT = (
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.Spawn.",
+)
+_GROUP_HINT = (
+    "; services and users without a seat (SSH, cron) are allowed by membership in the group 'cortex' "
+    "in /etc/group (SupplementaryGroups= does not count)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """polkit's answer. `challenge`: somebody with a password could have been asked."""
+
+    authorized: bool
+    challenge: bool
+    dismissed: bool
+
+
+class Polkit:
+    """The real Authorizer. Ordinary yeses are cached briefly per connection, privileged ones never."""
+
+    def __init__(self, connection: Connection, settings: AuthorizationSettings) -> None:
+        self._connection = connection
+        self.settings = settings
+        self._checks = asyncio.Semaphore(_CHECKS_IN_FLIGHT)
+        self._prompts = asyncio.Semaphore(_PROMPTS_OPEN)
+        self._prompt_of: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._allowed: OrderedDict[str, float] = OrderedDict()
+        self._shared: dict[str, asyncio.Task[Verdict]] = {}
+
+    async def watch(self) -> None:
+        """Begin to hear of changed rules and actions."""
+        await self._connection.add_match(f"type='signal',sender='{_NAME}',interface='{_INTERFACE}',member='Changed'")
+
+    def on_signal(self, message: Message) -> None:
+        if message.interface == _INTERFACE and message.member == "Changed":
+            self._allowed.clear()
+
+    def forget(self, connection: str) -> None:
+        """A connection left the bus."""
+        self._allowed.pop(connection, None)
+
+    async def authorize(self, caller: Caller, action: Action, task_type: TaskType | None = None) -> None:
+        """Return if `caller` may; raise AccessDenied or InteractiveAuthorizationRequired otherwise."""
+        if action is Action.COMPLETE:
+            await self._authorize_ordinary(caller)
+        else:
+            await self._decide(caller, action, task_type, await self._check(caller, action, task_type))
+        caller.granted.add(action)
+
+    async def _authorize_ordinary(self, caller: Caller) -> None:
+        if self._allowed.get(caller.connection, 0.0) > time.monotonic():
+            return
+        shared = self._shared.get(caller.connection)
+        if shared is None:
+            shared = asyncio.create_task(self._check(caller, Action.COMPLETE, None))
+            self._shared[caller.connection] = shared
+            shared.add_done_callback(lambda _done: self._shared.pop(caller.connection, None))
+        await self._decide(caller, Action.COMPLETE, None, await asyncio.shield(shared))
+        self._allowed[caller.connection] = time.monotonic() + min(self.settings.cache_s, 30.0)
+        while len(self._allowed) > _CACHED_AT_MOST:
+            self._allowed.popitem(last=False)
+
+    async def _decide(self, caller: Caller, action: Action, task_type: TaskType | None, verdict: Verdict) -> None:
+        """Accept a yes; ask a person where that can help and is allowed; refuse in words otherwise."""
+        hint = _GROUP_HINT if action is Action.COMPLETE else ""
+        if verdict.authorized:
+            return
+        if not verdict.challenge:
+            raise AccessDenied(f"polkit refuses {action} to user {caller.user}{hint}")
+        if not caller.interactive:
+            raise InteractiveAuthorizationRequired(
+                f"{action} needs authentication; call again with ALLOW_INTERACTIVE_AUTHORIZATION set "
+                f"(busctl does by default, gdbus with -i) and an authentication agent{hint}"
+            )
+        verdict = await self._prompt(caller, action, task_type)
+        if verdict.authorized:
+            return
+        if verdict.challenge:
+            raise AccessDenied(f"{action} needs authentication, and no authentication agent is running for this session"
+                               f"; start pkttyagent or a desktop agent{hint}")  # fmt: skip
+        if verdict.dismissed:
+            raise AccessDenied(f"the authentication for {action} was dismissed")
+        raise AccessDenied(f"the authentication for {action} failed")
+
+    async def _prompt(self, caller: Caller, action: Action, task_type: TaskType | None) -> Verdict:
+        """Let polkit ask a person, one prompt per user at a time."""
+        async with self._prompt_of[caller.uid], self._prompts:
+            return await self._call(caller, action, task_type, interactive=True)
+
+    async def _check(self, caller: Caller, action: Action, task_type: TaskType | None) -> Verdict:
+        timeout_s = self.settings.polkit_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s), self._checks:
+                return await self._call(caller, action, task_type, interactive=False)
+        except TimeoutError:
+            raise AccessDenied(f"polkit did not answer within {timeout_s:g} s, so {action} is refused") from None
+
+    async def _call(self, caller: Caller, action: Action, task_type: TaskType | None, *, interactive: bool) -> Verdict:
+        settings = self.settings
+        timeout_s = settings.interactive_timeout_s if interactive else settings.polkit_timeout_s
+        cancellation = secrets.token_hex(8) if interactive else ""
+        message = _message(
+            "CheckAuthorization",
+            "(sa{sv})sa{ss}us",
+            [
+                ["system-bus-name", {"name": Variant("s", caller.connection)}],
+                action.value,
+                {"task_type": task_type.value} if task_type and action is Action.SYSTEM_OPERATION else {},
+                _ALLOW_INTERACTION if interactive else 0,
+                cancellation,
+            ],
+        )
+        try:
+            reply = await self._connection.call(message, timeout_s=timeout_s)
+        except BusTimeout:
+            if interactive:
+                self._connection.send(_message("CancelCheckAuthorization", "s", [cancellation]))
+            waited = "nobody answered the authentication prompt" if interactive else "polkit did not answer"
+            raise AccessDenied(f"{waited} within {timeout_s:g} s, so {action} is refused") from None
+        except BusError as error:
+            return self._without_polkit(caller, action, error)
+        [[authorized, challenge, details]] = reply.body
+        return Verdict(authorized, challenge, details.get("polkit.dismissed") == "true")
+
+    @staticmethod
+    def _without_polkit(caller: Caller, action: Action, error: BusError) -> Verdict:
+        if error.name.startswith(_ABSENT):
+            if caller.uid == 0:
+                return Verdict(authorized=True, challenge=False, dismissed=False)
+            raise AccessDenied(f"polkit is not running, so {action} is refused to everybody but root")
+        log.error("polkit failed a check of %s: %s", action, error)
+        raise AccessDenied(f"polkit could not decide about {action}: {error.name}")
+
+
+class SameUser:
+    """The Authorizer of a session or private bus, for development: the daemon's own user may do everything."""
+
+    async def authorize(self, caller: Caller, action: Action, _task_type: TaskType | None = None) -> None:
+        if caller.uid != os.getuid():
+            raise AccessDenied(f"on this bus only user {os.getuid()}, who runs the service, may use it")
+        caller.granted.add(action)
+
+
+def _message(member: str, signature: str, body: list[object]) -> Message:
+    return Message(destination=_NAME, path=_PATH, interface=_INTERFACE, member=member, signature=signature, body=body)

@@ -1,0 +1,129 @@
+"""The domain's results as the plain values that the interface file describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortexd.catalog import Catalog
+from cortexd.config import Config, how_to_configure
+from cortexd.ledger import AttemptRecord, Settled, Stats
+from cortexd.messages import ToolCall, Usage
+from cortexd.money import to_usd
+from cortexd.routing import Health, State
+from cortexd.service import Completion, Decision
+
+_ALWAYS_COUNTED = ("claude", "kimi_k2")
+
+
+def metadata(completion: Completion) -> dict[str, Any]:
+    answer = completion.answer
+    usage = answer.usage or Usage()
+    return {
+        "request_id": completion.request_id,
+        "task_type": completion.task_type.value,
+        "provider": completion.provider,
+        "model": completion.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost_usd": to_usd(completion.cost_nano),
+        "cost_nano_usd": completion.cost_nano,
+        "cost_known": completion.cost_known,
+        "latency_ms": completion.latency_ms,
+        "time_to_first_token_ms": answer.time_to_first_token_ms,
+        "finish_reason": completion.finish_reason,
+        "tool_calls": [_tool_call(call) for call in answer.tool_calls],
+        "attempts": [_attempt(record) for record in completion.attempts],
+        "route_reason": completion.route_reason,
+        "dropped_options": answer.dropped_options,
+        "settled": completion.settled,
+    }
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
+
+
+def _attempt(record: AttemptRecord) -> dict[str, Any]:
+    return {
+        "provider": record.provider,
+        "model": record.model,
+        "outcome": record.outcome,
+        "cost_nano_usd": record.cost_nano,
+        "cost_known": record.cost_known,
+        "latency_ms": record.latency_ms,
+        "error": record.error or None,
+    }
+
+
+def decision(made: Decision) -> dict[str, Any]:
+    first = made.plan.candidates[0]
+    return {
+        "task_type": made.question.task_type.value,
+        "provider": first.provider,
+        "model": first.model,
+        "reason": first.reason,
+        "action": made.action,
+        "candidates": [
+            {
+                "rank": rank,
+                "provider": item.provider,
+                "model": item.model,
+                "reason": item.reason,
+                "state": item.state.value,
+                "worst_case_cost_usd": to_usd(item.worst_case_nano),
+                "prompt_cost_usd": None if item.prompt_estimate_nano is None else to_usd(item.prompt_estimate_nano),
+            }
+            for rank, item in enumerate(made.plan.candidates, 1)
+        ],
+        "left_out": [
+            {"provider": item.provider, "model": item.model, "reason": item.reason} for item in made.plan.left_out
+        ],
+    }
+
+
+def stats(figures: Stats) -> dict[str, Any]:
+    """The specification's shape; claude and kimi_k2 are always there."""
+    providers: dict[str, Any] = {name: _provider_stats(0, 0, 0) for name in _ALWAYS_COUNTED}
+    for name, row in figures.providers.items():
+        providers[name] = _provider_stats(row.requests, row.tokens, row.cost_nano)
+    return {
+        "total_requests": figures.total_requests,
+        "total_cost_usd": to_usd(figures.total_cost_nano),
+        "total_cost_nano_usd": figures.total_cost_nano,
+        "providers": providers,
+    }
+
+
+def _provider_stats(requests: int, tokens: int, cost_nano: int) -> dict[str, Any]:
+    return {"requests": requests, "tokens": tokens, "cost_usd": to_usd(cost_nano), "cost_nano_usd": cost_nano}
+
+
+def cost_details(settled: Settled, sequence: int) -> dict[str, Any]:
+    return {
+        "cost_nano_usd": settled.cost_nano,
+        "cost_known": settled.cost_known,
+        "seq": sequence,
+        "day_usd": to_usd(settled.user_day_nano),
+        "month_usd": to_usd(settled.user_month_nano),
+    }
+
+
+def providers(config: Config, catalog: Catalog, health: Health) -> list[dict[str, Any]]:
+    """What ListProviders answers: everything but keys and endpoints."""
+    return [
+        {
+            "name": name,
+            "api": item.api,
+            "state": (health.state(name) if item.configured else State.UNCONFIGURED).value,
+            "configured": item.configured,
+            "has_key": item.key is not None,
+            "local": item.local,
+            "default_model": item.model,
+            "models": tuple(dict.fromkeys([item.model, *(model.id for model in catalog.models_of(name))])),
+            "last_failure": health.last_failure(name) or None,
+            "hint": None if item.configured else how_to_configure(item),
+        }
+        for name, item in config.providers.items()
+    ]

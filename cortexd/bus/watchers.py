@@ -1,0 +1,161 @@
+"""Who hears which signal: costs go to their own user's subscribers, totals to everybody, at most four a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dbus_next import Message, Variant
+
+from cortexd import wire
+from cortexd.access import Caller
+from cortexd.bus import replies
+from cortexd.config import Config
+from cortexd.connection import Connection
+from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
+from cortexd.ledger import Totals
+from cortexd.money import NANO_PER_USD, to_usd
+from cortexd.service import CostEvent
+
+_FILTERS = ("task_type", "provider")
+_INTERVAL_S = {"exact": 0.25, "rounded": 60.0, "off": 60.0}
+_NANO_PER_CENT = NANO_PER_USD // 100
+
+
+@dataclass(slots=True)
+class Subscription:
+    connection: str
+    uid: int
+    filter: dict[str, str]
+    sequence: int = 0
+
+    def wants(self, event: CostEvent) -> bool:
+        found = {"task_type": event.task_type.value, "provider": event.provider}
+        return event.uid == self.uid and all(found[key] == value for key, value in self.filter.items())
+
+
+class Watchers:
+    """Subscriptions and the throttled broadcasts. Bounded: see limits.max_subscribers."""
+
+    def __init__(
+        self, connection: Connection, config: Config, totals: Callable[[], Totals], active: Callable[[], int]
+    ) -> None:
+        self._connection = connection
+        self.config = config
+        self._totals = totals
+        self._active = active
+        self._subscriptions: dict[int, Subscription] = {}
+        self._next_id = 1
+        self._published = Totals(0, 0)
+        self._published_active = 0
+        self._sent_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def subscribe(self, caller: Caller, wanted: dict[str, Any]) -> int:
+        """A new subscription's id. Raises InvalidArgument or RateLimited."""
+        for key, value in wanted.items():
+            if key not in _FILTERS:
+                raise InvalidArgument(f"filter.{key}: unknown key; expected one of {', '.join(_FILTERS)}")
+            if not isinstance(value, str):
+                raise InvalidArgument(f"filter.{key}: expected text")
+        limits = self.config.limits
+        own = sum(item.connection == caller.connection for item in self._subscriptions.values())
+        if own >= limits.max_subscriptions_per_connection or len(self._subscriptions) >= limits.max_subscribers:
+            raise RateLimited("too many subscriptions; end one with Unsubscribe", retry_after_ms=1000)
+        number, self._next_id = self._next_id, self._next_id % 0xFFFFFFFF + 1
+        self._subscriptions[number] = Subscription(caller.connection, caller.uid, wanted)
+        return number
+
+    def unsubscribe(self, caller: Caller, number: int) -> None:
+        found = self._subscriptions.get(number)
+        if found is None or found.connection != caller.connection:
+            raise RequestNotFound(f"no subscription {number} on this connection")
+        del self._subscriptions[number]
+
+    def forget(self, connection: str) -> None:
+        """A connection left the bus."""
+        for number in [key for key, item in self._subscriptions.items() if item.connection == connection]:
+            del self._subscriptions[number]
+
+    def cost_incurred(self, event: CostEvent) -> None:
+        for item in self._subscriptions.values():
+            if item.wants(event):
+                item.sequence += 1
+                self._connection.send(_cost_signal(item, event))
+
+    def provider_state(self, provider: str, state: str, last_failure: str) -> None:
+        details = wire.dictionary({"last_failure": last_failure or None})
+        body = [wire.string(provider), state, details]
+        self._connection.send(_signal(wire.INTERFACE, "ProviderStateChanged", "ssa{sv}", body))
+
+    def visible_totals(self) -> Totals:
+        """The totals as `signals.publish_totals` lets everybody see them."""
+        exact = self.config.signals.publish_totals == "exact"
+        return self._totals() if exact else self._published
+
+    def activity(self) -> None:
+        """A request began or ended: publish what changed, soon."""
+        if self._timer is None:
+            interval_s = _INTERVAL_S[self.config.signals.publish_totals]
+            wait_s = max(0.0, self._sent_at + interval_s - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._publish)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _publish(self) -> None:
+        self._timer = None
+        self._sent_at = time.monotonic()
+        totals = self._rounded(self._totals())
+        changed: dict[str, Variant] = {}
+        if totals != self._published:
+            self._published = totals
+            changed = self._totals_changed(totals)
+        active = self._active()
+        if active != self._published_active:
+            self._published_active = active
+            changed["ActiveRequests"] = Variant("u", active)
+        if changed:
+            body = [wire.INTERFACE, changed, []]
+            self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
+
+    def _totals_changed(self, totals: Totals) -> dict[str, Variant]:
+        exact = self.config.signals.publish_totals == "exact"
+        usd, requests = to_usd(totals.total_cost_nano), wire.unsigned(totals.total_requests)
+        details = wire.dictionary({"total_cost_nano_usd": totals.total_cost_nano} if exact else {})
+        self._connection.send(_signal(wire.INTERFACE, "TotalsChanged", "tda{sv}", [requests, usd, details]))
+        return {"TotalRequests": Variant("t", requests), "TotalCostUsd": Variant("d", usd)}
+
+    def _rounded(self, totals: Totals) -> Totals:
+        mode = self.config.signals.publish_totals
+        if mode == "exact":
+            return totals
+        if mode == "off":
+            return Totals(0, 0)
+        cents = (totals.total_cost_nano + _NANO_PER_CENT // 2) // _NANO_PER_CENT
+        return Totals(totals.total_requests, cents * _NANO_PER_CENT)
+
+
+def _signal(interface: str, member: str, signature: str, body: list[Any], destination: str | None = None) -> Message:
+    message = Message.new_signal(wire.OBJECT_PATH, interface, member, signature, body)
+    message.destination = destination
+    return message
+
+
+def _cost_signal(item: Subscription, event: CostEvent) -> Message:
+    body = [
+        event.request_id,
+        event.task_type.value,
+        wire.string(event.provider),
+        wire.string(event.model),
+        to_usd(event.settled.cost_nano),
+        wire.dictionary(replies.cost_details(event.settled, item.sequence)),
+    ]
+    return _signal(wire.INTERFACE, "CostIncurred", "ssssda{sv}", body, item.connection)
