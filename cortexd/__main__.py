@@ -1,0 +1,69 @@
+"""cortexd: run the daemon, or check its configuration.
+
+Exit status: 0 stopped when asked to; 1 the bus connection ended; 2 wrong options; 69 no bus, or the name is
+taken; 74 the ledger cannot be used; 78 the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from cortexd.config import how_to_configure
+from cortexd.errors import ConfigError
+from cortexd.journal import set_up_logging
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cortexd",
+        description="Language models as a service of the operating system, on the D-Bus system bus.",
+        epilog="Exit status: 0 stopped when asked to, 1 bus connection ended, 2 wrong options, 69 no bus or the name "
+        "is taken, 74 ledger unusable, 78 configuration wrong. SIGHUP reloads, SIGTERM drains and stops.",
+    )
+    parser.add_argument(
+        "--bus",
+        default="system",
+        metavar="system|session|ADDRESS",
+        help="the bus to serve on (default: system); on any other only the daemon's own user is served",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/cortexd/config.toml")
+    parser.add_argument("--check-config", action="store_true", help="check the configuration and keys, then leave")
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    set_up_logging("info")
+    from cortexd import daemon  # late, so that --help and wrong options answer at once
+    from cortexd.bus.objects import version
+
+    if options.version:
+        print(version())
+        return 0
+    run = daemon.RunOptions(options.bus, options.config)
+    try:
+        config = daemon.read_config(run)
+    except ConfigError as error:
+        print(f"cortexd: {error}", file=sys.stderr)
+        return daemon.CONFIG_WRONG
+    if options.check_config:
+        for file in config.sources:
+            print(f"{file}: right")
+        for settings in config.providers.values():
+            print(f"{settings.name}: {'configured' if settings.configured else how_to_configure(settings)}")
+        return 0
+    logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
+
+    async def run_daemon() -> int:
+        return await daemon.Daemon(run, config).serve()
+
+    return asyncio.run(run_daemon())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""The daemon: start-up, run, reload, shut-down. Everything is put together here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbus_next import Message
+
+from cortexd import providers, wire
+from cortexd.access import Authorizer
+from cortexd.attempts import Party
+from cortexd.bus.caller import Callers
+from cortexd.bus.dispatch import Dispatcher
+from cortexd.bus.interface import load_interface
+from cortexd.bus.objects import Objects, version
+from cortexd.bus.polkit import Polkit, SameUser
+from cortexd.bus.watchers import Watchers
+from cortexd.catalog import Catalog, builtin_catalog
+from cortexd.config import Config, load_config, with_keys
+from cortexd.connection import BusError, Connection, ConnectionLost, NameTaken, session_address, system_address
+from cortexd.errors import ConfigError, LedgerUnavailable
+from cortexd.ledger import Ledger
+from cortexd.notify import notify, reloading
+from cortexd.routing import Health
+from cortexd.service import Service
+
+log = logging.getLogger("cortexd.daemon")
+
+STOPPED, BUS_LOST, BUS_UNAVAILABLE, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 69, 74, 78
+_CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """`bus`: "system", "session" or a D-Bus address; `config`: None for /etc/cortexd/config.toml."""
+
+    bus: str = "system"
+    config: Path | None = None
+
+    @property
+    def address(self) -> str:
+        named = {"system": system_address, "session": session_address}.get(self.bus)
+        return named() if named else self.bus
+
+    @property
+    def on_system_bus(self) -> bool:
+        return self.bus == "system" or self.address == system_address()
+
+
+def read_config(options: RunOptions) -> Config:
+    """The configuration with its keys. Raises ConfigError."""
+    return with_keys(load_config(options.config))
+
+
+class Daemon:
+    """One run, from the lock on the ledger to the last reply."""
+
+    def __init__(self, options: RunOptions, config: Config) -> None:
+        self._options = options
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> int:
+        """Run until told to stop; the exit status."""
+        try:
+            await self._startup()
+        except LedgerUnavailable as error:
+            log.critical("the ledger cannot be used: %s", error)
+            return LEDGER_UNUSABLE
+        except (NameTaken, BusError, ConnectionLost, OSError, TimeoutError) as error:
+            log.critical("cannot serve on the bus at %s: %s", self._options.address, error)
+            await self._ledger.close()
+            return BUS_UNAVAILABLE
+        status = await self._main_loop()
+        await self._shutdown(drain_timeout_s=self._config.daemon.drain_timeout_s if status == STOPPED else 0.0)
+        return status
+
+    async def _startup(self) -> None:
+        """Lock, migrate, recover, load; then the bus, the name, and READY."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGINT, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._ledger = await Ledger.open(self._config.ledger)
+        if self._ledger.recovered:
+            log.warning("%d requests of an earlier run were settled as lost", self._ledger.recovered)
+        self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S)
+        await self._put_together()
+        await self._connection.request_name(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
+        if self._config.daemon.preload_sdks:
+            self._start(providers.preload({item.api for item in self._config.providers.values() if item.configured}))
+        gc.collect()
+        gc.freeze()  # what start-up made stays; no collection needs to look at it again
+        notify("READY=1", f"STATUS=serving {wire.BUS_NAME}")
+        log.info("serving %s %s as %s", wire.BUS_NAME, version(), self._connection.unique_name)
+
+    async def _put_together(self) -> None:
+        connection, config = self._connection, self._config
+        self._callers = Callers(connection)
+        authorizer = await self._authorizer()
+        self._health = Health(lambda *change: self._watchers.provider_state(*change))
+        self._service = Service(
+            config,
+            *_assemble(config, {}),
+            self._ledger,
+            authorizer,
+            self._health,
+            tell=lambda event: self._watchers.cost_incurred(event),
+            on_activity=lambda: self._watchers.activity(),
+        )
+        service = self._service
+        self._watchers = Watchers(connection, config, lambda: service.totals, lambda: service.active_requests)
+        objects = Objects(service, self._watchers)
+        self._dispatcher = Dispatcher(
+            connection, load_interface(), self._callers, authorizer, objects.handlers(), objects.properties()
+        )
+        self._callers.on_left.append(self._watchers.forget)
+        connection.on_signal = self._on_signal
+        connection.on_call = self._dispatcher.on_call
+        await self._callers.watch()
+
+    async def _authorizer(self) -> Authorizer:
+        self._polkit: Polkit | None = None
+        if not self._options.on_system_bus:
+            return SameUser()
+        self._polkit = Polkit(self._connection, self._config.authorization)
+        await self._polkit.watch()
+        self._callers.on_left.append(self._polkit.forget)
+        return self._polkit
+
+    async def _main_loop(self) -> int:
+        """Until SIGTERM or the end of the bus connection; the exit status."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        lost = asyncio.create_task(self._connection.wait_closed())
+        await asyncio.wait({stopping, lost}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if lost.done():
+            log.critical("the bus connection ended: %s", lost.result())
+            return BUS_LOST
+        lost.cancel()
+        log.info("stopping; %d requests under way", self._service.active_requests)
+        return STOPPED
+
+    async def _shutdown(self, drain_timeout_s: float) -> None:
+        """Let the requests under way finish, answer them, then leave the bus."""
+        notify("STOPPING=1")
+        if not await self._service.close(drain_timeout_s):
+            log.warning("requests were cancelled at shut-down")
+        await self._dispatcher.drain(timeout_s=2)
+        self._watchers.close()
+        for task in self._background:
+            task.cancel()
+        await self._connection.drain(timeout_s=2)
+        await self._connection.close()
+        for provider in self._service.party.providers.values():
+            await provider.aclose()
+        await self._ledger.close()
+
+    def _on_signal(self, message: Message) -> None:
+        self._callers.on_signal(message)
+        if self._polkit is not None:
+            self._polkit.on_signal(message)
+
+    def _reload(self) -> None:
+        """SIGHUP: take the new configuration where it is right, keep the old one where it is not."""
+        reloading()
+        try:
+            config = read_config(self._options)
+        except ConfigError as error:
+            log.error("the configuration stays as it was: %s", error)
+        else:
+            self._adopt(config)
+            log.info("configuration reloaded")
+        notify("READY=1")
+
+    def _adopt(self, config: Config) -> None:
+        if config.ledger != self._config.ledger:
+            log.warning("changes of [ledger] take effect at the next start")
+        old = self._service.party.providers
+        kept = {
+            name: provider
+            for name, provider in old.items()
+            if config.network == self._config.network
+            and config.limits.max_answer_bytes == self._config.limits.max_answer_bytes
+            and config.providers.get(name) == self._config.providers[name]
+        }
+        self._config = config
+        self._service.adopt(config, *_assemble(config, kept))
+        self._watchers.config = config
+        if self._polkit is not None:
+            self._polkit.settings = config.authorization
+        self._health.forget()
+        logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
+        self._start(self._retire([provider for name, provider in old.items() if name not in kept]))
+
+    async def _retire(self, old: list[providers.Provider]) -> None:
+        """Close clients that no new request uses, once the requests that use them have ended."""
+        await self._service.outlive_requests()
+        for provider in old:
+            await provider.aclose()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background task failed", exc_info=error)
+
+
+def _assemble(config: Config, kept: Mapping[str, providers.Provider]) -> tuple[Catalog, Party]:
+    """The catalogue with the operator's rates, and a provider for each endpoint."""
+    catalog = builtin_catalog().with_rates(config.providers)
+    members = {
+        name: kept.get(name)
+        or providers.make_provider(settings, config.network, max_answer_bytes=config.limits.max_answer_bytes)
+        for name, settings in config.providers.items()
+    }
+    return catalog, Party(members, {name: item.timeout_s for name, item in config.providers.items()}, catalog)
