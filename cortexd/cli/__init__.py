@@ -1,0 +1,1 @@
+"""cortexctl: the service for people and shell scripts."""

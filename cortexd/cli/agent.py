@@ -1,0 +1,95 @@
+"""pkttyagent: asks for the password at this terminal, for as long as one call of ours takes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cortexd.cli.terminal import is_terminal
+from cortexd.errors import AccessDenied, InteractiveAuthorizationRequired
+
+_REGISTER_S = 10.0
+_LEAVE_S = 2.0
+
+
+@asynccontextmanager
+async def authentication_agent(refusal: InteractiveAuthorizationRequired) -> AsyncIterator[None]:
+    """An agent for this process. Raises AccessDenied where nobody can be asked."""
+    terminal = _terminal(refusal)
+    try:
+        modes = termios.tcgetattr(terminal)
+        agent, ready = _spawn(refusal)
+        try:
+            await _wait_until_registered(ready)
+            yield
+        finally:
+            await asyncio.to_thread(_end, agent)
+            termios.tcsetattr(terminal, termios.TCSADRAIN, modes)  # an agent that ends at its prompt leaves echo off
+    finally:
+        os.close(terminal)
+
+
+def _terminal(refusal: InteractiveAuthorizationRequired) -> int:
+    """The controlling terminal, where a person sits at it and we are in the foreground."""
+    if is_terminal(sys.stdin) or is_terminal(sys.stderr):
+        try:
+            terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
+        except OSError as error:
+            raise _nobody_to_ask(refusal, "no terminal to ask for a password at") from error
+        if os.tcgetpgrp(terminal) == os.getpgrp():
+            return terminal
+        os.close(terminal)
+        raise _nobody_to_ask(refusal, "a command in the background cannot ask for a password")
+    raise _nobody_to_ask(refusal, "no terminal to ask for a password at")
+
+
+def _nobody_to_ask(refusal: InteractiveAuthorizationRequired, why: str) -> AccessDenied:
+    action = refusal.message.split(" ", 1)[0] if refusal.message.startswith("org.") else "this"
+    return AccessDenied(
+        f"{action} needs authentication, and there is {why}; run it in a terminal or as root, "
+        f"or let an administrator allow it (see polkit/examples)"
+        if why.startswith("no ")
+        else f"{action} needs authentication, and {why}; run it in the foreground"
+    )
+
+
+def _spawn(refusal: InteractiveAuthorizationRequired) -> tuple[subprocess.Popen[bytes], int]:
+    """The agent, ended by the kernel should we be killed, and the descriptor that it closes when it is ready."""
+    ready, notify = os.pipe()
+    argv = ["setpriv", "--pdeathsig", "TERM", "--", "pkttyagent", "--process", str(os.getpid())]
+    try:
+        return subprocess.Popen([*argv, "--notify-fd", str(notify), "--fallback"], pass_fds=[notify]), ready  # noqa: S603,S607
+    except OSError:
+        os.close(ready)
+        raise _nobody_to_ask(refusal, "no agent to ask for a password (is pkttyagent installed?)") from None
+    finally:
+        os.close(notify)
+
+
+async def _wait_until_registered(ready: int) -> None:
+    """Also returns when the agent gave up: polkit then says that there is none."""
+    loop = asyncio.get_running_loop()
+    closed = asyncio.Event()
+    loop.add_reader(ready, closed.set)
+    try:
+        async with asyncio.timeout(_REGISTER_S):
+            await closed.wait()
+    except TimeoutError:
+        raise AccessDenied(f"pkttyagent did not get ready within {_REGISTER_S:g} s") from None
+    finally:
+        loop.remove_reader(ready)
+        os.close(ready)
+
+
+def _end(agent: subprocess.Popen[bytes]) -> None:
+    agent.terminate()
+    try:
+        agent.wait(_LEAVE_S)
+    except subprocess.TimeoutExpired:
+        agent.kill()
+        agent.wait()

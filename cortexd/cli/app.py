@@ -1,0 +1,106 @@
+"""The command line as a whole: global options, the commands' names, and what every ending looks like."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from cortexd.cli import failures
+from cortexd.cli.lazy import LazyGroup
+from cortexd.cli.settings import Settings
+from cortexd.cli.terminal import prepare_streams, print_error
+from cortexd.errors import CortexError
+
+_COMMANDS = {
+    "ask": "Ask a model and print its answer.",
+    "route": "Show which provider would answer, and why; spends nothing.",
+    "usage": "Show what your requests used and cost.",
+    "watch": "Show the cost of each of your requests as it arises.",
+    "providers": "Show the providers and their state.",
+}
+_STATUSES = "\b\nExit status:\n" + "\n".join(
+    f"  {status:<4} {meaning}" for status, meaning in failures.MEANINGS.items()
+)
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"cortexctl {version('cortexd')}")
+    except PackageNotFoundError:
+        click.echo("cortexctl, from a checkout")
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    package="cortexd.cli.commands",
+    epilog=_STATUSES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--bus",
+    default="system",
+    show_default=True,
+    metavar="system|session|ADDRESS",
+    help="The bus that cortexd serves on.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up after this long, and let the request end too (default: 10 minutes).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts; also after the command.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+@click.pass_context
+def cortexctl(ctx: click.Context, bus: str, timeout: float | None, as_json: bool) -> None:
+    """Language models as a service of this machine: ask them, and see what they cost.
+
+    Talks to cortexd over D-Bus; keys and providers are the service's, see cortexctl providers.
+    """
+    ctx.obj = Settings(bus, timeout, as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit status."""
+    prepare_streams()
+    try:
+        status = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read our output has seen enough; what is left in the buffer must not be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return failures.OK
+    except OSError as error:
+        print_error(f"{error.strerror or error}")
+        return failures.OTHER
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        with cortexctl.make_context("cortexctl", arguments) as context:
+            cortexctl.invoke(context)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "cortexctl"
+        print_error(f"{error.format_message()} Try: {path} --help")
+        return failures.USAGE
+    except CortexError as error:
+        print_error(failures.in_words(error))
+        return failures.exit_status(error)
+    except (KeyboardInterrupt, click.Abort):
+        print_error("interrupted")
+        return failures.INTERRUPTED
+    return failures.OK

@@ -1,0 +1,64 @@
+"""Errors for a person at a shell: one line on stderr, and an exit status for the script around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cortexd import errors
+from cortexd.errors import CortexError, Detail
+from cortexd.money import format_usd
+
+OK, OTHER, USAGE, DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 130
+
+# docs and `cortexctl --help` show this table
+MEANINGS = {
+    OK: "done",
+    OTHER: "another error",
+    USAGE: "wrong use: an option, a task type or a value is not accepted",
+    DENIED: "not allowed, or not authenticated",
+    NO_DAEMON: "cortexd is not there, or is leaving",
+    PROVIDER_FAILED: "no provider could answer",
+    LIMIT: "a limit: rate, budget or size",
+    TIMEOUT: "no answer in time",
+    INTERRUPTED: "interrupted",
+}
+_STATUS: dict[type[CortexError], int] = {
+    errors.InvalidArgument: USAGE,
+    errors.AccessDenied: DENIED,
+    errors.ServiceUnavailable: NO_DAEMON,
+    errors.ShuttingDown: NO_DAEMON,
+    errors.ProviderFailed: PROVIDER_FAILED,
+    errors.NoProviderAvailable: PROVIDER_FAILED,
+    errors.ProviderNotConfigured: PROVIDER_FAILED,
+    errors.RateLimited: LIMIT,
+    errors.BudgetExceeded: LIMIT,
+    errors.TooLarge: LIMIT,
+    errors.Timeout: TIMEOUT,
+}
+_IN_WORDS: dict[str, Callable[[Detail], str]] = {
+    "retry_after_ms": lambda value: f"try again in {duration(int(value))}",
+    "cost_nano_usd": lambda value: f"it cost {format_usd(int(value))}",
+    "resets_at": lambda value: f"it starts again at {value}",
+}
+
+
+def exit_status(error: CortexError) -> int:
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), OTHER)
+
+
+def in_words(error: CortexError) -> str:
+    """The error's sentence, with its details as words."""
+    details = [
+        _IN_WORDS[key](value) if key in _IN_WORDS else f"{key.replace('_', ' ')} {value}"
+        for key, value in error.details.items()
+    ]
+    return f"{error.message} ({', '.join(details)})" if details else error.message
+
+
+def duration(ms: int) -> str:
+    """Milliseconds for a person: 350 ms, 1.2 s, 2 min 5 s."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s".replace(".0 s", " s")
+    return f"{ms // 60_000} min {ms % 60_000 // 1000} s"

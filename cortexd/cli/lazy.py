@@ -1,0 +1,31 @@
+"""A click group that knows its commands by name and one line of help, and imports one only to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """`lazy`: command name -> its line in the group's help; its module is `package`.NAME."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str], package: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return None
+        command: click.Command = import_module(f"{self._package}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._lazy.items()))

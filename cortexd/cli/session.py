@@ -1,0 +1,33 @@
+"""One command's conversation with the service, from connecting to leaving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from cortexd.cli.agent import authentication_agent
+from cortexd.cli.settings import Settings
+from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
+from cortexd.errors import InteractiveAuthorizationRequired
+
+T = TypeVar("T")
+
+
+def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """What `work` gives. Where the service wants a password and a person is there, `work` runs a second time.
+
+    Ctrl-C ends it, and with the connection the request. Raises one of cortexd.errors.
+    """
+    return asyncio.run(_converse(settings, work))
+
+
+async def _converse(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
+    async with AsyncClient(settings.bus, timeout_s=timeout_s) as client:
+        try:
+            return await work(client)
+        except InteractiveAuthorizationRequired as refusal:
+            async with authentication_agent(refusal):
+                client.interactive = True
+                return await work(client)

@@ -1,0 +1,19 @@
+"""What every command knows from the words before its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`bus`: "system", "session" or an address. `timeout_s`: None for the client's own default."""
+
+    bus: str = "system"
+    timeout_s: float | None = None
+    json: bool = False
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")

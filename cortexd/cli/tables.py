@@ -1,0 +1,53 @@
+"""Tables: drawn by rich on a terminal, as plain aligned columns elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cortexd.cli.terminal import is_terminal, one_line, print_text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`right`: for numbers."""
+
+    title: str
+    right: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """One row of text per entry; cells are made harmless and single-line."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    if is_terminal(sys.stdout):
+        _draw(columns, cells, title)
+    else:
+        print_text("\n".join([*([title] if title else []), *_aligned(columns, cells)]))
+
+
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+    table = [[column.title for column in columns], *rows]
+    widths = [max(len(row[index]) for row in table) for index in range(len(columns))]
+    return [
+        "  ".join(
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
+    sys.stdout.flush()

@@ -1,0 +1,88 @@
+"""A caller's messages and options as D-Bus values. The service checks what they mean; this only what can travel."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from dbus_next import Variant
+
+from cortexd import wire
+from cortexd.errors import InvalidArgument
+from cortexd.untrusted import INT64_MAX
+
+# JSON is what these hold on the bus; callers may give the value itself
+_JSON_TEXT = frozenset({"parameters", "arguments", "response_schema"})
+Messages = str | Iterable[Mapping[str, Any]]
+
+
+def messages_out(messages: Messages) -> list[dict[str, Variant]]:
+    """Message dictionaries, or one text as the user's only message. Raises InvalidArgument."""
+    rows = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    return [wire.dictionary(_mapping(row, f"messages[{index}]")) for index, row in enumerate(rows)]
+
+
+def options_out(options: Mapping[str, Any]) -> dict[str, Variant]:
+    """Options as plain Python values; None is the same as leaving it out. Raises InvalidArgument."""
+    return wire.dictionary(_mapping(options, "options"))
+
+
+def _mapping(value: object, path: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidArgument(f"{path}: expected a dictionary, got {type(value).__name__}")
+    plain: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidArgument(f"{path}: expected text as key, got {type(key).__name__}")
+        where = f"{path}.{key[:64]}"
+        as_json = key in _JSON_TEXT and isinstance(item, Mapping)
+        plain[key] = _json(item, where) if as_json else _plain(item, where)
+    return plain
+
+
+def _plain(value: object, path: str) -> Any:
+    """`value` in exactly one of the types that wire.variant takes."""
+    if value is None or isinstance(value, bool):
+        return value
+    for kind, convert in _CONVERSIONS:
+        if isinstance(value, kind):
+            return convert(value, path)
+    raise InvalidArgument(f"{path}: a value of type {type(value).__name__} cannot be sent")
+
+
+def _integer(value: int, path: str) -> int:
+    if abs(value) > INT64_MAX:
+        raise InvalidArgument(f"{path}: expected a whole number of at most 64 bits")
+    return int(value)
+
+
+def _real(value: float, path: str) -> float:
+    if not math.isfinite(value):
+        raise InvalidArgument(f"{path}: expected a finite number, got {value}")
+    return float(value)
+
+
+def _list(value: Iterable[object], path: str) -> list[dict[str, Any]] | tuple[str, ...]:
+    items = list(value)
+    if items and all(isinstance(item, str) for item in items):
+        return tuple(str(item) for item in items)
+    return [_mapping(item, f"{path}[{index}]") for index, item in enumerate(items)]
+
+
+def _json(value: object, path: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"{path}: cannot be written as JSON: {error}") from None
+
+
+_CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any, str], Any]], ...] = (
+    (str, lambda value, _path: str(value)),
+    (int, _integer),
+    (float, _real),
+    ((bytes, bytearray, memoryview), lambda value, _path: bytes(value)),
+    (Mapping, _mapping),
+    ((list, tuple), _list),
+)

@@ -1,0 +1,270 @@
+"""What the service answers, as frozen structures. Keys that this version does not know stay in `raw` or `metadata`.
+
+Costs are nano-dollars where the name says `nano_usd`, and dollars for showing where it says `usd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from cortexd.messages import ToolCall
+
+Row = Mapping[str, Any]
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+T = TypeVar("T", bound=_Dataclass)
+
+
+def filled(kind: type[T], row: Row) -> T:
+    """A `kind` from the row's keys of the same names; other keys are ignored, missing ones leave the default."""
+    known = {key: value for key, value in row.items() if key in kind.__dataclass_fields__}
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """`input` is the whole prompt, `cached` the part of it read from a cache; `reasoning` is part of `output`."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One provider that was asked. `error` is empty where it answered."""
+
+    provider: str = ""
+    model: str = ""
+    outcome: str = ""
+    cost_nano_usd: int = 0
+    cost_known: bool = True
+    latency_ms: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer and what it took. `cost_*` covers all attempts; with `cost_known` False it is the worst case.
+
+    `metadata` is everything the service said about the answer, see the interface file.
+    """
+
+    content: str
+    request_id: str
+    provider: str
+    model: str
+    task_type: str
+    tokens: Tokens
+    cost_nano_usd: int
+    cost_usd: float
+    cost_known: bool
+    latency_ms: int
+    finish_reason: str
+    tool_calls: tuple[ToolCall, ...]
+    attempts: tuple[Attempt, ...]
+    route_reason: str
+    dropped_options: tuple[str, ...]
+    settled: bool
+    metadata: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, content: str, metadata: dict[str, Any]) -> Self:
+        get = metadata.get
+        return cls(
+            content=content,
+            request_id=get("request_id", ""),
+            provider=get("provider", ""),
+            model=get("model", ""),
+            task_type=get("task_type", ""),
+            tokens=Tokens(
+                get("input_tokens", 0), get("output_tokens", 0), get("cached_tokens", 0), get("reasoning_tokens", 0)
+            ),
+            cost_nano_usd=get("cost_nano_usd", 0),
+            cost_usd=get("cost_usd", 0.0),
+            cost_known=get("cost_known", True),
+            latency_ms=get("latency_ms", 0),
+            finish_reason=get("finish_reason", ""),
+            tool_calls=tuple(ToolCall(row["id"], row["name"], row["arguments"]) for row in get("tool_calls", ())),
+            attempts=tuple(filled(Attempt, row) for row in get("attempts", ())),
+            route_reason=get("route_reason", ""),
+            dropped_options=tuple(get("dropped_options", ())),
+            settled=get("settled", True),
+            metadata=metadata,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One provider and model that would be tried. `prompt_cost_usd` is None where the price is unknown."""
+
+    rank: int = 0
+    provider: str = ""
+    model: str = ""
+    reason: str = ""
+    state: str = ""
+    worst_case_cost_usd: float = 0.0
+    prompt_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A provider that would not be tried, and why."""
+
+    provider: str = ""
+    model: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a request would do: the first choice and why, the polkit action it needs, all candidates in order."""
+
+    task_type: str
+    provider: str
+    model: str
+    reason: str
+    action: str
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    raw: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        return cls(
+            task_type=row.get("task_type", ""),
+            provider=row.get("provider", ""),
+            model=row.get("model", ""),
+            reason=row.get("reason", ""),
+            action=row.get("action", ""),
+            candidates=tuple(filled(Candidate, item) for item in row.get("candidates", ())),
+            left_out=tuple(filled(LeftOut, item) for item in row.get("left_out", ())),
+            raw=row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStats:
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    cost_nano_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """This user's counters since the last reset."""
+
+    total_requests: int
+    total_cost_usd: float
+    total_cost_nano_usd: int
+    providers: dict[str, ProviderStats]
+    raw: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        return cls(
+            total_requests=row.get("total_requests", 0),
+            total_cost_usd=row.get("total_cost_usd", 0.0),
+            total_cost_nano_usd=row.get("total_cost_nano_usd", 0),
+            providers={name: filled(ProviderStats, item) for name, item in row.get("providers", {}).items()},
+            raw=row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderInfo:
+    """One provider. `state`: ok, degraded, open, unconfigured, or a word of a newer service. `hint`: how to
+    configure it, where it is not."""
+
+    name: str = ""
+    api: str = ""
+    state: str = ""
+    configured: bool = False
+    has_key: bool = False
+    local: bool = False
+    default_model: str = ""
+    models: tuple[str, ...] = ()
+    last_failure: str = ""
+    hint: str = ""
+    raw: Row = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """The service's properties. Totals are the machine's, as far as it publishes them."""
+
+    version: str
+    features: tuple[str, ...]
+    task_types: tuple[str, ...]
+    providers: tuple[str, ...]
+    active_requests: int
+    total_requests: int
+    total_cost_usd: float
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            version=row.get("Version", ""),
+            features=tuple(row.get("Features", ())),
+            task_types=tuple(row.get("TaskTypes", ())),
+            providers=tuple(row.get("Providers", ())),
+            active_requests=row.get("ActiveRequests", 0),
+            total_requests=row.get("TotalRequests", 0),
+            total_cost_usd=row.get("TotalCostUsd", 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CostEvent:
+    """One settled request of this user. `seq` counts the subscription's events, so that a gap shows."""
+
+    request_id: str
+    task_type: str
+    provider: str
+    model: str
+    cost_usd: float
+    cost_nano_usd: int
+    cost_known: bool
+    seq: int
+    day_usd: float
+    month_usd: float
+
+    @classmethod
+    def of(cls, request_id: str, task_type: str, provider: str, model: str, cost_usd: float, details: Row) -> Self:
+        return cls(
+            request_id,
+            task_type,
+            provider,
+            model,
+            cost_usd,
+            details.get("cost_nano_usd", 0),
+            details.get("cost_known", True),
+            details.get("seq", 0),
+            details.get("day_usd", 0.0),
+            details.get("month_usd", 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where this user's figures stood when the subscription began, or began again."""
+
+    day_usd: float = 0.0
+    month_usd: float = 0.0
+    total_requests: int = 0
+    total_cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """The service left the bus, or is back on it."""
+
+    running: bool
