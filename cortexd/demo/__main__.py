@@ -1,0 +1,52 @@
+"""The demo behind script/demo, inside script/private-bus: a walk-through, or with --shell a shell to try things in."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from cortexd.demo.screen import Screen
+from cortexd.demo.stage import Stage, real_keys
+from cortexd.demo.walk import walk
+
+_INVITATION = """
+You are alice (group cortex), on a private system bus that ends with this shell. Try:
+
+  busctl tree org.cortexlinux.LLMRouter
+  busctl call --timeout=60 org.cortexlinux.LLMRouter /org/cortexlinux/LLMRouter \\
+      org.cortexlinux.LLMRouter Ask ss user_chat "Hello!"
+  cortexctl ask "What can you do?"
+  cortexctl ask --task system_operation "Install nginx"     (asks for carol's password: secret)
+  cortexctl watch &
+  cortexctl usage
+  exit
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="script/demo", description="Shows what cortexd does, on a private system bus."
+    )
+    parser.add_argument("--shell", action="store_true", help="leave me inside, ready to type the same commands")
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="the real providers, with ANTHROPIC_API_KEY and MOONSHOT_API_KEY; costs money",
+    )
+    options = parser.parse_args()
+    if options.real and not real_keys(os.environ):
+        print("script/demo --real: set ANTHROPIC_API_KEY or MOONSHOT_API_KEY first", file=sys.stderr)
+        return 2
+    with Stage(Screen(), real=options.real) as stage:
+        if options.shell:
+            print(_INVITATION)
+            stage.shell("alice")
+        else:
+            walk(stage)
+    print("\nThe end. Nothing is left behind. script/demo --shell lets you try it yourself.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""For all tests. Inside script/private-bus the checkout is read-only: what tools keep between runs goes elsewhere."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.system.namespace import NAMESPACE
+
+if NAMESPACE is not None:
+    set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")

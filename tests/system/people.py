@@ -1,0 +1,145 @@
+"""Commands as the namespace's users: alice (group cortex), bob (nothing special), carol (administrator), root."""
+
+from __future__ import annotations
+
+import os
+import pty
+import pwd
+import select
+import signal
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from tests.eventually import assert_eventually
+from tests.system.namespace import process_state
+from tests.system.polkit_agent import Answer, Asked, PolkitAgent
+
+PASSWORD = "secret"
+_INHERITED = ("PATH", "LC_ALL", "TERM", "TMPDIR", "DBUS_SYSTEM_BUS_ADDRESS", "CORTEXD_NAMESPACE_DIR", "CORTEXD_USERNS")
+# A command that waits, stopped, until its agent is registered: polkit binds an agent to one process.
+_STOPPED = ("bash", "-c", 'kill -STOP $$; exec "$@"', "stopped")
+
+
+class Completed(subprocess.CompletedProcess[str]):
+    """Also `asked`: what the agent beside the command was asked."""
+
+    def __init__(self, process: subprocess.Popen[str], stdout: str, stderr: str, asked: Sequence[Asked] = ()) -> None:
+        super().__init__(process.args, process.returncode, stdout, stderr)
+        self.asked = list(asked)
+
+
+def as_user(
+    name: str,
+    argv: Sequence[str],
+    input: str | None = None,
+    timeout: float = 30.0,
+    environment: Mapping[str, str] | None = None,
+    agent: Answer | None = None,
+) -> Completed:
+    """Run `argv` as user `name` in the checkout; with `agent`, beside an authentication agent that answers so.
+
+    Raises subprocess.TimeoutExpired after `timeout` seconds; the command is killed then.
+    """
+    argv = switch_user(name, (*_STOPPED, *argv) if agent else argv)
+    with subprocess.Popen(
+        argv,
+        env=user_environment(name, environment),
+        stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            if agent is None:
+                return Completed(process, *process.communicate(input, timeout))
+            assert_eventually(lambda: process_state(process.pid) == "T", message=f"{argv} to stop")
+            with PolkitAgent(process.pid, agent) as registered:
+                process.send_signal(signal.SIGCONT)
+                output = process.communicate(input, timeout)
+            return Completed(process, *output, registered.asked)
+        finally:
+            process.kill()
+
+
+def switch_user(name: str, argv: Sequence[str]) -> list[str]:
+    """`argv` as user `name`, in the same process."""
+    if name == "root":
+        return list(argv)
+    return ["setpriv", f"--reuid={name}", f"--regid={name}", "--init-groups", "--", *argv]
+
+
+def user_environment(name: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a fresh login would have: nothing of the tests' own environment but the way to the bus."""
+    inherited = {variable: os.environ[variable] for variable in _INHERITED if variable in os.environ}
+    home = os.environ["HOME"] if name == "root" else pwd.getpwnam(name).pw_dir
+    return {**inherited, "HOME": home, "USER": name, "LOGNAME": name, **(more or {})}
+
+
+class Background:
+    """A command that a user leaves running, such as `gdbus monitor`, with all it has printed so far."""
+
+    def __init__(
+        self, name: str, argv: Sequence[str], output: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._output = output
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                switch_user(name, argv),
+                env=user_environment(name, environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def output(self) -> str:
+        return self._output.read_text("utf-8", "replace")
+
+    def await_output(self, text: str, timeout: float = 10.0) -> None:
+        assert_eventually(lambda: text in self.output(), timeout, f"{text!r} in the output")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 10.0) -> int:
+        """The exit status, negative for a signal."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+
+def at_terminal(name: str, argv: Sequence[str], password: str = PASSWORD, timeout: float = 30.0) -> tuple[int, str]:
+    """Run `argv` as `name` at a terminal of its own, typing `password` at each prompt for one: status and screen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        command = switch_user(name, argv)
+        os.execvpe(command[0], command, user_environment(name))
+    with open(terminal, "r+b", buffering=0) as screen:
+        try:
+            shown = _converse(screen, password, time.monotonic() + timeout)
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), shown
+
+
+def _converse(screen: IO[bytes], password: str, deadline: float) -> str:
+    shown = b""
+    answered = 0
+    while time.monotonic() < deadline:
+        if select.select([screen], [], [], 0.05)[0]:
+            try:
+                shown += screen.read(4096) or b""
+            except OSError:  # the last process has left the terminal
+                return shown.decode("utf-8", "replace")
+        if shown.count(b"Password: ") > answered and not _echoes(screen):
+            screen.write(password.encode() + b"\n")
+            answered += 1
+    raise AssertionError(f"no end in time; on the screen: {shown.decode('utf-8', 'replace')}")
+
+
+def _echoes(screen: IO[bytes]) -> bool:
+    """A prompt appears before its program turns the echo off; what is typed in between would be lost."""
+    return bool(termios.tcgetattr(screen)[3] & termios.ECHO)
