@@ -1,0 +1,100 @@
+"""python -m bench: run the cases, print the table, write the JSON.
+
+Exit status: 0 when everything asked for was measured, whatever the figures; 1 when something could not be; 2 for
+wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import cases as case_package
+from bench import profiling, programs, report
+from bench.figures import BrokenPromise, Case, keep_promise, refuse_doubles
+from bench.lab import Lab
+from bench.processes import CannotMeasure
+
+
+def find_cases() -> tuple[Case, ...]:
+    """The CASE of each file in bench/cases, by file name. Raises BrokenPromise where two declare the same figure."""
+    names = sorted(module.name for module in pkgutil.iter_modules(case_package.__path__))
+    found = tuple(importlib.import_module(f"{case_package.__name__}.{name}").CASE for name in names)
+    refuse_doubles(found)
+    return found
+
+
+def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    lines = [f"  {case.name:10} {case.summary}" for case in cases]
+    parser = argparse.ArgumentParser(
+        prog="script/bench",
+        description="Measure what cortexd costs over the bare SDKs, on the same upstream in the same run.",
+        epilog="cases:\n" + "\n".join(lines) + "\n  profile    no figures: where the daemon's time goes (as --profile)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as one JSON object")
+    parser.add_argument("--quick", action="store_true", help="rough figures in a fraction of the time")
+    parser.add_argument("--profile", action="store_true", help="print where the daemon's time goes instead")
+    parser.add_argument("--programs", type=Path, metavar="DIR", help="where the compiled C programs stand")
+    parser.add_argument("--build", action="store_true", help="only compile the C programs and print where they are")
+    parser.add_argument("only", nargs="*", metavar="CASE", help="run only these cases")
+    wish = parser.parse_args(arguments)
+    wish.profile = wish.profile or "profile" in wish.only
+    unknown = set(wish.only) - {case.name for case in cases} - {"profile"}
+    if unknown:
+        parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    return wish
+
+
+def measure(cases: Sequence[Case], lab: Lab) -> tuple[dict[str, float], list[str]]:
+    """Run the cases one after the other. Returns the figures and the names of the cases that could not measure."""
+    values: dict[str, float] = {}
+    failed: list[str] = []
+    for case in cases:
+        start = time.monotonic()
+        print(f"{case.name}: {case.summary} …", file=sys.stderr, flush=True)
+        try:
+            values |= keep_promise(case, case.run(lab))
+        except (CannotMeasure, BrokenPromise) as error:
+            print(f"{case.name}: could not measure: {error}", file=sys.stderr)
+            failed.append(case.name)
+        else:
+            print(f"{case.name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr)
+    return values, failed
+
+
+def main() -> int:
+    known = find_cases()
+    wish = read_arguments(known)
+    try:
+        built = programs.build(wish.programs or programs.directory())
+    except programs.CannotBuild as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    if wish.build:
+        print(built)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="cortexd-bench-") as directory:
+        Path(directory).chmod(0o755)  # the service's user reads its configuration there
+        lab = Lab(built, Path(directory), quick=wish.quick)
+        if wish.profile:
+            return profiling.run(lab)
+        chosen = [case for case in known if not wish.only or case.name in wish.only]
+        values, failed = measure(chosen, lab)
+    if values:
+        print(report.table(chosen, values))
+    if wish.json:
+        report.write_json(wish.json, values)
+    if failed:
+        print(f"bench: could not measure: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

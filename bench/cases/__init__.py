@@ -1,0 +1,1 @@
+"""One benchmark per file, each with a `CASE`. What stands here is found and run by name."""

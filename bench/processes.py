@@ -1,0 +1,118 @@
+"""Children that never outlive the benchmark, and what the kernel says of a process: CPU, memory."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+_KIB_PER_MB = 1024.0
+
+
+class CannotMeasure(Exception):
+    """A benchmark could not be carried out; the text says why, with the end of the log of what failed."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far: user and system, all threads, also those that ended; nanosecond resolution."""
+    process_clock = ((~pid) << 3) | 2  # the kernel's clock id of another process, as clock_getcpuclockid() makes it
+    return time.clock_gettime(process_clock)
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory, in MiB."""
+    return _status_kib(Path(f"/proc/{pid}/status"), "VmRSS:")
+
+
+def pss_mb(pid: int) -> float:
+    """Resident memory with shared pages counted by share, in MiB."""
+    return _status_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+
+
+def _status_kib(file: Path, key: str) -> float:
+    for line in file.read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) / _KIB_PER_MB
+    raise CannotMeasure(f"{file} has no {key}")
+
+
+class Child:
+    """A process of ours: its log in a file, its end bounded."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        talks: bool = False,
+    ) -> None:
+        self.log = log
+        with log.open("ab") as stderr:
+            self.started_ns = time.monotonic_ns()
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else stderr,
+                stderr=stderr,
+                env=dict(environ) if environ is not None else None,
+                cwd=cwd,
+                text=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def stdin(self) -> IO[str]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def log_end(self, lines: int = 15) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> int:
+        return self._process.wait(timeout_s)
+
+    def cpu_seconds(self) -> float:
+        return cpu_seconds(self.pid)
+
+    def settle(self, timeout_s: float = 20.0) -> None:
+        """Wait until the process is at rest: under 5 ms of CPU in half a second (background work is done)."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.alive():
+            before = self.cpu_seconds()
+            time.sleep(0.5)
+            if self.cpu_seconds() - before < 0.005:
+                return
+        raise CannotMeasure(f"process {self.pid} does not come to rest:\n{self.log_end()}")
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End it: SIGTERM, then SIGKILL when that is ignored."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout_s)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()

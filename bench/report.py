@@ -1,0 +1,55 @@
+"""The figures for people: a table against the targets. For machines: one flat JSON object."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.figures import Case, Figure
+
+Row = tuple[str, str, str, str, str]
+_HEAD: Row = ("figure", "measured", "target", "of target", "met")
+
+
+def _number(value: float) -> str:
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value)}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _row(figure: Figure, value: float) -> Row:
+    measured = f"{_number(value)} {figure.unit}".rstrip()
+    target = figure.target
+    if target is None:
+        return figure.name, measured, "", "", ""
+    sign = "≤" if figure.at_most is not None else "≥"
+    ratio = f"{value / target:.0%}" if target else ""
+    return figure.name, measured, f"{sign} {_number(target)}", ratio, "yes" if figure.met_by(value) else "NO"
+
+
+def table(cases: Sequence[Case], values: Mapping[str, float]) -> str:
+    """All figures that were measured, in the order in which they are declared."""
+    rows = [_HEAD]
+    rows += [_row(f, values[f.name]) for case in cases for f in case.figures if f.name in values]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Row, widths: Sequence[int]) -> str:
+    name, *rest = (
+        cell.ljust(width) if column == 0 else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  ".join([name, *rest]).rstrip()
+
+
+def write_json(file: Path, values: Mapping[str, float]) -> None:
+    """Write one flat object. An existing file is filled, not replaced, so that it keeps its owner when root writes."""
+    text = json.dumps(dict(values), indent=2) + "\n"
+    if not file.exists():
+        file.write_text(text)
+        return
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_TRUNC), "w") as stream:  # no O_CREAT: see fs.protected_regular
+        stream.write(text)
