@@ -29,13 +29,12 @@ def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config
 
 
 def how_to_configure(settings: ProviderSettings) -> str:
-    """The sentence that tells an administrator how to give this provider its key."""
+    """What an administrator has to set so that this provider can answer."""
+    name = settings.name
     if not settings.enabled:
-        return f"provider {settings.name} is switched off (providers.{settings.name}.enabled)"
-    ways = [f"a systemd credential named {settings.name!r}", f"providers.{settings.name}.key_file"]
-    if settings.key_variable:
-        ways.append(f"the environment variable {settings.key_variable}")
-    return f"provider {settings.name} has no key; set {', '.join(ways[:-1])} or {ways[-1]}"
+        return f"switched off by providers.{name}.enabled"
+    variable = f" or {settings.key_variable}" if settings.key_variable else ""
+    return f"no key: set the credential {name!r}, providers.{name}.key_file{variable}"
 
 
 def _find_key(settings: ProviderSettings, directory: str | None, environ: Mapping[str, str]) -> Secret | None:

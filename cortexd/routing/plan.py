@@ -213,7 +213,7 @@ def _affordable(plan: Plan, limit: int | None) -> Plan:
 def _nobody(plan: Plan, order: list[str], config: Config, question: Question) -> Exception:
     unconfigured = [name for name in order if not config.providers[name].configured]
     if len(unconfigured) == len(order):
-        first = how_to_configure(config.providers[order[0]])
+        first = f"{order[0]}: {how_to_configure(config.providers[order[0]])}"
         alone = len(order) == 1
         return ProviderNotConfigured(first if alone else f"{first}; no other provider is configured either")
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
