@@ -12,6 +12,7 @@ import logging
 import sys
 from pathlib import Path
 
+from cortexd import __version__
 from cortexd.config import how_to_configure
 from cortexd.errors import ConfigError
 from cortexd.journal import set_up_logging
@@ -39,12 +40,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     set_up_logging("info")
-    from cortexd import daemon  # late, so that --help and wrong options answer at once
-    from cortexd.bus.objects import version
 
     if options.version:
-        print(version())
+        print(f"cortexd {__version__}")
         return 0
+    from cortexd import daemon  # late, so that --help and wrong options answer at once
+
     run = daemon.RunOptions(options.bus, options.config)
     try:
         config = daemon.read_config(run)

@@ -13,13 +13,13 @@ from typing import Any
 
 from dbus_next import Message
 
-from cortexd import providers, wire
+from cortexd import __version__, providers, wire
 from cortexd.access import Authorizer
 from cortexd.attempts import Party
 from cortexd.bus.caller import Callers
 from cortexd.bus.dispatch import Dispatcher
 from cortexd.bus.interface import load_interface
-from cortexd.bus.objects import Objects, version
+from cortexd.bus.objects import Objects
 from cortexd.bus.polkit import Polkit, SameUser
 from cortexd.bus.watchers import Watchers
 from cortexd.catalog import Catalog, builtin_catalog
@@ -100,7 +100,7 @@ class Daemon:
         gc.collect()
         gc.freeze()  # what start-up made stays; no collection needs to look at it again
         notify("READY=1", f"STATUS=serving {wire.BUS_NAME}")
-        log.info("serving %s %s as %s", wire.BUS_NAME, version(), self._connection.unique_name)
+        log.info("serving %s %s as %s", wire.BUS_NAME, __version__, self._connection.unique_name)
 
     async def _put_together(self) -> None:
         connection, config = self._connection, self._config

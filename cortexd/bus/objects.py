@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 from dbus_next import Variant
 
-from cortexd import wire
+from cortexd import __version__, wire
 from cortexd.access import Caller
 from cortexd.bus import replies
 from cortexd.bus.dispatch import Handler
@@ -20,21 +19,12 @@ from cortexd.tasks import TaskType
 FEATURES = ("tools", "images", "response_schema", "idempotency")
 
 
-def version() -> str:
-    """The installed version, or the one of a checkout."""
-    try:
-        return metadata.version("cortexd")
-    except metadata.PackageNotFoundError:
-        return "0.1.0+checkout"
-
-
 class Objects:
     """What stands behind the interface file."""
 
     def __init__(self, service: Service, watchers: Watchers) -> None:
         self._service = service
         self._watchers = watchers
-        self._version = version()
 
     async def ask(self, caller: Caller, task_type: str, prompt: str) -> list[Any]:
         completion = await self._service.complete(caller, task_type, prompt_messages(prompt), {})
@@ -95,7 +85,7 @@ class Objects:
     def properties(self) -> dict[tuple[str, str], Callable[[], Variant]]:
         service, watchers = self._service, self._watchers
         return {
-            (wire.INTERFACE, "Version"): lambda: Variant("s", self._version),
+            (wire.INTERFACE, "Version"): lambda: Variant("s", __version__),
             (wire.INTERFACE, "Features"): lambda: Variant("as", list(FEATURES)),
             (wire.INTERFACE, "TaskTypes"): lambda: Variant("as", [task.value for task in TaskType]),
             (wire.INTERFACE, "Providers"): lambda: Variant("as", list(service.config.providers)),

@@ -63,7 +63,7 @@ def _spawn(refusal: InteractiveAuthorizationRequired) -> tuple[subprocess.Popen[
     ready, notify = os.pipe()
     argv = ["setpriv", "--pdeathsig", "TERM", "--", "pkttyagent", "--process", str(os.getpid())]
     try:
-        return subprocess.Popen([*argv, "--notify-fd", str(notify), "--fallback"], pass_fds=[notify]), ready  # noqa: S603,S607
+        return subprocess.Popen([*argv, "--notify-fd", str(notify), "--fallback"], pass_fds=[notify]), ready  # noqa: S603
     except OSError:
         os.close(ready)
         raise _nobody_to_ask(refusal, "no agent to ask for a password (is pkttyagent installed?)") from None

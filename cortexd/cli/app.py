@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from cortexd import __version__
 from cortexd.cli import failures
 from cortexd.cli.lazy import LazyGroup
 from cortexd.cli.settings import Settings
@@ -29,12 +30,7 @@ _STATUSES = "\b\nExit status:\n" + "\n".join(
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        click.echo(f"cortexctl {version('cortexd')}")
-    except PackageNotFoundError:
-        click.echo("cortexctl, from a checkout")
+    click.echo(f"cortexctl {__version__}")
     ctx.exit()
 
 

@@ -259,11 +259,14 @@ class Connection:
         return encode(in_place_of(message, ERROR_INTERNAL, internal_text()), self._calls.next_serial())
 
     def _send_instead(self, message: Message, error: Unsendable) -> None:
-        text = str(error) if isinstance(error, MessageTooLarge) else internal_text()
-        log.error("%s not sent: %s (%s)", message.message_type.name.lower(), error, text)
+        if isinstance(error, MessageTooLarge):
+            name, text, note = ERROR_TOO_LARGE, str(error), ""
+        else:
+            name, text = ERROR_INTERNAL, internal_text()
+            note = f" ({text})"
+        log.error("%s not sent: %s%s", message.message_type.name.lower(), error, note)
         if message.message_type not in REPLIES:
             return
-        name = ERROR_TOO_LARGE if isinstance(error, MessageTooLarge) else ERROR_INTERNAL
         try:
             self._post(in_place_of(message, name, text), self._calls.next_serial())
         except Unsendable as again:

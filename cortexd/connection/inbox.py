@@ -6,7 +6,6 @@ import array
 import asyncio
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 
 from cortexd.connection.decode import frame_length
@@ -30,8 +29,9 @@ class Inbox:
         self._chunk = memoryview(bytearray(_READ_BYTES))
         self._buffer = bytearray()
         self._start = 0
-        # In the order they came, which is that of the messages. None: here the kernel had to drop some.
-        self._fds: deque[int | None] = deque()
+        # Those of the one message that has begun to arrive: the kernel ends a read at the end of each piece that
+        # carried descriptors, and nothing more is read before all whole frames are handled.
+        self._fds: list[int] = []
         self._reading = False
         self._next_turn: asyncio.Handle | None = None
         self._held = False
@@ -40,18 +40,13 @@ class Inbox:
 
     def take_fds(self, count: int) -> list[int]:
         """The descriptors of the frame just handled, now the caller's; fewer where the kernel dropped some."""
-        fds: list[int] = []
-        while self._fds and len(fds) < count:
-            fd = self._fds.popleft()
-            if fd is None:
-                break
-            fds.append(fd)
+        fds, self._fds = self._fds[:count], self._fds[count:]
         return fds
 
     def close_fds(self) -> None:
         """Close every descriptor not taken yet."""
-        close_all(fd for fd in self._fds if fd is not None)
-        self._fds.clear()
+        close_all(self._fds)
+        self._fds = []
 
     def hold(self) -> None:
         """Handle nothing more until release()."""
@@ -121,14 +116,12 @@ class Inbox:
     def _receive(self) -> bool:
         """Read once; False at the end of the stream. Raises BlockingIOError or another OSError."""
         flags = socket.MSG_CMSG_CLOEXEC
-        count, ancillary, received, _ = self._sock.recvmsg_into([self._chunk], _ANCILLARY_BYTES, flags)
+        count, ancillary, _, _ = self._sock.recvmsg_into([self._chunk], _ANCILLARY_BYTES, flags)
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds = array.array("i")
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
                 self._fds.extend(fds)
-        if received & socket.MSG_CTRUNC:
-            self._fds.append(None)
         self._buffer += self._chunk[:count]
         return count > 0
 

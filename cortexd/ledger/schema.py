@@ -51,7 +51,7 @@ requests = Table(
     UniqueConstraint("uid", "request_id", name="requests_uid_request_id"),
 )
 PENDING = requests.c.state == text("'pending'")  # written out, or a partial index would not serve it
-Index("requests_pending", requests.c.id, sqlite_where=PENDING, postgresql_where=PENDING)
+Index("requests_pending", requests.c.id, sqlite_where=PENDING)
 
 attempts = Table(
     "attempts",

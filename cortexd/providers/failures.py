@@ -81,7 +81,7 @@ def error_object(error: object, *, may_have_billed: bool) -> ProviderError:
     words = [word for word in (row.get("code"), row.get("type")) if isinstance(word, str | int)]
     failure = next((found for word in words if (found := _failure_of_word(word))), Failure.SERVER)
     text = row.get("message") or (words[-1] if words else "an error without a text")
-    return ProviderError(failure, bounded_text(text, 4 * MAX_MESSAGE), may_have_billed=may_have_billed)
+    return ProviderError(failure, str(text)[: 4 * MAX_MESSAGE], may_have_billed=may_have_billed)
 
 
 def _failure_of_word(word: str | int) -> Failure | None:
@@ -136,5 +136,11 @@ def _until(text: str | None, now: datetime) -> float | None:
 def scrub(message: str, secrets: Collection[str]) -> str:
     """`message` without the secrets and without anything that looks like a key, safe and at most MAX_MESSAGE long."""
     for secret in secrets:
-        message = message.replace(secret, HIDDEN)
+        message = _without_start_of(secret, message.replace(secret, HIDDEN))
     return bounded_text(_KEY_LIKE.sub(HIDDEN, message), MAX_MESSAGE)
+
+
+def _without_start_of(secret: str, message: str) -> str:
+    """`message` without a secret that was cut off with it at its end."""
+    cut = next((n for n in range(len(secret) - 1, 3, -1) if message.endswith(secret[:n])), 0)
+    return message[:-cut] + HIDDEN if cut else message

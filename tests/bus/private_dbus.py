@@ -8,8 +8,7 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +21,7 @@ from cortexd.connection.address import connect
 from cortexd.connection.decode import MAX_VALUES, frame_length, read_header
 from cortexd.connection.encode import encode
 from cortexd.connection.handshake import authenticate
-from tests.eventually import assert_eventually_async
+from tests.eventually import assert_eventually, assert_eventually_async
 
 NAME = "org.example.Service"
 PATH = "/org/example/Service"
@@ -75,13 +74,16 @@ def private_bus() -> Iterator[PrivateBus]:
         config.write_text(CONFIG.format(socket=path))
         process = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"])
         try:
-            end = time.monotonic() + DEADLINE_S
-            while not path.exists() and process.poll() is None and time.monotonic() < end:
-                time.sleep(0.01)
+            assert_eventually(lambda: _accepts(path), message="dbus-daemon listens")
             yield PrivateBus(process, f"unix:path={path}")
         finally:
             process.kill()
             process.wait()
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
 
 
 @pytest.fixture(name="bus")
@@ -190,3 +192,38 @@ class RawPeer:
                 data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
             assert data, "the bus disconnected the raw peer"
             self._buffer += data
+
+
+@asynccontextmanager
+async def scripted_bus(path: Path, script: Callable[[RawPeer, Message], Awaitable[None]]) -> AsyncIterator[str]:
+    """A server that lets one client in and then does what `script` says, from Hello on. Yields its address."""
+
+    async def serve() -> None:
+        sock, _ = await loop.sock_accept(server)
+        with sock:
+            for answer in (b"DATA\r\n", b"OK 0\r\n", b"AGREE_UNIX_FD\r\n"):
+                await loop.sock_recv(sock, 100)
+                await loop.sock_sendall(sock, answer)
+            await loop.sock_recv(sock, len(b"BEGIN\r\n"))
+            peer = RawPeer(sock)
+            await script(peer, await peer.receive(MessageType.METHOD_CALL))
+
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.setblocking(False)
+        server.bind(str(path))
+        server.listen()
+        serving = asyncio.create_task(serve())
+        yield f"unix:path={path}"
+        serving.cancel()
+        await asyncio.wait([serving])
+
+
+def hello_answer(hello: Message) -> Message:
+    return Message(
+        message_type=MessageType.METHOD_RETURN,
+        destination=":1.1",
+        reply_serial=hello.serial,
+        signature="s",
+        body=[":1.1"],
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ from tests.bus.private_dbus import (  # noqa: F401
     bus_fixture,
     call_message,
     echo,
+    hello_answer,
     no_leaks_fixture,
+    scripted_bus,
     service,
 )
 from tests.eventually import assert_eventually_async
@@ -325,19 +328,57 @@ class TestLoss:
     async def test_garbage_from_the_bus_ends_the_connection(self, tmp_path: Path) -> None:
         """A stream that cannot be followed is a loss with a reason, not a crash."""
 
-        async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            for answer in (b"DATA\r\n", b"OK 0\r\n", b"AGREE_UNIX_FD\r\n"):
-                await reader.readline()
-                writer.write(answer)
-            await reader.readline()
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
-            await writer.drain()
-            await reader.read()
-            writer.close()
+        async def talk_nonsense(peer: RawPeer, _hello: Message) -> None:
+            await peer.send_bytes(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(3600)
 
-        async with await asyncio.start_unix_server(talk_nonsense, tmp_path / "s"):
+        async with scripted_bus(tmp_path / "s", talk_nonsense) as address:
             with pytest.raises(ConnectionLost, match="no message"):
-                await Connection.open(f"unix:path={tmp_path}/s")
+                await Connection.open(address)
+
+    async def test_an_absurd_length_ends_the_connection(self, tmp_path: Path) -> None:
+        """Nobody waits for a message of two gigabytes."""
+
+        async def promise_much(peer: RawPeer, hello: Message) -> None:
+            data = peer.encode(hello_answer(hello))
+            struct.pack_into("<I", data, 4, 2**31)
+            await peer.send_bytes(data)
+            await asyncio.sleep(3600)
+
+        async with scripted_bus(tmp_path / "s", promise_much) as address:
+            with pytest.raises(ConnectionLost, match="bytes"):
+                await Connection.open(address)
+
+
+class TestUnreadable:
+    async def test_an_unreadable_body_is_refused_alone(self, tmp_path: Path) -> None:
+        """A call whose body does not fit its signature gets Internal, one with an unreadable header is skipped."""
+        answers: list[Message] = []
+
+        async def send_bad_bodies(peer: RawPeer, hello: Message) -> None:
+            await peer.send(hello_answer(hello))
+            call = peer.encode(call_message("Echo", "su", "x", 1))
+            at = call.index(b"\2su\0")
+            call[at : at + 4] = b"\2ss\0"
+            await peer.send_bytes(call)
+            bad_header = peer.encode(call_message("Echo", "s", "x"))
+            at = bad_header.index(b"\1s\0")
+            bad_header[at : at + 3] = b"\1!\0"
+            await peer.send_bytes(bad_header)
+            await peer.send(call_message("Echo", "s", "good"))
+            answers.append(await peer.receive(MessageType.ERROR))
+            answers.append(await peer.receive(MessageType.METHOD_RETURN))
+            await asyncio.sleep(3600)
+
+        async with (
+            scripted_bus(tmp_path / "s", send_bad_bodies) as address,
+            await Connection.open(address) as connection,
+        ):
+            connection.on_call = lambda message: echo(connection, message)
+            await assert_eventually_async(lambda: len(answers) == 2, message="both answers")
+            assert answers[0].error_name.endswith("Error.Internal")
+            assert answers[1].body == ["good"]
+            assert not connection.closed
 
 
 class TestRawPeer:

@@ -7,11 +7,12 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from dbus_next import Message, MessageType
 
-from cortexd.connection import BusError, Connection, DescriptorMissing, take_fd
+from cortexd.connection import BusError, Connection, ConnectionLost, DescriptorMissing, take_fd
 from tests.bus.private_dbus import (  # noqa: F401
     DEADLINE_S,
     PrivateBus,
@@ -19,8 +20,10 @@ from tests.bus.private_dbus import (  # noqa: F401
     bus_fixture,
     call_message,
     echo,
+    hello_answer,
     no_leaks_fixture,
     open_fds,
+    scripted_bus,
     service,
 )
 from tests.eventually import assert_eventually_async
@@ -152,6 +155,29 @@ class TestSending:
                     os.close(received)
                 assert open_fds() == before
 
+    async def test_small_messages_with_descriptors_fill_the_socket_too(self, bus: PrivateBus) -> None:
+        """Six hundred answers of a few bytes, each with a descriptor, given to a deaf bus, all arrive with it."""
+        calls: list[Message] = []
+        async with (
+            service(bus, lambda _, message: calls.append(message)) as server,
+            await Connection.open(bus.address) as client,
+        ):
+            pending = [
+                asyncio.create_task(client.call(call_message(), timeout_s=DEADLINE_S, take_fds=True))
+                for _ in range(600)
+            ]
+            await assert_eventually_async(lambda: len(calls) == 600, message="all calls")
+            with pipe() as (read, _):
+                bus.pause()
+                for message in calls:
+                    server.send(Message.new_method_return(message, "h", [0], [read]))
+                assert server.outgoing_bytes > 0
+                bus.resume()
+                for reply in await asyncio.gather(*pending):
+                    received = take_fd(reply, 0)
+                    assert inode(received) == inode(read)
+                    os.close(received)
+
     async def test_queued_descriptors_are_closed_with_the_connection(self, bus: PrivateBus) -> None:
         """A connection that ends with descriptors in its queue closes its copies."""
         with pipe() as (read, _):
@@ -263,6 +289,38 @@ class TestReceiving:
                         count = len(counts)
                         await assert_eventually_async(lambda n=count: len(counts) > n, message="the message")
         assert counts == [4, 10]
+
+    async def test_half_a_message_keeps_none(self, tmp_path: Path) -> None:
+        """When the bus dies in the middle of a message, the descriptors that came with its first half are closed."""
+
+        async def die_halfway(peer: RawPeer, hello: Message) -> None:
+            with pipe() as (read, _):
+                data = peer.encode(hello_answer(hello), 3)
+                await peer.send_bytes(data[:20], [read] * 3)
+
+        async with scripted_bus(tmp_path / "s", die_halfway) as address:
+            with pytest.raises(ConnectionLost):
+                await Connection.open(address)
+
+    async def test_a_message_type_to_come_keeps_none(self, tmp_path: Path) -> None:
+        """Descriptors of a message that is ignored are closed, and the next message has its own."""
+
+        async def send_odd_type(peer: RawPeer, hello: Message) -> None:
+            await peer.send(hello_answer(hello))
+            with pipe() as (read, write):
+                odd = peer.encode(call_message(), 2)
+                odd[1] = 99
+                await peer.send_bytes(odd, [read, read])
+                await peer.send(call_message(), [write])
+                await asyncio.sleep(3600)
+
+        found: list[Message] = []
+        async with (
+            scripted_bus(tmp_path / "s", send_odd_type) as address,
+            await Connection.open(address, on_call=lambda message: found.append(message.unix_fds)),
+        ):
+            await assert_eventually_async(lambda: bool(found), message="the next message")
+        assert len(found[0]) == 1
 
     async def test_a_cancelled_call_keeps_no_descriptor(self, bus: PrivateBus) -> None:
         """A caller cancelled in the very turn in which its answer came leaves nothing open."""

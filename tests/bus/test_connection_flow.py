@@ -140,8 +140,8 @@ class TestLoad:
         assert [number for part in answers for number in part] == list(range(1000))
 
     async def test_a_flood_leaves_room_for_other_tasks(self, bus: PrivateBus) -> None:
-        """While 50,000 no-reply calls pour in, other tasks get a turn at least every 32 messages."""
-        count, beats, done = 0, 0, asyncio.Event()
+        """While 50,000 no-reply calls pour in, other tasks get a turn every 32 messages, 64 at most."""
+        count, most, done = 0, 0, asyncio.Event()
 
         def receive(_connection: Connection, _message: Message) -> None:
             nonlocal count
@@ -150,10 +150,11 @@ class TestLoad:
                 done.set()
 
         async def heart() -> None:
-            nonlocal beats
+            nonlocal most
             while not done.is_set():
-                beats += count > 0
+                before = count
                 await asyncio.sleep(0)
+                most = max(most, count - before)
 
         async with service(bus, receive), RawPeer.open(bus) as peer:
             data = bytes(peer.encode(call_message("Flood", "s", "x" * 50, quiet=True))) * 1000
@@ -165,7 +166,7 @@ class TestLoad:
             flood.join(DEADLINE_S)
             peer.sock.setblocking(False)
         assert count == 50_000
-        assert beats >= 50_000 // 32
+        assert most <= 64
 
     async def test_a_flood_does_not_keep_a_caller_waiting(self, bus: PrivateBus) -> None:
         """A caller beside a flood is answered while the flood is still going on."""

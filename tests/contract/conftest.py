@@ -17,6 +17,7 @@ from cortexd.providers import Provider, make_provider
 
 MODELS = {"claude": "claude-sonnet-5-5", "kimi_k2": "kimi-k2.6"}
 MAX_ANSWER_BYTES = 1024 * 1024
+DIRECT = NetworkSettings()
 
 MakeProvider = Callable[..., Provider]
 
@@ -90,7 +91,7 @@ async def make() -> AsyncIterator[MakeProvider]:
     """Makes the provider `name` ("claude" or "kimi_k2") at a base URL; closes all of them at the end."""
     made: list[Provider] = []
 
-    def build(name: str, url: str, network: NetworkSettings = NetworkSettings(), **changes: Any) -> Provider:
+    def build(name: str, url: str, network: NetworkSettings = DIRECT, **changes: Any) -> Provider:
         limit = changes.pop("max_answer_bytes", MAX_ANSWER_BYTES)
         api = "anthropic" if name == "claude" else "openai"
         settings = ProviderSettings(name, api, url, MODELS[name], key=Secret(f"sk-sim-{name}-0123456789"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -283,16 +285,14 @@ def unused_port() -> int:
 
 
 @pytest.fixture
-def full_listener(request: pytest.FixtureRequest) -> int:
+def full_listener() -> Iterator[int]:
     """A port whose backlog is full: connecting to it hangs."""
-    listener = socket.socket()
-    request.addfinalizer(listener.close)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    for _ in range(3):
-        waiting = socket.socket()
-        waiting.setblocking(False)
-        waiting.connect_ex(listener.getsockname())
-        request.addfinalizer(waiting.close)
-    port: int = listener.getsockname()[1]
-    return port
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

@@ -105,6 +105,34 @@ class TestImports:
         )
         assert out == "timeout False"
 
+    def test_debug_variables_log_no_prompt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the SDKs' debug variables set from the start, neither prompt nor key reaches the log."""
+        monkeypatch.setenv("ANTHROPIC_LOG", "debug")
+        monkeypatch.setenv("OPENAI_LOG", "debug")
+        out = run(
+            """
+            import asyncio, logging, sys
+            from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
+            from cortexd.errors import ProviderError
+            from cortexd.messages import Call, Message, Role
+            from cortexd.providers import make_provider
+            logging.basicConfig(stream=sys.stdout, level=logging.DEBUG, force=True)
+            async def main():
+                for api in ("anthropic", "openai"):
+                    settings = ProviderSettings("p", api, "http://127.0.0.1:1", "m", key=Secret("sk-hidden"))
+                    provider = make_provider(settings, NetworkSettings(), max_answer_bytes=1)
+                    try:
+                        await provider.complete(Call("m", (Message(Role.USER, "private words"),), 30.0))
+                    except ProviderError as error:
+                        logging.warning("failed: %s", error.failure)
+                    await provider.aclose()
+            asyncio.run(main())
+            """
+        )
+        assert out.count("failed: connection") == 2
+        assert "private words" not in out
+        assert "sk-hidden" not in out
+
 
 class TestSharing:
     async def test_many_first_users(self, simulated: SimulatedProviders, make: MakeProvider) -> None:

@@ -67,7 +67,7 @@ def rooms_imported(path: Path) -> set[str]:
     rooms = set()
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] == "cortexd" and len(parts) > 1:
+        if parts[0] == "cortexd" and len(parts) > 1 and parts[1] != "__version__":
             rooms.add(parts[1])
     return rooms
 

@@ -1,0 +1,233 @@
+"""A call in each vendor's words: pure translation, checked field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cortexd.errors import Failure, ProviderError
+from cortexd.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
+from cortexd.providers import anthropic_request, openai_request
+
+TOOL = Tool("weather", "The weather.", '{"type":"object","properties":{"n":{"const":12345678901234567890.10}}}')
+IMAGE = ImagePart("image/png", "aGk=")
+
+
+def user(text: str) -> Message:
+    return Message(Role.USER, text)
+
+
+def a_call(*messages: Message, **changes: Any) -> Call:
+    return Call(**{"model": "m", "messages": messages or (user("hi"),), "timeout_s": 1.0, "max_tokens": 9, **changes})
+
+
+def as_anthropic(*messages: Message, **changes: Any) -> Any:
+    body = anthropic_request.request_body(a_call(*messages, **changes), lambda schema: schema)
+    return json.loads(body.content)
+
+
+def as_openai(*messages: Message, **changes: Any) -> Any:
+    return json.loads(openai_request.request_body(a_call(*messages, **changes)).content)
+
+
+class TestAnthropicMessages:
+    def test_the_least(self) -> None:
+        """A plain call has a model, max_tokens and one turn, and nothing else."""
+        text = {"type": "text", "text": "hi"}
+        assert as_anthropic() == {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [text]}]}
+
+    def test_system_messages_are_joined(self) -> None:
+        """System messages from anywhere are joined in order into `system`; empty ones leave no trace."""
+        body = as_anthropic(
+            Message(Role.SYSTEM, "a"),
+            Message(Role.SYSTEM, (TextPart("b"), TextPart("c"))),
+            user("hi"),
+            Message(Role.SYSTEM, "  "),
+            Message(Role.SYSTEM, "d"),
+        )
+        assert body["system"] == "a\n\nbc\n\nd"
+        assert [turn["role"] for turn in body["messages"]] == ["user"]
+
+    def test_turns_of_one_role_are_merged(self) -> None:
+        """Consecutive turns of one role become one, also across a system message."""
+        body = as_anthropic(
+            user("a"), Message(Role.SYSTEM, "s"), user("b"), Message(Role.ASSISTANT, "c"), Message(Role.ASSISTANT, "d")
+        )
+        texts = [[block["text"] for block in turn["content"]] for turn in body["messages"]]
+        assert texts == [["a", "b"], ["c", "d"]]
+
+    @pytest.mark.parametrize("empty", ["", " \n\t", (), (TextPart(""), TextPart(" "))])
+    def test_empty_texts_are_dropped(self, empty: Any) -> None:
+        """Blocks of white space, and turns with nothing else, are dropped."""
+        body = as_anthropic(user("a"), Message(Role.ASSISTANT, empty), Message(Role.USER, empty), user("b"))
+        assert [(turn["role"], len(turn["content"])) for turn in body["messages"]] == [("user", 2)]
+
+    def test_tool_results_are_one_user_turn(self) -> None:
+        """Tool results and the words after them make one user turn, results first, whatever order they came in."""
+        calls = (ToolCall("a", "weather", '{"x": 1}'), ToolCall("b", "weather", ""))
+        body = as_anthropic(
+            user("q"),
+            Message(Role.ASSISTANT, "let me see", calls),
+            user("hurry"),
+            Message(Role.TOOL, "sunny", tool_call_id="a"),
+            Message(Role.SYSTEM, "s"),
+            Message(Role.TOOL, "", tool_call_id="b"),
+        )
+        _, assistant, results = body["messages"]
+        assert [block["type"] for block in assistant["content"]] == ["text", "tool_use", "tool_use"]
+        assert [block.get("input") for block in assistant["content"]] == [None, {"x": 1}, {}]
+        assert results["content"] == [
+            {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "sunny"}]},
+            {"type": "tool_result", "tool_use_id": "b"},
+            {"type": "text", "text": "hurry"},
+        ]
+
+    def test_foreign_ids_fit(self) -> None:
+        """Ids made by another vendor are brought into Claude's alphabet, alike on the call and on its result."""
+        body = as_anthropic(
+            user("q"),
+            Message(Role.ASSISTANT, "", (ToolCall("functions.w:0", "w", "{}"),)),
+            Message(Role.TOOL, "x", tool_call_id="functions.w:0"),
+        )
+        assert body["messages"][1]["content"][0]["id"] == "functions_w_0"
+        assert body["messages"][2]["content"][0]["tool_use_id"] == "functions_w_0"
+
+    @pytest.mark.parametrize("arguments", ["not json", "[1]", "7", "{"])
+    def test_arguments_that_are_no_object(self, arguments: str) -> None:
+        """Arguments that are no JSON object are put into one, so that the model can still see them."""
+        wish = Message(Role.ASSISTANT, "", (ToolCall("a", "w", arguments),))
+        assert as_anthropic(wish)["messages"][0]["content"][0]["input"] == {"arguments": arguments}
+
+    def test_images(self) -> None:
+        """An image is a base64 source."""
+        block = as_anthropic(Message(Role.USER, (IMAGE,)))["messages"][0]["content"][0]
+        assert block == {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+
+
+class TestAnthropicOptions:
+    def test_tools_keep_their_schema(self) -> None:
+        """A tool's schema goes on unchanged to the last digit; no description means no field."""
+        call = a_call(tools=(TOOL, Tool("bare")))
+        body = anthropic_request.request_body(call, lambda schema: schema).content
+        assert TOOL.parameters.encode() in body
+        tools = json.loads(body)["tools"]
+        assert (tools[0]["description"], "description" in tools[1]) == ("The weather.", False)
+
+    @pytest.mark.parametrize(
+        ("choice", "expected"),
+        [
+            ("auto", {"type": "auto"}),
+            ("none", {"type": "none"}),
+            ("required", {"type": "any"}),
+            ("weather", {"type": "tool", "name": "weather"}),
+            (None, None),
+        ],
+    )
+    def test_tool_choice(self, choice: str | None, expected: dict[str, str] | None) -> None:
+        """Each tool choice in Claude's words."""
+        assert as_anthropic(tools=(TOOL,), tool_choice=choice).get("tool_choice") == expected
+
+    def test_tool_choice_needs_tools(self) -> None:
+        """Without tools there is nothing to choose."""
+        assert "tool_choice" not in as_anthropic(tool_choice="auto")
+
+    def test_what_is_left_out_is_named(self) -> None:
+        """Temperature is never sent; a schema without a form is not either; both are named."""
+
+        def no_form(_schema: dict[str, Any]) -> dict[str, Any]:
+            raise ValueError("no")
+
+        request = anthropic_request.request_body(a_call(temperature=0.0, response_schema="{}"), no_form)
+        assert request.dropped_options == ("temperature", "response_schema")
+        assert set(json.loads(request.content)) == {"model", "max_tokens", "messages"}
+
+    def test_a_schema_is_an_output_format(self) -> None:
+        """A response schema becomes output_config.format."""
+        body = as_anthropic(response_schema='{"type":"object"}')
+        assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+
+    @pytest.mark.parametrize(("max_tokens", "streamed"), [(21_333, False), (21_334, True)])
+    def test_long_answers_are_streamed(self, max_tokens: int, streamed: bool) -> None:
+        """Above 21,333 tokens the answer is asked for as a stream."""
+        assert as_anthropic(max_tokens=max_tokens).get("stream", False) is streamed
+
+
+class TestOpenAIMessages:
+    def test_messages_go_as_they_are(self) -> None:
+        """Every role keeps its place; an assistant with calls and no words has null content."""
+        wish = ToolCall("a", "weather", '{"x": 1}')
+        body = as_openai(
+            Message(Role.SYSTEM, "s"),
+            Message(Role.USER, "q", name="ann"),
+            Message(Role.ASSISTANT, "", (wish,)),
+            Message(Role.TOOL, "sunny", tool_call_id="a"),
+            Message(Role.ASSISTANT, "done"),
+        )
+        function = {"name": "weather", "arguments": '{"x": 1}'}
+        assert body["messages"] == [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": "q", "name": "ann"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "a", "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": "a", "content": "sunny"},
+            {"role": "assistant", "content": "done"},
+        ]
+
+    def test_images(self) -> None:
+        """An image is a data URL."""
+        content = as_openai(Message(Role.USER, (TextPart("look"), IMAGE)))["messages"][0]["content"]
+        assert content == [
+            {"type": "text", "text": "look"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+        ]
+
+
+class TestOpenAIOptions:
+    def test_all_of_them(self) -> None:
+        """Temperature, tools, tool choice and schema in OpenAI's words, schemas unchanged."""
+        call = a_call(temperature=0.5, tools=(TOOL,), tool_choice="weather", response_schema=TOOL.parameters)
+        request = openai_request.request_body(call)
+        assert request.content.count(TOOL.parameters.encode()) == 2
+        body = json.loads(request.content)
+        assert (body["max_tokens"], body["temperature"]) == (9, 0.5)
+        assert body["tools"][0]["function"]["description"] == "The weather."
+        assert body["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
+        assert body["response_format"]["json_schema"]["name"] == "answer"
+        assert request.dropped_options == ()
+
+    @pytest.mark.parametrize("choice", ["auto", "none", "required"])
+    def test_tool_choice_words(self, choice: str) -> None:
+        """The three words go as they are."""
+        assert as_openai(tools=(TOOL,), tool_choice=choice)["tool_choice"] == choice
+
+    @pytest.mark.parametrize("choice", ["required", "weather"])
+    def test_kimi_stops_thinking_for_a_forced_tool(self, choice: str) -> None:
+        """kimi-k2.6 is told not to think where a tool is forced; nothing is dropped."""
+        call = a_call(model="kimi-k2.6", tools=(TOOL,), tool_choice=choice)
+        request = openai_request.request_body(call)
+        assert json.loads(request.content)["thinking"] == {"type": "disabled"}
+        assert request.dropped_options == ()
+
+    def test_kimi_wants_its_reasoning_back(self) -> None:
+        """Assistant turns with tool calls carry a reasoning_content for kimi-k2.6, for others they do not."""
+        wish = Message(Role.ASSISTANT, "", (ToolCall("a", "weather", "{}"),))
+        assert as_openai(wish, model="kimi-k2.6")["messages"][0]["reasoning_content"]
+        assert "reasoning_content" not in as_openai(wish, model="moonshotai/Kimi-K2.6")["messages"][0]
+
+    def test_the_same_weights_elsewhere(self) -> None:
+        """On somebody else's server the model's limits are unknown, and the temperature is sent."""
+        assert as_openai(model="moonshotai/Kimi-K2.6", temperature=0.5)["temperature"] == 0.5
+
+
+class TestBadText:
+    @pytest.mark.parametrize("translate", [as_anthropic, as_openai])
+    def test_text_that_is_not_unicode(self, translate: Any) -> None:
+        """A prompt with half a surrogate pair is refused before anything is sent."""
+        with pytest.raises(ProviderError) as refused:
+            translate(user("\ud800"))
+        assert (refused.value.failure, refused.value.may_have_billed) == (Failure.REFUSED, False)
