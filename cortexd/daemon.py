@@ -24,11 +24,11 @@ from cortexd.bus.polkit import Polkit, SameUser
 from cortexd.bus.watchers import Watchers
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, load_config, with_keys
-from cortexd.connection import BusError, Connection, ConnectionLost, NameTaken, session_address, system_address
+from cortexd.connection import BusException, Connection, session_address, system_address
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger
 from cortexd.notify import notify, reloading
-from cortexd.routing import Health
+from cortexd.routing import Health, State
 from cortexd.service import Service
 
 log = logging.getLogger("cortexd.daemon")
@@ -72,10 +72,10 @@ class Daemon:
         """Run until told to stop; the exit status."""
         try:
             await self._startup()
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, ConfigError) as error:
             log.critical("the ledger cannot be used: %s", error)
             return LEDGER_UNUSABLE
-        except (NameTaken, BusError, ConnectionLost, OSError, TimeoutError) as error:
+        except BusException as error:
             log.critical("cannot serve on the bus at %s: %s", self._options.address, error)
             await self._ledger.close()
             return BUS_UNAVAILABLE
@@ -192,14 +192,24 @@ class Daemon:
             and config.limits.max_answer_bytes == self._config.limits.max_answer_bytes
             and config.providers.get(name) == self._config.providers[name]
         }
-        self._config = config
+        old_config, self._config = self._config, config
         self._service.adopt(config, *_assemble(config, kept))
         self._watchers.config = config
         if self._polkit is not None:
             self._polkit.settings = config.authorization
         self._health.forget()
+        self._tell_configured(old_config, config)
         logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
         self._start(self._retire([provider for name, provider in old.items() if name not in kept]))
+
+    def _tell_configured(self, old: Config, new: Config) -> None:
+        """Providers that a reload has given a key, or taken it from."""
+        for name, item in new.providers.items():
+            before = old.providers.get(name)
+            if item.configured != (before is not None and before.configured):
+                state = self._health.state(name) if item.configured else State.UNCONFIGURED
+                self._watchers.provider_state(name, state, "")
+        self._watchers.configuration_changed()
 
     async def _retire(self, old: list[providers.Provider]) -> None:
         """Close clients that no new request uses, once the requests that use them have ended."""

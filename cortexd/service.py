@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -150,16 +150,16 @@ class Service:
         if self._closing:
             raise ShuttingDown("the service is shutting down; try again in a moment", retry_after_ms=1000)
         request = self._decode(caller, task_type, messages, options)
-        known = await self._seen_before(request)
-        if known is not None:
-            return known
+        earlier = await self._earlier(request)
+        if earlier is not None:
+            return await earlier
         with ExitStack() as held:
             held.enter_context(self._admission.slot(caller.uid))
             await self._authorize(request)
             plan = self._plan(request.question)
-            known = await self._seen_before(request)  # it may have begun while polkit was asked
-            if known is not None:
-                return known
+            earlier = self._held(request)  # the same request may have begun while polkit was asked
+            if earlier is not None:
+                return await earlier
             slot = held.pop_all()
         running = self._inflight.start(
             request.key, request.content_hash, request.chosen, self._live(request, plan, slot)
@@ -215,22 +215,31 @@ class Service:
     def _plan(self, question: Question) -> Plan:
         return plan_route(question, self.config, self.catalog, self.health)
 
-    async def _seen_before(self, request: _Request) -> Completion | None:
-        """The answer of an earlier call with the same chosen id: joined, kept, or gone (AnswerExpired)."""
+    async def _earlier(self, request: _Request) -> Awaitable[Completion] | None:
+        """The answer of an earlier call with the same chosen id: under way, kept, or gone (AnswerExpired)."""
+        if not request.chosen:
+            return None
+        held = self._held(request)
+        if held is None:
+            stored = await self._ledger.find(*request.key)
+            held = self._held(request)  # it may have begun meanwhile
+            if held is None and stored is not None:
+                raise _expired(request, stored)
+        return held
+
+    def _held(self, request: _Request) -> Awaitable[Completion] | None:
+        """The answer of an earlier call with the same chosen id, as far as this process has it."""
         if not request.chosen:
             return None
         running = self._inflight.running(request.key)
         if running is not None:
             _same_content(request, running.content_hash)
-            return await self._join(running.task, abandon=False)
+            return self._join(running.task, abandon=False)
         kept = self._inflight.kept(request.key)
-        if kept is not None:
-            _same_content(request, kept[0])
-            return kept[1]
-        stored = await self._ledger.find(*request.key)
-        if stored is not None:
-            raise _expired(request, stored)
-        return None
+        if kept is None:
+            return None
+        _same_content(request, kept[0])
+        return _ready(kept[1])
 
     @staticmethod
     async def _join(task: asyncio.Task[Completion], *, abandon: bool) -> Completion:
@@ -238,6 +247,8 @@ class Service:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            if task.cancelled():
+                raise Cancelled("the request was cancelled") from None
             if abandon:
                 task.cancel()
             raise
@@ -312,6 +323,10 @@ class Service:
             )
         )
         return settled
+
+
+async def _ready(completion: Completion) -> Completion:
+    return completion
 
 
 def _size_of(completion: Completion) -> int:

@@ -94,6 +94,12 @@ class Watchers:
         body = [wire.string(provider), state, details]
         self._connection.send(_signal(wire.INTERFACE, "ProviderStateChanged", "ssa{sv}", body))
 
+    def configuration_changed(self) -> None:
+        """A reload: the list of providers may be another one."""
+        changed = {"Providers": Variant("as", list(self.config.providers))}
+        body = [wire.INTERFACE, changed, []]
+        self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
+
     def visible_totals(self) -> Totals:
         """The totals as `signals.publish_totals` lets everybody see them."""
         exact = self.config.signals.publish_totals == "exact"

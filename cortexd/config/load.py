@@ -19,6 +19,7 @@ from cortexd.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/cortexd/config.toml")
 _NOT_IN_FILES = frozenset({"name", "key", "sources"})
+_MAX_ANSWER_BYTES = 30 * 1024 * 1024  # the bus drops a service that sends a message over 32 MiB
 _NEW_PROVIDER_NEEDS = ("api", "base_url", "model")
 Table = Mapping[str, Any]
 
@@ -136,3 +137,5 @@ def _check_whole(config: Config) -> None:
         )
     if config.limits.default_deadline_ms > config.limits.max_deadline_ms:
         raise ConfigError("limits.default_deadline_ms: expected at most limits.max_deadline_ms")
+    if config.limits.max_answer_bytes > _MAX_ANSWER_BYTES:
+        raise ConfigError(f"limits.max_answer_bytes: expected at most {_MAX_ANSWER_BYTES}: the bus carries no more")
