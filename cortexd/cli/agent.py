@@ -40,21 +40,18 @@ def _terminal(refusal: InteractiveAuthorizationRequired) -> int:
         try:
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
         except OSError as error:
-            raise _nobody_to_ask(refusal, "no terminal to ask for a password at") from error
+            raise _nobody_to_ask(refusal, "there is no terminal to ask for a password at") from error
         if os.tcgetpgrp(terminal) == os.getpgrp():
             return terminal
         os.close(terminal)
         raise _nobody_to_ask(refusal, "a command in the background cannot ask for a password")
-    raise _nobody_to_ask(refusal, "no terminal to ask for a password at")
+    raise _nobody_to_ask(refusal, "there is no terminal to ask for a password at")
 
 
 def _nobody_to_ask(refusal: InteractiveAuthorizationRequired, why: str) -> AccessDenied:
     action = refusal.message.split(" ", 1)[0] if refusal.message.startswith("org.") else "this"
     return AccessDenied(
-        f"{action} needs authentication, and there is {why}; run it in a terminal or as root, "
-        f"or let an administrator allow it (see polkit/examples)"
-        if why.startswith("no ")
-        else f"{action} needs authentication, and {why}; run it in the foreground"
+        f"{action} needs authentication, but {why}; run it at a terminal or as root, or let an administrator allow it"
     )
 
 
@@ -63,12 +60,21 @@ def _spawn(refusal: InteractiveAuthorizationRequired) -> tuple[subprocess.Popen[
     ready, notify = os.pipe()
     argv = ["setpriv", "--pdeathsig", "TERM", "--", "pkttyagent", "--process", str(os.getpid())]
     try:
-        return subprocess.Popen([*argv, "--notify-fd", str(notify), "--fallback"], pass_fds=[notify]), ready  # noqa: S603
+        return subprocess.Popen([*argv, "--notify-fd", str(notify), *_politely()], pass_fds=[notify]), ready  # noqa: S603
     except OSError:
         os.close(ready)
-        raise _nobody_to_ask(refusal, "no agent to ask for a password (is pkttyagent installed?)") from None
+        raise _nobody_to_ask(refusal, "pkttyagent, which asks for the password, cannot be run") from None
     finally:
         os.close(notify)
+
+
+def _politely() -> list[str]:
+    """In a login session its own agent goes first. Outside of one polkit 122 forgets agents that step back."""
+    try:
+        with open("/proc/self/cgroup", encoding="ascii", errors="replace") as cgroup:
+            return ["--fallback"] if "/session-" in cgroup.read() else []
+    except OSError:
+        return []
 
 
 async def _wait_until_registered(ready: int) -> None:

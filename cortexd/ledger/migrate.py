@@ -1,15 +1,20 @@
-"""Bringing a ledger's schema up to date. Alembic is imported only where there is something to do."""
+"""Bringing a ledger's schema up to date. Alembic is imported only where there is an older schema to migrate."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.schema import HEAD, REVISIONS
-from cortexd.ledger.sqlite import unwritable
+from cortexd.ledger.schema import HEAD, REVISIONS, metadata
+from cortexd.ledger.sqlite import append_only, unwritable
+
+_VERSION_TABLE = (
+    "CREATE TABLE alembic_version "
+    "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
 
 
 def migrate(connection: Connection) -> None:
@@ -22,7 +27,10 @@ def migrate(connection: Connection) -> None:
             f"the ledger's schema is {found}, newer than the {HEAD} that this cortexd knows; "
             "start the newer cortexd again, or set another [ledger] path"
         )
-    _upgrade(connection)
+    if found is None and not inspect(connection).get_table_names():
+        _create(connection)
+    else:
+        _upgrade(connection)
     connection.commit()
 
 
@@ -35,6 +43,15 @@ def revision(connection: Connection) -> str | None:
             raise
         return None
     return found
+
+
+def _create(connection: Connection) -> None:
+    """A new ledger at HEAD, without Alembic's 9 MB; a test holds it against what the migrations build."""
+    metadata.create_all(connection, checkfirst=False)
+    for statement in append_only("entries") if connection.dialect.name == "sqlite" else ():
+        connection.execute(text(statement))
+    connection.execute(text(_VERSION_TABLE))
+    connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})
 
 
 def _upgrade(connection: Connection) -> None:

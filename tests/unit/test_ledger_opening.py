@@ -126,22 +126,43 @@ class TestLock:
         assert audited(settings(tmp_path).path).charged_nano == 5
 
 
-class TestSchema:
-    async def test_migrations_build_what_the_tables_say(self, tmp_path: Path) -> None:
-        """A fresh ledger is at the newest revision and equals the tables that the code uses."""
-        await (await Ledger.open(settings(tmp_path))).close()
-        path = settings(tmp_path).path
-        assert [tuple(row) for row in rows(path, "SELECT version_num FROM alembic_version")] == [(HEAD,)]
-        engine = reader_engine(path)
-        with engine.connect() as connection:
-            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        engine.dispose()
+def leave_an_empty_version_table(path: Path) -> None:
+    """What Alembic finds before the first revision."""
+    path.parent.mkdir(mode=0o700)
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    change(path, f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})")
 
-    async def test_is_not_migrated_when_it_is_current(self, tmp_path: Path) -> None:
-        """Alembic is imported for a fresh ledger and not for one that is up to date."""
-        for imported in ("True", "False"):
+
+class TestSchema:
+    async def test_migrations_build_what_a_fresh_ledger_has(self, tmp_path: Path) -> None:
+        """Migrated from nothing, or created at once: the same tables, indices and triggers, which the code uses."""
+        schemas = []
+        for name, migrated in (("fresh", False), ("migrated", True)):
+            directory = tmp_path / name
+            directory.mkdir()
+            path = settings(directory).path
+            if migrated:
+                leave_an_empty_version_table(path)
+            await (await Ledger.open(settings(directory))).close()
+            assert [tuple(row) for row in rows(path, "SELECT version_num FROM alembic_version")] == [(HEAD,)]
+            engine = reader_engine(path)
+            with engine.connect() as connection:
+                assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+            engine.dispose()
+            found = rows(path, "SELECT type, name, sql FROM sqlite_master")
+            schemas.append({(row[0], row[1], " ".join((row[2] or "").split())) for row in found})
+        assert schemas[0] == schemas[1]
+
+    async def test_alembic_is_imported_only_to_migrate(self, tmp_path: Path) -> None:
+        """Neither a fresh ledger nor one that is up to date needs it; an older one does."""
+        for _ in range(2):
             with holder(settings(tmp_path).path) as process:
-                assert process.communicate("")[0].strip() == imported
+                assert process.communicate("")[0].strip() == "False"
+        older = tmp_path / "older"
+        older.mkdir()
+        leave_an_empty_version_table(settings(older).path)
+        with holder(settings(older).path) as process:
+            assert process.communicate("")[0].strip() == "True"
 
     async def test_newer_than_known_is_refused(self, tmp_path: Path) -> None:
         """A ledger that a newer cortexd has migrated is refused and left as it is."""
