@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import signal
 import sys
 import tempfile
 import time
@@ -70,6 +71,10 @@ def measure(cases: Sequence[Case], lab: Lab) -> tuple[dict[str, float], list[str
 
 
 def main() -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(
+            number, lambda number, _frame: sys.exit(128 + number)
+        )  # everything is put away, without a traceback
     known = find_cases()
     wish = read_arguments(known)
     try:

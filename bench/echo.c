@@ -43,9 +43,10 @@ int main(int argc, char **argv) {
     put_string(&body, "The echo answers this with one short and friendly sentence.");
     size_t start = begin_array(&body, 8, &length_at);
     end_array(&body, start, length_at);
-    for (uint32_t serial = 3; receive(&r);) {
+    uint32_t serial = 3;
+    do {  /* a call may have come along with the name */
         struct message m;
         while (next_message(&r, &m)) if (m.type == METHOD_CALL) answer(&r, &m, &body, serial++);
-    }
+    } while (receive(&r));
     return 0;
 }

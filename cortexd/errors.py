@@ -32,7 +32,7 @@ The class name is the last part of the D-Bus error name (wire.py holds the table
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
@@ -164,7 +164,7 @@ class Failure(StrEnum):
     MALFORMED = "malformed_answer"  # not what the vendor's API promises
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ProviderError(Exception):
     """One attempt at one provider failed.
 
@@ -177,7 +177,6 @@ class ProviderError(Exception):
     status: int | None = None
     retry_after_ms: int | None = None
     may_have_billed: bool = False
-    dropped_options: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         return f"{self.failure}: {self.message}" if self.message else str(self.failure)

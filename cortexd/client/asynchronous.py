@@ -99,6 +99,7 @@ class AsyncClient:
 
     def subscribe(self, filter: Mapping[str, str] | None = None) -> Subscription:
         """Costs of this user's requests as they arise. `filter`: task_type and provider, to see only such."""
+        self._link.refuse_if_closed()
         subscription = Subscription(self._bus, filter or {})
         self._subscriptions.add(subscription)
         return subscription

@@ -52,11 +52,15 @@ class Link:
     def bus_in_words(self) -> str:
         return f"the {self._bus} bus" if self._bus in _BUSES else f"the bus at {self._bus}"
 
+    def refuse_if_closed(self) -> None:
+        """Raises RuntimeError after close()."""
+        if self._closed:
+            raise RuntimeError("this client is closed")
+
     async def connection(self) -> Connection:
         """The live connection, opened anew where there is none. Raises ServiceUnavailable."""
         async with self._opening:
-            if self._closed:
-                raise RuntimeError("this client is closed")
+            self.refuse_if_closed()
             if self._connection is None or self._connection.closed:
                 try:
                     address = _BUSES[self._bus]() if self._bus in _BUSES else self._bus

@@ -28,6 +28,10 @@ from cortexd.errors import ServiceUnavailable
 T = TypeVar("T")
 
 
+class _Closed(RuntimeError):
+    pass
+
+
 class _Portal:
     """Runs coroutines on a loop in a daemon thread, which begins with the first of them."""
 
@@ -41,7 +45,7 @@ class _Portal:
         """The coroutine's result; interrupting the wait cancels it."""
         try:
             loop = self._running_loop()
-        except RuntimeError:
+        except _Closed:
             work.close()
             raise
         future = asyncio.run_coroutine_threadsafe(work, loop)
@@ -65,7 +69,7 @@ class _Portal:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._closed:
-                raise RuntimeError("this client is closed")
+                raise _Closed("this client is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=_serve, args=(self._loop,), name="cortexd-client", daemon=True)
@@ -107,7 +111,7 @@ class Client:
         """Leave the bus, end the subscriptions and the thread. Does nothing the second time."""
         try:
             self._portal.run(self._client.close())
-        except RuntimeError:
+        except _Closed:
             return
         self._portal.close()
 
@@ -181,8 +185,8 @@ class SyncSubscription:
         """End the subscription, and every iteration over it."""
         try:
             self._portal.run(self._subscription.close())
-        except RuntimeError:
-            return  # the client was closed, and the subscription with it
+        except _Closed:
+            return  # and the subscription with it
 
     def __enter__(self) -> Self:
         return self.open()
@@ -209,5 +213,5 @@ class SyncSubscription:
     def _next(self, event: Coroutine[Any, Any, T]) -> T:
         try:
             return self._portal.run(event)
-        except StopAsyncIteration:
+        except (StopAsyncIteration, _Closed):
             raise StopIteration from None

@@ -7,6 +7,7 @@ import logging
 import socket
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +48,8 @@ log = logging.getLogger("cortexd.connection")
 MAX_OUTGOING_BYTES = 64 * 2**20
 HIGH_WATER = 8 * 2**20  # bytes queued for sending at which reading stops …
 LOW_WATER = 2 * 2**20  # … and goes on again
+STALL_S = 30.0
+_PING_S = 1.0
 
 Handler = Callable[[Message], None]
 
@@ -59,7 +62,9 @@ class Connection:
     Of the descriptors that came with a message, those not claimed by take_fd() before they return are closed.
     """
 
-    def __init__(self, sock: socket.socket, *, fds: bool, max_outgoing_bytes: int, max_values: int) -> None:
+    def __init__(
+        self, sock: socket.socket, *, fds: bool, max_outgoing_bytes: int, max_values: int, stall_s: float
+    ) -> None:
         """Use Connection.open()."""
         self.on_call: Handler | None = None
         self.on_signal: Handler | None = None
@@ -71,7 +76,7 @@ class Connection:
         self._max_outgoing_bytes = max_outgoing_bytes
         self._max_values = max_values
         self._inbox = Inbox(sock, self._handle, self._lose)
-        self._outbox = Outbox(sock, self._regulate, self._lose)
+        self._outbox = Outbox(sock, self._regulate, self._lose, stall_s=stall_s)
         self._calls = PendingCalls()
         self._closed: asyncio.Future[str] = self._loop.create_future()
 
@@ -86,10 +91,12 @@ class Connection:
         fds: bool = True,
         max_outgoing_bytes: int = MAX_OUTGOING_BYTES,
         max_values: int = MAX_VALUES,
+        stall_s: float = STALL_S,
     ) -> Self:
         """Connect, authenticate, say Hello. `fds`: let file descriptors travel, where the bus agrees.
 
-        `max_outgoing_bytes` bounds the queue for signals, `max_values` the values unpacked from one message.
+        `max_outgoing_bytes` bounds the queue for signals, `max_values` the values unpacked from one message,
+        `stall_s` the time that the bus may take nothing while something is queued; then it counts as lost.
         Raises ConnectionLost, BusTimeout, BusError.
         """
         try:
@@ -104,7 +111,7 @@ class Connection:
             raise BusTimeout(f"the bus did not let us in within {timeout_s:g} s") from None
         except OSError as error:
             raise ConnectionLost(f"the bus ended the connection: {error.strerror}") from None
-        self = cls(sock, fds=agreed, max_outgoing_bytes=max_outgoing_bytes, max_values=max_values)
+        self = cls(sock, fds=agreed, max_outgoing_bytes=max_outgoing_bytes, max_values=max_values, stall_s=stall_s)
         self.on_call, self.on_signal = on_call, on_signal
         await self._hello(timeout_s)
         return self
@@ -208,10 +215,21 @@ class Connection:
 
     async def request_name(self, name: str, *, timeout_s: float = 10) -> None:
         """Own `name` now, or raise NameTaken; never queue for it."""
+        if not await self._owns(name, timeout_s):
+            await self._wake_owner(name)
+            if not await self._owns(name, timeout_s):
+                raise NameTaken(f"{name} belongs to another connection")
+
+    async def _owns(self, name: str, timeout_s: float) -> bool:
         flags = NameFlag.DO_NOT_QUEUE.value
         [answer] = await self.call_bus("RequestName", "su", name, flags, timeout_s=timeout_s)
-        if answer not in (RequestNameReply.PRIMARY_OWNER.value, RequestNameReply.ALREADY_OWNER.value):
-            raise NameTaken(f"{name} belongs to another connection")
+        return answer in (RequestNameReply.PRIMARY_OWNER.value, RequestNameReply.ALREADY_OWNER.value)
+
+    async def _wake_owner(self, name: str) -> None:
+        """A bus that has stopped reading a connection does not see it end before it next writes to it."""
+        ping = Message(destination=name, path="/", interface="org.freedesktop.DBus.Peer", member="Ping")
+        with suppress(BusError, BusTimeout):
+            await self.call(ping, timeout_s=_PING_S)
 
     async def release_name(self, name: str, *, timeout_s: float = 10) -> None:
         await self.call_bus("ReleaseName", "s", name, timeout_s=timeout_s)

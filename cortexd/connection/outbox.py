@@ -1,4 +1,8 @@
-"""What we send: written at once while the socket takes it, queued and written later when it is full."""
+"""What we send: written at once while the socket takes it, queued and written later when it is full.
+
+dbus-daemon stops reading from a connection whose unread messages fill 127 MiB, whoever should read them: two
+clients that never read can silence a service for good. So a bus that takes nothing for a while counts as lost.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +39,23 @@ class Outgoing:
 class Outbox:
     """`on_progress` is called whenever the queue got shorter, `on_lost` with the reason when the socket is dead."""
 
-    def __init__(self, sock: socket.socket, on_progress: Callable[[], None], on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_progress: Callable[[], None],
+        on_lost: Callable[[str], None],
+        *,
+        stall_s: float,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._on_progress = on_progress
         self._on_lost = on_lost
         self._queue: deque[Outgoing] = deque()
         self._armed = False
+        self._stall_s = stall_s
+        self._watch: asyncio.TimerHandle | None = None
+        self._moved = False
         self._closed = False
         self._gave_up = False
         self._empty = asyncio.Event()
@@ -92,6 +106,7 @@ class Outbox:
 
     def _write_some(self, head: Outgoing) -> int:
         sent = self._send_with_fds(head) if head.fds else self._sock.send(head.data)
+        self._moved = True
         head.data = head.data[sent:]
         self.queued_bytes -= sent
         if not head.data:
@@ -117,6 +132,19 @@ class Outbox:
     def _arm(self, wanted: bool) -> None:
         if wanted and not self._armed:
             self._loop.add_writer(self._sock, self._write)
+            self._watch_for_stall()
         elif self._armed and not wanted:
             self._loop.remove_writer(self._sock)
+            if self._watch is not None:
+                self._watch.cancel()
         self._armed = wanted
+
+    def _watch_for_stall(self) -> None:
+        self._moved = False
+        self._watch = self._loop.call_later(self._stall_s, self._judge)
+
+    def _judge(self) -> None:
+        if self._moved:
+            self._watch_for_stall()
+        else:
+            self._on_lost(f"the bus has taken nothing for {self._stall_s:g} s")

@@ -36,7 +36,6 @@ _ERRORS = {
     anthropic.APIConnectionError: from_connection,
     httpx2.HTTPError: from_connection,
     aiohttp.ClientError: from_connection,
-    RuntimeError: from_connection,  # the client was closed meanwhile
 }
 
 

@@ -34,7 +34,7 @@ _ERRORS = {
     openai.APIConnectionError: from_connection,
     httpx2.HTTPError: from_connection,
     aiohttp.ClientError: from_connection,
-    RuntimeError: from_connection,  # the client was closed meanwhile
+    RuntimeError: from_connection,  # closed between two steps of this attempt; the SDK lets it through
 }
 
 

@@ -54,9 +54,16 @@ class SdkProvider:
         try:
             async with asyncio.timeout(call.timeout_s):
                 api = await self._loaded()
-                self._refuse_if_closed()
+                if self._closed:
+                    raise _closed_error()
                 sent = True
                 return await api.attempt(call)
+        except asyncio.CancelledError:
+            # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise _closed_error() from None
+            raise
         except TimeoutError:
             message = f"no answer within {call.timeout_s:g} s"
             raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
@@ -64,12 +71,7 @@ class SdkProvider:
             error.message = scrub(error.message, self._secrets)
             raise error from None
 
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise ProviderError(Failure.CONNECTION, "the provider is closed")
-
     async def _loaded(self) -> LoadedApi:
-        self._refuse_if_closed()
         if self._api is None or _failed(self._api):
             self._api = in_background(partial(build_api, self._settings, self._network, self._max_answer_bytes))
         try:
@@ -82,6 +84,10 @@ class SdkProvider:
         self._closed = True
         if self._api is not None and self._api.done() and not _failed(self._api):
             await self._api.result().aclose()
+
+
+def _closed_error() -> ProviderError:
+    return ProviderError(Failure.CONNECTION, "the provider is closed")
 
 
 def _failed(loading: Future[LoadedApi]) -> bool:

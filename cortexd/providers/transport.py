@@ -124,17 +124,13 @@ def arriving(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]
 
 
 async def read_bounded(response: httpx2.Response, max_bytes: int) -> bytes:
-    """The whole body. Raises ProviderError (malformed answer) as soon as it is known to exceed `max_bytes`."""
-    too_large = malformed(f"the answer is larger than {max_bytes} bytes")
-    declared = response.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large
+    """The whole body. Raises ProviderError (malformed answer) as soon as it exceeds `max_bytes`."""
     body = bytearray()
     async with arriving(response) as chunks:
         async for chunk in chunks:
             body += chunk
             if len(body) > max_bytes:
-                raise too_large
+                raise malformed(f"the answer is larger than {max_bytes} bytes")
     return bytes(body)
 
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -120,7 +121,7 @@ def call_message(
 
 @asynccontextmanager
 async def service(
-    bus: PrivateBus, handle: Callable[[Connection, Message], None], **options: int
+    bus: PrivateBus, handle: Callable[[Connection, Message], None], **options: float
 ) -> AsyncIterator[Connection]:
     """A connection that owns NAME and gives each call to `handle`."""
     async with await Connection.open(bus.address, **options) as connection:
@@ -219,11 +220,21 @@ async def scripted_bus(path: Path, script: Callable[[RawPeer, Message], Awaitabl
         await asyncio.wait([serving])
 
 
-def hello_answer(hello: Message) -> Message:
-    return Message(
+def with_field(data: bytes, code: int, variant: bytes) -> bytes:
+    """The message with one more header field."""
+    length = struct.unpack_from("<I", data, 12)[0]
+    end = 16 + length
+    fields = data[16:end] + bytes(-end % 8) + bytes((code,)) + variant
+    return data[:12] + struct.pack("<I", len(fields)) + fields + bytes(-len(fields) % 8) + data[end + (-end % 8) :]
+
+
+def hello_answer(peer: RawPeer, hello: Message) -> bytes:
+    """What a bus says to Hello, from the sender that only a bus can be."""
+    answer = Message(
         message_type=MessageType.METHOD_RETURN,
         destination=":1.1",
         reply_serial=hello.serial,
         signature="s",
         body=[":1.1"],
     )
+    return with_field(bytes(peer.encode(answer)), 7, b"\1s\0" + struct.pack("<I", 20) + b"org.freedesktop.DBus\0")

@@ -340,7 +340,7 @@ class TestLoss:
         """Nobody waits for a message of two gigabytes."""
 
         async def promise_much(peer: RawPeer, hello: Message) -> None:
-            data = peer.encode(hello_answer(hello))
+            data = bytearray(hello_answer(peer, hello))
             struct.pack_into("<I", data, 4, 2**31)
             await peer.send_bytes(data)
             await asyncio.sleep(3600)
@@ -354,9 +354,11 @@ class TestUnreadable:
     async def test_an_unreadable_body_is_refused_alone(self, tmp_path: Path) -> None:
         """A call whose body does not fit its signature gets Internal, one with an unreadable header is skipped."""
         answers: list[Message] = []
+        ready = asyncio.Event()
 
         async def send_bad_bodies(peer: RawPeer, hello: Message) -> None:
-            await peer.send(hello_answer(hello))
+            await peer.send_bytes(hello_answer(peer, hello))
+            await ready.wait()
             call = peer.encode(call_message("Echo", "su", "x", 1))
             at = call.index(b"\2su\0")
             call[at : at + 4] = b"\2ss\0"
@@ -375,6 +377,7 @@ class TestUnreadable:
             await Connection.open(address) as connection,
         ):
             connection.on_call = lambda message: echo(connection, message)
+            ready.set()
             await assert_eventually_async(lambda: len(answers) == 2, message="both answers")
             assert answers[0].error_name.endswith("Error.Internal")
             assert answers[1].body == ["good"]

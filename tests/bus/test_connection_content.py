@@ -23,6 +23,7 @@ from tests.bus.private_dbus import (  # noqa: F401
     echo,
     no_leaks_fixture,
     service,
+    with_field,
 )
 from tests.eventually import assert_eventually_async
 
@@ -224,14 +225,6 @@ class TestSignatures:
             SignatureTree._cache.clear()
             with pytest.raises(BusError, match="too many values"):
                 await client.call(call_message("Echo", "av", variants), timeout_s=DEADLINE_S)
-
-
-def with_field(data: bytes, code: int, variant: bytes) -> bytes:
-    """The message with one more header field."""
-    length = struct.unpack_from("<I", data, 12)[0]
-    end = 16 + length
-    fields = data[16:end] + bytes(-end % 8) + bytes((code,)) + variant
-    return data[:12] + struct.pack("<I", len(fields)) + fields + bytes(-len(fields) % 8) + data[end + (-end % 8) :]
 
 
 class TestOddMessages:

@@ -295,8 +295,7 @@ class TestReceiving:
 
         async def die_halfway(peer: RawPeer, hello: Message) -> None:
             with pipe() as (read, _):
-                data = peer.encode(hello_answer(hello), 3)
-                await peer.send_bytes(data[:20], [read] * 3)
+                await peer.send_bytes(hello_answer(peer, hello)[:20], [read] * 3)
 
         async with scripted_bus(tmp_path / "s", die_halfway) as address:
             with pytest.raises(ConnectionLost):
@@ -306,7 +305,7 @@ class TestReceiving:
         """Descriptors of a message that is ignored are closed, and the next message has its own."""
 
         async def send_odd_type(peer: RawPeer, hello: Message) -> None:
-            await peer.send(hello_answer(hello))
+            await peer.send_bytes(hello_answer(peer, hello))
             with pipe() as (read, write):
                 odd = peer.encode(call_message(), 2)
                 odd[1] = 99

@@ -109,6 +109,50 @@ class TestFullSocket:
             assert (await answer).body == [BIG]
 
 
+class TestStall:
+    async def test_a_bus_that_takes_nothing_counts_as_lost(self, bus: PrivateBus) -> None:
+        """With answers queued and none taken for the stall limit, the connection ends with a reason."""
+        async with await Connection.open(bus.address, stall_s=0.2) as connection:
+            bus.pause()
+            for number in range(100):
+                connection.send(signal(number, "x" * 10_000))
+            async with asyncio.timeout(DEADLINE_S):
+                assert "nothing for 0.2 s" in await connection.wait_closed()
+            assert not await connection.drain(timeout_s=DEADLINE_S)
+
+    async def test_clients_that_never_read_cannot_silence_the_service_for_ever(self, bus: PrivateBus) -> None:
+        """Two deaf clients with 160 MB of answers stop the bus from reading us; that is noticed and ends the
+        connection, so that a restarted service serves the others."""
+
+        def answer(connection: Connection, message: Message) -> None:
+            if message.member == "Big":
+                connection.send(Message.new_method_return(message, "s", ["x" * 10_000_000]))
+            else:
+                echo(connection, message)
+
+        async with RawPeer.open(bus) as one, RawPeer.open(bus) as two, await Connection.open(bus.address) as client:
+            async with service(bus, answer, stall_s=0.5) as server:
+                for peer in (one, two):
+                    for _ in range(8):
+                        await peer.send(call_message("Big"))
+                async with asyncio.timeout(DEADLINE_S):
+                    await server.wait_closed()
+            async with service(bus, answer):
+                reply = await client.call(call_message("Echo", "s", "y"), timeout_s=DEADLINE_S)
+                assert reply.body == ["y"]
+
+    async def test_a_slow_bus_is_not_a_lost_one(self, bus: PrivateBus) -> None:
+        """After a pause shorter than the limit everything arrives."""
+        async with await Connection.open(bus.address, stall_s=5) as connection:
+            bus.pause()
+            for number in range(200):
+                connection.send(signal(number, "x" * 10_000))
+            assert not await connection.drain(timeout_s=0.1)
+            bus.resume()
+            assert await connection.drain(timeout_s=DEADLINE_S)
+            assert not connection.closed
+
+
 class TestLoad:
     async def test_64_concurrent_large_answers(self, bus: PrivateBus) -> None:
         """Sixty-four calls at once with answers of 100 KB are all answered."""

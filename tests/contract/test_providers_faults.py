@@ -13,7 +13,7 @@ import pytest
 
 from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import Call
+from cortexd.messages import Answer, Call
 from cortexd.providers import Provider
 from tests.contract.conftest import HostileServer, MakeProvider, call
 from tests.eventually import assert_eventually_async
@@ -253,6 +253,33 @@ class TestNotReached:
         await assert_eventually_async(lambda: simulated.counts(name).requests == 1)
         await provider.aclose()
         assert (await asyncio.wait_for(attempt, 5)).may_have_billed
+
+    @both
+    async def test_closing_ends_attempts_that_wait(
+        self, simulated: SimulatedProviders, make: MakeProvider, name: str
+    ) -> None:
+        """Attempts that wait for a free connection, or have just begun, end with an error too when it is closed."""
+        simulated.behave(name, Behaviour(fault=Fault.HANG))
+        provider = make(name, simulated.url(name), max_connections=1)
+        attempts = [asyncio.create_task(failure_of(provider, call(name))) for _ in range(3)]
+        await assert_eventually_async(lambda: simulated.counts(name).requests == 1)
+        attempts += [asyncio.create_task(failure_of(provider, call(name))) for _ in range(3)]
+        await asyncio.sleep(0)
+        await provider.aclose()
+        ends = await asyncio.wait_for(asyncio.gather(*attempts), 5)
+        assert {end.failure for end in ends} == {Failure.CONNECTION}
+        assert [end.may_have_billed for end in ends].count(True) == 1
+
+    @both
+    async def test_closing_at_any_moment(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
+        """Whenever it is closed, an attempt ends in an answer or in a ProviderError."""
+        for step in range(30):
+            provider = make(name, simulated.url(name))
+            attempts = [asyncio.create_task(provider.complete(call(name))) for _ in range(2)]
+            await asyncio.sleep(step * 0.002)
+            await provider.aclose()
+            ends = await asyncio.gather(*attempts, return_exceptions=True)
+            assert all(isinstance(end, Answer | ProviderError) for end in ends), ends
 
     @both
     async def test_no_key(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:

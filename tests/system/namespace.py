@@ -77,6 +77,14 @@ def process_state(pid: int) -> str:
         return ""
 
 
+def uid_of(pid: int) -> int | None:
+    """Whom a process runs as since its exec, None for no such process."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except FileNotFoundError:
+        return None
+
+
 def bus_service(directory: Path) -> Service:
     return Service(directory, "bus", ["busctl", "--system", "--timeout=5", "status"])
 

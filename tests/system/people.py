@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.eventually import assert_eventually
-from tests.system.namespace import process_state
+from tests.system.namespace import process_state, uid_of
 from tests.system.polkit_agent import Answer, Asked, PolkitAgent
 
 PASSWORD = "secret"
@@ -94,6 +94,11 @@ class Background:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
+        assert_eventually(lambda: self._is(name) or self.process.poll() is not None, message=f"{argv} to run as {name}")
+
+    def _is(self, name: str) -> bool:
+        """Until setpriv has done its work the process is still root, and polkit would let it do anything."""
+        return uid_of(self.process.pid) == pwd.getpwnam(name).pw_uid
 
     def output(self) -> str:
         return self._output.read_text("utf-8", "replace")

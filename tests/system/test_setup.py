@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.system.namespace import CHECKOUT
-from tests.system.people import Completed
+from tests.system.people import Completed, switch_user
 
 AsUser = Callable[..., Completed]
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
@@ -98,7 +98,11 @@ class TestRefusals:
         for entry in os.scandir("/usr/bin"):
             if entry.name not in ("newuidmap", "newgidmap", "sudo"):
                 (programs / entry.name).symlink_to(entry.path)
-        done = as_user("bob", ["script/private-bus", "true"], timeout=10, environment={"PATH": str(programs)})
+        (programs / "range").write_text("bob:100000:65536\n")
+        with_a_range = 'mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"'
+        confined = ["unshare", "--mount", "sh", "-c", with_a_range, str(programs / "range")]
+        command = ["env", f"PATH={programs}", "script/private-bus", "true"]
+        done = as_user("root", [*confined, *switch_user("bob", command)], timeout=10)
         assert done.returncode == REFUSED
         assert "sudo apt-get install uidmap" in done.stderr
         assert "sudo script/private-bus" in done.stderr

@@ -70,7 +70,10 @@ class TestPrices:
             '[[models.prices]]\neffective_from = 2026-11-01\ninput = "1"\noutput = "1"\n'
             '[[models.prices]]\neffective_from = 2026-11-23\ninput = "3"\noutput = "1"\n'
         )
-        costs = [catalog.cost("p", "m", Usage(MILLION), datetime(2026, *day, tzinfo=UTC)) for day in ((10, 31), (11, 22), (11, 23))]
+        costs = [
+            catalog.cost("p", "m", Usage(MILLION), datetime(2026, *day, tzinfo=UTC))
+            for day in ((10, 31), (11, 22), (11, 23))
+        ]
         assert costs == [None, 1_000_000_000, 3_000_000_000]
 
 

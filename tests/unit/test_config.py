@@ -72,7 +72,10 @@ class TestLoad:
             ("limits = 3", r"limits: expected a table \(\[limits\]\), got 3"),
             ("[providers]\nclaude = 3", "providers.claude: expected a table"),
             ("[providers.new]\napi = 'openai'", "a new provider needs base_url, model as well"),
-            ("[providers.claude]\napi = 'soap'", "providers.claude.api: expected one of 'anthropic', 'openai', got 'soap'"),
+            (
+                "[providers.claude]\napi = 'soap'",
+                "providers.claude.api: expected one of 'anthropic', 'openai', got 'soap'",
+            ),
             ("[providers.claude]\ntimeout_s = nan", "providers.claude.timeout_s: expected a number of seconds"),
             ("[providers.claude]\nkey_file = 'a/b'", "expected an absolute path"),
             ("[providers.claude.rate]\ninput_usd_per_million = '1'", "expected a table with input_usd_per_million and"),

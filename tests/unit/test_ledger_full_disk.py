@@ -82,7 +82,7 @@ def daemon(directory: Path, how: str, then: str) -> list[str]:
 
 
 def own_namespace(directory: Path) -> list[str]:
-    """A command prefix that runs the rest on a disk of two megabytes, gone when it ends; skips where that is refused."""
+    """A command prefix that runs the rest on a disk of two megabytes; skips the test where that is refused."""
     prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", TMPFS, "sh", str(directory)]
     try:
         subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 from test_ledger_parts import attempt, audited, complete, request, rows, settings
 
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, State, Totals
 from cortexd.ledger.schema import HEAD, metadata
 from cortexd.ledger.sqlite import reader_engine
+from cortexd.ledger.statements import Statements
 
 HOLDER = """
 import asyncio, sys
@@ -181,6 +184,17 @@ class TestSchema:
         with pytest.raises(LedgerUnavailable, match="entries already exists"):
             await Ledger.open(settings(tmp_path))
         assert [row[0] for row in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")] == ["entries"]
+
+    def test_holds_64_bit_money_in_postgresql_too(self) -> None:
+        """In PostgreSQL's words each table has 64-bit amounts and keys, and nothing of SQLite."""
+        dialect = postgresql.dialect()
+        made = {name: str(CreateTable(table).compile(dialect=dialect)) for name, table in metadata.tables.items()}
+        assert "nano BIGINT" in made["entries"]
+        assert "seq BIGSERIAL" in made["entries"]
+        assert "cost_nano BIGINT" in made["requests"]
+        assert "cost_nano BIGINT" in made["attempts"]
+        assert not any("ROWID" in text or "INTEGER" in text.replace("number INTEGER", "") for text in made.values())
+        assert "%(cost_nano)s" in Statements(dialect).settle
 
     @pytest.mark.parametrize(("durability", "level"), [("process", 1), ("power", 2)])
     async def test_durability_sets_the_syncs(self, tmp_path: Path, durability: str, level: int) -> None:

@@ -36,7 +36,10 @@ def plan(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", *, use: Confi
          health: Health | None = None, **options: Any) -> Plan:  # fmt: skip
     chosen = use or config()
     question = Question(
-        task, parse_messages([{"role": "user", "content": content}]), parse_options(options), datetime(2026, 11, 23, tzinfo=UTC)
+        task,
+        parse_messages([{"role": "user", "content": content}]),
+        parse_options(options),
+        datetime(2026, 11, 23, tzinfo=UTC),
     )
     return plan_route(question, chosen, builtin_catalog().with_rates(chosen.providers), health or Health())
 

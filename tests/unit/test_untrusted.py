@@ -12,7 +12,9 @@ from cortexd.untrusted import bounded_text, safe_text, token_count
 
 
 class TestSafeText:
-    @pytest.mark.parametrize("bad", ["\x00", "\ud800", "\udfff", "\ufffe", "\uffff", "\ufdd0", "\U0001fffe", "\U0010ffff"])
+    @pytest.mark.parametrize(
+        "bad", ["\x00", "\ud800", "\udfff", "\ufffe", "\uffff", "\ufdd0", "\U0001fffe", "\U0010ffff"]
+    )
     def test_what_the_bus_refuses_is_replaced(self, bad: str) -> None:
         """NUL, surrogates and noncharacters become U+FFFD."""
         assert safe_text(f"a{bad}b") == "a\ufffdb"

@@ -48,7 +48,10 @@ class TestMessages:
 
     def test_parts(self) -> None:
         """Text and images, the image as bytes or base64."""
-        parts = [{"type": "text", "text": "what is it?"}, {"type": "image", "media_type": "image/png", "data": b"\x89PNG"}]
+        parts = [
+            {"type": "text", "text": "what is it?"},
+            {"type": "image", "media_type": "image/png", "data": b"\x89PNG"},
+        ]
         [message] = parse_messages([{"role": "user", "content": parts}])
         assert message.content == (TextPart("what is it?"), ImagePart("image/png", "iVBORw=="))
 
@@ -65,11 +68,20 @@ class TestMessages:
             ([USER, USER, {"role": "usr", "content": "x"}], r"messages\[2\]\.role: expected one of .*, got 'usr'"),
             ([{"role": "user"}], r"messages\[0\]\.content: expected text or parts, got nothing"),
             ([{"role": "user", "contents": "x"}], r"messages\[0\].*contents.*did you mean 'content'"),
-            ([{"role": "user", "content": "x", "tool_calls": [CALL]}], r"messages\[0\]\.tool_calls: expected only on an"),
+            (
+                [{"role": "user", "content": "x", "tool_calls": [CALL]}],
+                r"messages\[0\]\.tool_calls: expected only on an",
+            ),
             ([{"role": "tool", "content": "x"}], r"messages\[0\]\.tool_call_id: expected on every tool message"),
-            ([USER, {"role": "tool", "content": "x", "tool_call_id": "nope"}], r"messages\[1\]\.tool_call_id: no earlier"),
+            (
+                [USER, {"role": "tool", "content": "x", "tool_call_id": "nope"}],
+                r"messages\[1\]\.tool_call_id: no earlier",
+            ),
             ([{"role": "system", "content": "x"}], "system messages only"),
-            ([{"role": "user", "content": [{"type": "video"}]}], r"messages\[0\]\.content\[0\]\.type: expected one of text"),
+            (
+                [{"role": "user", "content": [{"type": "video"}]}],
+                r"messages\[0\]\.content\[0\]\.type: expected one of text",
+            ),
             ([{"role": "user", "content": [{"type": "image", "media_type": "image/bmp", "data": ""}]}], "media_type"),
             ([{"role": "user", "content": [{"type": "image", "media_type": "image/png", "data": "@"}]}], "base64"),
         ],
@@ -146,7 +158,9 @@ class TestContentHash:
         first = content_hash("user_chat", messages, parse_options({"request_id": "a"}))
         assert first == content_hash("user_chat", messages, parse_options({"request_id": "a", "deadline_ms": 9}))
         assert first != content_hash("user_chat", messages, parse_options({"model": "m"}))
-        assert first != content_hash("user_chat", parse_messages([{"role": "user", "content": "ho"}]), parse_options({}))
+        assert first != content_hash(
+            "user_chat", parse_messages([{"role": "user", "content": "ho"}]), parse_options({})
+        )
         assert first != content_hash("configuration", messages, parse_options({}))
 
 

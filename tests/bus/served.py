@@ -1,0 +1,206 @@
+"""The real daemon on a dbus-daemon of the tests' own, before simulated providers in a process of theirs.
+
+`served`      all three, one set for a test module; behaviours are reset for each test, the daemon is up again
+`served_new`  a set for one test alone, for those that count or that end the bus
+`cortexctl`   runs the command line tool on `served`'s bus
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from cortexd.demo.simulated import ControlClient
+from tests.eventually import assert_eventually
+
+KEYS = {"claude": "sk-sim-claude", "kimi_k2": "sk-sim-kimi"}
+MAX_PROMPT_BYTES = 200_000
+START_S = 30.0
+
+# The pending replies that the system bus grants to one connection, which a session bus does not limit.
+BUS_CONFIG = """<busconfig>
+  <type>session</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+  <limit name="max_replies_per_connection">128</limit>
+</busconfig>
+"""
+CONFIG = """
+[providers.claude]
+base_url = "{claude}"
+[providers.kimi_k2]
+base_url = "{kimi_k2}"
+[ledger]
+path = "{directory}/state/ledger.sqlite3"
+[limits]
+max_prompt_bytes = {max_prompt_bytes}
+"""
+
+
+class Served:
+    """A bus, simulated providers and a daemon; each may be ended and started again."""
+
+    def __init__(self, directory: Path, simulated: ControlClient) -> None:
+        self.simulated = simulated
+        self.address = f"unix:path={directory}/bus"
+        self._directory = directory
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        (directory / "bus.conf").write_text(BUS_CONFIG.format(socket=directory / "bus"))
+        (directory / "config.toml").write_text(
+            CONFIG.format(
+                directory=directory,
+                max_prompt_bytes=MAX_PROMPT_BYTES,
+                **{name: simulated.url(name) for name in KEYS},
+            )
+        )
+        self.start_bus()
+
+    @property
+    def log(self) -> str:
+        file = self._directory / "log"
+        return file.read_text("utf-8", "replace") if file.exists() else ""
+
+    @property
+    def running(self) -> bool:
+        return self._daemon is not None
+
+    def start_bus(self) -> None:
+        """At the same address as before."""
+        socket = self._directory / "bus"
+        socket.unlink(missing_ok=True)
+        argv = ["dbus-daemon", f"--config-file={self._directory}/bus.conf", "--nofork", "--nopidfile"]
+        self._bus = subprocess.Popen(argv)
+        assert_eventually(socket.exists, START_S, "the bus")
+
+    def end_bus(self) -> None:
+        self._bus.kill()
+        self._bus.wait()
+        if self._daemon is not None:  # it leaves with the bus
+            self._daemon.wait(START_S)
+            self._daemon = None
+
+    def start(self) -> None:
+        """Returns once the daemon owns its name."""
+        argv = [sys.executable, "-m", "cortexd", "--bus", self.address, "--config", f"{self._directory}/config.toml"]
+        keys = {"ANTHROPIC_API_KEY": KEYS["claude"], "MOONSHOT_API_KEY": KEYS["kimi_k2"]}
+        with (self._directory / "log").open("ab") as log:
+            self._daemon = subprocess.Popen(argv, env={**os.environ, **keys}, stdout=log, stderr=log)
+        self._starts += 1
+        assert_eventually(
+            lambda: self.log.count("serving org.cortexlinux.LLMRouter") == self._starts or self._left(),
+            START_S,
+            "the daemon to serve",
+        )
+        assert not self._left(), self.log
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._daemon is not None:
+            self._daemon.send_signal(number)
+            self._daemon.wait(START_S)
+            self._daemon = None
+
+    def close(self) -> None:
+        self.stop()
+        self._bus.kill()
+        self._bus.wait()
+
+    def _left(self) -> bool:
+        return self._daemon is None or self._daemon.poll() is not None
+
+
+@contextmanager
+def simulated_providers(directory: Path) -> Iterator[ControlClient]:
+    port_file = directory / "port"
+    argv = [sys.executable, "-m", "cortexd.demo.simulated", "--port-file", str(port_file)]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        try:
+            assert_eventually(lambda: port_file.exists() or process.poll() is not None, START_S, "the providers")
+            yield ControlClient(f"http://127.0.0.1:{port_file.read_text().strip()}")
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def service() -> Iterator[Served]:
+    """Everything but the daemon, which start() starts."""
+    with TemporaryDirectory(prefix="served-") as name, simulated_providers(Path(name)) as simulated:
+        served = Served(Path(name), simulated)
+        try:
+            yield served
+        finally:
+            served.close()
+
+
+@pytest.fixture(name="served_of_module", scope="module")
+def served_of_module_fixture() -> Iterator[Served]:
+    with service() as served:
+        yield served
+
+
+@pytest.fixture(name="served")
+def served_fixture(served_of_module: Served) -> Served:
+    for name in KEYS:
+        served_of_module.simulated.reset(name)
+    if not served_of_module.running:
+        served_of_module.start()
+    return served_of_module
+
+
+@pytest.fixture(name="served_new")
+def served_new_fixture() -> Iterator[Served]:
+    with service() as served:
+        served.start()
+        yield served
+
+
+Cortexctl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def cortexctl_argv(address: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", "cortexd.cli", "--bus", address, *words]
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The tests' own, without what makes programs draw differently."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM", "COLUMNS")}
+    return {**kept, "TERM": "xterm", **(more or {})}
+
+
+@pytest.fixture(name="cortexctl")
+def cortexctl_fixture(served: Served) -> Cortexctl:
+    def run(
+        *words: str, input: str | None = None, bus: str | None = None, more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return run_cortexctl(bus or served.address, words, input, more)
+
+    return run
+
+
+def run_cortexctl(
+    address: str, words: Sequence[str], input: str | None = None, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Not at a terminal; `input` is piped in, without it stdin is /dev/null."""
+    return subprocess.run(
+        cortexctl_argv(address, *words),
+        env=environment(more),
+        stdin=subprocess.DEVNULL if input is None else None,
+        input=input,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
