@@ -110,6 +110,72 @@ class TestPolicy:
         assert "is not registered" in as_user("alice", check(f"{NAME}.own-the-world")).stderr
 
 
+@pytest.fixture
+def install_example(namespace: Path, as_user: AsUser) -> Iterator[Callable[[str, str, str], None]]:
+    """Installs an example rule as an administrator would, for another name than the one it stands there for."""
+    installed: list[Path] = []
+
+    def install(example: str, name: str, other: str) -> None:
+        installed.append(namespace / "rules-etc" / f"{example}.rules")
+        text = Path(f"polkit/examples/{example}.rules.example").read_text()
+        assert f'"{name}"' in text
+        installed[-1].write_text(text.replace(f'"{name}"', f'"{other}"'))
+
+    yield install
+    for rule in installed:
+        rule.unlink()
+    assert_eventually(lambda: "retains_authorization" in as_user("bob", check(COMPLETE)).stdout)
+    for action in ADMINISTERED:
+        assert_eventually(lambda action=action: as_user("alice", check(action)).returncode == CHALLENGE)
+
+
+class TestExamples:
+    @pytest.mark.parametrize(
+        ("example", "name", "other", "user", "action"),
+        [
+            ("40-group-system-operations", "cortex-operators", "cortex", "alice", ADMINISTERED[0]),
+            ("40-usage-reports", "cortex-auditors", "cortex", "alice", ADMINISTERED[1]),
+            ("40-service-user", "backup-bot", "bob", "bob", COMPLETE),
+        ],
+    )
+    def test_allows_what_it_says(
+        self,
+        as_user: AsUser,
+        install_example: Callable[[str, str, str], None],
+        example: str,
+        name: str,
+        other: str,
+        user: str,
+        action: str,
+    ) -> None:
+        """An example rule takes effect once it is installed, for its action and nothing else."""
+        assert as_user(user, check(action)).returncode == CHALLENGE
+        install_example(example, name, other)
+        assert_eventually(lambda: as_user(user, check(action)).returncode == ALLOWED)
+        assert as_user(user, check(ADMINISTERED[2])).returncode == CHALLENGE
+
+    def test_service_user_runs_tools_only(
+        self,
+        as_user: AsUser,
+        background: Callable[..., Background],
+        install_example: Callable[[str, str, str], None],
+    ) -> None:
+        """The service user's rule lets tool execution through, and no other privileged task type."""
+        install_example("40-service-user", "backup-bot", "bob")
+        assert_eventually(lambda: as_user("bob", check(COMPLETE)).returncode == ALLOWED)
+        pid = background("bob", ["sleep", "60"]).process.pid
+        question = ["pkcheck", "--process", str(pid), "--action-id", ADMINISTERED[0], "--detail", "task_type"]
+        assert as_user("cortexd", [*question, "tool_execution"]).returncode == ALLOWED
+        assert as_user("cortexd", [*question, "system_operation"]).returncode == CHALLENGE
+
+    def test_password_for_everything(self, as_user: AsUser, install_example: Callable[[str, str, str], None]) -> None:
+        """With that rule a user's password counts once, and group cortex stays exempt."""
+        install_example("40-password-for-everything", "cortex", "cortex")
+        assert_eventually(lambda: "retains_authorization" not in as_user("bob", check(COMPLETE)).stdout)
+        assert as_user("bob", check(COMPLETE)).returncode == CHALLENGE
+        assert as_user("alice", check(COMPLETE)).returncode == ALLOWED
+
+
 class TestAgent:
     def test_right_answer(self, as_user: AsUser) -> None:
         """After an administrator's right answer the action is allowed; only administrators were offered."""

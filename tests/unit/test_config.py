@@ -49,7 +49,7 @@ class TestLoad:
         """Any OpenAI-style endpoint joins with four lines, and may carry the operator's own price."""
         config = load_config(
             write(
-                '[providers.office]\napi = "openai"\nbase_url = "http://127.0.0.1:8000/v1"\nmodel = "llama"\nlocal = true\n'
+                '[providers.office]\napi = "openai"\nbase_url = "http://127.0.0.1:8000/v1"\nmodel = "m"\nlocal = true\n'
                 'rate = { input_usd_per_million = "0.05", output_usd_per_million = 0.1 }\n'
             )
         )

@@ -177,8 +177,13 @@ class TestSettle:
     async def test_happens_once_for_two_at_once(self, ledger: Ledger, path: Path) -> None:
         """Of two settlements of one request that arrive together, one is booked."""
         key = await ledger.reserve(request(), 100)
-        both = [ledger.settle(key, "done", [attempt(70)]) for _ in range(2)]
-        outcomes = await asyncio.gather(*both, return_exceptions=True)
+
+        async def crowd() -> list[object]:
+            ahead = ledger.reserve(request(), 0)  # waits for the lock, so that the next two share a group
+            both = [ledger.settle(key, "done", [attempt(70)]) for _ in range(2)]
+            return await asyncio.gather(ahead, *both, return_exceptions=True)
+
+        _, *outcomes = await while_locked(path, crowd)
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RequestNotFound", "Settled"]
         assert audited(path).charged_nano == 70
 
