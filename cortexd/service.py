@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cortexd.access import Admission, Authorizer, Caller, action_for
+from cortexd.access import Action, Admission, Authorizer, Caller, action_for
 from cortexd.attempts import Attempts, Party
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -169,8 +169,7 @@ class Service:
     def route(self, caller: Caller, task_type: str, messages: object, options: object) -> Decision:
         """What `complete` would do, spending nothing and asking nobody."""
         question = self._decode(caller, task_type, messages, options).question
-        action = action_for(question.task_type, question.options, self.config.authorization)
-        return Decision(question, self._plan(question), action.value)
+        return Decision(question, self._plan(question), self._action(question).value)
 
     async def stats(self, uid: int) -> Stats:
         """That user's counters since the last reset."""
@@ -209,8 +208,10 @@ class Service:
 
     async def _authorize(self, request: _Request) -> None:
         question = request.question
-        action = action_for(question.task_type, question.options, self.config.authorization)
-        await self._authorizer.authorize(request.caller, action, question.task_type)
+        await self._authorizer.authorize(request.caller, self._action(question), question.task_type)
+
+    def _action(self, question: Question) -> Action:
+        return action_for(question.task_type, question.options, self.config.authorization)
 
     def _plan(self, question: Question) -> Plan:
         return plan_route(question, self.config, self.catalog, self.health)
@@ -228,18 +229,23 @@ class Service:
         return held
 
     def _held(self, request: _Request) -> Awaitable[Completion] | None:
-        """The answer of an earlier call with the same chosen id, as far as this process has it."""
+        """The answer of an earlier call with the same chosen id, as far as this process has it.
+
+        The user was authorised for it then: fetching it needs no second check.
+        """
         if not request.chosen:
             return None
         running = self._inflight.running(request.key)
+        kept = None if running else self._inflight.kept(request.key)
         if running is not None:
             _same_content(request, running.content_hash)
+            request.caller.granted.add(self._action(request.question))
             return self._join(running.task, abandon=False)
-        kept = self._inflight.kept(request.key)
-        if kept is None:
-            return None
-        _same_content(request, kept[0])
-        return _ready(kept[1])
+        if kept is not None:
+            _same_content(request, kept[0])
+            request.caller.granted.add(self._action(request.question))
+            return _ready(kept[1])
+        return None
 
     @staticmethod
     async def _join(task: asyncio.Task[Completion], *, abandon: bool) -> Completion:

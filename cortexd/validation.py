@@ -87,7 +87,7 @@ def parse_options(value: object, bounds: Bounds = Bounds()) -> Options:
         if key not in _OPTIONS:
             near = get_close_matches(str(key), _OPTIONS, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(_OPTIONS)}"
-            raise InvalidArgument(f"options.{_shown(key)}: unknown option{hint}")
+            raise InvalidArgument(f"options.{_key(key)}: unknown option{hint}")
         field, parse = _OPTIONS[key]
         parsed[field] = parse(item, f"options.{key}")
     options = Options(**parsed)
@@ -279,6 +279,10 @@ def _shown(value: object) -> str:
     return safe_text(text if len(text) <= 80 else text[:79] + "…")
 
 
+def _key(key: object) -> str:
+    return safe_text(str(key)[:64])
+
+
 def _mapping(value: object, path: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidArgument(f"{path}: expected a dictionary, got {_shown(value)}")
@@ -296,7 +300,7 @@ def _known(row: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
         if key not in keys:
             near = get_close_matches(str(key), keys, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(keys)}"
-            raise InvalidArgument(f"{path}.{_shown(key)[:64]}: unknown key{hint}")
+            raise InvalidArgument(f"{path}.{_key(key)}: unknown key{hint}")
 
 
 def _text(value: object, path: str, limit: int | None = None) -> str:
@@ -361,7 +365,7 @@ def _labels(value: object, path: str) -> dict[str, str]:
     if len(table) > _MAX_LABELS:
         raise InvalidArgument(f"{path}: expected at most {_MAX_LABELS} labels, got {len(table)}")
     return {
-        _pattern(key, _LABEL_KEY, f"{path} (key)"): _text(item, f"{path}.{_shown(key)}", _MAX_LABEL_VALUE)
+        _pattern(key, _LABEL_KEY, f"{path} (key)"): _text(item, f"{path}.{_key(key)}", _MAX_LABEL_VALUE)
         for key, item in table.items()
     }
 

@@ -65,6 +65,8 @@ class Objects:
         return {
             "day_usd": to_usd(spent.day_nano),
             "month_usd": to_usd(spent.month_nano),
+            "day_nano_usd": spent.day_nano,
+            "month_nano_usd": spent.month_nano,
             "total_requests": figures.total_requests,
             "total_cost_usd": to_usd(figures.total_cost_nano),
         }

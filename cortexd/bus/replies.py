@@ -100,13 +100,16 @@ def _provider_stats(requests: int, tokens: int, cost_nano: int) -> dict[str, Any
     return {"requests": requests, "tokens": tokens, "cost_usd": to_usd(cost_nano), "cost_nano_usd": cost_nano}
 
 
-def cost_details(settled: Settled, sequence: int) -> dict[str, Any]:
+def cost_details(settled: Settled, subscription: int, sequence: int) -> dict[str, Any]:
     return {
+        "subscription": subscription,
         "cost_nano_usd": settled.cost_nano,
         "cost_known": settled.cost_known,
         "seq": sequence,
         "day_usd": to_usd(settled.user_day_nano),
         "month_usd": to_usd(settled.user_month_nano),
+        "day_nano_usd": settled.user_day_nano,
+        "month_nano_usd": settled.user_month_nano,
     }
 
 

@@ -84,10 +84,10 @@ class Watchers:
             del self._subscriptions[number]
 
     def cost_incurred(self, event: CostEvent) -> None:
-        for item in self._subscriptions.values():
+        for number, item in self._subscriptions.items():
             if item.wants(event):
                 item.sequence += 1
-                self._connection.send(_cost_signal(item, event))
+                self._connection.send(_cost_signal(number, item, event))
 
     def provider_state(self, provider: str, state: str, last_failure: str) -> None:
         details = wire.dictionary({"last_failure": last_failure or None})
@@ -155,13 +155,13 @@ def _signal(interface: str, member: str, signature: str, body: list[Any], destin
     return message
 
 
-def _cost_signal(item: Subscription, event: CostEvent) -> Message:
+def _cost_signal(number: int, item: Subscription, event: CostEvent) -> Message:
     body = [
         event.request_id,
         event.task_type.value,
         wire.string(event.provider),
         wire.string(event.model),
         to_usd(event.settled.cost_nano),
-        wire.dictionary(replies.cost_details(event.settled, item.sequence)),
+        wire.dictionary(replies.cost_details(event.settled, number, item.sequence)),
     ]
     return _signal(wire.INTERFACE, "CostIncurred", "ssssda{sv}", body, item.connection)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cortexd.cli.terminal import is_terminal, one_line, print_text
+from cortexd.cli.terminal import is_terminal, may_style, one_line, print_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +49,5 @@ def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) 
         table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    Console(highlight=False, color_system="auto" if may_style(sys.stdout) else None).print(table)
     sys.stdout.flush()

@@ -36,6 +36,11 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def may_style(stream: TextIO) -> bool:
+    """Whether escape sequences of our own are welcome there: a terminal that has them, and no NO_COLOR."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def prepare_streams() -> None:
     """No character that the locale lacks may end the program, nor a stream that the shell has closed."""
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it lives as long as we do
@@ -67,8 +72,7 @@ def print_note(text: str) -> None:
     if not is_terminal(sys.stderr):
         return
     line = one_line(text)
-    colour = "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
-    sys.stderr.write(f"\x1b[2m{line}\x1b[0m\n" if colour else f"{line}\n")
+    sys.stderr.write(f"\x1b[2m{line}\x1b[0m\n" if may_style(sys.stderr) else f"{line}\n")
     sys.stderr.flush()
 
 

@@ -1,20 +1,23 @@
 """The real daemon on a dbus-daemon of the tests' own, before simulated providers in a process of theirs.
 
-`served`      all three, one set for a test module; behaviours are reset for each test, the daemon is up again
-`served_new`  a set for one test alone, for those that count or that end the bus
-`cortexctl`   runs the command line tool on `served`'s bus
+`served`     all three, one set for a test module; behaviours are reset for each test, the daemon is up again
+`cortexctl`  runs the command line tool on `served`'s bus
 """
 
 from __future__ import annotations
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 import pytest
 
@@ -160,13 +163,6 @@ def served_fixture(served_of_module: Served) -> Served:
     return served_of_module
 
 
-@pytest.fixture(name="served_new")
-def served_new_fixture() -> Iterator[Served]:
-    with service() as served:
-        served.start()
-        yield served
-
-
 Cortexctl = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -204,3 +200,37 @@ def run_cortexctl(
         encoding="utf-8",
         timeout=60,
     )
+
+
+def at_terminal(
+    address: str, words: Sequence[str], more: Mapping[str, str] | None = None, stdout: int | None = None
+) -> tuple[int, str]:
+    """Run at a pseudo-terminal, 200 columns wide: status and screen; `stdout` may go elsewhere."""
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (50, 200))
+    with open(screen, "rb", buffering=0) as shown:
+        try:
+            process = subprocess.Popen(
+                cortexctl_argv(address, *words),
+                env=environment(more),
+                stdin=terminal,
+                stdout=terminal if stdout is None else stdout,
+                stderr=terminal,
+                start_new_session=True,
+            )
+        finally:
+            os.close(terminal)
+        with process:
+            text = _read_screen(shown)
+            return process.wait(START_S), text
+
+
+def _read_screen(screen: IO[bytes]) -> str:
+    """All that is shown until the last process has left the terminal."""
+    shown = b""
+    while select.select([screen], [], [], START_S)[0]:
+        try:
+            shown += screen.read(65536) or b""
+        except OSError:
+            return shown.decode("utf-8", "replace").replace("\r\n", "\n")
+    raise AssertionError(f"no end in time; on the screen: {shown!r}")

@@ -180,12 +180,12 @@ class TestSettle:
 
         async def crowd() -> list[object]:
             ahead = ledger.reserve(request(), 0)  # waits for the lock, so that the next two share a group
-            both = [ledger.settle(key, "done", [attempt(70)]) for _ in range(2)]
+            both = [ledger.settle(key, "cancelled", []) for _ in range(2)]
             return await asyncio.gather(ahead, *both, return_exceptions=True)
 
         _, *outcomes = await while_locked(path, crowd)
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RequestNotFound", "Settled"]
-        assert audited(path).charged_nano == 70
+        assert (ledger.totals.total_requests, audited(path).reserved_nano) == (1, 0)
 
 
 class TestGroups:
