@@ -29,7 +29,6 @@ from cortexd.errors import (
 )
 from cortexd.inflight import InFlight
 from cortexd.ledger import (
-    AttemptRecord,
     DuplicateRequest,
     Ledger,
     NewRequest,
@@ -40,52 +39,12 @@ from cortexd.ledger import (
     Totals,
 )
 from cortexd.messages import Answer, Role
+from cortexd.outcome import Completion, CostEvent, Decision
 from cortexd.routing import Candidate, Health, Plan, Question, plan_route
-from cortexd.tasks import TaskType, parse_task_type
+from cortexd.tasks import parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
 log = logging.getLogger("cortexd.service")
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """An answer with what it took. Costs in nano-dollars over all attempts; `settled` is false where the
-    ledger could not be written after the answer had come."""
-
-    request_id: str
-    task_type: TaskType
-    content: str
-    provider: str
-    model: str
-    cost_nano: int
-    cost_known: bool
-    latency_ms: int
-    route_reason: str
-    finish_reason: str
-    answer: Answer
-    attempts: tuple[AttemptRecord, ...]
-    settled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CostEvent:
-    """One settled request, for whoever may watch `uid`'s costs. Sums in nano-dollars."""
-
-    uid: int
-    request_id: str
-    task_type: TaskType
-    provider: str
-    model: str
-    settled: Settled
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What Route answers: the plan, and the action that such a request would need."""
-
-    question: Question
-    plan: Plan
-    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +220,14 @@ class Service:
 
     async def _live(self, request: _Request, plan: Plan, slot: ExitStack) -> Completion:
         with slot:
+            began = time.monotonic()  # not while a person was asked for a password
             key = await self._reserve(request, plan)
             attempts = Attempts(request.question, plan, self.party, self._ledger, self.health)
             outcome = await self._try(request, attempts, key)
             state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
             settled = await self._settle(request, key, state, attempts)
             if isinstance(outcome, tuple):
-                return _completion(request, *outcome, attempts, settled)
+                return _completion(request, *outcome, attempts, settled, began)
             raise outcome
 
     async def _reserve(self, request: _Request, plan: Plan) -> int:
@@ -377,7 +337,7 @@ def _state_of(error: CortexError) -> str:
 
 
 def _completion(
-    request: _Request, candidate: Candidate, answer: Answer, attempts: Attempts, settled: Settled | None
+    request: _Request, candidate: Candidate, answer: Answer, attempts: Attempts, settled: Settled | None, began: float
 ) -> Completion:
     records = tuple(attempts.records)
     return Completion(
@@ -388,7 +348,7 @@ def _completion(
         model=answer.model or candidate.model,
         cost_nano=sum(record.cost_nano for record in records),
         cost_known=all(record.cost_known for record in records),
-        latency_ms=round((time.monotonic() - request.began) * 1000),
+        latency_ms=round((time.monotonic() - began) * 1000),
         route_reason=candidate.reason,
         finish_reason=answer.finish_reason,
         answer=answer,

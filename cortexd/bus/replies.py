@@ -9,8 +9,8 @@ from cortexd.config import Config, how_to_configure
 from cortexd.ledger import AttemptRecord, Settled, Stats
 from cortexd.messages import ToolCall, Usage
 from cortexd.money import to_usd
+from cortexd.outcome import Completion, Decision
 from cortexd.routing import Health, State
-from cortexd.service import Completion, Decision
 
 _ALWAYS_COUNTED = ("claude", "kimi_k2")
 

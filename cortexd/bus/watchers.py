@@ -18,7 +18,7 @@ from cortexd.connection import Connection
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
 from cortexd.ledger import Totals
 from cortexd.money import NANO_PER_USD, to_usd
-from cortexd.service import CostEvent
+from cortexd.outcome import CostEvent
 
 _FILTERS = ("task_type", "provider")
 _INTERVAL_S = {"exact": 0.25, "rounded": 60.0, "off": 60.0}

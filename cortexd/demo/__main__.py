@@ -41,6 +41,8 @@ def main() -> int:
     with Stage(Screen(), real=options.real) as stage:
         if options.shell:
             print(_INVITATION)
+            if os.environ.get("CORTEXD_USERNS") == "1":
+                print("(In a user namespace polkit cannot check passwords, so the system operation will be refused.)\n")
             stage.shell("alice")
         else:
             walk(stage)

@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("catalog", "ledger"),
     ("providers",),
     ("routing", "access"),
-    ("inflight", "attempts"),
+    ("inflight", "attempts", "outcome"),
     ("service",),
     ("wire", "connection"),
     ("bus", "client"),
