@@ -92,6 +92,8 @@ class Attempts:
         self._record(candidate, began, OK, amount, known=cost is not None, answer=answer)
 
     def _failed(self, candidate: Candidate, began: float, error: ProviderError) -> None:
+        # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
+        error.__traceback__ = error.__context__ = None
         self.errors.append(error)
         self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
         cost = candidate.worst_case_nano if error.may_have_billed else 0
@@ -115,11 +117,11 @@ class Attempts:
         )
 
     def _all_failed(self) -> CortexError:
-        last = self.errors[-1]
-        details = {} if last.retry_after_ms is None else {"retry_after_ms": last.retry_after_ms}
+        waits = [error.retry_after_ms for error in self.errors if error.retry_after_ms is not None]
+        details = {"retry_after_ms": min(waits)} if waits else {}
         if len(self.plan.candidates) == 1 and not self.plan.left_out:
             candidate = self.plan.candidates[0]
-            return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {last}", **details)
+            return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {self.errors[0]}", **details)
         tried = [
             f"{candidate.provider} ({candidate.model}): {error}"
             for candidate, error in zip(self.plan.candidates, self.errors, strict=True)

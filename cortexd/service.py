@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cortexd.access import Action, Admission, Authorizer, Caller, action_for
+from cortexd.access import Action, Admission, Authorizer, Caller, Turns, action_for
 from cortexd.attempts import Attempts, Party
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -45,6 +45,8 @@ from cortexd.tasks import parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
 log = logging.getLogger("cortexd.service")
+
+_READINGS_PER_USER = 16  # of the ledger at a time; it lets 1,000 wait in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Service:
         self.health = health
         self._inflight: InFlight[Completion] = InFlight(_size_of, on_activity)
         self._admission = Admission(config.limits)
+        self._readings = Turns(_READINGS_PER_USER)
         self._closing = False
         self.adopt(config, catalog, party)
 
@@ -106,8 +109,7 @@ class Service:
 
     async def complete(self, caller: Caller, task_type: str, messages: object, options: object) -> Completion:
         """Answer one request: decode, admit, authorise, route, reserve, try, settle, tell."""
-        if self._closing:
-            raise ShuttingDown("the service is shutting down; try again in a moment", retry_after_ms=1000)
+        self._refuse_when_closing()
         request = self._decode(caller, task_type, messages, options)
         earlier = await self._earlier(request)
         if earlier is not None:
@@ -115,13 +117,14 @@ class Service:
         with ExitStack() as held:
             held.enter_context(self._admission.slot(caller.uid))
             await self._authorize(request)
+            self._refuse_when_closing()
             plan = self._plan(request.question)
             earlier = self._held(request)  # the same request may have begun while polkit was asked
             if earlier is not None:
                 return await earlier
             slot = held.pop_all()
         running = self._inflight.start(
-            request.key, request.content_hash, request.chosen, self._live(request, plan, slot)
+            request.key, request.content_hash, request.chosen, self._live(request, plan, self.party, slot)
         )
         return await self._join(running.task, abandon=not request.chosen)
 
@@ -132,11 +135,13 @@ class Service:
 
     async def stats(self, uid: int) -> Stats:
         """That user's counters since the last reset."""
-        return await self._ledger.stats(uid)
+        async with self._readings.turn(uid):
+            return await self._ledger.stats(uid)
 
     async def spent(self, uid: int) -> Spent:
         """That user's day and month so far."""
-        return await self._ledger.spent(uid)
+        async with self._readings.turn(uid):
+            return await self._ledger.spent(uid)
 
     async def reset_stats(self, uid: int) -> None:
         await self._ledger.reset_stats(uid)
@@ -149,6 +154,10 @@ class Service:
         """Refuse new requests and wait for those under way. True if none had to be cancelled."""
         self._closing = True
         return await self._inflight.drain(drain_timeout_s)
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise ShuttingDown("the service is shutting down; try again in a moment", retry_after_ms=1000)
 
     def _decode(self, caller: Caller, task_type: str, messages: object, options: object) -> _Request:
         kind = parse_task_type(task_type)
@@ -181,7 +190,8 @@ class Service:
             return None
         held = self._held(request)
         if held is None:
-            stored = await self._ledger.find(*request.key)
+            async with self._readings.turn(request.caller.uid):
+                stored = await self._ledger.find(*request.key)
             held = self._held(request)  # it may have begun meanwhile
             if held is None and stored is not None:
                 raise _expired(request, stored)
@@ -218,11 +228,11 @@ class Service:
                 task.cancel()
             raise
 
-    async def _live(self, request: _Request, plan: Plan, slot: ExitStack) -> Completion:
+    async def _live(self, request: _Request, plan: Plan, party: Party, slot: ExitStack) -> Completion:
         with slot:
             began = time.monotonic()  # not while a person was asked for a password
             key = await self._reserve(request, plan)
-            attempts = Attempts(request.question, plan, self.party, self._ledger, self.health)
+            attempts = Attempts(request.question, plan, party, self._ledger, self.health)
             outcome = await self._try(request, attempts, key)
             state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
             settled = await self._settle(request, key, state, attempts)

@@ -2,5 +2,6 @@
 
 from cortexd.access.admission import Admission
 from cortexd.access.authorization import Action, Authorizer, Caller, action_for
+from cortexd.access.turns import Turns
 
-__all__ = ["Action", "Admission", "Authorizer", "Caller", "action_for"]
+__all__ = ["Action", "Admission", "Authorizer", "Caller", "Turns", "action_for"]

@@ -31,6 +31,9 @@ class Caller:
 
 
 class Authorizer(Protocol):
+    def admit(self, caller: Caller) -> None:
+        """Raise AccessDenied where `caller` may call nothing at all, not even what needs no authorization."""
+
     async def authorize(self, caller: Caller, action: Action, task_type: TaskType | None = None) -> None:
         """Return if `caller` may; raise AccessDenied or InteractiveAuthorizationRequired if not, also in doubt."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from dbus_next import Message, MessageFlag, MessageType, Variant
@@ -29,6 +29,7 @@ Handler = Callable[..., Awaitable[list[Any]]]
 _STANDARD = "org.freedesktop.DBus."
 _ERROR = f"{_STANDARD}Error."
 _CALLS_PER_CONNECTION = 2048  # the bus allows 128 pending; calls that want no reply are not counted there
+_CALLS_PER_USER = 4096  # a user may have 256 connections
 
 
 class Dispatcher:
@@ -54,6 +55,7 @@ class Dispatcher:
         self._handlers = handlers
         self._properties = properties
         self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
+        self._calls_of: Counter[int] = Counter()
         callers.on_left.append(self._caller_left)
 
     def on_call(self, message: Message) -> None:
@@ -87,6 +89,7 @@ class Dispatcher:
         try:
             reply = await self._reply(message, method)
         except CortexError as error:
+            error.__traceback__ = None  # its frames hold the task that holds it, and the prompt
             reply = _error(message, error)
         except Exception:  # noqa: BLE001 - a fault of ours must not reach the caller as text
             reply = _error(message, internal_error("in %s", method.name))
@@ -94,6 +97,24 @@ class Dispatcher:
 
     async def _reply(self, message: Message, method: Method) -> Message:
         caller = await self._callers.resolve(message)
+        self._authorizer.admit(caller)
+        with self._place(caller.uid):
+            return await self._answer(message, method, caller)
+
+    @contextlib.contextmanager
+    def _place(self, uid: int) -> Iterator[None]:
+        """Count one call of `uid`. Raises RateLimited past what one user may have under way."""
+        if self._calls_of[uid] >= _CALLS_PER_USER:
+            raise RateLimited("you have too many calls under way; wait for some to end", retry_after_ms=1000)
+        self._calls_of[uid] += 1
+        try:
+            yield
+        finally:
+            self._calls_of[uid] -= 1
+            if not self._calls_of[uid]:
+                del self._calls_of[uid]
+
+    async def _answer(self, message: Message, method: Method, caller: Caller) -> Message:
         if method.action not in (None, Action.COMPLETE):
             await self._authorizer.authorize(caller, method.action)
         arguments = [wire.decode(argument) for argument in message.body]

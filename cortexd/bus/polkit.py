@@ -18,7 +18,7 @@ from dbus_next import Message, Variant
 
 from cortexd.access import Action, Caller
 from cortexd.config.settings import AuthorizationSettings
-from cortexd.connection import BusError, BusTimeout, Connection
+from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost
 from cortexd.errors import AccessDenied, InteractiveAuthorizationRequired
 from cortexd.tasks import TaskType
 
@@ -75,6 +75,9 @@ class Polkit:
         """A connection left the bus."""
         self._allowed.pop(connection, None)
 
+    def admit(self, caller: Caller) -> None:
+        """Everybody: the bus's own policy stands before this."""
+
     async def authorize(self, caller: Caller, action: Action, task_type: TaskType | None = None) -> None:
         """Return if `caller` may; raise AccessDenied or InteractiveAuthorizationRequired otherwise."""
         if action is Action.COMPLETE:
@@ -90,11 +93,16 @@ class Polkit:
         if shared is None:
             shared = asyncio.create_task(self._check(caller, Action.COMPLETE, None))
             self._shared[caller.connection] = shared
-            shared.add_done_callback(lambda _done: self._shared.pop(caller.connection, None))
+            shared.add_done_callback(lambda done: self._forget_shared(caller.connection, done))
         await self._decide(caller, Action.COMPLETE, None, await asyncio.shield(shared))
         self._allowed[caller.connection] = time.monotonic() + min(self.settings.cache_s, 30.0)
         while len(self._allowed) > _CACHED_AT_MOST:
             self._allowed.popitem(last=False)
+
+    def _forget_shared(self, connection: str, done: asyncio.Task[Verdict]) -> None:
+        self._shared.pop(connection, None)
+        if not done.cancelled():
+            done.exception()  # whoever still waits raises it; with nobody left it concerns nobody
 
     async def _decide(self, caller: Caller, action: Action, task_type: TaskType | None, verdict: Verdict) -> None:
         """Accept a yes; ask a person where that can help and is allowed; refuse in words otherwise."""
@@ -153,6 +161,8 @@ class Polkit:
                 self._connection.send(_message("CancelCheckAuthorization", "s", [cancellation]))
             waited = "nobody answered the authentication prompt" if interactive else "polkit did not answer"
             raise AccessDenied(f"{waited} within {timeout_s:g} s, so {action} is refused") from None
+        except ConnectionLost:
+            raise AccessDenied(f"the bus is gone, so polkit cannot be asked about {action}") from None
         except BusError as error:
             return self._without_polkit(caller, action, error)
         [[authorized, challenge, details]] = reply.body
@@ -171,9 +181,12 @@ class Polkit:
 class SameUser:
     """The Authorizer of a session or private bus, for development: the daemon's own user may do everything."""
 
-    async def authorize(self, caller: Caller, action: Action, _task_type: TaskType | None = None) -> None:
+    def admit(self, caller: Caller) -> None:
         if caller.uid != os.getuid():
             raise AccessDenied(f"on this bus only user {os.getuid()}, who runs the service, may use it")
+
+    async def authorize(self, caller: Caller, action: Action, _task_type: TaskType | None = None) -> None:
+        self.admit(caller)
         caller.granted.add(action)
 
 

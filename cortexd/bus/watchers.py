@@ -38,7 +38,7 @@ class Subscription:
 
 
 class Watchers:
-    """Subscriptions and the throttled broadcasts. Bounded: see limits.max_subscribers."""
+    """Subscriptions and the throttled broadcasts. At most limits.max_subscribers; one user may hold half of them."""
 
     def __init__(
         self, connection: Connection, config: Config, totals: Callable[[], Totals], active: Callable[[], int]
@@ -65,8 +65,12 @@ class Watchers:
             if not isinstance(value, str):
                 raise InvalidArgument(f"filter.{key}: expected text")
         limits = self.config.limits
-        own = sum(item.connection == caller.connection for item in self._subscriptions.values())
-        if own >= limits.max_subscriptions_per_connection or len(self._subscriptions) >= limits.max_subscribers:
+        held = self._subscriptions.values()
+        if (
+            sum(item.connection == caller.connection for item in held) >= limits.max_subscriptions_per_connection
+            or sum(item.uid == caller.uid for item in held) >= max(1, limits.max_subscribers // 2)
+            or len(held) >= limits.max_subscribers
+        ):
             raise RateLimited("too many subscriptions; end one with Unsubscribe", retry_after_ms=1000)
         number, self._next_id = self._next_id, self._next_id % 0xFFFFFFFF + 1
         self._subscriptions[number] = Subscription(caller.connection, caller.uid, wanted)

@@ -1,0 +1,169 @@
+"""The tests' own process as a program on the bus: root, one connection, calls with rich arguments, signals heard.
+
+`program` is a connection per test; `Program.open` makes more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import pytest
+from dbus_next import Message, MessageFlag, Variant
+
+from cortexd.connection import BusError, Connection, system_address
+from tests.eventually import assert_eventually_async
+
+NAME = "org.cortexlinux.LLMRouter"
+PATH = "/org/cortexlinux/LLMRouter"
+USAGE = f"{NAME}.Usage"
+MANAGER = f"{NAME}.Manager"
+ERROR = f"{NAME}.Error"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    content: str
+    metadata: Json
+
+    @property
+    def cost_nano(self) -> int:
+        return int(self.metadata["cost_nano_usd"])
+
+    @property
+    def attempts(self) -> list[tuple[str, str]]:
+        """(provider, outcome), in order."""
+        return [(row["provider"], row["outcome"]) for row in self.metadata["attempts"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    member: str
+    body: list[Any]
+    destination: str | None
+
+
+@dataclass(slots=True)
+class Program:
+    """`signals`: all that the service sent, in order, since the connection was opened."""
+
+    connection: Connection
+    signals: list[Signal] = field(default_factory=list)
+
+    @classmethod
+    async def open(cls) -> Self:
+        program = cls(await Connection.open(system_address()))
+        program.connection.on_signal = program._hear
+        return program
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+    async def call(
+        self, interface: str, member: str, signature: str = "", *arguments: Any, timeout_s: float = 60
+    ) -> list[Any]:
+        """The results as plain values. Raises BusError."""
+        message = Message(
+            destination=NAME, path=PATH, interface=interface, member=member, signature=signature,
+            body=list(arguments), flags=MessageFlag.NONE,
+        )  # fmt: skip
+        reply = await self.connection.call(message, timeout_s=timeout_s)
+        return [plain(value) for value in reply.body]
+
+    async def complete(self, task_type: str, prompt: str | list[Json], **options: Any) -> Reply:
+        """CompleteWithOptions. Options (and messages) in Python's types, see `variant`."""
+        arguments = (task_type, messages(prompt), dictionary(options))
+        return Reply(*await self.call(NAME, "CompleteWithOptions", "saa{sv}a{sv}", *arguments))
+
+    async def route(self, task_type: str, prompt: str | list[Json], **options: Any) -> Json:
+        [decision] = await self.call(NAME, "Route", "saa{sv}a{sv}", task_type, messages(prompt), dictionary(options))
+        assert isinstance(decision, dict)
+        return decision
+
+    async def stats(self) -> Json:
+        [stats] = await self.call(USAGE, "GetStats")
+        assert isinstance(stats, dict)
+        return stats
+
+    async def subscribe(self, **wanted: str) -> tuple[int, Json]:
+        number, snapshot = await self.call(USAGE, "Subscribe", "a{sv}", dictionary(wanted))
+        return number, snapshot
+
+    async def providers(self) -> dict[str, Json]:
+        [rows] = await self.call(MANAGER, "ListProviders")
+        return {row["name"]: row for row in rows}
+
+    async def property(self, name: str) -> Any:
+        [value] = await self.call(PROPERTIES, "Get", "ss", NAME, name)
+        return value
+
+    async def hear_broadcasts(self) -> None:
+        await self.connection.add_match(f"type='signal',sender='{NAME}'")
+
+    def heard(self, member: str) -> list[list[Any]]:
+        return [signal.body for signal in self.signals if signal.member == member]
+
+    async def await_heard(self, member: str, count: int = 1, timeout: float = 10) -> list[list[Any]]:
+        """At least `count` such signals."""
+        await assert_eventually_async(
+            lambda: len(self.heard(member)) >= count, timeout, f"{count} times {member}, heard {self.signals}"
+        )
+        return self.heard(member)
+
+    def _hear(self, message: Message) -> None:
+        if message.path == PATH:
+            body = [plain(value) for value in message.body]
+            self.signals.append(Signal(message.member, body, message.destination))
+
+
+@contextmanager
+def refused(name: str) -> Iterator[list[str]]:
+    """The block ends in our error `name`; the list then holds its text."""
+    text: list[str] = []
+    with pytest.raises(BusError) as caught:
+        yield text
+    assert caught.value.name in (name, f"{ERROR}.{name}"), f"{caught.value.name}: {caught.value.text}"
+    text.append(caught.value.text)
+
+
+@pytest.fixture(name="program")
+async def program_fixture(namespace: object) -> AsyncIterator[Program]:
+    program = await Program.open()
+    yield program
+    await program.close()
+
+
+def plain(value: Any) -> Any:
+    """A D-Bus value without its variants."""
+    if isinstance(value, Variant):
+        return plain(value.value)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def messages(prompt: str | list[Json]) -> list[dict[str, Variant]]:
+    rows = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    return [dictionary(row) for row in rows]
+
+
+def dictionary(values: Mapping[str, Any]) -> dict[str, Variant]:
+    """As a{sv}."""
+    return {key: variant(value) for key, value in values.items()}
+
+
+def variant(value: Any) -> Variant:
+    """s, b, i, d, ay, aa{sv} (a list of dictionaries) or a{ss} (a dictionary of text); a Variant stays."""
+    if isinstance(value, Variant):
+        return value
+    if isinstance(value, list):
+        return Variant("aa{sv}", [dictionary(row) for row in value])
+    signature = {str: "s", bool: "b", int: "i", float: "d", bytes: "ay", dict: "a{ss}"}[type(value)]
+    return Variant(signature, value)
