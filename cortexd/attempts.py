@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from cortexd.catalog import Catalog
 from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
@@ -95,7 +96,9 @@ class Attempts:
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
         self.errors.append(error)
-        self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
+        # A key that may not use the model of one caller's choice is good for everybody else's.
+        if error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None:
+            self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
         cost = candidate.worst_case_nano if error.may_have_billed else 0
         self._record(candidate, began, error.failure.value, cost, known=not error.may_have_billed, text=error.message)
 

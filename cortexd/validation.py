@@ -85,7 +85,7 @@ def parse_options(value: object, bounds: Bounds = Bounds()) -> Options:
     parsed: dict[str, Any] = {}
     for key, item in table.items():
         if key not in _OPTIONS:
-            near = get_close_matches(str(key), _OPTIONS, n=1, cutoff=0.5)
+            near = get_close_matches(str(key)[:64], _OPTIONS, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(_OPTIONS)}"
             raise InvalidArgument(f"options.{_key(key)}: unknown option{hint}")
         field, parse = _OPTIONS[key]
@@ -298,7 +298,7 @@ def _sequence(value: object, path: str, what: str = "a list") -> Sequence[Any]:
 def _known(row: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
     for key in row:
         if key not in keys:
-            near = get_close_matches(str(key), keys, n=1)
+            near = get_close_matches(str(key)[:64], keys, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(keys)}"
             raise InvalidArgument(f"{path}.{_key(key)}: unknown key{hint}")
 

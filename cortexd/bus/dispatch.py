@@ -18,10 +18,11 @@ from dbus_next import Message, MessageFlag, MessageType, Variant
 from cortexd import wire
 from cortexd.access import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
-from cortexd.bus.interface import Interface, Method
+from cortexd.bus.interface import Interface, InterfaceMismatch, Method
 from cortexd.connection import Connection
 from cortexd.errors import CortexError, Internal, RateLimited
 from cortexd.service import internal_error
+from cortexd.untrusted import bounded_text
 
 log = logging.getLogger("cortexd.dispatch")
 
@@ -30,6 +31,7 @@ _STANDARD = "org.freedesktop.DBus."
 _ERROR = f"{_STANDARD}Error."
 _CALLS_PER_CONNECTION = 2048  # the bus allows 128 pending; calls that want no reply are not counted there
 _CALLS_PER_USER = 4096  # a user may have 256 connections
+_MAX_WORDS = 1024  # the words of an error may quote the caller
 
 
 class Dispatcher:
@@ -45,9 +47,9 @@ class Dispatcher:
         properties: dict[tuple[str, str], Callable[[], Variant]],
     ) -> None:
         if missing := sorted(set(interface.methods) ^ set(handlers)):
-            raise ValueError(f"the interface file and the handlers disagree about {missing}")
+            raise InterfaceMismatch(f"the interface file and the handlers disagree about {missing}")
         if missing := sorted(set(interface.properties) ^ set(properties)):
-            raise ValueError(f"the interface file and the properties disagree about {missing}")
+            raise InterfaceMismatch(f"the interface file and the properties disagree about {missing}")
         self._connection = connection
         self._interface = interface
         self._callers = callers
@@ -229,4 +231,4 @@ def _error(message: Message, error: CortexError) -> Message:
 
 
 def _standard_error(message: Message, name: str, words: str) -> Message:
-    return Message.new_error(message, f"{_ERROR}{name}", wire.string(words))
+    return Message.new_error(message, f"{_ERROR}{name}", bounded_text(words, _MAX_WORDS))

@@ -49,7 +49,7 @@ class Watchers:
         self._active = active
         self._subscriptions: dict[int, Subscription] = {}
         self._next_id = 1
-        self._published = Totals(0, 0)
+        self._published = self._rounded(totals())
         self._published_active = 0
         self._sent_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -99,7 +99,9 @@ class Watchers:
         self._connection.send(_signal(wire.INTERFACE, "ProviderStateChanged", "ssa{sv}", body))
 
     def configuration_changed(self) -> None:
-        """A reload: the list of providers may be another one."""
+        """A reload: the totals may be shown in another form, the list of providers may be another one."""
+        self.close()
+        self._publish()
         changed = {"Providers": Variant("as", list(self.config.providers))}
         body = [wire.INTERFACE, changed, []]
         self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))

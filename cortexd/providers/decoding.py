@@ -6,7 +6,6 @@ Structures here are as loose as the vendors' servers are: a field whose wrong ty
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from cortexd.untrusted import bounded_text, safe_text, token_count
 
 MAX_TOOL_CALLS = 256
 _MAX_NAME = 256
+_MOST_TOKENS = 100_000_000  # a hundred times the largest context
 _MAX_FINISH = 64
 # The standard library takes what msgspec refuses (NaN, lone surrogates), but holds the loop for 10 ms per megabyte.
 _MAX_TOLERATED = 1024 * 1024
@@ -80,11 +80,11 @@ def usage_of(
 ) -> Usage | None:
     """Usage from a vendor's figures; `prompt` are those that add up to the whole prompt.
 
-    None, that is an unknown cost, where one that is billed is present but no number, or nothing is there.
+    None, that is an unknown cost, where one that is billed is present but no possible count, or nothing is there.
     """
     prompt = tuple(prompt)
     billed = (*prompt, output, cached, written)
-    if prompt[0] is None or output is None or not all(value is None or _is_number(value) for value in billed):
+    if prompt[0] is None or output is None or not all(value is None or _is_count(value) for value in billed):
         return None
     total, generated = token_count(sum(map(token_count, prompt))), token_count(output)
     read = min(token_count(cached), total)
@@ -97,10 +97,10 @@ def usage_of(
     )
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_count(value: object) -> bool:
+    """Whether a figure can be a count of tokens; booking an absurd one would shut everybody out for a month."""
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return numeric and 0 <= value <= _MOST_TOKENS  # type: ignore[operator]  # NaN is in no range
 
 
 def tool_calls_of(calls: Iterable[tuple[object, object, str]]) -> tuple[ToolCall, ...]:

@@ -23,6 +23,7 @@ INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"
 OURS = f"{wire.BUS_NAME}.Error."
 STANDARD = "org.freedesktop.DBus.Error."
+TURNS = wire.dictionaries([{"role": "user", "content": "hello"}])
 
 
 async def join_bus(address: str | None = None) -> Connection:

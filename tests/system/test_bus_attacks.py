@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from cortexd.connection import BusError, Connection
+from cortexd.connection import Connection
 from cortexd.demo.simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.caller import (
@@ -21,6 +21,7 @@ from tests.system.caller import (
     completion,
     join_bus,
     message,
+    open_files,
     own_files,
     read,
     refusal,
@@ -30,16 +31,17 @@ from tests.system.caller import (
     tcp_sockets,
 )
 from tests.system.calls import MAIN, USAGE, call
-from tests.system.daemon import Daemon, name_owner
+from tests.system.daemon import SIMULATED_KEYS, Daemon, name_owner
 from tests.system.ledger_rows import ledger_rows
 from tests.system.namespace import PYTHON, Service
 from tests.system.people import Background, Completed
 
 AsUser = Callable[..., Completed]
 InBackground = Callable[..., Background]
-CONFIG = "[authorization]\npolkit_timeout_s = 4.0\n"
+CONFIG = "[authorization]\npolkit_timeout_s = 3.0\n"
+OTHER_POOL = "\nmax_connections = 5\n"
 SPARE_FILES = 12  # SQLite opens and closes files as readers come and go
-SPARE_MB = 120  # what 100 MB of answers and 31 MB messages may leave behind in the allocator
+SPARE_MB = 200  # what 100 MB of answers at a time may leave behind in the allocator; it grows no further
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def attacked(
     simulated: ControlClient,
     size_before: tuple[int, float],
 ) -> Iterator[Daemon]:
-    """One daemon for the whole module. After each test it still serves, and has let go of what the test made it hold."""
+    """One daemon for the whole module. After each test it still serves, and holds no more than before the first."""
     yield attacked_of_module
     request.node.add_report_section("teardown", "log of cortexd", attacked_of_module.log()[-20_000:])
     pid = attacked_of_module.pid
@@ -84,20 +86,29 @@ async def at_rest(connection: Connection, simulated: ControlClient) -> None:
     await assert_eventually_async(lambda: simulated.counts("claude").active == 0, 20, "the provider at rest")
 
 
+async def a_thousand_answers() -> None:
+    async with connections(8) as eight:
+        calls = [
+            asyncio.create_task(send(eight[number % 8], message("Ask", "ss", "user_chat", f"number {number}")))
+            for number in range(1000)
+        ]
+        await asyncio.sleep(0)
+        assert sum(connection.pending_calls for connection in eight) == 1000
+        answers = await asyncio.gather(*calls)
+    assert {len(content) for [content] in answers} == {100_000}
+
+
 class TestLoad:
-    async def test_a_thousand_calls_in_flight(self, attacked: Daemon, simulated: ControlClient) -> None:
-        """A thousand calls over eight connections, 100 KB each: every one gets its own whole answer."""
+    @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
+    async def test_a_thousand_calls_in_flight(self, attacked: Daemon, simulated: ControlClient, times: int) -> None:
+        """A thousand calls over eight connections, 100 KB each: every one gets its own whole answer, and goes."""
         simulated.behave("claude", Behaviour(size_bytes=100_000))
-        async with connections(8) as eight:
-            calls = [
-                asyncio.create_task(send(eight[number % 8], message("Ask", "ss", "user_chat", f"number {number}")))
-                for number in range(1000)
-            ]
-            await asyncio.sleep(0)
-            assert sum(connection.pending_calls for connection in eight) == 1000
-            answers = await asyncio.gather(*calls)
-        assert {len(content) for [content] in answers} == {100_000}
-        assert simulated.counts("claude").answered == 1000
+        sizes = []
+        for _ in range(times):
+            await a_thousand_answers()
+            sizes.append(resident_mb(attacked.pid))
+        assert simulated.counts("claude").answered == 1000 * times
+        assert sizes[-1] < sizes[0] + 60
 
 
 FLOOD = """
@@ -125,16 +136,25 @@ asyncio.run(main())
 
 READINGS = """
 import asyncio
+from contextlib import suppress
+from cortexd.connection import BusError
 from tests.system.caller import join_bus, message, send
 from tests.system.calls import USAGE
 
+async def read_on(connection):
+    while True:
+        with suppress(BusError):
+            await send(connection, message("GetStats", interface=USAGE))
+
 async def main():
-    async with await join_bus() as connection:
-        while True:
-            for _ in range(200):
-                connection.send(message("GetStats", interface=USAGE, quiet=True))
-            await connection.drain(timeout_s=30)
-            await asyncio.sleep(0)
+    connections = [await join_bus() for _ in range(12)]
+    readers = [asyncio.create_task(read_on(connection)) for connection in connections for _ in range(120)]
+    await asyncio.sleep(0)
+    for connection in connections:
+        await send(connection, message("Get", "ss", "org.cortexlinux.LLMRouter", "Version",
+                                       interface="org.freedesktop.DBus.Properties"))
+    print("reading", flush=True)
+    await asyncio.gather(*readers)
 
 asyncio.run(main())
 """
@@ -162,10 +182,11 @@ class TestFloods:
         assert simulated.counts("claude").client_aborts == simulated.counts("claude").requests
 
     async def test_readings_without_end(self, attacked: Daemon, background: InBackground) -> None:
-        """Who reads statistics in an endless loop, needing no leave for it, takes no other user's place at the ledger."""
+        """1,440 readings at a time, which need no leave, take no other user's place at the ledger."""
         flood = background("bob", [PYTHON, "-c", READINGS])
+        flood.await_output("reading")
         async with await join_bus() as victim:
-            for number in range(40):
+            for number in range(15):
                 answer = await complete(victim, "hello", request_id=f"beside-readings-{number}")
                 assert answer["cost_known"] is True
                 [stats] = await send(victim, message("GetStats", interface=USAGE))
@@ -226,8 +247,8 @@ class TestStrayDescriptors:
         assert_eventually(lambda: own_files(attacked.pid) <= before + SPARE_FILES, message="descriptors closed")
 
 
-async def ask_and_leave(wait: Callable[[], object] | None = None, known: bool = False, **options: object) -> None:
-    """One client's short life: it asks, perhaps waits (until the daemon knows it, or something happens), and is gone."""
+async def ask_and_leave(wait: Awaitable[object] | None = None, known: bool = False, **options: object) -> None:
+    """One client's short life: it asks, waits until the daemon knows it or for something else, and is gone."""
     async with await join_bus() as connection:
         asking = asyncio.create_task(complete(connection, "I will not wait", **options))
         await asyncio.sleep(0)
@@ -235,7 +256,7 @@ async def ask_and_leave(wait: Callable[[], object] | None = None, known: bool = 
         if known:
             await send(connection, message("GetStats", interface=USAGE))
         if wait is not None:
-            await assert_eventually_async(wait, 30, "the request upstream")
+            await wait
         asking.cancel()
 
 
@@ -244,7 +265,10 @@ class TestVanishingCallers:
         """Fifty leave while a provider works for them, fifty at once: no work goes on, each row is cancelled."""
         simulated.behave("claude", Behaviour(delay_s=60))
         earlier = ledger_rows(attacked.ledger_file)
-        await asyncio.gather(*(ask_and_leave(lambda: simulated.counts("claude").requests >= 50) for _ in range(50)))
+        working = asyncio.create_task(
+            assert_eventually_async(lambda: simulated.counts("claude").requests >= 50, 30, "fifty requests upstream")
+        )
+        await asyncio.gather(*(ask_and_leave(working) for _ in range(50)))
         async with await join_bus() as observer:
             await at_rest(observer, simulated)
             slow = {key: row for key, row in ledger_rows(attacked.ledger_file).items() if key not in earlier}
@@ -265,7 +289,7 @@ class TestVanishingCallers:
         await asyncio.gather(*(ask_and_leave(known=True) for _ in range(20)))
         async with await join_bus() as patient:
             refused = await refusal(complete(patient, "I wait"))
-            assert "polkit did not answer within 4 s" in refused.text
+            assert "polkit did not answer within 3 s" in refused.text
         polkitd.resume()
         assert simulated.counts("claude").requests == 0
         assert "never retrieved" not in attacked.log()
@@ -273,9 +297,10 @@ class TestVanishingCallers:
     async def test_a_chosen_id_outlives_its_caller(
         self, attacked: Daemon, simulated: ControlClient, as_user: AsUser
     ) -> None:
-        """A request with an id of the caller's own goes on; who repeats it gets that one answer, another user does not."""
+        """A request with a chosen id goes on alone; repeated it gives that answer, but not to another user."""
         simulated.behave("claude", Behaviour(times=1, delay_s=1, reply="for root alone"), Behaviour(reply="another"))
-        await ask_and_leave(lambda: simulated.counts("claude").requests == 1, request_id="outlives")
+        working = asyncio.create_task(assert_eventually_async(lambda: simulated.counts("claude").requests, 30))
+        await ask_and_leave(working, request_id="outlives")
         async with await join_bus() as later:
             for _ in range(2):  # under way, then kept
                 answer = await complete(later, "I will not wait", request_id="outlives")
@@ -313,16 +338,11 @@ class TestVanishingCallers:
 class TestAfterwards:
     async def test_connections_to_providers_end_with_their_client(self, attacked: Daemon) -> None:
         """After all this a reload with another pool closes every connection of the old one."""
-        attacked.configure(
-            f"{CONFIG}[providers.claude]\nmax_connections = 5\n[providers.kimi_k2]\nmax_connections = 5\n"
-        )
-        attacked.reload()
-        listening = tcp_sockets(attacked.pid)
-        assert_eventually(lambda: not listening & set(map(str, open_connections(attacked.pid))), 20, "TCP closed")
-        with pytest.raises(BusError):
-            async with await join_bus() as connection:
-                await send(connection, message("NoSuchMethod"))
-
-
-def open_connections(pid: int) -> list[str]:
-    return [target for target in (os.readlink(e.path) for e in os.scandir(f"/proc/{pid}/fd")) if target.startswith("s")]
+        async with await join_bus() as connection:
+            await asyncio.gather(*(complete(connection, "one of many") for _ in range(30)))
+            open_before = set(open_files(attacked.pid)) & tcp_sockets(attacked.pid)
+            assert open_before
+            attacked.configure(f"{CONFIG}{''.join(f'[providers.{name}]{OTHER_POOL}' for name in SIMULATED_KEYS)}")
+            attacked.reload()
+            assert_eventually(lambda: not open_before & set(open_files(attacked.pid)), 10, "the old connections closed")
+            assert (await complete(connection, "over a new connection"))["cost_known"] is True

@@ -82,7 +82,9 @@ CASES = {
         "kimi_k2", 13 * 950 + 1_024 * 190 + 5 * 4_000, "kimi-k2.7-code",
         input_tokens=13, cache_read_tokens=1_024, output_tokens=5,
     ),
-    "half a nano-dollar is never lost": case("claude", 1 * 100 + 3 * 500, "claude-haiku-5-5", input_tokens=1, output_tokens=3),
+    "haiku, a few tokens": case(
+        "claude", 1 * 100 + 3 * 500, "claude-haiku-5-5", input_tokens=1, output_tokens=3
+    ),
     "nothing at all": case("kimi_k2", 0, input_tokens=0, output_tokens=0),
     "millions": case("claude", 900_000 * 2_000 + 128_000 * 10_000, input_tokens=900_000, output_tokens=128_000),
 }  # fmt: skip
@@ -141,16 +143,21 @@ class TestPrices:
             assert reply.cost_nano == tokens[0] * rate_in + tokens[1] * rate_out
             assert reply.cost_nano == shared.simulated.billed(provider).nano
 
-    async def test_the_operators_own_rate(self, shared: Shared, program: Program) -> None:
-        """A rate from the configuration stands above the catalogue's price, for reads from the cache too."""
-        rate = 'rate = { input_usd_per_million = "0.333", output_usd_per_million = "1.5" }'
+    @pytest.mark.parametrize(
+        ("rates", "nano"), [(("0.333", "1.5"), 15 * 333 + 7 * 1_500), (("0.0005", "0.001"), 15), (("0", "0"), 0)]
+    )
+    async def test_the_operators_own_rate(
+        self, shared: Shared, program: Program, rates: tuple[str, str], nano: int
+    ) -> None:
+        """It stands above the catalogue's price, for reads from the cache too. 14.5 nano-dollars are 15."""
+        rate = f'rate = {{ input_usd_per_million = "{rates[0]}", output_usd_per_million = "{rates[1]}" }}'
         shared.reload(f"{CONFIG}[providers.claude]\n{rate}\n")
         try:
             shared.behave("claude", Behaviour(input_tokens=10, cache_read_tokens=5, output_tokens=7))
             reply = await program.complete("user_chat", "hello")
         finally:
             shared.reload(CONFIG)
-        assert reply.cost_nano == 15 * 333 + 7 * 1_500
+        assert (reply.cost_nano, reply.metadata["cost_known"]) == (nano, True)
 
     async def test_a_model_without_a_price(self, shared: Shared, program: Program) -> None:
         """Unknown is not nothing: the worst case at the dearest known price is booked, and cost_known is false."""

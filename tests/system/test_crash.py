@@ -171,6 +171,7 @@ class TestKill:
             assert ledger_states(first.ledger_file) == ["done"]
             assert name_owner() == first.pid
 
+    @pytest.mark.slow
     async def test_frees_the_ledger(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """What one daemon left behind when it was killed, another one settles: the lock died with its holder."""
         first = daemon()

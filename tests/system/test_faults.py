@@ -77,7 +77,7 @@ async def fallback_answers(shared: Shared, program: Program, provider: str, outc
     expected = 0 if known else await worst_case_nano(program, provider)
     reply = await ask(program, provider)
     assert reply.content == f"[{MODELS[other]}] You said: {PROMPT}"
-    assert reply.metadata["provider"] == other
+    assert (reply.metadata["provider"], reply.metadata["route_reason"]) == (other, f"fallback after {provider}")
     assert reply.attempts == [(provider, outcome), (other, "ok")]
     failed, answered = reply.metadata["attempts"]
     assert (failed["cost_nano_usd"], failed["cost_known"]) == (expected, known)
@@ -262,7 +262,6 @@ class TestUpstreamWords:
         words = f"key {key} and sk-ant-api03-AbCdEfGhIjKl\0 are wrong \ud800\uffff {'x' * 5000}"
         for name in PROVIDERS:
             shared.behave(name, Behaviour(status=500, error_message=words))
-        texts = []
         with refused("ProviderFailed") as alone:
             await ask(program, provider, fallback=False)
         with refused("NoProviderAvailable") as both:
@@ -270,7 +269,7 @@ class TestUpstreamWords:
         texts = [alone[0], both[0]]
         shared.behave(OTHER[provider], Behaviour())
         answered = await ask(program, provider)
-        texts.append(str(answered.metadata))
+        texts += [str(answered.metadata), str(await program.providers())]
         texts += [attempt["error"] for attempt in shared.books().attempts]
         for text in texts:
             assert not [bad for bad in (key, "sk-ant-api03", "\0", "\ud800", "\uffff", "x" * 501) if bad in text]
@@ -296,6 +295,15 @@ class TestBreaker:
         assert reply.attempts == [("kimi_k2", "ok")]
         assert reply.metadata["route_reason"] == "fallback from claude: its breaker is open after failures"
         assert shared.requests() == {"claude": 1, "kimi_k2": 2}
+
+    async def test_a_model_of_the_callers_choice(self, shared: Shared, program: Program) -> None:
+        """A model that our key may not use is one caller's affair: the provider answers everybody else as before."""
+        shared.behave("claude", replace(Behaviour(status=403), times=6))
+        for _ in range(6):
+            with refused("ProviderFailed"):
+                await ask(program, "claude", model="claude-opus-5-5")
+        assert (await program.providers())["claude"]["state"] == "ok"
+        assert (await ask(program, "claude")).attempts == [("claude", "ok")]
 
     async def test_it_is_still_asked_when_nobody_else_can(self, shared: Shared, program: Program) -> None:
         """An open breaker forbids nothing: with the other failing too, the first is tried, and answers."""

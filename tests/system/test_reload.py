@@ -1,0 +1,292 @@
+"""SIGHUP under traffic, and what a service manager hears: new settings for new requests, nothing lost of the old."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import re
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbus_next import Message
+
+from cortexd import wire
+from cortexd.demo.simulated import Behaviour, ControlClient
+from tests.eventually import assert_eventually, assert_eventually_async
+from tests.system.caller import complete, join_bus, own_files, read, refusal, shared_daemon
+from tests.system.calls import ask, without_asking
+from tests.system.daemon import Daemon, name_owner
+from tests.system.ledger_rows import ledger_states
+from tests.system.namespace import Service
+from tests.system.people import Completed
+from tests.system.test_lifecycle import CONFIG_WRONG, start_behind_a_paused_bus
+
+MakeDaemon = Callable[..., Daemon]
+AsUser = Callable[..., Completed]
+RELOADED = "configuration reloaded"
+EXTRA = 'api = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "none"\n'
+TO_KIMI = '[routing.table]\nuser_chat = "kimi_k2"\n'
+
+
+def reload(daemon: Daemon, config: str, outcome: str = RELOADED) -> None:
+    """Returns once the daemon has dealt with the new settings."""
+    before = daemon.log().count(outcome)
+    daemon.configure(config)
+    daemon.reload()
+    assert_eventually(lambda: daemon.log().count(outcome) > before, message=outcome)
+
+
+@pytest.fixture(scope="class")
+def shared_of_class(namespace: Path, simulated_of_session: ControlClient) -> Iterator[Daemon]:
+    with shared_daemon(namespace / "reloaded", simulated_of_session) as running:
+        yield running
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest, shared_of_class: Daemon, simulated: ControlClient) -> Daemon:
+    """One daemon for the tests that need no other, with its first settings."""
+    reload(shared_of_class, "")
+    return shared_of_class
+
+
+def key_file(directory: Path, key: str) -> Path:
+    path = directory / "claude.key"
+    path.write_text(key)
+    path.chmod(0o600)
+    os.chown(path, pwd.getpwnam("cortexd").pw_uid, -1)
+    return path
+
+
+def keys_used(simulated: ControlClient) -> list[str]:
+    headers = [received.headers for received in simulated.received("claude")]
+    return [found.get("x-api-key", found.get("authorization", "")).removeprefix("Bearer ") for found in headers]
+
+
+class TestReload:
+    async def test_another_endpoint(self, shared: Daemon, simulated: ControlClient) -> None:
+        """Requests under way end where they began, new ones go to the new address."""
+        simulated.reset("moved")
+        simulated.behave("claude", Behaviour(delay_s=2))
+        async with await join_bus() as connection:
+            under_way = [asyncio.create_task(complete(connection, f"old {number}")) for number in range(5)]
+            await assert_eventually_async(lambda: simulated.counts("claude").requests == 5, 20, "requests upstream")
+            reload(shared, f'[providers.claude]\nbase_url = "{simulated.url("moved", "anthropic")}"\n')
+            assert (await complete(connection, "new"))["content"].endswith("new")
+            assert not any(task.done() for task in under_way)
+            answers = [(await task)["content"] for task in under_way]
+        assert [text.rpartition(": ")[2] for text in answers] == [f"old {number}" for number in range(5)]
+        assert (simulated.counts("claude").requests, simulated.counts("moved").requests) == (5, 1)
+        assert_eventually(lambda: simulated.counts("claude").open_connections == 0, message="the old client closed")
+
+    async def test_another_route(self, shared: Daemon, simulated: ControlClient) -> None:
+        """A changed row of the routing table counts from the next request on."""
+        async with await join_bus() as connection:
+            assert (await complete(connection, "hello"))["provider"] == "claude"
+            reload(shared, TO_KIMI)
+            assert (await complete(connection, "hello"))["provider"] == "kimi_k2"
+
+    def test_another_privilege(self, shared: Daemon, as_user: AsUser) -> None:
+        """A task type made privileged is refused at once, also to who was allowed it before."""
+        assert as_user("alice", without_asking("configuration")).returncode == 0
+        reload(shared, '[authorization]\nprivileged_task_types = ["configuration"]\n')
+        assert "system-operation needs" in as_user("alice", without_asking("configuration")).stderr
+
+    async def test_a_provider_that_goes(self, shared: Daemon, simulated: ControlClient) -> None:
+        """A request that waits for the ledger while its provider leaves the configuration is still answered by it."""
+        simulated.reset("office")
+        simulated.behave("office", Behaviour(keys=("none",)))  # what is sent to an endpoint that needs no key
+        office = f'api = "openai"\nbase_url = "{simulated.url("office")}"\nmodel = "local-model"\nlocal = true\n'
+        reload(shared, f"[providers.office]\n{office}")
+        async with await join_bus() as connection:
+            with writing(shared.ledger_file):
+                waiting = asyncio.create_task(complete(connection, "hello", provider="office"))
+                await await_property(connection, "ActiveRequests", 1)
+                reload(shared, "")
+            assert (await waiting)["provider"] == "office"
+            assert "office" not in await read(connection, "Providers")
+            assert (await refusal(complete(connection, "hello", provider="office"))).name.endswith("UnknownProvider")
+        assert ledger_states(shared.ledger_file)[-1] == "done"
+
+    async def test_again_and_again_under_traffic(self, shared: Daemon, simulated: ControlClient) -> None:
+        """Thirty reloads with other settings each drop no request and leave no connection or file open."""
+        async with await join_bus() as connection:
+            await complete(connection, "hello")
+            before = own_files(shared.pid)
+            traffic = asyncio.create_task(keep_asking(connection))
+            for number in range(30):
+                await asyncio.to_thread(reload, shared, f"[providers.claude]\nmax_connections = {number + 10}\n")
+            traffic.cancel()
+            assert await traffic > 30
+            assert_eventually(lambda: own_files(shared.pid) <= before + 6, message="files closed again")
+            assert_eventually(lambda: simulated.counts("claude").open_connections <= 8, message="old clients closed")
+
+    async def test_another_ledger(self, shared: Daemon) -> None:
+        """The ledger stays where it is until a restart, and the log says so."""
+        before = ledger_states(shared.ledger_file)
+        reload(shared, f'[ledger]\npath = "{shared.directory}/state/other.sqlite3"\n')
+        assert "<4>cortexd.daemon: changes of [ledger] take effect at the next start" in shared.log()
+        async with await join_bus() as connection:
+            await complete(connection, "hello")
+        assert ledger_states(shared.ledger_file) == [*before, "done"]
+        assert not (shared.directory / "state" / "other.sqlite3").exists()
+
+
+class TestReloadAlone:
+    async def test_a_new_key(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
+        """A key file's new content is used from the next request on; a provider that had none is told of."""
+        running = daemon(keys={})
+        async with await join_bus() as connection:
+            heard: list[Message] = []
+            connection.on_signal = heard.append
+            await connection.add_match(f"type='signal',sender='{wire.BUS_NAME}'")
+            for key in ("sk-sim-first", "sk-sim-second"):
+                reload(running, f'[providers.claude]\nkey_file = "{key_file(running.directory, key)}"\n')
+                await complete(connection, "hello")
+            states = [signal.body[:2] for signal in heard if signal.member == "ProviderStateChanged"]
+            assert states == [["claude", "ok"]]
+        assert keys_used(simulated) == ["sk-sim-first", "sk-sim-second"]
+        assert "sk-sim-" not in running.log()
+
+    @pytest.mark.parametrize(
+        ("broken", "named"),
+        [
+            ("[limits]\nmax_tolls = 1\n", "50-test.toml: limits.max_tolls: unknown setting"),
+            ("[limits\n", "50-test.toml: is not valid TOML"),
+            ('[providers.claude]\nkey_file = "/no/such/key"\n[providers.kimi_k2]\nenabled = false\n', "/no/such/key"),
+        ],
+    )
+    async def test_a_broken_configuration(self, daemon: MakeDaemon, broken: str, named: str) -> None:
+        """The old one stays as a whole, an error in the log says why, and mending it helps."""
+        running = daemon(TO_KIMI, keys={"kimi_k2": "sk-sim-kimi-of-the-tests"})
+        async with await join_bus() as connection:
+            reload(running, broken, outcome="the configuration stays as it was")
+            [line] = [line for line in running.log().splitlines() if "stays as it was" in line]
+            assert line.startswith("<3>cortexd.daemon: ")
+            assert named in line
+            assert (await complete(connection, "hello"))["provider"] == "kimi_k2"
+            reload(running, '[routing.table]\nuser_chat = "deepseek"\n')
+            assert (await complete(connection, "hello"))["provider"] == "kimi_k2", "deepseek has no key"
+
+    async def test_while_it_starts(self, daemon: MakeDaemon, bus: Service) -> None:
+        """SIGHUP before it serves is not lost: the settings of that moment are taken as soon as it does."""
+        running = daemon(start=False)
+        start_behind_a_paused_bus(running, bus)
+        running.configure(TO_KIMI)
+        running.reload()
+        bus.resume()
+        assert_eventually(lambda: RELOADED in running.log(), message=RELOADED)
+        assert name_owner() == running.pid
+        async with await join_bus() as connection:
+            assert (await complete(connection, "hello"))["provider"] == "kimi_k2"
+
+
+async def keep_asking(connection: Any) -> int:
+    """How many were answered, eight at a time, until cancelled."""
+    answered = 0
+    while True:
+        try:
+            answers = asyncio.gather(*(complete(connection, f"under reload {number}") for number in range(8)))
+            answered += len(await asyncio.shield(answers))
+        except asyncio.CancelledError:
+            return answered + len(await answers)
+
+
+async def await_property(connection: Any, name: str, value: object) -> None:
+    async with asyncio.timeout(20):
+        while await read(connection, name) != value:
+            await asyncio.sleep(0.01)
+
+
+@contextmanager
+def writing(ledger_file: Path) -> Iterator[None]:
+    """Holds the file's write lock, as a backup or a curious administrator may."""
+    with closing(sqlite3.connect(ledger_file, isolation_level=None, timeout=10)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, namespace: Path) -> Iterator[tuple[str, socket.socket]]:
+    """A service manager's socket: its address, and the socket to read from."""
+    path = namespace / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(20)
+        if request.param == "path":
+            path.unlink(missing_ok=True)
+            sock.bind(str(path))
+            path.chmod(0o666)
+            yield str(path), sock
+        else:
+            sock.bind("\0cortexd-tests-notify")
+            yield "@cortexd-tests-notify", sock
+
+
+class TestServiceManager:
+    def test_hears_of_each_state(self, shared: Daemon, manager: tuple[str, socket.socket]) -> None:
+        """READY once it serves, RELOADING with its moment and READY around a reload, STOPPING before it leaves."""
+        address, sock = manager
+        shared = daemon(environment={"NOTIFY_SOCKET": address}, start=False)
+        shared.start(wait=False)
+        assert sock.recv(4096) == b"READY=1\nSTATUS=serving org.cortexlinux.LLMRouter"
+        assert name_owner() == shared.pid
+        for config in (TO_KIMI, "[broken\n"):
+            began = time.monotonic_ns()
+            shared.configure(config)
+            shared.reload()
+            found = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=(\d+)", sock.recv(4096))
+            assert found is not None
+            assert began <= int(found[1]) * 1000 + 999
+            assert int(found[1]) * 1000 <= time.monotonic_ns()
+            assert sock.recv(4096) == b"READY=1"
+        shared.signal(signal.SIGTERM)
+        assert sock.recv(4096) == b"STOPPING=1"
+        assert shared.await_end() == 0
+
+    def test_is_not_needed(self, shared: Daemon, as_user: AsUser) -> None:
+        """A socket that nobody reads from changes nothing."""
+        daemon(environment={"NOTIFY_SOCKET": "/no/such/socket"})
+        assert as_user("alice", ask("user_chat")).returncode == 0
+
+
+class TestLog:
+    def test_each_line_has_its_priority(self, shared: Daemon, as_user: AsUser) -> None:
+        """journald can tell information, warnings and errors apart; a prompt or an answer is never among them."""
+        shared = daemon('[daemon]\nlog_level = "debug"\n')
+        as_user("alice", ask("user_chat", "a very private question"))
+        as_user("bob", without_asking("user_chat"))
+        shared.restart()
+        lines = shared.log().splitlines()
+        assert lines
+        assert all(re.match(r"<[2-7]>[a-z_.]+: \S", line) for line in lines), lines
+        assert any(line.startswith("<6>cortexd.daemon: serving org.cortexlinux.LLMRouter") for line in lines)
+        assert "private question" not in shared.log()
+
+    async def test_level_follows_a_reload(self, daemon: MakeDaemon) -> None:
+        """With log_level = "error" information is no longer logged; a broken configuration still is."""
+        running = daemon()
+        running.configure(f'[daemon]\nlog_level = "error"\n[providers.extra]\n{EXTRA}')
+        running.reload()
+        async with await join_bus() as connection, asyncio.timeout(20):
+            while "extra" not in await read(connection, "Providers"):
+                await asyncio.sleep(0.01)
+        reload(running, "[broken\n", outcome="stays as it was")
+        assert running.stop() == 0
+        assert "stopping;" not in running.log()
+
+    def test_why_it_does_not_start(self, daemon: MakeDaemon) -> None:
+        """The reason for not starting is logged as critical, in one line that names file and key."""
+        running = daemon("[daemon]\ndrain_timeout = 1\n", start=False)
+        running.start(wait=False)
+        assert running.await_end() == CONFIG_WRONG
+        [line] = running.log().splitlines()
+        assert line.startswith("<2>cortexd: ")
+        assert "50-test.toml: daemon.drain_timeout: unknown setting; did you mean 'drain_timeout_s'?" in line
