@@ -24,11 +24,11 @@ from cortexd.providers.transport import (
     from_connection,
     from_response,
     http_client,
-    key_of,
     read_bounded,
     silence_sdk_logs,
     timeouts,
 )
+from cortexd.providers.vendor_clients import make_client
 
 _PATH = "/v1/messages"
 _ERRORS = {
@@ -44,15 +44,8 @@ class AnthropicApi:
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
-        self._client = anthropic.AsyncAnthropic(
-            api_key=key_of(settings),
-            base_url=settings.base_url,
-            max_retries=0,
-            timeout=timeouts(settings),
-            open_telemetry=False,
-            http_client=http_client(anthropic.DefaultAioHttpClient, settings, network),
-        )
-        self._client._custom_headers = {}  # ANTHROPIC_CUSTOM_HEADERS: no argument keeps the SDK from reading it
+        http = http_client(anthropic.DefaultAioHttpClient, settings, network)
+        self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
 
     async def attempt(self, call: Call) -> Answer:

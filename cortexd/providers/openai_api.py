@@ -22,11 +22,11 @@ from cortexd.providers.transport import (
     from_connection,
     from_response,
     http_client,
-    key_of,
     read_bounded,
     silence_sdk_logs,
     timeouts,
 )
+from cortexd.providers.vendor_clients import make_client
 
 _PATH = "/chat/completions"
 _ERRORS = {
@@ -43,17 +43,8 @@ class OpenAIApi:
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
-        self._client = openai.AsyncOpenAI(
-            api_key=key_of(settings),
-            base_url=settings.base_url,
-            max_retries=0,
-            timeout=timeouts(settings),
-            http_client=http_client(openai.DefaultAioHttpClient, settings, network),
-        )
-        # OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_ADMIN_KEY, OPENAI_CUSTOM_HEADERS: no argument keeps the SDK
-        # from reading them.
-        self._client.organization = self._client.project = self._client.admin_api_key = None
-        self._client._custom_headers = {}
+        http = http_client(openai.DefaultAioHttpClient, settings, network)
+        self._client = make_client(openai.AsyncOpenAI, settings, http, timeouts(settings))
         silence_sdk_logs()
 
     async def attempt(self, call: Call) -> Answer:

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from contextlib import aclosing
 from ipaddress import ip_address, ip_network
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import httpx2
@@ -24,7 +24,7 @@ from cortexd.providers.failures import malformed, status_error
 # Answers are read into one buffer: asking for none spares the work, and leaves nothing to blow up.
 REQUEST_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 _KEEPALIVE_S = 15.0
-_ERROR_BODY_BYTES = 16 * 1024
+ERROR_BODY_BYTES = 16 * 1024
 _ERROR_BODY_S = 5.0
 _PLACEHOLDER_KEY = "none"
 _LOGGERS = ("anthropic", "openai", "httpx2", "httpcore2")
@@ -41,18 +41,23 @@ Client = TypeVar("Client", bound=httpx2.AsyncClient)
 
 def http_client(kind: type[Client], settings: ProviderSettings, network: NetworkSettings) -> Client:
     """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
+    return kind(**client_options(settings, network), event_hooks={"response": [_bound_error_body]})
+
+
+def client_options(settings: ProviderSettings, network: NetworkSettings) -> dict[str, Any]:
+    """What every httpx2 client for the endpoint is made with. Raises as `http_client`."""
     try:
-        return kind(
-            verify=_ssl_context(network),
-            proxy=_proxy(proxy_for(settings, network)),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=timeouts(settings),
-            limits=httpx2.Limits(max_connections=settings.max_connections, keepalive_expiry=_KEEPALIVE_S),
-            event_hooks={"response": [_bound_error_body]},
-        )
+        proxy = _proxy(proxy_for(settings, network))
     except httpx2.InvalidURL as error:
         raise ValueError(str(error)) from None
+    return {
+        "verify": _ssl_context(network),
+        "proxy": proxy,
+        "trust_env": False,
+        "follow_redirects": False,
+        "timeout": timeouts(settings),
+        "limits": httpx2.Limits(max_connections=settings.max_connections, keepalive_expiry=_KEEPALIVE_S),
+    }
 
 
 def timeouts(settings: ProviderSettings) -> httpx2.Timeout:
@@ -158,12 +163,12 @@ async def _bound_error_body(response: httpx2.Response) -> None:
         async with asyncio.timeout(_ERROR_BODY_S):
             async for chunk in source:
                 body += chunk
-                if len(body) >= _ERROR_BODY_BYTES:
+                if len(body) >= ERROR_BODY_BYTES:
                     break
     except (httpx2.TransportError, TimeoutError):
         pass  # the status is known, and that is what counts
     response.headers.pop("content-encoding", None)
-    response.stream = _ReadBody(bytes(body[:_ERROR_BODY_BYTES]), source)
+    response.stream = _ReadBody(bytes(body[:ERROR_BODY_BYTES]), source)
 
 
 def from_response(response: httpx2.Response) -> ProviderError:

@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("providers",),
     ("routing", "access"),
     ("inflight", "attempts", "outcome"),
-    ("service",),
+    ("service", "library"),
     ("wire", "connection"),
     ("bus", "client"),
     ("cli",),

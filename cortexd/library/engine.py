@@ -1,0 +1,225 @@
+"""A router's machinery: arguments to a plan, the plan's providers tried in turn, from threads and from event loops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from cortexd.catalog import builtin_catalog
+from cortexd.config.settings import RoutingSettings
+from cortexd.errors import CortexError, InvalidArgument, ProviderNotConfigured, TooLarge
+from cortexd.library.clients import Clients
+from cortexd.library.errors import InvalidRequestError, LLMRouterError, ProviderNotConfiguredError
+from cortexd.library.limiter import Limiter
+from cortexd.library.run import Attempt, Run, SharedHealth
+from cortexd.library.settings import configure
+from cortexd.library.statistics import Statistics
+from cortexd.library.streams import (
+    AsyncTextStream,
+    Outcome,
+    TextStream,
+    async_pieces,
+    awaited,
+    close,
+    each,
+    pieces,
+)
+from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
+from cortexd.library.wish import Rules, Wish
+from cortexd.messages import Answer, Options
+from cortexd.routing import Plan, Question, plan_route
+from cortexd.tasks import TaskType, parse_task_type
+from cortexd.validation import Bounds, parse_messages, parse_options
+
+_LABELS = {
+    LLMProvider.CLAUDE: "Claude",
+    LLMProvider.KIMI_K2: "Kimi K2",
+    LLMProvider.DEEPSEEK: "DeepSeek",
+    LLMProvider.QWEN: "Qwen",
+    LLMProvider.LLAMA: "Llama",
+    LLMProvider.OPENAI: "OpenAI",
+    LLMProvider.OLLAMA: "Ollama",
+}
+_FORCED, _BY_RULE, _STANDING_IN = 1.0, 0.95, 0.5
+_MOST_AT_ONCE = 32  # of a batch that names no number
+
+
+class Engine:
+    """Everything that one LLMRouter holds."""
+
+    def __init__(self, arguments: Mapping[str, str | None], sdk_class: Callable[[str], Any]) -> None:
+        self._config = configure(arguments)
+        self._catalog = builtin_catalog().with_rates(self._config.providers)
+        self._health = SharedHealth()
+        self._max_answer_bytes = self._config.limits.max_answer_bytes
+        self.clients = Clients(self._config.providers, sdk_class, self._max_answer_bytes)
+        self.limiter = Limiter()
+        self.statistics = Statistics()
+
+    def route(self, task_type: Any, force_provider: Any, rules: Rules) -> RoutingDecision:
+        """Who would be asked first."""
+        with _as_ours():
+            task = parse_task_type(task_type)
+            options = Options(provider=_provider(force_provider))
+            question = Question(task, (), options, datetime.now(UTC))
+        plan, _ = self._plan(question, rules, None)
+        first = LLMProvider(plan.candidates[0].provider)
+        by_rule = _STANDING_IN if first != rules.table.get(task) else _BY_RULE
+        return RoutingDecision(first, task, plan.reason, _FORCED if options.provider else by_rule)
+
+    def complete(self, wish: Wish, rules: Rules) -> LLMResponse:
+        """The first answer that a provider of the plan gives."""
+        run = self._run(wish, rules, asynchronous=False)
+        for candidate in run.plan.candidates:
+            with self.limiter.slot():
+                attempt = run.attempt(candidate)
+                try:
+                    raw = attempt.create(self.clients.blocking(candidate.provider))
+                    whole = attempt.is_whole(raw)
+                    answer = attempt.read(raw) if whole else self._collected(attempt, raw)
+                except Exception as error:
+                    if not run.failed(attempt, error):
+                        raise
+                else:
+                    return run.answered(attempt, answer, raw if whole else None)
+        raise run.all_failed()
+
+    async def acomplete(self, wish: Wish, rules: Rules) -> LLMResponse:
+        """As `complete`. An answer that trickles is given up after twice the provider's time-out."""
+        run = self._run(wish, rules, asynchronous=True)
+        for candidate in run.plan.candidates:
+            async with self.limiter.async_slot():
+                attempt = run.attempt(candidate)
+                try:
+                    client = await self.clients.asynchronous(candidate.provider)
+                    async with asyncio.timeout(2 * attempt.settings.timeout_s):
+                        raw = await awaited(attempt.create(client))
+                        whole = attempt.is_whole(raw)
+                        answer = attempt.read(raw) if whole else await self._collected_async(attempt, raw)
+                except Exception as error:
+                    if not run.failed(attempt, error):
+                        raise
+                else:
+                    return run.answered(attempt, answer, raw if whole else None)
+        raise run.all_failed()
+
+    async def complete_batch(
+        self, wishes: Sequence[Callable[[], Any]], max_concurrent: int | None
+    ) -> list[LLMResponse | BaseException]:
+        """What each of `wishes` (a call that returns an awaitable) gave, or its exception, in their order."""
+        turns = asyncio.Semaphore(_MOST_AT_ONCE if max_concurrent is None else _positive(max_concurrent))
+
+        async def one(wish: Callable[[], Any]) -> LLMResponse:
+            async with turns:
+                found: LLMResponse = await wish()
+                return found
+
+        return await asyncio.gather(*map(one, wishes), return_exceptions=True)
+
+    def stream(self, wish: Wish, rules: Rules) -> TextStream:
+        run, outcome = self._run(wish, rules, asynchronous=False, stream=True), Outcome()
+        return TextStream(pieces(run, self.clients, self.limiter, outcome), outcome)
+
+    def astream(self, wish: Wish, rules: Rules) -> AsyncTextStream:
+        run, outcome = self._run(wish, rules, asynchronous=True, stream=True), Outcome()
+        return AsyncTextStream(async_pieces(run, self.clients, self.limiter, outcome), outcome)
+
+    def set_rate_limit(self, max_concurrent: int | None) -> None:
+        self.limiter.set(None if max_concurrent is None else _positive(max_concurrent))
+
+    def _run(self, wish: Wish, rules: Rules, *, asynchronous: bool, stream: bool = False) -> Run:
+        question = self._question(wish)
+        plan, providers = self._plan(question, rules, asynchronous)
+        return Run(
+            question=question,
+            plan=plan,
+            fallback=rules.fallback and question.options.provider is None,
+            providers=providers,
+            catalog=self._catalog,
+            health=self._health,
+            book=self.statistics.add if rules.track_costs else _not_booked,
+            max_answer_bytes=self._max_answer_bytes,
+            stream=stream,
+        )
+
+    def _question(self, wish: Wish) -> Question:
+        limits = self._config.limits
+        bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools)
+        tools = _listed(wish.tools) or None
+        given = {"temperature": wish.temperature, "max_tokens": wish.max_tokens, "tools": tools}
+        with _as_ours():
+            options = parse_options({name: value for name, value in given.items() if value is not None}, bounds)
+            options = replace(options, provider=_provider(wish.force_provider))
+            task = parse_task_type(wish.task_type)
+            return Question(task, parse_messages(_listed(wish.messages), bounds), options, datetime.now(UTC))
+
+    def _plan(self, question: Question, rules: Rules, asynchronous: bool | None) -> tuple[Plan, dict[str, Any]]:
+        """The plan by the router's rules, and the providers' settings it was made with."""
+        providers = {name: self.clients.settings(name, asynchronous=asynchronous) for name in self._config.providers}
+        with _as_ours():
+            rows = ((TaskType(task), _provider(name)) for task, name in rules.table.items())
+            table = {task: name for task, name in rows if name is not None}
+            default = _provider(rules.default_provider) or LLMProvider.CLAUDE
+        routing = RoutingSettings(table, default, rules.fallback)
+        config = replace(self._config, providers=providers, routing=routing)
+        try:
+            with self._health.lock:
+                return plan_route(question, config, self._catalog, self._health.health), providers
+        except ProviderNotConfigured:
+            first = question.options.provider or table.get(question.task_type, default)
+            label = _LABELS[LLMProvider(first)]
+            text = f"{label} API not configured and no fallback available"
+            raise ProviderNotConfiguredError(text) from None
+        except CortexError as error:
+            raise LLMRouterError(str(error)) from None
+
+    def _collected(self, attempt: Attempt, events: Any) -> Answer:
+        reader = attempt.reader(self._max_answer_bytes)
+        try:
+            for event in events:
+                reader.feed(event)
+        finally:
+            close(events)
+        return reader.answer()
+
+    async def _collected_async(self, attempt: Attempt, events: Any) -> Answer:
+        reader = attempt.reader(self._max_answer_bytes)
+        try:
+            async for event in each(events):
+                reader.feed(event)
+        finally:
+            await awaited(close(events))
+        return reader.answer()
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """The validation's errors as the library's."""
+    try:
+        yield
+    except (InvalidArgument, TooLarge, ValueError) as error:
+        raise InvalidRequestError(str(error)) from None
+
+
+def _provider(name: Any) -> str | None:
+    """The provider's name, from the enum or as text. Raises ValueError for an unknown one."""
+    return None if name is None else LLMProvider(name).value
+
+
+def _listed(value: Any) -> Any:
+    """A list of what an iterable gives; anything else as it is, for the validation to refuse."""
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else value
+
+
+def _positive(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InvalidRequestError(f"max_concurrent: expected a whole number from 1 on, got {number!r:.80}")
+    return number
+
+
+def _not_booked(_provider: LLMProvider, _tokens: int, _nano: int | None) -> None:
+    """With track_costs off."""

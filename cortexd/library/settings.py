@@ -1,0 +1,90 @@
+"""A router's providers: the built-in ones, OpenAI and Ollama, with keys and addresses from arguments or variables.
+
+Each provider takes three keyword arguments, `PREFIX_api_key`, `PREFIX_base_url` and `PREFIX_model`. Ollama is
+configured only where an argument, or one of its variables, asks for it. Only keys are taken from other variables:
+what the SDKs read of addresses (ANTHROPIC_BASE_URL, OPENAI_BASE_URL) does not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from urllib.parse import urlsplit
+
+from cortexd.config import Config, ProviderSettings, Secret, builtin_config, with_keys
+from cortexd.errors import ConfigError
+from cortexd.library.errors import InvalidRequestError
+from cortexd.library.types import LLMProvider
+
+# Beside the built-in ones. OpenAI has no default model: the catalogue knows none of its prices.
+FURTHER_PROVIDERS = (
+    ProviderSettings("openai", "openai", "https://api.openai.com/v1", model=""),
+    ProviderSettings("ollama", "openai", "http://127.0.0.1:11434/v1", "llama3.2", enabled=False, local=True),
+)
+_OLLAMA_VARIABLES = {"ollama_base_url": "OLLAMA_BASE_URL", "ollama_model": "OLLAMA_MODEL"}
+_FIELDS = ("api_key", "base_url", "model")
+_PREFIXES = {provider: "kimi" if provider is LLMProvider.KIMI_K2 else provider.value for provider in LLMProvider}
+ARGUMENTS = tuple(f"{prefix}_{name}" for prefix in _PREFIXES.values() for name in _FIELDS)
+
+
+def configure(arguments: Mapping[str, str | None]) -> Config:
+    """The configuration that a router's keyword arguments and the environment ask for.
+
+    Raises TypeError for an unknown argument and InvalidRequestError for one that cannot be used.
+    """
+    given = {name: value for name, value in arguments.items() if _known(name, value)}
+    asked = {**_from_environment(), **given}
+    config = builtin_config()
+    further = {settings.name: settings for settings in FURTHER_PROVIDERS}
+    config = _with_environment_keys(dataclasses.replace(config, providers={**config.providers, **further}))
+    providers = {name: _asked_for(settings, asked) for name, settings in config.providers.items()}
+    return dataclasses.replace(config, providers=providers)
+
+
+def _known(name: str, value: object) -> bool:
+    """Whether the argument says anything."""
+    if name not in ARGUMENTS:
+        near = get_close_matches(name, ARGUMENTS, n=1, cutoff=0.0)
+        raise TypeError(f"LLMRouter() got an unexpected keyword argument {name!r}; did you mean {near[0]!r}?")
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}: expected text or None, got {type(value).__name__}")
+    return bool(value and value.strip())
+
+
+def _from_environment() -> dict[str, str]:
+    found = {name: os.environ.get(variable, "") for name, variable in _OLLAMA_VARIABLES.items()}
+    return {name: value for name, value in found.items() if value.strip()}
+
+
+def _with_environment_keys(config: Config) -> Config:
+    variables = {settings.key_variable for settings in config.providers.values() if settings.key_variable}
+    try:
+        return with_keys(config, {name: os.environ[name] for name in variables if name in os.environ})
+    except ConfigError as error:
+        raise InvalidRequestError(str(error)) from None
+
+
+def _asked_for(settings: ProviderSettings, asked: Mapping[str, str | None]) -> ProviderSettings:
+    prefix = _PREFIXES[LLMProvider(settings.name)]
+    key, base_url, model = ((asked.get(f"{prefix}_{name}") or "").strip() for name in _FIELDS)
+    changed = dataclasses.replace(
+        settings,
+        key=Secret(key) if key else settings.key,
+        base_url=_checked_url(f"{prefix}_base_url", base_url, settings.local) if base_url else settings.base_url,
+        model=model or settings.model,
+        enabled=settings.enabled or bool(key or base_url or model),
+    )
+    if changed.configured and not changed.model:
+        raise InvalidRequestError(
+            f"{prefix}_model: expected the model's name as well; there is no default for {prefix}"
+        )
+    return changed
+
+
+def _checked_url(argument: str, url: str, local: bool) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidRequestError(f"{argument}: expected a URL that starts with http:// or https://, got {url[:80]!r}")
+    return f"{url.rstrip('/')}/v1" if local and parts.path in ("", "/") else url

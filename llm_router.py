@@ -1,0 +1,281 @@
+"""The LLM Router of Cortex Linux as a Python library: in this process, with keys of your own, without the daemon.
+
+    from llm_router import LLMRouter, TaskType
+
+    router = LLMRouter()   # keys: ANTHROPIC_API_KEY and MOONSHOT_API_KEY
+    response = router.complete([{"role": "user", "content": "Hello!"}], task_type=TaskType.USER_CHAT)
+
+Routing, prices and the vendors' formats are cortexd's own. Importing this imports no SDK; `Anthropic`,
+`AsyncAnthropic`, `OpenAI` and `AsyncOpenAI` are names of this module that are looked up whenever a client is made.
+docs/python-library.md shows the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from cortexd.library.errors import (
+    InvalidRequestError,
+    LLMRouterError,
+    ProviderFailedError,
+    ProviderNotConfiguredError,
+    ProvidersFailedError,
+)
+from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
+from cortexd.library.wish import Rules, Wish
+from cortexd.tasks import TaskType
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic as Anthropic
+    from anthropic import AsyncAnthropic as AsyncAnthropic
+    from openai import AsyncOpenAI as AsyncOpenAI
+    from openai import OpenAI as OpenAI
+
+    from cortexd.library.streams import AsyncTextStream, TextStream
+
+__all__ = [
+    "InvalidRequestError",
+    "LLMProvider",
+    "LLMResponse",
+    "LLMRouter",
+    "LLMRouterError",
+    "ProviderFailedError",
+    "ProviderNotConfiguredError",
+    "ProvidersFailedError",
+    "RoutingDecision",
+    "TaskType",
+    "complete_task",
+]
+
+_SDK_OF = {"Anthropic": "anthropic", "AsyncAnthropic": "anthropic", "OpenAI": "openai", "AsyncOpenAI": "openai"}
+Messages = Iterable[Mapping[str, Any]]
+
+
+def __getattr__(name: str) -> Any:
+    """The SDKs' classes, imported when somebody asks for them."""
+    if name not in _SDK_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_SDK_OF[name]), name)
+
+
+def _sdk_class(name: str) -> Any:
+    return getattr(sys.modules[__name__], name)
+
+
+class _DefaultRules:
+    """The built-in routing table, on the class; each router has a copy of its own."""
+
+    def __get__(self, router: object, owner: type) -> MutableMapping[TaskType, LLMProvider]:
+        from cortexd.config.defaults import ROUTING_TABLE
+
+        rules = {task: LLMProvider(name) for task, name in ROUTING_TABLE.items()}
+        return cast("MutableMapping[TaskType, LLMProvider]", MappingProxyType(rules))
+
+
+class _Client:
+    """A provider's SDK client as an attribute: made when first read, None without a key, replaceable, `del` undoes."""
+
+    def __init__(self, provider: LLMProvider, *, asynchronous: bool = False) -> None:
+        self._provider = provider.value
+        self._asynchronous = asynchronous
+
+    def __get__(self, router: LLMRouter | None, owner: type) -> Any:
+        if router is None:
+            return self
+        clients = router._engine.clients
+        return (clients.of_this_loop if self._asynchronous else clients.blocking)(self._provider)
+
+    def __set__(self, router: LLMRouter, client: Any) -> None:
+        router._engine.clients.replace(self._provider, self._asynchronous, client)
+
+    def __delete__(self, router: LLMRouter) -> None:
+        router._engine.clients.restore(self._provider, self._asynchronous)
+
+
+class LLMRouter:
+    """Asks the provider that suits the task, and the others when that one fails.
+
+    Any number of threads and event loops may share one router. `default_provider`, `enable_fallback`, `track_costs`
+    and `ROUTING_RULES` are attributes that may be changed; calls from then on follow them. `NAME_client` and
+    `NAME_async_client` (claude, kimi, deepseek, qwen, llama, openai, ollama) are the SDKs' clients; an asynchronous
+    one belongs to the running event loop, one that was assigned to all of them.
+
+    provider_settings: `NAME_api_key`, `NAME_base_url` and `NAME_model` for each of these names. Without a key
+    argument the environment is asked (ANTHROPIC_API_KEY, MOONSHOT_API_KEY, DEEPSEEK_API_KEY, DASHSCOPE_API_KEY,
+    GROQ_API_KEY). OpenAI wants `openai_api_key` and `openai_model`. Ollama is used only where `ollama_base_url` or
+    `ollama_model`, or OLLAMA_BASE_URL or OLLAMA_MODEL, asks for it.
+
+    Raises TypeError for an unknown setting and InvalidRequestError for one that cannot be used.
+    """
+
+    ROUTING_RULES = _DefaultRules()
+
+    claude_client = _Client(LLMProvider.CLAUDE)
+    claude_async_client = _Client(LLMProvider.CLAUDE, asynchronous=True)
+    kimi_client = _Client(LLMProvider.KIMI_K2)
+    kimi_async_client = _Client(LLMProvider.KIMI_K2, asynchronous=True)
+    deepseek_client = _Client(LLMProvider.DEEPSEEK)
+    deepseek_async_client = _Client(LLMProvider.DEEPSEEK, asynchronous=True)
+    qwen_client = _Client(LLMProvider.QWEN)
+    qwen_async_client = _Client(LLMProvider.QWEN, asynchronous=True)
+    llama_client = _Client(LLMProvider.LLAMA)
+    llama_async_client = _Client(LLMProvider.LLAMA, asynchronous=True)
+    openai_client = _Client(LLMProvider.OPENAI)
+    openai_async_client = _Client(LLMProvider.OPENAI, asynchronous=True)
+    ollama_client = _Client(LLMProvider.OLLAMA)
+    ollama_async_client = _Client(LLMProvider.OLLAMA, asynchronous=True)
+
+    def __init__(
+        self,
+        claude_api_key: str | None = None,
+        kimi_api_key: str | None = None,
+        default_provider: LLMProvider = LLMProvider.CLAUDE,
+        enable_fallback: bool = True,
+        track_costs: bool = True,
+        **provider_settings: str | None,
+    ) -> None:
+        from cortexd.library.engine import Engine
+
+        keys = {"claude_api_key": claude_api_key, "kimi_api_key": kimi_api_key}
+        self._engine = Engine({**keys, **provider_settings}, _sdk_class)
+        self.default_provider = default_provider
+        self.enable_fallback = enable_fallback
+        self.track_costs = track_costs
+        self.ROUTING_RULES = dict(type(self).ROUTING_RULES)
+
+    def route_task(self, task_type: TaskType, force_provider: LLMProvider | None = None) -> RoutingDecision:
+        """Who would be asked first, and why; asks nobody. Raises LLMRouterError where nobody can answer."""
+        return self._engine.route(task_type, force_provider, self._rules())
+
+    def complete(
+        self,
+        messages: Messages,
+        task_type: TaskType = TaskType.USER_CHAT,
+        force_provider: LLMProvider | None = None,
+        temperature: float | None = 0.7,
+        max_tokens: int = 4096,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+    ) -> LLMResponse:
+        """The answer to `messages` (dictionaries of role and content; tools in OpenAI's form).
+
+        A forced provider is asked alone. Options that a model does not take are left out and named in the response's
+        `dropped_options`. Raises LLMRouterError, or the SDK's own error with fallback off or a forced provider.
+        """
+        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        return self._engine.complete(wish, self._rules())
+
+    async def acomplete(
+        self,
+        messages: Messages,
+        task_type: TaskType = TaskType.USER_CHAT,
+        force_provider: LLMProvider | None = None,
+        temperature: float | None = 0.7,
+        max_tokens: int = 4096,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+    ) -> LLMResponse:
+        """As `complete`, without blocking the event loop. Cancelling it closes the connection."""
+        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        return await self._engine.acomplete(wish, self._rules())
+
+    async def complete_batch(
+        self, requests: Iterable[Mapping[str, Any]], max_concurrent: int | None = None
+    ) -> list[LLMResponse | BaseException]:
+        """Answer many `requests`, each a dictionary of `acomplete`'s arguments.
+
+        Returns in their order what each gave: its LLMResponse, or in its place the exception that it raised. At most
+        `max_concurrent` (32 where it is None) run at once, and never more than the rate limit allows.
+        """
+        calls = [partial(self._acomplete_row, row) for row in requests]
+        return await self._engine.complete_batch(calls, max_concurrent)
+
+    def stream(
+        self,
+        messages: Messages,
+        task_type: TaskType = TaskType.USER_CHAT,
+        force_provider: LLMProvider | None = None,
+        temperature: float | None = 0.7,
+        max_tokens: int = 4096,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+    ) -> TextStream:
+        """The answer's text piece by piece; afterwards the stream's `response` is the LLMResponse.
+
+        Other providers are tried only until the first piece is out. A stream that is left early is booked as far as
+        its provider had reported its usage by then.
+        """
+        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        return self._engine.stream(wish, self._rules())
+
+    def astream(
+        self,
+        messages: Messages,
+        task_type: TaskType = TaskType.USER_CHAT,
+        force_provider: LLMProvider | None = None,
+        temperature: float | None = 0.7,
+        max_tokens: int = 4096,
+        tools: Iterable[Mapping[str, Any]] | None = None,
+    ) -> AsyncTextStream:
+        """As `stream`, for `async for`."""
+        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        return self._engine.astream(wish, self._rules())
+
+    def get_stats(self) -> dict[str, Any]:
+        """`{"total_requests", "total_cost_usd", "providers": {name: {"requests", "tokens", "cost_usd"}}}` of all
+        answers since the last reset; a cost that is not known adds nothing. `claude` and `kimi_k2` are always there."""
+        return self._engine.statistics.read()
+
+    def reset_stats(self) -> None:
+        """Begin again at zero."""
+        self._engine.statistics.reset()
+
+    def set_rate_limit(self, max_concurrent: int | None = 10) -> None:
+        """At most `max_concurrent` calls upstream at once, over all threads and event loops; None lifts the limit.
+
+        A call waits up to ten minutes for its turn, and then raises LLMRouterError.
+        """
+        self._engine.set_rate_limit(max_concurrent)
+
+    def close(self) -> None:
+        """Close the connections that threads use. A router that is dropped closes them itself."""
+        self._engine.clients.close()
+
+    async def aclose(self) -> None:
+        """Close the running event loop's connections, and those that threads use."""
+        await self._engine.clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _acomplete_row(self, row: Mapping[str, Any]) -> LLMResponse:
+        return await self.acomplete(**row)
+
+    def _rules(self) -> Rules:
+        return Rules(dict(self.ROUTING_RULES), self.default_provider, self.enable_fallback, self.track_costs)
+
+
+def complete_task(
+    prompt: str, task_type: TaskType = TaskType.USER_CHAT, system_prompt: str | None = None, **kwargs: Any
+) -> str:
+    """The text of one answer, from a router made for it. `kwargs` go to LLMRouter.complete."""
+    messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    messages.append({"role": "user", "content": prompt})
+    router = LLMRouter()
+    try:
+        return router.complete(messages, task_type=task_type, **kwargs).content
+    finally:
+        router.close()
