@@ -1,7 +1,7 @@
 """cortexd: run the daemon, or check its configuration.
 
 Exit status: 0 stopped when asked to; 1 the bus connection ended; 2 wrong options; 69 no bus, or the name is
-taken; 74 the ledger cannot be used; 78 the configuration is wrong.
+taken; 70 the interface file does not fit the code; 74 the ledger cannot be used; 78 the configuration is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="cortexd",
         description="Language models as a service of the operating system, on the D-Bus system bus.",
         epilog="Exit status: 0 stopped when asked to, 1 bus connection ended, 2 wrong options, 69 no bus or the name "
-        "is taken, 74 ledger unusable, 78 configuration wrong. SIGHUP reloads, SIGTERM drains and stops.",
+        "is taken, 70 broken installation, 74 ledger unusable, 78 configuration wrong. SIGHUP reloads, SIGTERM drains "
+        "and stops.",
     )
     parser.add_argument(
         "--bus",
@@ -50,7 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = daemon.read_config(run)
     except ConfigError as error:
-        print(f"cortexd: {error}", file=sys.stderr)
+        if options.check_config:
+            print(f"cortexd: {error}", file=sys.stderr)
+        else:
+            logging.getLogger("cortexd").critical("the configuration cannot be used: %s", error)
         return daemon.CONFIG_WRONG
     if options.check_config:
         for file in config.sources:

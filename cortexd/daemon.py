@@ -18,7 +18,7 @@ from cortexd.access import Authorizer
 from cortexd.attempts import Party
 from cortexd.bus.caller import Callers
 from cortexd.bus.dispatch import Dispatcher
-from cortexd.bus.interface import load_interface
+from cortexd.bus.interface import InterfaceMismatch, load_interface
 from cortexd.bus.objects import Objects
 from cortexd.bus.polkit import Polkit, SameUser
 from cortexd.bus.watchers import Watchers
@@ -33,7 +33,7 @@ from cortexd.service import Service
 
 log = logging.getLogger("cortexd.daemon")
 
-STOPPED, BUS_LOST, BUS_UNAVAILABLE, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 69, 74, 78
+STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 69, 70, 74, 78
 _CONNECT_TIMEOUT_S = 10.0
 
 
@@ -66,6 +66,8 @@ class Daemon:
         self._options = options
         self._config = config
         self._stopping = asyncio.Event()
+        self._serving = False
+        self._reload_wanted = False
         self._background: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> int:
@@ -76,9 +78,13 @@ class Daemon:
             log.critical("the ledger cannot be used: %s", error)
             return LEDGER_UNUSABLE
         except BusException as error:
-            log.critical("cannot serve on the bus at %s: %s", self._options.address, error)
+            log.critical("cannot serve on the bus (%s): %s", self._options.bus, error)
             await self._ledger.close()
             return BUS_UNAVAILABLE
+        except InterfaceMismatch as error:
+            log.critical("this installation does not fit together: %s", error)
+            await self._ledger.close()
+            return BADLY_INSTALLED
         status = await self._main_loop()
         await self._shutdown(drain_timeout_s=self._config.daemon.drain_timeout_s if status == STOPPED else 0.0)
         return status
@@ -99,8 +105,11 @@ class Daemon:
             self._start(providers.preload({item.api for item in self._config.providers.values() if item.configured}))
         gc.collect()
         gc.freeze()  # what start-up made stays; no collection needs to look at it again
+        self._serving = True
         notify("READY=1", f"STATUS=serving {wire.BUS_NAME}")
         log.info("serving %s %s as %s", wire.BUS_NAME, __version__, self._connection.unique_name)
+        if self._reload_wanted:
+            self._reload()
 
     async def _put_together(self) -> None:
         connection, config = self._connection, self._config
@@ -171,6 +180,9 @@ class Daemon:
 
     def _reload(self) -> None:
         """SIGHUP: take the new configuration where it is right, keep the old one where it is not."""
+        if not self._serving:
+            self._reload_wanted = True
+            return
         reloading()
         try:
             config = read_config(self._options)

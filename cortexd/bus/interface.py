@@ -44,6 +44,10 @@ _STANDARD_INTERFACES = """
 """
 
 
+class InterfaceMismatch(ValueError):
+    """The interface file is missing, damaged, or does not fit the code; the text names the member."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """`action` is None where the method needs none."""
@@ -82,9 +86,13 @@ def find_interface_file() -> Path:
 
 
 def load_interface(file: Path | None = None) -> Interface:
-    """Read the interface file. Raises ValueError where a method lacks its action."""
-    text = (file or find_interface_file()).read_text("utf-8")
-    root = ET.fromstring(text)  # noqa: S314 - our own file
+    """Read the interface file. Raises InterfaceMismatch, also where a method lacks its action."""
+    file = file or find_interface_file()
+    try:
+        text = file.read_text("utf-8")
+        root = ET.fromstring(text)  # noqa: S314 - our own file
+    except (OSError, UnicodeDecodeError, ET.ParseError) as error:
+        raise InterfaceMismatch(f"{file} cannot be read: {error}") from None
     methods: dict[tuple[str, str], Method] = {}
     properties: dict[tuple[str, str], str] = {}
     signals: dict[tuple[str, str], str] = {}
@@ -108,7 +116,9 @@ def _method(interface: str, element: ET.Element) -> Method:
         None,
     )
     if value is None:
-        raise ValueError(f"{_FILE}: {interface}.{name} carries no {ACTION_ANNOTATION}")
+        raise InterfaceMismatch(f"{_FILE}: {interface}.{name} carries no {ACTION_ANNOTATION}")
+    if value != "none" and value not in tuple(Action):
+        raise InterfaceMismatch(f"{_FILE}: {interface}.{name} names an unknown action, {value}")
     arguments = element.findall("arg")
     return Method(
         interface,

@@ -17,11 +17,12 @@ _MINIMUM_ONE = "a whole number of at least 1"
 
 
 class Expectation(Exception):
-    """What a setting expects, in words; `path` where the fault is inside the value."""
+    """What a setting expects, in words; `path` and `got` where the fault is inside the value."""
 
-    def __init__(self, words: str, path: str = "") -> None:
+    def __init__(self, words: str, path: str = "", got: object = None) -> None:
         super().__init__(words)
         self.path = path
+        self.got = got
 
 
 @cache
@@ -98,7 +99,19 @@ def _task(value: object) -> TaskType:
 def _routing_table(value: object) -> dict[TaskType, str]:
     if not isinstance(value, dict):
         raise Expectation("a table of task type = provider")
-    return {_task(key): _string(provider) for key, provider in value.items()}
+    return {_row(key): _provider(key, provider) for key, provider in value.items()}
+
+
+def _row(key: str) -> TaskType:
+    if key not in tuple(TaskType):
+        raise Expectation(f"task types ({', '.join(TaskType)})", f"table.{key}", key)
+    return TaskType(key)
+
+
+def _provider(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise Expectation("a provider's name", f"table.{key}", value)
+    return value
 
 
 def _decimal_usd(value: object) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,12 @@ def load_config(path: Path | None = None) -> Config:
     files = [main] if path is not None or main.exists() else []
     files += sorted(main.parent.glob("conf.d/*.toml"))
     config = builtin_config()
-    for file in files:
-        config = _apply(config, _read(file), file)
-    _check_whole(config)
+    tables = [(file, _read(file)) for file in files]
+    for file, table in tables:
+        config = _apply(config, table, file)
+    if fault := _fault_of_whole(config):
+        setting, words = fault
+        raise ConfigError(f"{_setter(tables, setting)}{setting}: {words}")
     return dataclasses.replace(config, sources=tuple(files))
 
 
@@ -97,8 +100,9 @@ def _section(current: Any, table: Table, file: Path, where: str) -> Any:
         try:
             changes[key] = coerce(type(current), key, value, getattr(current, key))
         except Expectation as expected:
+            got = expected.got if expected.path else value
             raise ConfigError(
-                f"{file}: {where}.{expected.path or key}: expected {expected}, got {_kind(value)}"
+                f"{file}: {where}.{expected.path or key}: expected {expected}, got {_kind(got)}"
             ) from None
     return dataclasses.replace(current, **changes)
 
@@ -125,17 +129,26 @@ def _kind(value: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _check_whole(config: Config) -> None:
-    """What no single value can tell."""
-    names = ", ".join(config.providers)
-    for task, provider in config.routing.table.items():
+def _fault_of_whole(config: Config) -> tuple[str, str] | None:
+    """What no single value can tell: the setting at fault, and what was expected of it."""
+    named = {f"routing.table.{task}": provider for task, provider in config.routing.table.items()}
+    named["routing.default_provider"] = config.routing.default_provider
+    for path, provider in named.items():
         if provider not in config.providers:
-            raise ConfigError(f"routing.table.{task}: unknown provider {provider!r}; expected one of {names}")
-    if config.routing.default_provider not in config.providers:
-        raise ConfigError(
-            f"routing.default_provider: unknown provider {config.routing.default_provider!r}; expected one of {names}"
-        )
+            return path, f"unknown provider {provider!r}; expected one of {', '.join(config.providers)}"
     if config.limits.default_deadline_ms > config.limits.max_deadline_ms:
-        raise ConfigError("limits.default_deadline_ms: expected at most limits.max_deadline_ms")
+        return "limits.default_deadline_ms", "expected at most limits.max_deadline_ms"
     if config.limits.max_answer_bytes > _MAX_ANSWER_BYTES:
-        raise ConfigError(f"limits.max_answer_bytes: expected at most {_MAX_ANSWER_BYTES}: the bus carries no more")
+        return "limits.max_answer_bytes", f"expected at most {_MAX_ANSWER_BYTES}: the bus carries no more"
+    return None
+
+
+def _setter(tables: Sequence[tuple[Path, Table]], setting: str) -> str:
+    """The last file that says something about a setting, as the beginning of an error; nothing for a default."""
+    for file, table in reversed(tables):
+        value: Any = table
+        for key in setting.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            return f"{file}: "
+    return ""

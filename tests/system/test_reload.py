@@ -231,44 +231,44 @@ def manager(request: pytest.FixtureRequest, namespace: Path) -> Iterator[tuple[s
 
 
 class TestServiceManager:
-    def test_hears_of_each_state(self, shared: Daemon, manager: tuple[str, socket.socket]) -> None:
+    def test_hears_of_each_state(self, daemon: MakeDaemon, manager: tuple[str, socket.socket]) -> None:
         """READY once it serves, RELOADING with its moment and READY around a reload, STOPPING before it leaves."""
         address, sock = manager
-        shared = daemon(environment={"NOTIFY_SOCKET": address}, start=False)
-        shared.start(wait=False)
+        running = daemon(environment={"NOTIFY_SOCKET": address}, start=False)
+        running.start(wait=False)
         assert sock.recv(4096) == b"READY=1\nSTATUS=serving org.cortexlinux.LLMRouter"
-        assert name_owner() == shared.pid
+        assert name_owner() == running.pid
         for config in (TO_KIMI, "[broken\n"):
             began = time.monotonic_ns()
-            shared.configure(config)
-            shared.reload()
+            running.configure(config)
+            running.reload()
             found = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=(\d+)", sock.recv(4096))
             assert found is not None
             assert began <= int(found[1]) * 1000 + 999
             assert int(found[1]) * 1000 <= time.monotonic_ns()
             assert sock.recv(4096) == b"READY=1"
-        shared.signal(signal.SIGTERM)
+        running.signal(signal.SIGTERM)
         assert sock.recv(4096) == b"STOPPING=1"
-        assert shared.await_end() == 0
+        assert running.await_end() == 0
 
-    def test_is_not_needed(self, shared: Daemon, as_user: AsUser) -> None:
+    def test_is_not_needed(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """A socket that nobody reads from changes nothing."""
         daemon(environment={"NOTIFY_SOCKET": "/no/such/socket"})
         assert as_user("alice", ask("user_chat")).returncode == 0
 
 
 class TestLog:
-    def test_each_line_has_its_priority(self, shared: Daemon, as_user: AsUser) -> None:
+    def test_each_line_has_its_priority(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """journald can tell information, warnings and errors apart; a prompt or an answer is never among them."""
-        shared = daemon('[daemon]\nlog_level = "debug"\n')
+        running = daemon('[daemon]\nlog_level = "debug"\n')
         as_user("alice", ask("user_chat", "a very private question"))
         as_user("bob", without_asking("user_chat"))
-        shared.restart()
-        lines = shared.log().splitlines()
+        running.restart()
+        lines = running.log().splitlines()
         assert lines
         assert all(re.match(r"<[2-7]>[a-z_.]+: \S", line) for line in lines), lines
         assert any(line.startswith("<6>cortexd.daemon: serving org.cortexlinux.LLMRouter") for line in lines)
-        assert "private question" not in shared.log()
+        assert "private question" not in running.log()
 
     async def test_level_follows_a_reload(self, daemon: MakeDaemon) -> None:
         """With log_level = "error" information is no longer logged; a broken configuration still is."""
