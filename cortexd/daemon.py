@@ -24,7 +24,7 @@ from cortexd.bus.polkit import Polkit, SameUser
 from cortexd.bus.watchers import Watchers
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, load_config, with_keys
-from cortexd.connection import BusException, Connection, session_address, system_address
+from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger
 from cortexd.notify import notify, reloading
@@ -35,6 +35,7 @@ log = logging.getLogger("cortexd.daemon")
 
 STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 69, 70, 74, 78
 _CONNECT_TIMEOUT_S = 10.0
+_PROBE_S = 30.0  # how often the bus is asked for a sign of life, and how long that may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Daemon:
     async def _main_loop(self) -> int:
         """Until SIGTERM or the end of the bus connection; the exit status."""
         stopping = asyncio.create_task(self._stopping.wait())
-        lost = asyncio.create_task(self._connection.wait_closed())
+        lost = asyncio.create_task(self._bus_lost())
         await asyncio.wait({stopping, lost}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if lost.done():
@@ -157,6 +158,25 @@ class Daemon:
         lost.cancel()
         log.info("stopping; %d requests under way", self._service.active_requests)
         return STOPPED
+
+    async def _bus_lost(self) -> str:
+        """Why the bus is gone, once it is.
+
+        dbus-daemon stops reading from a service whose answers two callers leave unread by the megabyte. Small answers
+        then vanish in the socket's buffer, and nothing but a question of our own shows it.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(_PROBE_S):
+                    return await self._connection.wait_closed()
+            except TimeoutError:
+                pass
+            try:
+                await self._connection.call_bus("GetId", timeout_s=_PROBE_S)
+            except BusTimeout:
+                return f"the bus has not answered for {_PROBE_S:g} s"
+            except BusException as error:
+                log.debug("asked the bus for a sign of life: %s", error)
 
     async def _shutdown(self, drain_timeout_s: float) -> None:
         """Let the requests under way finish, answer them, then leave the bus."""

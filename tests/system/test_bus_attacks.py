@@ -8,13 +8,17 @@ import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from cortexd.connection import Connection
+from cortexd.connection import BusTimeout, Connection, system_address
 from cortexd.demo.simulated import Behaviour, ControlClient
+from tests.bus.private_dbus import RawPeer
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.caller import (
+    INTROSPECTABLE,
     PEER,
     PROPERTIES,
     complete,
@@ -333,6 +337,32 @@ class TestVanishingCallers:
             await at_rest(observer, simulated)
             simulated.behave("claude", Behaviour())
             assert (await complete(observer, "again"))["cost_known"] is True
+
+
+class TestDeafCallers:
+    @pytest.mark.slow
+    async def test_two_who_read_no_answer(self, attacked: Daemon) -> None:
+        """They make the bus stop listening to the daemon, which notices and leaves; started again, it serves."""
+        async with deaf_caller() as one, deaf_caller() as other, await join_bus() as victim:
+            with pytest.raises(BusTimeout):
+                await pester(one, other, victim)
+            assert attacked.await_end(75) == 1
+            assert "<2>cortexd.daemon: the bus connection ended: the bus has not answered for 30 s" in attacked.log()
+            attacked.start()
+            assert (await complete(victim, "hello"))["cost_known"] is True
+
+
+def deaf_caller() -> Any:
+    return RawPeer.open(SimpleNamespace(address=system_address()))  # type: ignore[arg-type]
+
+
+async def pester(one: RawPeer, other: RawPeer, victim: Connection) -> None:
+    """Ask for large answers that nobody reads, until the victim gets none."""
+    for _ in range(2000):
+        for _ in range(60):  # the bus lets 128 of a connection wait
+            await one.send(message("Introspect", interface=INTROSPECTABLE))
+            await other.send(message("Introspect", interface=INTROSPECTABLE))
+        await send(victim, message("Ping", interface=PEER), timeout_s=5)
 
 
 class TestAfterwards:
