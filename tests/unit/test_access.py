@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from cortexd.access import Action, Admission, action_for
+from cortexd.access import Action, Admission, Turns, action_for
 from cortexd.config.settings import AuthorizationSettings, LimitSettings
 from cortexd.errors import RateLimited
 from cortexd.messages import Options, Tool
@@ -45,4 +47,41 @@ class TestAdmission:
         """All users together."""
         admission = Admission(LimitSettings(max_active_requests=1))
         with admission.slot(1), pytest.raises(RateLimited, match="max_active_requests"), admission.slot(2):
+            pass
+
+
+class TestTurns:
+    async def test_a_users_turns_wait_for_each_other(self) -> None:
+        """With one turn at a time the second of a user waits, another user's does not."""
+        turns, order = Turns(1), []
+        leave = asyncio.Event()
+
+        async def take(uid: int, name: str) -> None:
+            async with turns.turn(uid):
+                order.append(name)
+                if name == "first":
+                    await leave.wait()
+
+        async with asyncio.timeout(10):
+            first = asyncio.create_task(take(1, "first"))
+            await asyncio.sleep(0)
+            second = asyncio.create_task(take(1, "second"))
+            await take(2, "other user")
+            assert order == ["first", "other user"]
+            leave.set()
+            await asyncio.gather(first, second)
+        assert order == ["first", "other user", "second"]
+
+    async def test_a_turn_given_up_makes_room(self) -> None:
+        """Whoever stops waiting, or fails, takes nobody's turn away."""
+        turns = Turns(1)
+        with pytest.raises(ValueError, match="no"):
+            async with turns.turn(1):
+                raise ValueError("no")
+        async with asyncio.timeout(10), turns.turn(1):
+            waiter = asyncio.create_task(turns.turn(1).__aenter__())
+            await asyncio.sleep(0)
+            waiter.cancel()
+            await asyncio.wait([waiter])
+        async with asyncio.timeout(10), turns.turn(1):
             pass
