@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 from cortexd.demo.simulated import SimulatedProviders
+from cortexd.errors import ProviderError
 from cortexd.providers import preload
 from tests.contract.conftest import MakeProvider, call
 
@@ -153,8 +154,11 @@ class TestSharing:
         assert {"anthropic", "openai"} <= set(sys.modules)
 
     async def test_closing_before_use(self, make: MakeProvider) -> None:
-        """A provider that was never used closes without having loaded anything."""
-        await make("claude", "http://127.0.0.1:1").aclose()
+        """A provider that was never used closes, and then refuses to be used."""
+        provider = make("claude", "http://127.0.0.1:1")
+        await provider.aclose()
+        with pytest.raises(ProviderError, match="the provider is closed"):
+            await provider.complete(call("claude"))
 
     @pytest.mark.parametrize("name", ["claude", "kimi_k2"])
     async def test_closing_twice(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
