@@ -36,6 +36,7 @@ _ABSENT = (
     "org.freedesktop.DBus.Error.NameHasNoOwner",
     "org.freedesktop.DBus.Error.Spawn.",
 )
+_LEFT = "org.freedesktop.DBus.Error.NoReply"  # what the bus answers for a service that ends before it replies
 _GROUP_HINT = (
     "; services and users without a seat (SSH, cron) are allowed by membership in the group 'cortex' "
     "in /etc/group (SupplementaryGroups= does not count)"
@@ -155,7 +156,7 @@ class Polkit:
             ],
         )
         try:
-            reply = await self._connection.call(message, timeout_s=timeout_s)
+            reply = await self._ask(message, timeout_s)
         except BusTimeout:
             if interactive:
                 self._connection.send(_message("CancelCheckAuthorization", "s", [cancellation]))
@@ -167,6 +168,15 @@ class Polkit:
             return self._without_polkit(caller, action, error)
         [[authorized, challenge, details]] = reply.body
         return Verdict(authorized, challenge, details.get("polkit.dismissed") == "true")
+
+    async def _ask(self, message: Message, timeout_s: float) -> Message:
+        """polkit's reply; where it ended while it was asked, as in a restart, the one that is there now is asked."""
+        try:
+            return await self._connection.call(message, timeout_s=timeout_s)
+        except BusError as error:
+            if error.name != _LEFT:
+                raise
+        return await self._connection.call(message, timeout_s=timeout_s)
 
     @staticmethod
     def _without_polkit(caller: Caller, action: Action, error: BusError) -> Verdict:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 
 from cortexd.demo.simulated import Behaviour, ControlClient
+from tests.eventually import assert_eventually
 from tests.system.calls import ask, ask_again, gdbus_ask, without_asking
 from tests.system.daemon import Daemon
 from tests.system.namespace import Service, needs_setuid
-from tests.system.people import Completed, at_terminal
+from tests.system.people import Background, Completed, at_terminal
 
 AsUser = Callable[..., Completed]
 MakeDaemon = Callable[..., Daemon]
@@ -144,6 +145,18 @@ class TestWithoutPolkit:
         polkitd.kill()
         assert as_user("root", ask("system_operation")).returncode == 0
         assert "polkit is not running" in as_user("alice", gdbus_ask("user_chat")).stderr
+
+    def test_polkitd_ends_while_it_is_asked(
+        self, daemon: MakeDaemon, as_user: AsUser, background: Callable[..., Background], polkitd: Service
+    ) -> None:
+        """What it left unanswered is asked again; with nobody there it is root only, as ever."""
+        daemon()
+        polkitd.pause()
+        caller = background("root", ask("system_operation"))
+        assert_eventually(lambda: str(caller.process.pid) in as_user("root", ["busctl", "--system", "list"]).stdout)
+        polkitd.kill()
+        assert caller.process.wait(30) == 0, caller.output()
+        assert "[kimi-k2.6]" in caller.output()
 
     def test_a_changed_rule_counts_at_once(self, daemon: MakeDaemon, as_user: AsUser, polkitd: Service) -> None:
         """What polkit allowed before is not remembered for a new connection once polkit refuses."""
