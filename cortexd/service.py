@@ -330,11 +330,9 @@ def _same_content(request: _Request, stored_hash: bytes) -> None:
         )
 
 
-def _expired(request: _Request, stored: StoredRequest) -> CortexError:
-    if request.content_hash != stored.content_hash:
-        return RequestIdReused(
-            f"request_id {request.request_id!r} was used for a request with other content; choose another id"
-        )
+def _expired(request: _Request, stored: StoredRequest) -> AnswerExpired:
+    """What a request that only the ledger knows is answered with. Raises RequestIdReused for other content."""
+    _same_content(request, stored.content_hash)
     return AnswerExpired(
         f"request {request.request_id!r} was made before ({stored.state}) and its answer is no longer held; "
         f"choose another request_id to ask again",

@@ -102,9 +102,7 @@ class Watchers:
         """A reload: the totals may be shown in another form, the list of providers may be another one."""
         self.close()
         self._publish()
-        changed = {"Providers": Variant("as", list(self.config.providers))}
-        body = [wire.INTERFACE, changed, []]
-        self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
+        self._properties_changed({"Providers": Variant("as", list(self.config.providers))})
 
     def visible_totals(self) -> Totals:
         """The totals as `signals.publish_totals` lets everybody see them."""
@@ -135,8 +133,11 @@ class Watchers:
             self._published_active = active
             changed["ActiveRequests"] = Variant("u", active)
         if changed:
-            body = [wire.INTERFACE, changed, []]
-            self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
+            self._properties_changed(changed)
+
+    def _properties_changed(self, changed: dict[str, Variant]) -> None:
+        body = [wire.INTERFACE, changed, []]
+        self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
 
     def _totals_changed(self, totals: Totals) -> dict[str, Variant]:
         exact = self.config.signals.publish_totals == "exact"
