@@ -72,6 +72,14 @@ class Tool:
     parameters: str = '{"type": "object", "properties": {}}'
 
 
+class Strategy(StrEnum):
+    """How to choose among the providers that can answer."""
+
+    TABLE = "table"  # the operator's routing table
+    COST = "cost"  # the cheapest first
+    LATENCY = "latency"  # the quickest of late first
+
+
 class Privacy(StrEnum):
     ANY = "any"
     LOCAL = "local"  # only endpoints that the configuration marks as local
@@ -82,7 +90,8 @@ class Options:
     """A caller's wishes for one request; None means the service's default.
 
     `tool_choice`: "auto", "none", "required" or a tool's name. `response_schema`: JSON Schema text.
-    `max_cost_nano`: nano-dollars. `request_id`: the caller's own idempotency key.
+    `max_cost_nano`: nano-dollars. `request_id`: the caller's own idempotency key. `cache`: an earlier equal answer
+    will do. `session`: requests of one session stay with one provider.
     """
 
     provider: str | None = None
@@ -98,6 +107,9 @@ class Options:
     privacy: Privacy = Privacy.ANY
     request_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    strategy: Strategy | None = None
+    cache: bool = False
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from cortexd.messages import (
     Part,
     Privacy,
     Role,
+    Strategy,
     TextPart,
     Tool,
     ToolCall,
@@ -360,6 +361,12 @@ def _privacy(value: object, path: str) -> Privacy:
     raise InvalidArgument(f"{path}: expected one of {', '.join(Privacy)}, got {_shown(value)}")
 
 
+def _strategy(value: object, path: str) -> Strategy:
+    if isinstance(value, str) and value in Strategy._value2member_map_:
+        return Strategy(value)
+    raise InvalidArgument(f"{path}: expected one of {', '.join(Strategy)}, got {_shown(value)}")
+
+
 def _labels(value: object, path: str) -> dict[str, str]:
     table = _mapping(value, path)
     if len(table) > _MAX_LABELS:
@@ -389,4 +396,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
     "privacy": ("privacy", _privacy),
     "request_id": ("request_id", _request_id),
     "labels": ("labels", _labels),
+    "strategy": ("strategy", _strategy),
+    "cache": ("cache", _boolean),
+    "session": ("session", _request_id),
 }

@@ -70,10 +70,21 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Bounds on what one caller, and all of them, can make the daemon hold."""
+    """Bounds on what one caller, and all of them, can make the daemon hold.
 
-    max_active_requests: int = 2048
-    max_active_requests_per_user: int = 1024
+    `max_active_*` are under way at once; what comes above waits, up to `max_queued_*`, and users take turns.
+    `max_requests_per_minute_per_user` is None for no such limit. `stream_stall_s`: how long a stream's reader
+    may read nothing.
+    """
+
+    max_active_requests: int = 512
+    max_active_requests_per_user: int = 256
+    max_queued_requests: int = 8192
+    max_queued_requests_per_user: int = 2048
+    max_requests_per_minute_per_user: int | None = None
+    max_batch_requests: int = 1000
+    max_streams_per_user: int = 128
+    stream_stall_s: float = 300.0
     max_prompt_bytes: int = 8 * 1024 * 1024
     max_answer_bytes: int = 16 * 1024 * 1024
     max_messages: int = 4096
@@ -106,11 +117,49 @@ class AuthorizationSettings:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """`path` is a SQLite file; its directory is made 0700, the file 0600."""
+    """`path` is a SQLite file; its directory is made 0700, the file 0600.
+
+    `keep_days`: single requests are kept that long, their daily sums for good.
+    """
 
     path: Path = Path("/var/lib/cortexd/ledger.sqlite3")
     durability: Literal["process", "power"] = "process"
     lease_s: float = 900.0
+    keep_days: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsd:
+    """The most that may be spent in a day and in a month, in decimal USD; None for no limit."""
+
+    day_usd: str | None = None
+    month_usd: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """Hard limits on what is spent: by the whole machine, by each user, by a group's members together.
+
+    `users` and `groups` are keyed by name (a user's also by uid, as text); a user named here is not bound by
+    `each_user`. `thresholds` are fractions of a limit that are told once each as they are crossed.
+    `at_limit`: "stop" refuses what does not fit, "downgrade" first looks for a cheaper model that does.
+    """
+
+    machine: LimitUsd = LimitUsd()
+    each_user: LimitUsd = LimitUsd()
+    users: dict[str, LimitUsd] = field(default_factory=dict)
+    groups: dict[str, LimitUsd] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = (0.5, 0.8, 0.95)
+    at_limit: Literal["stop", "downgrade"] = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """Answers kept in memory for calls that ask for it (option `cache`), per user, for `ttl_s`, up to `max_bytes`."""
+
+    enabled: bool = False
+    ttl_s: float = 3600.0
+    max_bytes: int = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +184,8 @@ class Config:
     limits: LimitSettings = LimitSettings()
     authorization: AuthorizationSettings = AuthorizationSettings()
     ledger: LedgerSettings = LedgerSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    cache: CacheSettings = CacheSettings()
     signals: SignalSettings = SignalSettings()
     daemon: DaemonSettings = DaemonSettings()
     sources: tuple[Path, ...] = ()

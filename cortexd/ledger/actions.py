@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from cortexd.ledger.records import AttemptRecord, NewRequest, State
+from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, State
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +18,13 @@ class Reserve:
 
     request: NewRequest
     nano: int
+    limits: Sequence[Limit] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveMore:
+    """Under the limits that the request was reserved with."""
+
     key: int
     nano: int
 
@@ -41,4 +48,19 @@ class RenewLeases:
     """For every pending row of this daemon."""
 
 
-Action = Reserve | ReserveMore | Settle | ResetStats | RenewLeases
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Anything beside the books, in the group's transaction. Result: what `apply` gives."""
+
+    apply: Callable[[Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBooks:
+    """Result: for each limit its BudgetState."""
+
+    limits: Sequence[Limit]
+    day: str
+
+
+Action = Reserve | ReserveMore | Settle | ResetStats | RenewLeases | Change | ReadBooks

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
 from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger import queries
-from cortexd.ledger.actions import Action, RenewLeases, Reserve, ReserveMore, ResetStats, Settle
+from cortexd.ledger.actions import Action, Change, ReadBooks, RenewLeases, Reserve, ReserveMore, ResetStats, Settle
 from cortexd.ledger.books import Books, Closed, Held
 from cortexd.ledger.records import AttemptRecord, DuplicateRequest, Kind, State, StoredRequest
 from cortexd.ledger.rows import Lease, Row, as_stored, attempt_row, entry_row, pending_row, settled_row
@@ -18,7 +19,7 @@ from cortexd.ledger.statements import Statements, send
 from cortexd.untrusted import INT64_MAX
 
 Stored = Mapping[tuple[int, str], StoredRequest]
-Planned = int | Closed | None | Exception
+Planned = Any
 
 
 @dataclass(slots=True)
@@ -57,6 +58,10 @@ class Batch:
                 case ResetStats():
                     self._resets.append(action.uid)
                     return None
+                case Change():
+                    return action.apply(connection)
+                case ReadBooks():
+                    return []
                 case RenewLeases():
                     self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
                     return None

@@ -29,6 +29,40 @@ class Kind(StrEnum):
     ADJUST = "adjust"
 
 
+class Period(StrEnum):
+    """In the machine's time zone."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that may be spent and reserved in a period, in nano-dollars, by `uids` together; None is everybody.
+
+    `scope`: user, group or machine; `name`: of the user or group.
+    """
+
+    scope: str
+    name: str
+    period: Period
+    nano: int
+    uids: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """Where a limit stands: what is spent for good, and what is reserved for requests under way."""
+
+    limit: Limit
+    spent_nano: int
+    reserved_nano: int
+
+    @property
+    def left_nano(self) -> int:
+        return max(0, self.limit.nano - self.spent_nano - self.reserved_nano)
+
+
 SPENT = (Kind.CHARGE, Kind.ADJUST)
 
 
@@ -93,13 +127,24 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A request's end. `user_day_nano` and `user_month_nano`: spent by its user in the day and month it started in."""
+    """A request's end. `user_day_nano` and `user_month_nano`: spent by its user in the day and month it started in;
+    `budgets`: what it did to the limits that bound it."""
 
     cost_nano: int
     cost_known: bool
     user_day_nano: int
     user_month_nano: int
     totals: Totals
+    budgets: tuple[BudgetChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChange:
+    """What a settlement did to one of its request's limits: spent before and after it."""
+
+    limit: Limit
+    before_nano: int
+    after_nano: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +171,15 @@ class Stats:
     total_requests: int = 0
     total_cost_nano: int = 0
     providers: Mapping[str, ProviderStats] = field(default_factory=dict)
+
+
+class OverBudget(Exception):
+    """A reservation does not fit into a limit; `state` is where that stands without it."""
+
+    def __init__(self, state: BudgetState) -> None:
+        limit = state.limit
+        super().__init__(f"{limit.scope} {limit.name} has {state.left_nano} nano-dollars left this {limit.period}")
+        self.state = state
 
 
 class DuplicateRequest(Exception):

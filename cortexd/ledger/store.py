@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -17,13 +18,13 @@ from cortexd.ledger.actions import Action, Reserve
 from cortexd.ledger.batch import Batch, Planned, Stored
 from cortexd.ledger.books import Books, Closed, Held
 from cortexd.ledger.migrate import migrate
-from cortexd.ledger.records import Settled, State
+from cortexd.ledger.records import State
 from cortexd.ledger.rows import Lease, moment
 from cortexd.ledger.schema import meta
 from cortexd.ledger.sqlite import unwritable, writer_engine
 from cortexd.ledger.statements import Statements
 
-Outcome = int | Settled | None | Exception
+Outcome = Any  # what an action's docstring says, or the exception that it ended in
 
 
 class Store:

@@ -17,6 +17,7 @@ from cortexd.messages import Answer, Call
 from cortexd.providers.anthropic_answer import StreamCollector, read_answer
 from cortexd.providers.anthropic_request import request_body
 from cortexd.providers.failures import map_exceptions
+from cortexd.providers.listening import Listener
 from cortexd.providers.sse import EventSplitter
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
@@ -48,7 +49,7 @@ class AnthropicApi:
         self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
 
-    async def attempt(self, call: Call) -> Answer:
+    async def attempt(self, call: Call, listener: Listener | None = None) -> Answer:
         """One request. Raises ProviderError; cancelling it closes the connection."""
         request = request_body(call, anthropic.transform_schema)
         with map_exceptions(_ERRORS):

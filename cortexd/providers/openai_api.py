@@ -15,6 +15,7 @@ import openai
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.messages import Answer, Call
 from cortexd.providers.failures import map_exceptions
+from cortexd.providers.listening import Listener
 from cortexd.providers.openai_answer import read_answer
 from cortexd.providers.openai_request import request_body
 from cortexd.providers.transport import (
@@ -47,7 +48,7 @@ class OpenAIApi:
         self._client = make_client(openai.AsyncOpenAI, settings, http, timeouts(settings))
         silence_sdk_logs()
 
-    async def attempt(self, call: Call) -> Answer:
+    async def attempt(self, call: Call, listener: Listener | None = None) -> Answer:
         """One request. Raises ProviderError; cancelling it closes the connection."""
         request = request_body(call)
         with map_exceptions(_ERRORS):

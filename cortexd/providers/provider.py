@@ -12,6 +12,7 @@ from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.errors import Failure, ProviderError
 from cortexd.messages import Answer, Call
 from cortexd.providers.failures import scrub
+from cortexd.providers.listening import Listener
 from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
 
 
@@ -21,8 +22,12 @@ class Provider(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def complete(self, call: Call) -> Answer:
-        """The answer to `call`, within `call.timeout_s`. Cancelling it closes the TCP connection."""
+    async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
+        """The answer to `call`, within `call.timeout_s`. Cancelling it closes the TCP connection.
+
+        With a listener the answer is streamed to it, and `call.timeout_s` bounds each wait for the provider, not the
+        time that the listener takes. What `listener.hear` raises comes out unchanged.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -49,7 +54,7 @@ class SdkProvider:
         proxy_password = urlsplit(network.proxy or "").password
         self._secrets = tuple(secret for secret in (key, proxy_password) if secret)
 
-    async def complete(self, call: Call) -> Answer:
+    async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
         sent = False
         try:
             async with asyncio.timeout(call.timeout_s):
@@ -57,7 +62,7 @@ class SdkProvider:
                 if self._closed:
                     raise _closed_error()
                 sent = True
-                return await api.attempt(call)
+                return await api.attempt(call, listener)
         except asyncio.CancelledError:
             # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
             task = asyncio.current_task()

@@ -1,0 +1,25 @@
+"""Hearing an answer while it arrives: what was said so far, also after a failure or a cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from cortexd.messages import ToolCall, Usage
+
+Delta = str | ToolCall
+"""A piece of text, or a tool call once it is whole."""
+
+
+@dataclass(slots=True)
+class Listener:
+    """Takes the deltas of one attempt, in order and never empty; the upstream is read no further before it returns.
+
+    `usage`: what the provider has counted so far, None where it has said nothing. `output_bytes`: UTF-8 bytes of
+    text, reasoning and tool arguments received so far. `first_at`: time.monotonic() of the first delta.
+    """
+
+    hear: Callable[[Sequence[Delta]], Awaitable[None]]
+    usage: Usage | None = None
+    output_bytes: int = 0
+    first_at: float | None = None
