@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import cases as case_package
-from bench import profiling, programs, report
+from bench import peers, profiling, programs, report
 from bench.figures import BrokenPromise, Case, keep_promise, refuse_doubles
 from bench.lab import Lab
 from bench.processes import CannotMeasure
@@ -32,7 +32,7 @@ def find_cases() -> tuple[Case, ...]:
 
 
 def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    lines = [f"  {case.name:10} {case.summary}" for case in cases]
+    lines = [f"  {case.name:10} {case.summary}{' (with --peers)' * case.needs_peers}" for case in cases]
     parser = argparse.ArgumentParser(
         prog="script/bench",
         description="Measure what cortexd costs over the bare SDKs, on the same upstream in the same run.",
@@ -42,6 +42,8 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as one JSON object")
     parser.add_argument("--quick", action="store_true", help="rough figures in a fraction of the time")
     parser.add_argument("--profile", action="store_true", help="print where the daemon's time goes instead")
+    parser.add_argument("--peers", action="store_true", help="LiteLLM too: 700 MB are installed, once")
+    parser.add_argument("--peers-environment", type=Path, metavar="DIR", help="where that stands")
     parser.add_argument("--programs", type=Path, metavar="DIR", help="where the compiled C programs stand")
     parser.add_argument("--build", action="store_true", help="only compile the C programs and print where they are")
     parser.add_argument("only", nargs="*", metavar="CASE", help="run only these cases")
@@ -50,7 +52,16 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
     unknown = set(wish.only) - {case.name for case in cases} - {"profile"}
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
+    if not wish.peers and (asking := [case.name for case in cases if case.needs_peers and case.name in wish.only]):
+        parser.error(f"needs --peers: {', '.join(asking)}")
     return wish
+
+
+def choose(cases: Sequence[Case], wish: argparse.Namespace) -> list[Case]:
+    """The cases that were named, or all; those on the peers only with --peers."""
+    return [
+        case for case in cases if (not wish.only or case.name in wish.only) and (wish.peers or not case.needs_peers)
+    ]
 
 
 def measure(cases: Sequence[Case], lab: Lab) -> tuple[dict[str, float], list[str]]:
@@ -79,7 +90,8 @@ def main() -> int:
     wish = read_arguments(known)
     try:
         built = programs.build(wish.programs or programs.directory())
-    except programs.CannotBuild as error:
+        litellm = peers.make(wish.peers_environment or peers.default_directory()) if wish.peers else None
+    except (programs.CannotBuild, peers.CannotInstall) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if wish.build:
@@ -87,13 +99,14 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="cortexd-bench-") as directory:
         Path(directory).chmod(0o755)  # the service's user reads its configuration there
-        lab = Lab(built, Path(directory), quick=wish.quick)
+        lab = Lab(built, Path(directory), quick=wish.quick, peers=litellm)
         if wish.profile:
             return profiling.run(lab)
-        chosen = [case for case in known if not wish.only or case.name in wish.only]
+        chosen = choose(known, wish)
         values, failed = measure(chosen, lab)
     if values:
         print(report.table(chosen, values))
+        print("\n" + report.verdicts(chosen, values))
     if wish.json:
         report.write_json(wish.json, values)
     if failed:

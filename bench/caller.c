@@ -1,6 +1,7 @@
 /* A client of org.cortexlinux.LLMRouter whose own cost is small: it marshals `Complete` once and sends it again and again.
  *
  *   caller run    [--in-flight N] [--calls N] ...    keep N calls in flight until all are answered
+ *   caller batch  [--in-flight N] [--calls N] ...    the same number of requests in one CompleteBatch, N at a time
  *   caller start  [--name NAME] ...                  wait for the name to have an owner, then make one call
  *   caller wait   [--name NAME] ...                  wait for the name to have an owner
  *
@@ -11,18 +12,14 @@
  *   --per-connection N   calls in flight on one connection; default 64 (the system bus allows 128)
  *   --timeout S     give up after S seconds; what is unanswered then counts as failed
  *
- * Prints one JSON object. `run`: calls, failures, error (the first), content (of the first answer), seconds, cpu_s
+ * Prints one JSON object. `run` and `batch`: calls, failures, error (the first), content (of the first answer), seconds, cpu_s
  * (the caller's own), latency_ns (one per good answer, in the order they came). `start`: name_ns and answer_ns on
  * CLOCK_MONOTONIC. An answer without text is a failure.
  */
 #define _GNU_SOURCE
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
-#include <signal.h>
-#include <sys/prctl.h>
 
-#include "dbus_wire.h"
+#include "client.h"
 
 enum { MAX_CONNECTIONS = 256, FIRST_SERIAL = 16 };
 
@@ -40,24 +37,24 @@ static char first_error[1024], first_content[1024];
 
 /* --- the call --------------------------------------------------------------------------------------------- */
 
-static void put_entry(struct writer *w, const char *key, const char *text) {
-    put_padding(w, 8);
-    put_string(w, key);
-    put_signature(w, "s");
-    put_string(w, text);
-}
-
 static void marshal_request(void) {
     struct writer body = {0};
-    size_t outer, inner, outer_at, inner_at;
-    put_string(&body, wish.task);
-    outer = begin_array(&body, 4, &outer_at);
-    inner = begin_array(&body, 8, &inner_at);
-    put_entry(&body, "role", "user");
-    put_entry(&body, "content", wish.prompt);
-    end_array(&body, inner, inner_at);
-    end_array(&body, outer, outer_at);
-    struct envelope e = {METHOD_CALL, NO_AUTO_START, 1, 0, "/org/cortexlinux/LLMRouter", "org.cortexlinux.LLMRouter", "Complete", wish.name, "saa{sv}"};
+    put_conversation(&body, wish.task, wish.prompt);
+    struct envelope e = {METHOD_CALL, NO_AUTO_START, 1, 0, ROUTER_PATH, ROUTER, "Complete", wish.name, "saa{sv}"};
+    put_message(&request, &e, &body);
+    free(body.data);
+}
+
+static void marshal_batch(void) {
+    struct writer body = {0};
+    size_t at, start = begin_array(&body, 8, &at);
+    for (long i = 0; i < wish.calls; i++) {
+        put_padding(&body, 8);
+        put_conversation(&body, wish.task, wish.prompt);
+    }
+    end_array(&body, start, at);
+    put_options(&body, "parallel", wish.in_flight);
+    struct envelope e = {METHOD_CALL, NO_AUTO_START, FIRST_SERIAL, 0, ROUTER_PATH, ROUTER, "CompleteBatch", wish.name, "a(saa{sv})a{sv}"};
     put_message(&request, &e, &body);
     free(body.data);
 }
@@ -67,10 +64,6 @@ static void ask(struct reader *r) {
     set_serial(&request, (uint32_t)(FIRST_SERIAL + asked));
     asked_ns[asked++] = now_ns();
     send_all(r->fd, request.data, request.size);
-}
-
-static void note(char *into, size_t size, const char *name, const char *text) {
-    if (!*into) snprintf(into, size, *name ? "%s: %s" : "%s%s", name, text);
 }
 
 static void take_answer(const struct message *m, uint64_t now) {
@@ -105,10 +98,7 @@ static void give_up(void) {
     answered = wish.calls;
 }
 
-static long milliseconds_left(void) {
-    uint64_t now = now_ns();
-    return now >= deadline_ns ? 0 : (long)((deadline_ns - now) / 1000000u) + 1;
-}
+static long milliseconds_left(void) { return milliseconds_until(deadline_ns); }
 
 static void run(void) {
     static struct pollfd polled[MAX_CONNECTIONS];
@@ -128,6 +118,43 @@ static void run(void) {
     }
     double seconds = (double)(now_ns() - start) / 1e9;
     printf("\"seconds\": %.6f", seconds);
+}
+
+/* --- the batch -------------------------------------------------------------------------------------------- */
+
+/* Requests that failed: each says so by the key error_name. */
+static long failed_in(const struct message *m) {
+    static const char KEY[] = "error_name";  /* with the 0 that ends it on the wire */
+    const unsigned char *at = m->body, *end = m->body + m->body_size;
+    long found = 0;
+    while ((at = memmem(at, (size_t)(end - at), KEY, sizeof KEY))) { at += sizeof KEY; found++; }
+    return found;
+}
+
+static void take_batch(const struct message *m) {
+    failures = m->type == METHOD_RETURN ? failed_in(m) : wish.calls;
+    if (m->type == METHOD_ERROR) note(first_error, sizeof first_error, m->error_name, first_string(m));
+    else if (failures) note(first_error, sizeof first_error, "", "requests of the batch failed");
+    answered = wish.calls;
+}
+
+static void run_batch(void) {
+    struct reader *r = &connections[0];
+    struct message m;
+    connect_to_bus(r, wish.address);
+    struct pollfd polled = {r->fd, POLLIN, 0};
+    uint64_t start = now_ns();
+    send_all(r->fd, request.data, request.size);
+    while (!answered) {
+        long left = milliseconds_left();
+        if (!left) { give_up(); break; }
+        if (poll(&polled, 1, (int)left) < 0 && errno != EINTR) die("poll");
+        if (polled.revents && !receive(r)) { errno = ECONNRESET; die("the bus"); }
+        while (next_message(r, &m)) if (m.reply_serial == FIRST_SERIAL) take_batch(&m);
+    }
+    uint64_t took = now_ns() - start;
+    for (long i = 0; i < answered - failures; i++) latency_ns[i] = took;  /* they all come together */
+    printf("\"seconds\": %.6f", (double)took / 1e9);
 }
 
 /* --- waiting for the service ------------------------------------------------------------------------------ */
@@ -179,32 +206,14 @@ static void start(bool also_ask) {
 
 /* --- in and out ------------------------------------------------------------------------------------------- */
 
-static void become(long uid) {
-    const struct passwd *user = getpwuid((uid_t)uid);
-    if (!user) { errno = ENOENT; die("--uid"); }
-    if (initgroups(user->pw_name, user->pw_gid) || setgid(user->pw_gid) || setuid(user->pw_uid)) die("--uid");
-    prctl(PR_SET_PDEATHSIG, SIGTERM);  /* a change of user clears it */
-}
-
-static void print_text(const char *key, const char *text) {
-    printf(", \"%s\": \"", key);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\') printf("\\%c", *text);
-        else if ((unsigned char)*text < ' ') printf("\\u%04x", *text);
-        else putchar(*text);
-    }
-    putchar('"');
-}
-
 static void print_rest(void) {
     struct timespec cpu;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     printf(", \"calls\": %ld, \"failures\": %ld, \"cpu_s\": %.6f", wish.calls, failures, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     print_text("error", first_error);
     print_text("content", first_content);
-    printf(", \"latency_ns\": [");
-    for (long i = 0; i < answered - failures; i++) printf(i ? ",%lu" : "%lu", latency_ns[i]);
-    printf("]}\n");
+    print_numbers("latency_ns", latency_ns, answered - failures);
+    printf("}\n");
 }
 
 static bool read_option(const char *key, const char *value) {
@@ -223,19 +232,22 @@ static bool read_option(const char *key, const char *value) {
 
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
-    bool known = argc % 2 == 0 && (!strcmp(what, "run") || !strcmp(what, "start") || !strcmp(what, "wait"));
+    bool batch = !strcmp(what, "batch"), running = batch || !strcmp(what, "run");
+    bool known = argc % 2 == 0 && (running || !strcmp(what, "start") || !strcmp(what, "wait"));
     for (int i = 2; known && i + 1 < argc; i += 2) known = read_option(argv[i], argv[i + 1]);
     if (!known || wish.calls < 1 || wish.in_flight < 1 || wish.per_connection < 1) {
-        fprintf(stderr, "usage: caller run|start|wait [--option value]...; see the head of caller.c\n");
+        fprintf(stderr, "usage: caller run|batch|start|wait [--option value]...; see the head of caller.c\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (wish.uid >= 0) become(wish.uid);
+    become(wish.uid);
     if (!(asked_ns = calloc((size_t)wish.calls, 8)) || !(latency_ns = calloc((size_t)wish.calls, 8))) die("calloc");
     deadline_ns = now_ns() + (uint64_t)(wish.timeout_s * 1e9);
-    marshal_request();
+    if (batch) marshal_batch();
+    else marshal_request();
     printf("{");
-    if (*what == 'r') run();
+    if (batch) run_batch();
+    else if (running) run();
     else start(*what == 's');
     print_rest();
     return 0;

@@ -125,11 +125,34 @@ static inline void send_all(int fd, const void *data, size_t size) {
 
 /* --- reading ---------------------------------------------------------------------------------------------- */
 
-struct reader { int fd; unsigned char *data; size_t start, end, room; };
+enum { MAX_PASSED = 4 };
+
+/* `passed`: descriptors that came along and nobody took yet (take_fd). */
+struct reader { int fd; unsigned char *data; size_t start, end, room; int passed[MAX_PASSED], passed_count; };
 
 struct message { enum message_type type; uint32_t serial, reply_serial; const char *sender, *member, *error_name, *signature; const unsigned char *body; uint32_t body_size; };
 
 static inline uint32_t u32_at(const unsigned char *data) { uint32_t v; memcpy(&v, data, 4); return v; }
+
+static inline void keep_fds(struct reader *r, struct msghdr *head) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c; c = CMSG_NXTHDR(head, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (r->passed_count < MAX_PASSED) r->passed[r->passed_count++] = fd;
+            else close(fd);
+        }
+    }
+}
+
+/* The oldest descriptor that came along, or -1. */
+static inline int take_fd(struct reader *r) {
+    if (!r->passed_count) return -1;
+    int fd = r->passed[0];
+    memmove(r->passed, r->passed + 1, (size_t)--r->passed_count * sizeof fd);
+    return fd;
+}
 
 /* Read once, blocking unless the fd does not; false when the bus has closed the connection. */
 static inline bool receive(struct reader *r) {
@@ -139,10 +162,15 @@ static inline bool receive(struct reader *r) {
         r->start = 0;
     }
     if (r->room - r->end < 65536 && !(r->data = realloc(r->data, r->room = r->room * 2 + 131072))) die("realloc");
-    ssize_t n = recv(r->fd, r->data + r->end, r->room - r->end, 0);
+    union { struct cmsghdr align; char room[CMSG_SPACE(MAX_PASSED * sizeof(int))]; } control;
+    struct iovec data = {r->data + r->end, r->room - r->end};
+    struct msghdr head = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(r->fd, &head, MSG_CMSG_CLOEXEC);
     if (n < 0 && errno != EINTR && errno != EAGAIN) die("recv");
-    if (n > 0) r->end += (size_t)n;
-    return n != 0;
+    if (n <= 0) return n != 0;
+    keep_fds(r, &head);
+    r->end += (size_t)n;
+    return true;
 }
 
 static inline void read_fields(const unsigned char *data, uint32_t size, struct message *m) {
@@ -198,15 +226,22 @@ static inline int connect_socket(const char *address) {
     return fd;
 }
 
+/* Say a line and wait for an answer that begins as it should. */
+static inline void agree(int fd, const char *say, size_t size, const char *wanted) {
+    char answer[256];
+    send_all(fd, say, size);
+    ssize_t n = recv(fd, answer, sizeof answer, 0);
+    if (n < (ssize_t)strlen(wanted) || memcmp(answer, wanted, strlen(wanted))) { errno = EACCES; die("authentication on the bus"); }
+}
+
 static inline void authenticate(int fd) {
     char uid[16], line[256];
     snprintf(uid, sizeof uid, "%u", (unsigned)geteuid());
     size_t size = (size_t)snprintf(line, sizeof line, "%cAUTH EXTERNAL ", 0);
     for (const char *c = uid; *c; c++) size += (size_t)snprintf(line + size, sizeof line - size, "%02x", *c);
     size += (size_t)snprintf(line + size, sizeof line - size, "\r\n");
-    send_all(fd, line, size);
-    ssize_t n = recv(fd, line, sizeof line - 1, 0);
-    if (n < 3 || memcmp(line, "OK ", 3)) { errno = EACCES; die("authentication on the bus"); }
+    agree(fd, line, size, "OK ");
+    agree(fd, "NEGOTIATE_UNIX_FD\r\n", 19, "AGREE_UNIX_FD");
     send_all(fd, "BEGIN\r\n", 7);
 }
 

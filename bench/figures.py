@@ -35,12 +35,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A benchmark: `run` measures with what the lab has and returns a value for each of `figures`."""
+    """A benchmark: `run` measures with what the lab has and returns a value for each of `figures`.
+
+    `needs_peers`: it is left out unless --peers has brought the peers' environment.
+    """
 
     name: str
     summary: str
     figures: tuple[Figure, ...]
     run: Callable[[Lab], Values]
+    needs_peers: bool = False
 
 
 class BrokenPromise(Exception):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.processes import CannotMeasure, Child
-from bench.samples import Round
+from bench.samples import Round, StreamRound
 
 CHECKOUT = Path(__file__).parent.parent
 SERVICE_USER = "cortexd"
@@ -61,15 +61,22 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class SdkWorker:
-    """The bare SDKs in a process of their own."""
+    """The bare SDKs, or a peer, in a process of their own."""
 
     child: Child
 
     def calls(self, vendor: str, in_flight: int, calls: int) -> Round:
         """One round; its CPU is the worker's own."""
-        self.child.stdin.write(json.dumps({"vendor": vendor, "in_flight": in_flight, "calls": calls}) + "\n")
+        return Round(**self._order(vendor=vendor, in_flight=in_flight, calls=calls))
+
+    def streams(self, reader: str, streams: int) -> StreamRound:
+        """One round of bench.stream_worker; its CPU is the worker's own."""
+        return StreamRound(**self._order(reader=reader, streams=streams))
+
+    def _order(self, **wish: object) -> dict[str, Any]:
+        self.child.stdin.write(json.dumps(wish) + "\n")
         self.child.stdin.flush()
-        return Round(**self.read())
+        return self.read()
 
     def read(self) -> dict[str, Any]:
         line = self.child.stdout.readline()
@@ -79,12 +86,16 @@ class SdkWorker:
 
 
 class Lab:
-    """Starts what a case asks for. `quick` asks the cases for a rough figure in a fraction of the time."""
+    """Starts what a case asks for. `quick` asks the cases for a rough figure in a fraction of the time.
 
-    def __init__(self, programs: Path, directory: Path, *, quick: bool) -> None:
+    `peers` is the interpreter of the peers' environment (bench.peers), None where they are not measured.
+    """
+
+    def __init__(self, programs: Path, directory: Path, *, quick: bool, peers: Path | None = None) -> None:
         self.programs = programs
         self.directory = directory
         self.quick = quick
+        self.peers = peers
         self._numbers = itertools.count(1)
 
     def log_file(self, name: str) -> Path:
@@ -92,13 +103,25 @@ class Lab:
 
     @contextlib.contextmanager
     def upstream(self) -> Iterator[Upstream]:
-        with self._running([self.programs / "upstream", "0"], "upstream", talks=True) as child:
+        with self.running([self.programs / "upstream", "0"], "upstream", talks=True) as child:
             yield Upstream(child, int(child.stdout.readline().split()[1]))
 
     @contextlib.contextmanager
     def sdk(self, upstream: Upstream) -> Iterator[SdkWorker]:
-        command = [sys.executable, "-m", "bench.sdk_worker", upstream.url]
-        with self._running(command, "sdk", talks=True, environ=_environment()) as child:
+        with self.python_worker("bench.sdk_worker", upstream.url) as worker:
+            yield worker
+
+    @contextlib.contextmanager
+    def python_worker(self, module: str, *arguments: str) -> Iterator[SdkWorker]:
+        """A worker of ours, in the interpreter that runs the benchmark."""
+        command = [sys.executable, "-m", module, *arguments]
+        with self.worker(command, module.rpartition(".")[2], environ=_environment()) as worker:
+            yield worker
+
+    @contextlib.contextmanager
+    def worker(self, command: Sequence[str | Path], name: str, environ: Mapping[str, str]) -> Iterator[SdkWorker]:
+        """A process that takes orders as bench.sdk_worker does, as soon as it says that it is ready."""
+        with self.running(command, name, talks=True, environ=environ) as child:
             worker = SdkWorker(child)
             worker.read()
             yield worker
@@ -106,7 +129,7 @@ class Lab:
     @contextlib.contextmanager
     def echo(self) -> Iterator[Child]:
         """The echo service, owning the daemon's name."""
-        with self._running([self.programs / "echo"], "echo") as child:
+        with self.running([self.programs / "echo"], "echo") as child:
             self.caller("wait")
             yield child
 
@@ -131,7 +154,7 @@ class Lab:
         user = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups"]
         command = [*user, sys.executable, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
         keys = {"ANTHROPIC_API_KEY": "bench", "MOONSHOT_API_KEY": "bench"}
-        with self._running(command, "cortexd", environ=_environment() | keys) as child:
+        with self.running(command, "cortexd", environ=_environment() | keys) as child:
             yield child
 
     @contextlib.contextmanager
@@ -161,31 +184,53 @@ class Lab:
             raise CannotMeasure(f"the first call failed: {answer['error']}\n{daemon.log_end()}")
         return answer
 
-    def calls(self, service: Child, *, in_flight: int, calls: int, task: str = "user_chat") -> Round:
-        """One round of `Complete` from the C caller; its CPU is the service's. A failed call is counted."""
+    def calls(
+        self, service: Child, *, in_flight: int, calls: int, task: str = "user_chat", batch: bool = False
+    ) -> Round:
+        """One round of `Complete` from the C caller; its CPU is the service's. A failed call is counted.
+
+        `batch`: all of them in one CompleteBatch, `in_flight` at a time.
+        """
         cpu = service.cpu_seconds()
         options = ("--in-flight", in_flight, "--calls", calls, "--task", task)
-        answer = self._with_log(service, "run", options)
+        answer = self._with_log(service, "batch" if batch else "run", options)
         spent = service.cpu_seconds() - cpu
         fields = ("calls", "failures", "seconds", "latency_ns", "error")
         return Round(cpu_s=spent, **{field: answer[field] for field in fields})
 
-    def caller(self, mode: str, options: Sequence[object] = ()) -> dict[str, Any]:
-        """Run the C caller as an ordinary user and return the object that it prints."""
+    def streams(self, service: Child, *, streams: int, chunks: int) -> StreamRound:
+        """Streams of `chunks` chunks, one after the other, read by the C reader; the CPU is the service's."""
+        cpu = service.cpu_seconds()
+        answer = self._with_log(service, "read", ("--streams", streams, "--chunks", chunks), program="streamer")
+        return StreamRound(cpu_s=service.cpu_seconds() - cpu, **answer)
+
+    def leave_stream(self, service: Child, *, after: int) -> dict[str, Any]:
+        """Close one stream's read end once `after` chunks have come: left_ns on CLOCK_MONOTONIC, failures, error."""
+        return self._with_log(service, "leave", ("--after", after), program="streamer")
+
+    def caller(self, mode: str, options: Sequence[object] = (), *, program: str = "caller") -> dict[str, Any]:
+        """Run a C client as an ordinary user and return the object that it prints."""
         uid = self._user(CALLER_USER).pw_uid
-        command = [str(self.programs / "caller"), mode, "--uid", uid, "--timeout", 60, *options]
+        command = [str(self.programs / program), mode, "--uid", uid, "--timeout", 60, *options]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=90)
         if done.returncode:
-            raise CannotMeasure(f"caller {mode}: {done.stderr.strip()}")
+            raise CannotMeasure(f"{program} {mode}: {done.stderr.strip()}")
         return dict(json.loads(done.stdout))
 
     def bus_pid(self) -> int:
         """The dbus-daemon of the private bus."""
         return int((self._namespace() / "bus.pid").read_text())
 
-    def _with_log(self, service: Child, mode: str, options: Sequence[object]) -> dict[str, Any]:
+    def polkit_pid(self) -> int:
+        """The polkitd of the private bus."""
+        return int((self._namespace() / "polkitd.pid").read_text())
+
+    def _with_log(
+        self, service: Child, mode: str, options: Sequence[object], *, program: str = "caller"
+    ) -> dict[str, Any]:
+        limit = ("--timeout", 20) if mode in ("start", "wait") else ()
         try:
-            return self.caller(mode, ("--timeout", 20, *options) if mode != "run" else options)
+            return self.caller(mode, (*limit, *options), program=program)
         except CannotMeasure as error:
             raise CannotMeasure(f"{error}\n{service.log_end()}") from None
 
@@ -200,7 +245,7 @@ class Lab:
         return Path(directory)
 
     @contextlib.contextmanager
-    def _running(self, command: Sequence[str | Path], name: str, **how: Any) -> Iterator[Child]:
+    def running(self, command: Sequence[str | Path], name: str, **how: Any) -> Iterator[Child]:
         child = Child(command, self.log_file(name), cwd=CHECKOUT, **how)
         try:
             yield child

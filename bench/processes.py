@@ -25,19 +25,20 @@ def cpu_seconds(pid: int) -> float:
 
 def rss_mb(pid: int) -> float:
     """Resident memory, in MiB."""
-    return _status_kib(Path(f"/proc/{pid}/status"), "VmRSS:")
+    return status_mb(Path(f"/proc/{pid}/status").read_text(), "VmRSS:")
 
 
 def pss_mb(pid: int) -> float:
     """Resident memory with shared pages counted by share, in MiB."""
-    return _status_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+    return status_mb(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:")
 
 
-def _status_kib(file: Path, key: str) -> float:
-    for line in file.read_text().splitlines():
+def status_mb(text: str, key: str) -> float:
+    """The line `key` of what /proc says of a process, in MiB."""
+    for line in text.splitlines():
         if line.startswith(key):
             return int(line.split()[1]) / _KIB_PER_MB
-    raise CannotMeasure(f"{file} has no {key}")
+    raise CannotMeasure(f"/proc has no {key}")
 
 
 class Child:

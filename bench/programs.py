@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-NAMES = ("upstream", "load", "caller", "echo")
+NAMES = ("upstream", "load", "caller", "streamer", "echo")
 FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 

@@ -1,4 +1,4 @@
-"""The figures for people: a table against the targets. For machines: one flat JSON object."""
+"""The figures for people: a table against the targets, and these in words. For machines: one flat JSON object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _number(value: float) -> str:
 
 
 def _row(figure: Figure, value: float) -> Row:
-    measured = f"{_number(value)} {figure.unit}".rstrip()
+    measured = _quantity(figure, value)
     target = figure.target
     if target is None:
         return figure.name, measured, "", "", ""
@@ -43,6 +43,26 @@ def _line(row: Row, widths: Sequence[int]) -> str:
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     )
     return "  ".join([name, *rest]).rstrip()
+
+
+def verdicts(cases: Sequence[Case], values: Mapping[str, float]) -> str:
+    """A line in words for each target of these cases: met, NOT MET or not measured. The words never decide a status."""
+    targets = [figure for case in cases for figure in case.figures if figure.target is not None]
+    lines = [_verdict(figure, values.get(figure.name)) for figure in targets]
+    return "\n".join(["targets (on this machine, in this run):", *lines]) if lines else "none of these has a target"
+
+
+def _verdict(figure: Figure, value: float | None) -> str:
+    assert figure.target is not None
+    wanted = f"{'at most' if figure.at_most is not None else 'at least'} {_quantity(figure, figure.target)}"
+    if value is None:
+        return f"  not measured  {figure.name} ({figure.meaning}): {wanted} is wanted"
+    word = "met" if figure.met_by(value) else "NOT MET"
+    return f"  {word:12}  {figure.name} ({figure.meaning}): {_quantity(figure, value)}, {wanted} is wanted"
+
+
+def _quantity(figure: Figure, value: float) -> str:
+    return f"{_number(value)} {figure.unit}".rstrip()
 
 
 def write_json(file: Path, values: Mapping[str, float]) -> None:

@@ -62,6 +62,59 @@ class Side:
         return next((r.error for r in self.rounds if r.error), "")
 
 
+@dataclass(frozen=True, slots=True)
+class StreamRound:
+    """Streams read one after the other. `cpu_s` is what the measured side spent; `chunks` are those of good streams.
+
+    `first_ns` and `latency_ns` are from the call to its first text and to its end. `events`: lines that carried the
+    chunks, where several may share one; 0 where nobody counted.
+    """
+
+    streams: int
+    failures: int
+    chunks: int
+    seconds: float
+    cpu_s: float
+    first_ns: Sequence[int]
+    latency_ns: Sequence[int]
+    error: str = ""
+    events: int = 0
+
+
+@dataclass(slots=True)
+class StreamSide:
+    """All rounds of one reader."""
+
+    rounds: list[StreamRound] = field(default_factory=list)
+
+    @property
+    def failures(self) -> int:
+        return sum(r.failures for r in self.rounds)
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU per stream: the median of the rounds."""
+        return statistics.median(1e3 * r.cpu_s / r.streams for r in self.rounds)
+
+    @property
+    def first_ms(self) -> float:
+        """From the call to the first text, the median of all streams."""
+        return statistics.median(ns for r in self.rounds for ns in r.first_ns) / 1e6
+
+    @property
+    def chunks_per_s(self) -> float:
+        """Chunks in the time from a round's begin to its end: the median of the rounds."""
+        return statistics.median(r.chunks / r.seconds for r in self.rounds)
+
+    @property
+    def chunks_per_event(self) -> float:
+        events = sum(r.events for r in self.rounds)
+        return sum(r.chunks for r in self.rounds) / events if events else 0.0
+
+    def first_error(self) -> str:
+        return next((r.error for r in self.rounds if r.error), "")
+
+
 def spread_of_added_ms(ours: Side, theirs: Side) -> float:
     """Largest minus smallest difference of the medians, over rounds that ran one after the other."""
     added = [a.p50_ms - b.p50_ms for a, b in zip(ours.rounds, theirs.rounds, strict=True)]

@@ -1,8 +1,11 @@
 """The baseline: the bare SDKs as a careful user calls them, in a process of their own.
 
+    python -m bench.sdk_worker BASE_URL [VENDOR…]     claude and kimi_k2 where none is named
+
 Reads one JSON object per line ({"vendor", "in_flight", "calls"}), makes those calls and writes one line back.
 Careful: one client for all calls, the aiohttp transport, no retries, tracing off. So the baseline is the SDK at its
-best, and what cortexd adds is not made to look small.
+best, and what cortexd adds is not made to look small. The vendor `plain` is no SDK: OpenAI's request over bare aiohttp,
+the cheapest client for a peer that is measured by its own CPU.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 PROMPT = "Say hello in one short sentence."
@@ -59,6 +62,23 @@ def openai_call(base_url: str) -> Ask:
     return ask
 
 
+def plain_call(base_url: str) -> Ask:
+    import aiohttp
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    body = {"model": "chat", "max_tokens": MAX_TOKENS, "messages": [{"role": "user", "content": PROMPT}]}
+
+    async def ask() -> str | None:
+        async with session.post(f"{base_url}/v1/chat/completions", json=body) as answer:
+            text: str | None = (await answer.json())["choices"][0]["message"]["content"]
+            return text
+
+    return ask
+
+
+VENDORS: Mapping[str, Callable[[str], Ask]] = {"claude": anthropic_call, "kimi_k2": openai_call, "plain": plain_call}
+
+
 async def make_calls(ask: Ask, in_flight: int, calls: int) -> dict[str, Any]:
     """`calls` calls, `in_flight` at a time; a failed one is counted and its text kept once."""
     latency_ns: list[int] = []
@@ -90,14 +110,26 @@ async def make_calls(ask: Ask, in_flight: int, calls: int) -> dict[str, Any]:
     }
 
 
-async def main(base_url: str) -> None:
-    vendors = {"claude": anthropic_call(base_url), "kimi_k2": openai_call(base_url)}
-    print(json.dumps({"ready": sorted(vendors)}), flush=True)
+async def answer_orders(ready: Sequence[str], obey: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> None:
+    """Say that it is ready, then answer each line by one, until there are no more."""
+    print(json.dumps({"ready": ready}), flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        wish = json.loads(line)
-        print(json.dumps(await make_calls(vendors[wish["vendor"]], wish["in_flight"], wish["calls"])), flush=True)
+        print(json.dumps(await obey(json.loads(line))), flush=True)
+
+
+async def serve(vendors: Mapping[str, Ask]) -> None:
+    """Make the calls that each line asks for."""
+
+    async def obey(wish: dict[str, Any]) -> dict[str, Any]:
+        return await make_calls(vendors[wish["vendor"]], wish["in_flight"], wish["calls"])
+
+    await answer_orders(sorted(vendors), obey)
+
+
+async def main(base_url: str, names: Sequence[str]) -> None:
+    await serve({name: VENDORS[name](base_url) for name in names or ("claude", "kimi_k2")})
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))

@@ -6,7 +6,8 @@
  *   GET  /__set?key=value&...   delay_us  before an answer          chunks    text chunks of a stream
  *                               chunk_us  before each chunk         burst     chunks in one write
  *                               status    of each answer
- *   GET  /__stats               counters since the start or the last /__reset, as one JSON object
+ *   GET  /__stats               counters since the start or the last /__reset, as one JSON object; abort_ns is when the
+ *                               last client left before its answer was whole, on CLOCK_MONOTONIC
  *
  * One thread, edge-triggered epoll, answers rendered once at the start. Requests that wait (a delay, a paced
  * stream) stand in a heap by due time; a timerfd rings for the earliest. Loopback only; it trusts its client.
@@ -36,7 +37,7 @@
 enum { MAX_FDS = 65536, CHUNKS_PER_TURN = 64, MAX_CHUNK = 512 };
 
 static struct { uint64_t delay_us, chunks, chunk_us, burst, status; } settings = {.chunks = 200, .burst = 1, .status = 200};
-static struct { uint64_t open, max_open, connections, requests, active, max_active, aborts, chunks_sent, answered; } stats;
+static struct { uint64_t open, max_open, connections, requests, active, max_active, aborts, chunks_sent, answered, abort_ns; } stats;
 
 enum phase { IDLE, DELAYED, STREAMING };
 
@@ -137,7 +138,10 @@ static void open_connection(int fd) {
 }
 
 static void close_connection(struct connection *c) {
-    if (c->phase != IDLE || c->out.end > c->out.start) stats.aborts++;
+    if (c->phase != IDLE || c->out.end > c->out.start) {
+        stats.aborts++;
+        stats.abort_ns = now_ns();
+    }
     if (c->phase != IDLE) stats.active--;
     stats.open--;
     connections[c->fd] = NULL;
@@ -259,9 +263,9 @@ static void append_stats(struct bytes *out) {
     char text[512];
     snprintf(text, sizeof text,
              "{\"open\":%lu,\"max_open\":%lu,\"connections\":%lu,\"requests\":%lu,\"active\":%lu,\"max_concurrent\":%lu,"
-             "\"answered\":%lu,\"aborts\":%lu,\"chunks_sent\":%lu}",
+             "\"answered\":%lu,\"aborts\":%lu,\"abort_ns\":%lu,\"chunks_sent\":%lu}",
              stats.open, stats.max_open, stats.connections, stats.requests, stats.active, stats.max_active,
-             stats.answered, stats.aborts, stats.chunks_sent);
+             stats.answered, stats.aborts, stats.abort_ns, stats.chunks_sent);
     append_answer(out, 200, text);
 }
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from cortexd.catalog import Catalog
 from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
-from cortexd.ledger import AttemptRecord, Ledger
-from cortexd.messages import Answer, Call
-from cortexd.providers import Provider
-from cortexd.routing import Candidate, Health, Plan, Question
+from cortexd.ledger import AttemptRecord, Ledger, OverBudget
+from cortexd.messages import Answer, Call, Usage
+from cortexd.outcome import Sink
+from cortexd.providers import Listener, Provider
+from cortexd.routing import Candidate, Health, LeftOut, Plan, Question
 
 OK = "ok"
+_AHEAD_TOKENS = 256  # what a provider may have generated beyond what has arrived, when it is cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,18 @@ class Party:
 
 
 @dataclass(slots=True)
+class _Attempt:
+    candidate: Candidate
+    listener: Listener | None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider had counted when it was cut off."""
+        return self.listener.usage if self.listener else None
+
+
+@dataclass(slots=True)
 class Attempts:
     """The attempts of one request. `records` holds what each cost, also after a failure or a cancellation."""
 
@@ -35,42 +49,90 @@ class Attempts:
     party: Party
     ledger: Ledger
     health: Health
+    reserved_nano: int
+    sink: Sink | None = None
+    asked: Callable[[Candidate], None] = lambda _candidate: None
     records: list[AttemptRecord] = field(default_factory=list)
     errors: list[ProviderError] = field(default_factory=list)
-    _open: tuple[Candidate, float] | None = None
+    skipped: list[LeftOut] = field(default_factory=list)
+    _open: _Attempt | None = None
 
     async def run(self, key: int) -> tuple[Candidate, Answer]:
         """Try the candidates until one answers. Raises ProviderFailed or NoProviderAvailable."""
         for number, candidate in enumerate(self.plan.candidates):
-            if number:
-                await self.ledger.reserve_more(key, candidate.worst_case_nano)
+            if number and not await self._prepare_next(key, candidate):
+                continue
             answer = await self._try(candidate)
             if answer is not None:
                 return candidate, answer
         raise self._all_failed()
 
     def abandon(self, outcome: str) -> None:
-        """Close an attempt that was cut off from our side, at its worst case: the provider may have billed it."""
+        """Close an attempt that was cut off from our side, at the most it can have cost."""
         if self._open is None:
             return
-        candidate, began = self._open
-        self._open = None
-        self._record(candidate, began, outcome, candidate.worst_case_nano, known=False)
+        attempt, self._open = self._open, None
+        self._record(attempt, outcome, self._most(attempt), known=False, usage=attempt.usage)
+
+    async def _prepare_next(self, key: int, candidate: Candidate) -> bool:
+        """Reserve what a further attempt may cost beyond what is held, and tell the stream of it.
+
+        False where a budget has no room for it.
+        """
+        spent = sum(record.cost_nano for record in self.records)
+        more = spent + candidate.worst_case_nano - self.reserved_nano
+        if more > 0:
+            try:
+                await self.ledger.reserve_more(key, more)
+            except OverBudget:
+                self.skipped.append(LeftOut(candidate.provider, candidate.model, "a budget has no room for it"))
+                return False
+            self.reserved_nano += more
+        if self.sink is not None and self.sink.spoke:
+            await self.sink.fallback(candidate.provider, candidate.model, str(self.errors[-1]))
+        return True
 
     async def _try(self, candidate: Candidate) -> Answer | None:
-        began = time.monotonic()
-        self._open = (candidate, began)
+        attempt = self._open = _Attempt(candidate, self._listener())
+        self.asked(candidate)
         provider = self.party.providers[candidate.provider]
         try:
-            answer = await provider.complete(self._call(candidate))
+            answer = await provider.complete(self._call(candidate), attempt.listener)
         except ProviderError as error:
             self._open = None
-            self._failed(candidate, began, error)
+            self._failed(attempt, error)
             return None
         self._open = None
         self.health.succeeded(candidate.provider)
-        self._answered(candidate, began, answer)
+        if not self._behind():  # a slow reader is not the provider's latency
+            tokens = answer.usage.output_tokens if answer.usage else 0
+            self.health.observed(candidate.provider, (time.monotonic() - attempt.began) * 1000, tokens)
+        self._answered(attempt, answer)
         return answer
+
+    def _listener(self) -> Listener | None:
+        return None if self.sink is None else Listener(self.sink.deltas)
+
+    def _most(self, attempt: _Attempt) -> int:
+        """The most that an attempt without an end can have cost, in nano-dollars.
+
+        What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes.
+        """
+        candidate, listener = attempt.candidate, attempt.listener
+        if listener is None or (listener.usage is None and listener.first_at is None) or self._behind():
+            return candidate.worst_case_nano
+        said = listener.usage or Usage()
+        model = self.party.catalog.model(candidate.provider, candidate.model)
+        prompt = said.input_tokens or self.question.size().most_tokens(model)
+        output = max(said.output_tokens, listener.output_bytes) + _AHEAD_TOKENS
+        bound = min(output, self.question.max_tokens)
+        moment = self.question.moment
+        most = self.party.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
+        return min(most, candidate.worst_case_nano)
+
+    def _behind(self) -> bool:
+        """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
+        return self.sink is not None and self.sink.behind
 
     def _call(self, candidate: Candidate) -> Call:
         options = self.question.options
@@ -85,36 +147,43 @@ class Attempts:
             response_schema=options.response_schema,
         )
 
-    def _answered(self, candidate: Candidate, began: float, answer: Answer) -> None:
-        cost = None
+    def _answered(self, attempt: _Attempt, answer: Answer) -> None:
+        candidate, cost = attempt.candidate, None
         if answer.usage is not None:
             cost = self.party.catalog.cost(candidate.provider, candidate.model, answer.usage, self.question.moment)
         amount = candidate.worst_case_nano if cost is None else cost
-        self._record(candidate, began, OK, amount, known=cost is not None, answer=answer)
+        self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
 
-    def _failed(self, candidate: Candidate, began: float, error: ProviderError) -> None:
+    def _failed(self, attempt: _Attempt, error: ProviderError) -> None:
+        candidate = attempt.candidate
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
         self.errors.append(error)
         # A key that may not use the model of one caller's choice is good for everybody else's.
         if error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None:
             self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
-        cost = candidate.worst_case_nano if error.may_have_billed else 0
-        self._record(candidate, began, error.failure.value, cost, known=not error.may_have_billed, text=error.message)
+        cost = self._most(attempt) if error.may_have_billed else 0
+        self._record(
+            attempt,
+            error.failure.value,
+            cost,
+            known=not error.may_have_billed,
+            usage=attempt.usage if error.may_have_billed else None,
+            text=error.message,
+        )
 
     def _record(
         self,
-        candidate: Candidate,
-        began: float,
+        attempt: _Attempt,
         outcome: str,
         cost_nano: int,
         *,
         known: bool,
-        answer: Answer | None = None,
+        usage: Usage | None,
         text: str = "",
     ) -> None:
-        latency_ms = round((time.monotonic() - began) * 1000)
-        usage = answer.usage if answer else None
+        candidate = attempt.candidate
+        latency_ms = round((time.monotonic() - attempt.began) * 1000)
         self.records.append(
             AttemptRecord(candidate.provider, candidate.model, outcome, cost_nano, known, usage, latency_ms, text)
         )
@@ -127,7 +196,11 @@ class Attempts:
             return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {self.errors[0]}", **details)
         tried = [
             f"{candidate.provider} ({candidate.model}): {error}"
-            for candidate, error in zip(self.plan.candidates, self.errors, strict=True)
+            for candidate, error in zip(self._tried(), self.errors, strict=True)
         ]
-        left = [f"{item.provider}: {item.reason}" for item in self.plan.left_out]
+        left = [f"{item.provider}: {item.reason}" for item in (*self.skipped, *self.plan.left_out)]
         return NoProviderAvailable("; ".join(["no provider answered. " + tried[0], *tried[1:], *left]), **details)
+
+    def _tried(self) -> list[Candidate]:
+        skipped = {(item.provider, item.model) for item in self.skipped}
+        return [item for item in self.plan.candidates if (item.provider, item.model) not in skipped]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -25,8 +26,9 @@ from cortexd.bus.watchers import Watchers
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, load_config, with_keys
 from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address
-from cortexd.errors import ConfigError, LedgerUnavailable
+from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger
+from cortexd.housekeeping import Housekeeping
 from cortexd.notify import notify, reloading
 from cortexd.routing import Health, State
 from cortexd.service import Service
@@ -69,6 +71,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._serving = False
         self._reload_wanted = False
+        self._pause_ends: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> int:
@@ -104,6 +107,8 @@ class Daemon:
         await self._connection.request_name(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
         if self._config.daemon.preload_sdks:
             self._start(providers.preload({item.api for item in self._config.providers.values() if item.configured}))
+        housekeeping = Housekeeping(self._ledger, lambda: self._config.ledger, self._watchers.period_started)
+        self._start(housekeeping.run())
         gc.collect()
         gc.freeze()  # what start-up made stays; no collection needs to look at it again
         self._serving = True
@@ -116,7 +121,7 @@ class Daemon:
         connection, config = self._connection, self._config
         self._callers = Callers(connection)
         authorizer = await self._authorizer()
-        self._health = Health(lambda *change: self._watchers.provider_state(*change))
+        self._health = Health(self._provider_changed)
         self._service = Service(
             config,
             *_assemble(config, {}),
@@ -125,10 +130,11 @@ class Daemon:
             self._health,
             tell=lambda event: self._watchers.cost_incurred(event),
             on_activity=lambda: self._watchers.activity(),
+            overrides=await self._ledger.budget_overrides(),
         )
         service = self._service
         self._watchers = Watchers(connection, config, lambda: service.totals, lambda: service.active_requests)
-        objects = Objects(service, self._watchers)
+        objects = Objects(service, self._watchers, self._reload_or_refuse)
         self._dispatcher = Dispatcher(
             connection, load_interface(), self._callers, authorizer, objects.handlers(), objects.properties()
         )
@@ -136,6 +142,24 @@ class Daemon:
         connection.on_signal = self._on_signal
         connection.on_call = self._dispatcher.on_call
         await self._callers.watch()
+
+    def _provider_changed(self, provider: str, state: State, last_failure: str) -> None:
+        """Tell of it, and look again when a breaker's pause ends: nothing but time says so."""
+        self._watchers.provider_state(provider, state, last_failure)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Arm the timer for the next end of a pause, which a further failure may have put off."""
+        if self._pause_ends is not None:
+            self._pause_ends.cancel()
+        wait_s = self._health.next_change()
+        self._pause_ends = (
+            None if wait_s is None else asyncio.get_running_loop().call_later(wait_s + 0.01, self._pause_ended)
+        )
+
+    def _pause_ended(self) -> None:
+        self._health.refresh()
+        self._look_again()
 
     async def _authorizer(self) -> Authorizer:
         self._polkit: Polkit | None = None
@@ -203,15 +227,20 @@ class Daemon:
         if not self._serving:
             self._reload_wanted = True
             return
+        with contextlib.suppress(InvalidArgument):
+            self._reload_or_refuse()
+
+    def _reload_or_refuse(self) -> None:
+        """As SIGHUP; raises InvalidArgument where the new configuration is wrong."""
         reloading()
         try:
-            config = read_config(self._options)
+            self._adopt(read_config(self._options))
         except ConfigError as error:
             log.error("the configuration stays as it was: %s", error)
-        else:
-            self._adopt(config)
-            log.info("configuration reloaded")
-        notify("READY=1")
+            raise InvalidArgument(f"the configuration stays as it was: {error}") from None
+        finally:
+            notify("READY=1")
+        log.info("configuration reloaded")
 
     def _adopt(self, config: Config) -> None:
         if config.ledger != self._config.ledger:

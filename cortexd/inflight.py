@@ -5,23 +5,67 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+
+from cortexd.errors import Cancelled
+from cortexd.tasks import TaskType
 
 T = TypeVar("T")
 Key = tuple[int, str]  # uid, request id
 
 _KEPT_S = 600.0
 _KEPT_BYTES = 32 * 1024 * 1024
+CANCELLED = "the request was cancelled"
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request from its arrival to its end. `state`: queued, authorizing, running or streaming.
+
+    `detached`: the caller chose the id, so the request outlives its caller.
+    """
+
+    key: Key
+    task_type: TaskType
+    detached: bool
+    deadline_s: float
+    began: float = field(default_factory=time.monotonic)
+    state: str = "queued"
+    provider: str = ""
+    model: str = ""
+    cancelled: bool = False
+    task: asyncio.Task[Any] | None = None
+
+    def cancel(self) -> None:
+        """End it, wherever it stands; whoever waits for it gets Cancelled."""
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the current task waits on this request's behalf. Raises Cancelled where `cancel` ended the wait."""
+        task = self.task = asyncio.current_task()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.cancelled and task is not None and task.uncancel() == 0:
+                raise Cancelled(CANCELLED) from None
+            raise
+        finally:
+            if self.task is task:
+                self.task = None
 
 
 @dataclass(slots=True)
 class Running(Generic[T]):
-    """One request under way. `chosen`: the caller chose the id, so the request outlives its caller."""
+    """One request whose work has begun."""
 
     content_hash: bytes
-    chosen: bool
+    ticket: Ticket
     task: asyncio.Task[T]
 
 
@@ -45,6 +89,7 @@ class InFlight(Generic[T]):
         self._size_of = size_of
         self._on_change = on_change
         self._clock = clock
+        self._tickets: dict[Ticket, None] = {}
         self._running: dict[Key, Running[T]] = {}
         self._kept: OrderedDict[Key, _Kept[T]] = OrderedDict()
         self._kept_bytes = 0
@@ -52,13 +97,37 @@ class InFlight(Generic[T]):
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, key: Key, content_hash: bytes, chosen: bool, work: Coroutine[Any, Any, T]) -> Running[T]:
+    @contextmanager
+    def arrived(self, ticket: Ticket) -> Iterator[None]:
+        """Know of a request until its work begins or it is given up."""
+        self._tickets[ticket] = None
+        try:
+            with ticket.waiting():
+                yield
+        finally:
+            if ticket.task is None:
+                self._tickets.pop(ticket, None)
+
+    def start(self, ticket: Ticket, content_hash: bytes, work: Coroutine[Any, Any, T]) -> Running[T]:
         """Run `work` as this request's task; it is forgotten, or its answer kept, when it ends."""
-        running = Running(content_hash, chosen, asyncio.create_task(work, name=f"request {key[1]}"))
-        self._running[key] = running
+        running = Running(content_hash, ticket, asyncio.create_task(work, name=f"request {ticket.key[1]}"))
+        self._running[ticket.key] = running
+        self._tickets[ticket] = None
+        ticket.state, ticket.task = "running", running.task
         self._on_change()
-        running.task.add_done_callback(lambda _task: self._finished(key, running))
+        running.task.add_done_callback(lambda _task: self._finished(running))
         return running
+
+    def tickets(self, uid: int) -> list[Ticket]:
+        """That user's requests, oldest first."""
+        return [ticket for ticket in self._tickets if ticket.key[0] == uid]
+
+    def cancel(self, key: Key) -> bool:
+        """Cancel every request of that user with that id, waiting or under way. False where there is none."""
+        found = [ticket for ticket in self._tickets if ticket.key == key]
+        for ticket in found:
+            ticket.cancel()
+        return bool(found)
 
     def running(self, key: Key) -> Running[T] | None:
         return self._running.get(key)
@@ -86,10 +155,13 @@ class InFlight(Generic[T]):
             await asyncio.wait(late, timeout=5)
         return not late
 
-    def _finished(self, key: Key, running: Running[T]) -> None:
+    def _finished(self, running: Running[T]) -> None:
+        key = running.ticket.key
         del self._running[key]
+        self._tickets.pop(running.ticket, None)
+        running.ticket.task = None  # whose error holds frames that hold the ticket: a cycle around the prompt
         self._on_change()
-        if running.task.cancelled() or running.task.exception() is not None or not running.chosen:
+        if running.task.cancelled() or running.task.exception() is not None or not running.ticket.detached:
             return
         result = running.task.result()
         size = self._size_of(result)

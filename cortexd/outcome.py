@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from cortexd.errors import CortexError
 from cortexd.ledger import AttemptRecord, Settled
 from cortexd.messages import Answer
+from cortexd.providers import Delta
 from cortexd.routing import Plan, Question
 from cortexd.tasks import TaskType
 
@@ -28,6 +32,31 @@ class Completion:
     answer: Answer
     attempts: tuple[AttemptRecord, ...]
     settled: bool = True
+    cache_hit: bool = False
+    dropped_options: tuple[str, ...] = ()
+
+
+class Sink(Protocol):
+    """Where a stream's events go. Each waits while its reader is behind; `closed` tells once nobody reads."""
+
+    @property
+    def spoke(self) -> bool:
+        """Whether any delta has been sent."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether the last event still waits, or waited in vain, for its reader."""
+
+    async def deltas(self, deltas: Sequence[Delta]) -> None: ...
+
+    async def fallback(self, provider: str, model: str, reason: str) -> None: ...
+
+    async def done(self, completion: Completion) -> None: ...
+
+    async def failed(self, error: CortexError) -> None: ...
+
+    def close(self) -> None:
+        """No more events; the reader sees the end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,67 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-from cortexd.access import Action, Admission, Authorizer, Caller, Turns, action_for
-from cortexd.attempts import Attempts, Party
+from cortexd.access import Action, Admission, Authorizer, Caller, Place, Turns, action_for
+from cortexd.accounts import Accounts
+from cortexd.answer_cache import AnswerCache
+from cortexd.attempts import Party
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.errors import (
-    AnswerExpired,
     Cancelled,
     CortexError,
-    Failure,
-    Internal,
     InvalidArgument,
-    LedgerUnavailable,
-    RequestIdReused,
+    RateLimited,
+    RequestNotFound,
     ShuttingDown,
     Timeout,
 )
-from cortexd.inflight import InFlight
-from cortexd.ledger import (
-    DuplicateRequest,
-    Ledger,
-    NewRequest,
-    Settled,
-    Spent,
-    Stats,
-    StoredRequest,
-    Totals,
-)
-from cortexd.messages import Answer, Role
-from cortexd.outcome import Completion, CostEvent, Decision
-from cortexd.routing import Candidate, Health, Plan, Question, plan_route
-from cortexd.tasks import parse_task_type
+from cortexd.fulfilment import Fulfilment, Request, expired, same_content
+from cortexd.inflight import CANCELLED, InFlight, Running, Ticket
+from cortexd.ledger import Ledger, LimitOverride, Totals
+from cortexd.messages import Role
+from cortexd.outcome import Completion, CostEvent, Decision, Sink
+from cortexd.providers import Delta
+from cortexd.routing import Health, Plan, Question, Sessions, Wishes, downgrade, plan_route
+from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
-log = logging.getLogger("cortexd.service")
-
-_READINGS_PER_USER = 16  # of the ledger at a time; it lets 1,000 wait in all
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One decoded request on its way."""
-
-    caller: Caller
-    request_id: str
-    chosen: bool
-    question: Question
-    content_hash: bytes
-    deadline_s: float
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def key(self) -> tuple[int, str]:
-        return self.caller.uid, self.request_id
+_FINDINGS_PER_USER = 16  # of earlier requests in the ledger, at a time
 
 
 class Service:
@@ -79,14 +50,19 @@ class Service:
         health: Health,
         tell: Callable[[CostEvent], None],
         on_activity: Callable[[], None] = lambda: None,
+        overrides: Mapping[Any, LimitOverride] | None = None,
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
         self._tell = tell
         self.health = health
+        self.accounts = Accounts(ledger, authorizer, config.budgets, overrides or {})
         self._inflight: InFlight[Completion] = InFlight(_size_of, on_activity)
+        self._cache: AnswerCache[Completion] = AnswerCache(_size_of)
+        self._sessions = Sessions()
         self._admission = Admission(config.limits)
-        self._readings = Turns(_READINGS_PER_USER)
+        self._findings = Turns(_FINDINGS_PER_USER)
+        self._streams: dict[asyncio.Task[None], int] = {}
         self._closing = False
         self.adopt(config, catalog, party)
 
@@ -95,8 +71,9 @@ class Service:
         self.config = config
         self.catalog = catalog
         self.party = party
-        self._admission.limits = config.limits
-        limits = config.limits
+        limits = self._admission.limits = config.limits
+        self.accounts.adopt(config.budgets)
+        self._cache.adopt(config.cache)
         self._bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools, limits.max_deadline_ms)
 
     @property
@@ -109,42 +86,53 @@ class Service:
 
     async def complete(self, caller: Caller, task_type: str, messages: object, options: object) -> Completion:
         """Answer one request: decode, admit, authorise, route, reserve, try, settle, tell."""
-        self._refuse_when_closing()
-        request = self._decode(caller, task_type, messages, options)
-        earlier = await self._earlier(request)
-        if earlier is not None:
-            return await earlier
-        with ExitStack() as held:
-            held.enter_context(self._admission.slot(caller.uid))
-            await self._authorize(request)
-            self._refuse_when_closing()
-            plan = self._plan(request.question)
-            earlier = self._held(request)  # the same request may have begun while polkit was asked
-            if earlier is not None:
-                return await earlier
-            slot = held.pop_all()
-        running = self._inflight.start(
-            request.key, request.content_hash, request.chosen, self._live(request, plan, self.party, slot)
-        )
-        return await self._join(running.task, abandon=not request.chosen)
+        return await self.answer(self.decode(caller, task_type, messages, options))
 
-    def route(self, caller: Caller, task_type: str, messages: object, options: object) -> Decision:
+    async def open_stream(
+        self, caller: Caller, task_type: str, messages: object, options: object, sink: Sink
+    ) -> tuple[str, asyncio.Task[None]]:
+        """Begin to answer into `sink`; returns once the money is reserved. Raises what fails until then.
+
+        The task feeds the sink and closes it; cancelling the task, as when the reader has gone, cancels the request.
+        """
+        request = self.decode(caller, task_type, messages, options)
+        self._refuse_streams_above(caller.uid)
+        answer = await self._earlier(request)
+        live = None
+        if answer is None:
+            answer, live = await self._begin(request, sink)
+        feeding = asyncio.create_task(_feed(answer, live, sink), name=f"stream {request.request_id}")
+        self._streams[feeding] = caller.uid
+        feeding.add_done_callback(self._streams.pop)
+        return request.request_id, feeding
+
+    async def answer(self, request: Request, *, authorised: bool = False) -> Completion:
+        """The answer to a decoded request. `authorised`: the caller was, for this very request."""
+        answer = await self._earlier(request)
+        if answer is None:
+            answer, _ = await self._begin(request, authorised=authorised)
+        return await answer
+
+    def cancel(self, caller: Caller, request_id: str) -> None:
+        """End one of the caller's own requests. Raises RequestNotFound."""
+        if not self._inflight.cancel((caller.uid, request_id)):
+            raise RequestNotFound("you have no request with that id waiting or under way")
+
+    def requests(self, caller: Caller) -> list[Ticket]:
+        """The caller's own requests that are waiting or under way, oldest first."""
+        return self._inflight.tickets(caller.uid)
+
+    async def route(self, caller: Caller, task_type: str, messages: object, options: object) -> Decision:
         """What `complete` would do, spending nothing and asking nobody."""
-        question = self._decode(caller, task_type, messages, options).question
-        return Decision(question, self._plan(question), self._action(question).value)
+        question = self.decode(caller, task_type, messages, options).question
+        return Decision(question, await self._plan(caller, question), self.action(question).value)
 
-    async def stats(self, uid: int) -> Stats:
-        """That user's counters since the last reset."""
-        async with self._readings.turn(uid):
-            return await self._ledger.stats(uid)
-
-    async def spent(self, uid: int) -> Spent:
-        """That user's day and month so far."""
-        async with self._readings.turn(uid):
-            return await self._ledger.spent(uid)
-
-    async def reset_stats(self, uid: int) -> None:
-        await self._ledger.reset_stats(uid)
+    async def verify_provider(self, caller: Caller, name: str) -> Completion:
+        """One smallest request to `name`, at the caller's cost; whoever may manage needs no other authorization."""
+        options = {"provider": name, "fallback": False, "max_tokens": 16, "deadline_ms": 60_000}
+        messages = [{"role": Role.USER.value, "content": "Answer with the word OK."}]
+        request = self.decode(caller, TaskType.USER_CHAT.value, messages, options)
+        return await self.answer(request, authorised=True)
 
     async def outlive_requests(self) -> None:
         """Return when every request that is under way now has ended."""
@@ -153,51 +141,161 @@ class Service:
     async def close(self, drain_timeout_s: float) -> bool:
         """Refuse new requests and wait for those under way. True if none had to be cancelled."""
         self._closing = True
-        return await self._inflight.drain(drain_timeout_s)
+        drained = await self._inflight.drain(drain_timeout_s)
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=2)
+        return drained
 
-    def _refuse_when_closing(self) -> None:
+    def refuse_when_closing(self) -> None:
         if self._closing:
             raise ShuttingDown("the service is shutting down; try again in a moment", retry_after_ms=1000)
 
-    def _decode(self, caller: Caller, task_type: str, messages: object, options: object) -> _Request:
+    def decode(self, caller: Caller, task_type: str, messages: object, options: object) -> Request:
+        """A checked request. Raises InvalidArgument and its kin, TooLarge or ShuttingDown."""
+        self.refuse_when_closing()
         kind = parse_task_type(task_type)
         parsed = parse_options(options, self._bounds)
         turns = parse_messages(messages, self._bounds)
         limits = self.config.limits
         deadline_ms = parsed.deadline_ms or min(limits.default_deadline_ms, limits.max_deadline_ms)
-        return _Request(
+        hashed = parsed.request_id is not None or parsed.cache
+        return Request(
             caller,
             parsed.request_id or secrets.token_hex(10),
             parsed.request_id is not None,
             Question(kind, turns, parsed, datetime.now(UTC)),
-            content_hash(kind, turns, parsed) if parsed.request_id else b"",
+            content_hash(kind, turns, parsed) if hashed else b"",
             deadline_ms / 1000,
         )
 
-    async def _authorize(self, request: _Request) -> None:
-        question = request.question
-        await self._authorizer.authorize(request.caller, self._action(question), question.task_type)
-
-    def _action(self, question: Question) -> Action:
+    def action(self, question: Question) -> Action:
+        """The polkit action that a request needs."""
         return action_for(question.task_type, question.options, self.config.authorization)
 
-    def _plan(self, question: Question) -> Plan:
-        return plan_route(question, self.config, self.catalog, self.health)
+    async def _begin(
+        self, request: Request, sink: Sink | None = None, *, authorised: bool = False
+    ) -> tuple[Awaitable[Completion], asyncio.Task[Completion] | None]:
+        """Admit, authorise and route a request and start its work; its answer, and the task that makes it.
 
-    async def _earlier(self, request: _Request) -> Awaitable[Completion] | None:
+        With a sink it returns once the money is reserved.
+        """
+        ticket = Ticket(request.key, request.question.task_type, request.chosen, request.deadline_s)
+        with self._inflight.arrived(ticket):
+            place = await self._admit(request)
+            try:
+                ticket.state = "authorizing"
+                if not authorised:
+                    await self._authorize(request)
+                plan = await self._plan(request.caller, request.question)
+                limits = await self.accounts.limits(request.caller)
+                self.refuse_when_closing()
+                held = self._held(request)  # the same request may have begun while polkit was asked
+            except BaseException:
+                place.leave()
+                raise
+        if held is not None:
+            place.leave()
+            return held, None
+        work = Fulfilment(
+            request, ticket, plan, self.party, self._ledger, self.health, self._tell, limits, self._cheaper(request, plan)
+        )
+        running = self._start(work, sink, place)
+        if sink is not None:
+            await self._until_reserved(running, work)
+        return self._join(running.task, abandon=not request.chosen and sink is None), running.task
+
+    def _start(self, work: Fulfilment, sink: Sink | None, place: Place) -> Running[Completion]:
+        work.sink = sink
+        running = self._inflight.start(work.ticket, work.request.content_hash, self._live(work))
+        running.task.add_done_callback(lambda _task: place.leave())
+        if sink is not None:
+            work.ticket.state = "streaming"
+        return running
+
+    async def _live(self, work: Fulfilment) -> Completion:
+        """The request's own task: from the cache where it may, and else paid for."""
+        request, options = work.request, work.request.question.options
+        if not options.cache or not self.config.cache.enabled:
+            work.dropped_options = ("cache",) if options.cache else ()
+            completion = await work.run()
+        else:
+            completion = await self._cached(work)
+        self._sessions.answered(request.caller.uid, options.session, completion.provider)
+        return completion
+
+    async def _cached(self, work: Fulfilment) -> Completion:
+        request = work.request
+        try:
+            async with asyncio.timeout(request.left_s):
+                completion, hit = await self._cache.answer((request.caller.uid, request.content_hash), work.run)
+        except TimeoutError:
+            raise request.timeout() from None
+        if not hit:
+            return completion
+        again = await work.give_again(completion)
+        if work.sink is not None:
+            await _tell_whole(again, work.sink)
+        return again
+
+    def _cheaper(self, request: Request, plan: Plan) -> Callable[[int], Plan | None] | None:
+        """What a budget's last money may still buy, where the operator wants that."""
+        if self.config.budgets.at_limit != "downgrade":
+            return None
+        return lambda left: downgrade(plan, request.question, self.config, self.catalog, self.health, left)
+
+    async def _until_reserved(self, running: Running[Completion], work: Fulfilment) -> None:
+        """Return once the money is reserved; raise what the request ended in before."""
+        reserved = asyncio.create_task(work.reserved.wait())
+        try:
+            await asyncio.wait({reserved, running.task}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            running.task.cancel()
+            raise
+        finally:
+            reserved.cancel()
+        if not work.reserved.is_set():
+            await self._join(running.task, abandon=False)
+
+    async def _admit(self, request: Request) -> Place:
+        try:
+            async with asyncio.timeout(request.left_s):
+                return await self._admission.enter(request.caller.uid)
+        except TimeoutError:
+            raise request.timeout() from None
+
+    async def authorize(self, caller: Caller, action: Action, task_types: tuple[TaskType, ...]) -> None:
+        """Ask polkit about a batch, within the caller's places. Raises AccessDenied and its kin, or Timeout."""
+        wait_s = self.config.limits.default_deadline_ms / 1000
+        try:
+            async with asyncio.timeout(wait_s), self._admission.slot(caller.uid):
+                await self._authorizer.authorize(caller, action, task_types)
+        except TimeoutError:
+            raise Timeout(f"no place became free within {wait_s:g} s; end some of your requests") from None
+
+    async def _authorize(self, request: Request) -> None:
+        question = request.question
+        await self._authorizer.authorize(request.caller, self.action(question), (question.task_type,))
+
+    async def _plan(self, caller: Caller, question: Question) -> Plan:
+        wishes: Wishes = await self.accounts.wishes(caller.uid)
+        if question.options.session is not None:
+            wishes = replace(wishes, sticky=self._sessions.provider(caller.uid, question.options.session))
+        return plan_route(question, self.config, self.catalog, self.health, wishes=wishes)
+
+    async def _earlier(self, request: Request) -> Awaitable[Completion] | None:
         """The answer of an earlier call with the same chosen id: under way, kept, or gone (AnswerExpired)."""
         if not request.chosen:
             return None
         held = self._held(request)
         if held is None:
-            async with self._readings.turn(request.caller.uid):
+            async with self._findings.turn(request.caller.uid):
                 stored = await self._ledger.find(*request.key)
             held = self._held(request)  # it may have begun meanwhile
             if held is None and stored is not None:
-                raise _expired(request, stored)
+                raise expired(request, stored)
         return held
 
-    def _held(self, request: _Request) -> Awaitable[Completion] | None:
+    def _held(self, request: Request) -> Awaitable[Completion] | None:
         """The answer of an earlier call with the same chosen id, as far as this process has it.
 
         The user was authorised for it then: fetching it needs no second check.
@@ -207,12 +305,12 @@ class Service:
         running = self._inflight.running(request.key)
         kept = None if running else self._inflight.kept(request.key)
         if running is not None:
-            _same_content(request, running.content_hash)
-            request.caller.granted.add(self._action(request.question))
+            same_content(request, running.content_hash)
+            request.caller.granted.add(self.action(request.question))
             return self._join(running.task, abandon=False)
         if kept is not None:
-            _same_content(request, kept[0])
-            request.caller.granted.add(self._action(request.question))
+            same_content(request, kept[0])
+            request.caller.granted.add(self.action(request.question))
             return _ready(kept[1])
         return None
 
@@ -223,82 +321,42 @@ class Service:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
-                raise Cancelled("the request was cancelled") from None
+                raise Cancelled(CANCELLED) from None
             if abandon:
                 task.cancel()
             raise
 
-    async def _live(self, request: _Request, plan: Plan, party: Party, slot: ExitStack) -> Completion:
-        with slot:
-            began = time.monotonic()  # not while a person was asked for a password
-            key = await self._reserve(request, plan)
-            attempts = Attempts(request.question, plan, party, self._ledger, self.health)
-            outcome = await self._try(request, attempts, key)
-            state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
-            settled = await self._settle(request, key, state, attempts)
-            if isinstance(outcome, tuple):
-                return _completion(request, *outcome, attempts, settled, began)
-            raise outcome
-
-    async def _reserve(self, request: _Request, plan: Plan) -> int:
-        """Transaction A. A cancellation waits for its outcome, so that no reservation is left behind."""
-        caller, question = request.caller, request.question
-        row = NewRequest(
-            uid=caller.uid,
-            user=caller.user,
-            request_id=request.request_id,
-            caller_chosen=request.chosen,
-            content_hash=request.content_hash,
-            task_type=question.task_type.value,
-            labels=question.options.labels,
-            started_at=question.moment,
-        )
-        reserving = asyncio.ensure_future(self._ledger.reserve(row, plan.candidates[0].worst_case_nano))
-        try:
-            return await asyncio.shield(reserving)
-        except DuplicateRequest as duplicate:
-            raise _expired(request, duplicate.stored) from None
-        except asyncio.CancelledError:
-            await self._ledger.settle(await reserving, "cancelled", ())
-            raise
-
-    async def _try(self, request: _Request, attempts: Attempts, key: int) -> tuple[Candidate, Answer] | CortexError:
-        """Run the attempts within the deadline; every way in which that can end comes back as a value."""
-        left_s = request.deadline_s - (time.monotonic() - request.began)
-        try:
-            async with asyncio.timeout(left_s):
-                return await attempts.run(key)
-        except TimeoutError:
-            attempts.abandon(Failure.TIMEOUT.value)
-            return Timeout(f"no answer within the deadline of {request.deadline_s:g} s; raise options.deadline_ms")
-        except asyncio.CancelledError:
-            attempts.abandon("cancelled")
-            return Cancelled("the request was cancelled")
-        except CortexError as error:
-            return error
-        except Exception:  # noqa: BLE001 - whatever it is, the money must be settled
-            attempts.abandon("internal_error")
-            return internal_error("while answering request %s", request.request_id)
-
-    async def _settle(self, request: _Request, key: int, state: str, attempts: Attempts) -> Settled | None:
-        """Transaction B, then tell. None where the ledger cannot be written: the answer is delivered all the same."""
-        try:
-            settled = await asyncio.shield(self._ledger.settle(key, state, tuple(attempts.records)))
-        except LedgerUnavailable as error:
-            log.error("request %s is answered but not settled: %s", request.request_id, error)
-            return None
-        last = attempts.records[-1] if attempts.records else None
-        self._tell(
-            CostEvent(
-                request.caller.uid,
-                request.request_id,
-                request.question.task_type,
-                last.provider if last else "",
-                last.model if last else "",
-                settled,
+    def _refuse_streams_above(self, uid: int) -> None:
+        most = self.config.limits.max_streams_per_user
+        if sum(owner == uid for owner in self._streams.values()) >= most:
+            raise RateLimited(
+                f"you already have {most} streams open (limits.max_streams_per_user); close one", retry_after_ms=1000
             )
-        )
-        return settled
+
+
+async def _feed(answer: Awaitable[Completion], live: asyncio.Task[Completion] | None, sink: Sink) -> None:
+    """See a stream to its end: what came is told by the request's own task, this tells how it ended."""
+    try:
+        completion = await answer
+        if live is None:
+            await _tell_whole(completion, sink)
+        await sink.done(completion)
+    except CortexError as error:
+        await sink.failed(error)
+    except asyncio.CancelledError:
+        if live is not None:
+            live.cancel()
+        raise
+    finally:
+        sink.close()
+
+
+async def _tell_whole(completion: Completion, sink: Sink) -> None:
+    """An answer that was there already, as deltas."""
+    deltas: list[Delta] = [completion.content] if completion.content else []
+    deltas += completion.answer.tool_calls
+    if deltas:
+        await sink.deltas(deltas)
 
 
 async def _ready(completion: Completion) -> Completion:
@@ -314,52 +372,3 @@ def prompt_messages(prompt: str) -> list[dict[str, str]]:
     if not prompt.strip():
         raise InvalidArgument("prompt: expected some text, got none")
     return [{"role": Role.USER.value, "content": prompt}]
-
-
-def internal_error(what: str, *arguments: object) -> Internal:
-    """Log the current exception under a new id and give the caller that id alone."""
-    reference = secrets.token_hex(6)
-    log.exception(f"internal error {reference} {what}", *arguments)
-    return Internal(f"internal error; the service's log has it under {reference}")
-
-
-def _same_content(request: _Request, stored_hash: bytes) -> None:
-    if request.content_hash != stored_hash:
-        raise RequestIdReused(
-            f"request_id {request.request_id!r} was used for a request with other content; choose another id"
-        )
-
-
-def _expired(request: _Request, stored: StoredRequest) -> AnswerExpired:
-    """What a request that only the ledger knows is answered with. Raises RequestIdReused for other content."""
-    _same_content(request, stored.content_hash)
-    return AnswerExpired(
-        f"request {request.request_id!r} was made before ({stored.state}) and its answer is no longer held; "
-        f"choose another request_id to ask again",
-        cost_nano_usd=stored.cost_nano,
-    )
-
-
-def _state_of(error: CortexError) -> str:
-    return "cancelled" if isinstance(error, Cancelled) else "failed"
-
-
-def _completion(
-    request: _Request, candidate: Candidate, answer: Answer, attempts: Attempts, settled: Settled | None, began: float
-) -> Completion:
-    records = tuple(attempts.records)
-    return Completion(
-        request_id=request.request_id,
-        task_type=request.question.task_type,
-        content=answer.content,
-        provider=candidate.provider,
-        model=answer.model or candidate.model,
-        cost_nano=sum(record.cost_nano for record in records),
-        cost_known=all(record.cost_known for record in records),
-        latency_ms=round((time.monotonic() - began) * 1000),
-        route_reason=candidate.reason,
-        finish_reason=answer.finish_reason,
-        answer=answer,
-        attempts=records,
-        settled=settled is not None,
-    )

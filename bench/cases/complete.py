@@ -108,6 +108,8 @@ def values_of(load: Load, duel: Duel) -> dict[str, float]:
         "added_ms_spread": spread_of_added_ms(ours, theirs),
         "p50_ratio": ours.latency_ms(0.5) / theirs.latency_ms(0.5),
         "cpu_ratio": ours.cpu_ms / theirs.cpu_ms,
+        "cpu_added_ms": ours.cpu_ms - theirs.cpu_ms,
+        "per_s_ratio": ours.per_s / theirs.per_s,
     }
     return {f"{load.prefix}.{name}": value for name, value in values.items()}
 
@@ -137,8 +139,10 @@ def _figures(load: Load) -> tuple[Figure, ...]:
         ("p50_ratio", "×", "median latency over the SDK's", None),
         ("cpu_ms", "ms", "the daemon's CPU per request, in all", 4.0 if one else None),
         ("cpu_ratio", "×", "that over the SDK's", None),
+        ("cpu_added_ms", "ms", "that minus the SDK's", None),
         ("bus_cpu_ms", "ms", "dbus-daemon's CPU per request", None),
         ("per_s", "/s", "requests answered per second", None),
+        ("per_s_ratio", "×", "that over the SDK's", None),
         ("failures", "", "calls that failed", 0.0 if many else None),
         ("sdk_p50_ms", "ms", "median latency of the bare SDK call", None),
         ("sdk_cpu_ms", "ms", "CPU of the bare SDK call", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -34,8 +35,11 @@ class Authorizer(Protocol):
     def admit(self, caller: Caller) -> None:
         """Raise AccessDenied where `caller` may call nothing at all, not even what needs no authorization."""
 
-    async def authorize(self, caller: Caller, action: Action, task_type: TaskType | None = None) -> None:
+    async def authorize(self, caller: Caller, action: Action, task_types: Sequence[TaskType] = ()) -> None:
         """Return if `caller` may; raise AccessDenied or InteractiveAuthorizationRequired if not, also in doubt."""
+
+    async def may(self, caller: Caller, action: Action) -> bool:
+        """Whether `caller` may without a person being asked. Raises nothing."""
 
 
 def action_for(task_type: TaskType, options: Options, settings: AuthorizationSettings) -> Action:

@@ -7,18 +7,32 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from cortexd.errors import RateLimited
+
+_RETRY_AFTER_MS = 1000
+
 
 class Turns:
     """One user's flood waits behind itself; another user's turn comes at once. Lives on the event loop."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, waiting: int = 256) -> None:
         self._at_once = at_once
+        self._waiting = waiting
         self._gates: dict[int, asyncio.Semaphore] = {}
         self._present: Counter[int] = Counter()
 
     @asynccontextmanager
     async def turn(self, uid: int) -> AsyncIterator[None]:
-        """Wait until fewer than `at_once` of `uid`'s turns are being taken."""
+        """Wait until fewer than `at_once` of `uid`'s turns are being taken.
+
+        Raises RateLimited where `waiting` of that user wait already.
+        """
+        if self._present[uid] >= self._at_once + self._waiting:
+            raise RateLimited(
+                f"you already have {self._waiting} such calls waiting, the most one user may have; "
+                f"wait for some to end",
+                retry_after_ms=_RETRY_AFTER_MS,
+            )
         gate = self._gates.setdefault(uid, asyncio.Semaphore(self._at_once))
         self._present[uid] += 1
         try:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from dbus_next import Message, MessageFlag, MessageType, Variant
@@ -21,7 +23,7 @@ from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
 from cortexd.connection import Connection
 from cortexd.errors import CortexError, Internal, RateLimited
-from cortexd.service import internal_error
+from cortexd.fulfilment import internal_error
 from cortexd.untrusted import bounded_text
 
 log = logging.getLogger("cortexd.dispatch")
@@ -32,6 +34,13 @@ _ERROR = f"{_STANDARD}Error."
 _CALLS_PER_CONNECTION = 2048  # the bus allows 128 pending; calls that want no reply are not counted there
 _CALLS_PER_USER = 4096  # a user may have 256 connections
 _MAX_WORDS = 1024  # the words of an error may quote the caller
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A file descriptor in a reply's body; the dispatcher sends a copy and closes this one."""
+
+    descriptor: int
 
 
 class Dispatcher:
@@ -95,7 +104,11 @@ class Dispatcher:
             reply = _error(message, error)
         except Exception:  # noqa: BLE001 - a fault of ours must not reach the caller as text
             reply = _error(message, internal_error("in %s", method.name))
-        self._send(message, reply)
+        try:
+            self._send(message, reply)
+        finally:
+            for descriptor in reply.unix_fds:
+                os.close(descriptor)  # what was sent is a copy
 
     async def _reply(self, message: Message, method: Method) -> Message:
         caller = await self._callers.resolve(message)
@@ -121,10 +134,15 @@ class Dispatcher:
             await self._authorizer.authorize(caller, method.action)
         arguments = [wire.decode(argument) for argument in message.body]
         body = await self._handlers[method.interface, method.name](caller, *arguments)
+        handed = [item.descriptor for item in body if isinstance(item, HandedOver)]
         if method.action is not None and not _was_granted(caller, method.action):
+            for descriptor in handed:
+                os.close(descriptor)
             log.critical("%s answered without the authorization that the interface file demands", method.name)
             raise Internal("the service did not check the authorization; this is a fault in cortexd, please report it")
-        return Message.new_method_return(message, method.gives, body)
+        indexes = iter(range(len(handed)))
+        body = [next(indexes) if isinstance(item, HandedOver) else item for item in body]
+        return Message.new_method_return(message, method.gives, body, handed)
 
     def _method(self, message: Message) -> Method | Message:
         """The method that a call means, or the error that answers it."""

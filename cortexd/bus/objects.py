@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from dbus_next import Variant
 
 from cortexd import __version__, wire
-from cortexd.access import Caller
+from cortexd.access import Action, Caller
+from cortexd.batches import Batches
 from cortexd.bus import replies
-from cortexd.bus.dispatch import Handler
+from cortexd.bus.dispatch import HandedOver, Handler
+from cortexd.bus.streams import PipeSink, make_pipe
 from cortexd.bus.watchers import Watchers
+from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
 from cortexd.money import to_usd
 from cortexd.service import Service, prompt_messages
 from cortexd.tasks import TaskType
 
-FEATURES = ("tools", "images", "response_schema", "idempotency")
+FEATURES = (
+    "tools",
+    "images",
+    "response_schema",
+    "idempotency",
+    "streams",
+    "batch",
+    "budgets",
+    "cache",
+    "outcomes",
+    "preferences",
+)
 
 
 class Objects:
-    """What stands behind the interface file."""
+    """What stands behind the interface file. `reload` reads the configuration again; it raises InvalidArgument."""
 
-    def __init__(self, service: Service, watchers: Watchers) -> None:
+    def __init__(self, service: Service, watchers: Watchers, reload: Callable[[], None]) -> None:
         self._service = service
+        self._batches = Batches(service)
         self._watchers = watchers
+        self._reload = reload
 
     async def ask(self, caller: Caller, task_type: str, prompt: str) -> list[Any]:
         completion = await self._service.complete(caller, task_type, prompt_messages(prompt), {})
@@ -37,8 +54,35 @@ class Objects:
         completion = await self._service.complete(caller, task_type, messages, options)
         return [wire.string(completion.content), wire.dictionary(replies.metadata(completion))]
 
+    async def complete_batch(self, caller: Caller, requests: Any, options: Any) -> list[Any]:
+        answers = await self._batches.complete(caller, requests, options)
+        return [[replies.item(answer) for answer in answers]]
+
+    async def open_stream(self, caller: Caller, task_type: str, messages: Any, options: Any) -> list[Any]:
+        read_end, write_end = make_pipe()
+        sink = PipeSink(write_end, self._service.config.limits.stream_stall_s)
+        try:
+            request_id, feeding = await self._service.open_stream(caller, task_type, messages, options, sink)
+        except BaseException:
+            sink.close()
+            os.close(read_end)
+            raise
+        sink.on_gone = feeding.cancel
+        return [request_id, HandedOver(read_end)]
+
+    async def cancel(self, caller: Caller, request_id: str) -> list[Any]:
+        self._service.cancel(caller, request_id)
+        return []
+
+    async def list_requests(self, caller: Caller) -> list[Any]:
+        return [wire.dictionaries([replies.request(ticket) for ticket in self._service.requests(caller)])]
+
+    async def report_outcome(self, caller: Caller, request_id: str, score: float, details: Any) -> list[Any]:
+        await self._service.accounts.report_outcome(caller.uid, request_id, score, details)
+        return []
+
     async def route(self, caller: Caller, task_type: str, messages: Any, options: Any) -> list[Any]:
-        return [wire.dictionary(replies.decision(self._service.route(caller, task_type, messages, options)))]
+        return [wire.dictionary(replies.decision(await self._service.route(caller, task_type, messages, options)))]
 
     async def subscribe(self, caller: Caller, wanted: Any) -> list[Any]:
         number = self._watchers.subscribe(caller, wanted)
@@ -49,19 +93,52 @@ class Objects:
         return []
 
     async def get_stats(self, caller: Caller) -> list[Any]:
-        return [wire.dictionary(replies.stats(await self._service.stats(caller.uid)))]
+        return [wire.dictionary(replies.stats(await self._service.accounts.stats(caller.uid)))]
 
     async def reset_stats(self, caller: Caller) -> list[Any]:
-        await self._service.reset_stats(caller.uid)
+        await self._service.accounts.reset_stats(caller.uid)
         return []
 
-    async def list_providers(self, _caller: Caller) -> list[Any]:
+    async def get_usage(self, caller: Caller, query: Any) -> list[Any]:
+        rows = await self._service.accounts.usage(caller, query)
+        return [wire.dictionaries([replies.usage(row) for row in rows])]
+
+    async def get_budget(self, caller: Caller) -> list[Any]:
+        return [wire.dictionaries([replies.budget(view) for view in await self._service.accounts.budgets(caller)])]
+
+    async def list_providers(self, caller: Caller) -> list[Any]:
         service = self._service
-        return [wire.dictionaries(list(replies.providers(service.config, service.catalog, service.health)))]
+        endpoints = await service.accounts.may(caller, Action.MANAGE)
+        rows = replies.providers(service.config, service.catalog, service.health, endpoints=endpoints)
+        return [wire.dictionaries(list(rows))]
+
+    async def get_preferences(self, caller: Caller) -> list[Any]:
+        return [replies.preferences(await self._service.accounts.preferences(caller.uid))]
+
+    async def set_preferences(self, caller: Caller, wishes: Any) -> list[Any]:
+        await self._service.accounts.set_preferences(caller.uid, wishes, self._service.config.providers)
+        return []
+
+    async def set_budget(self, caller: Caller, budget: Any) -> list[Any]:
+        await self._service.accounts.set_budget(caller, budget)
+        return []
+
+    async def reload(self, _caller: Caller) -> list[Any]:
+        self._reload()
+        return []
+
+    async def verify_provider(self, caller: Caller, name: str) -> list[Any]:
+        try:
+            outcome: Any = await self._service.verify_provider(caller, name)
+        except (InvalidArgument, AccessDenied, UnknownProvider):
+            raise
+        except CortexError as error:
+            outcome = error
+        return [wire.dictionary(replies.verification(name, outcome))]
 
     async def _snapshot(self, caller: Caller) -> dict[str, Any]:
-        spent = await self._service.spent(caller.uid)
-        figures = await self._service.stats(caller.uid)
+        spent = await self._service.accounts.spent(caller.uid)
+        figures = await self._service.accounts.stats(caller.uid)
         return {
             "day_usd": to_usd(spent.day_nano),
             "month_usd": to_usd(spent.month_nano),
@@ -76,12 +153,24 @@ class Objects:
             (wire.INTERFACE, "Ask"): self.ask,
             (wire.INTERFACE, "Complete"): self.complete,
             (wire.INTERFACE, "CompleteWithOptions"): self.complete_with_options,
+            (wire.INTERFACE, "CompleteBatch"): self.complete_batch,
+            (wire.INTERFACE, "OpenStream"): self.open_stream,
+            (wire.INTERFACE, "Cancel"): self.cancel,
+            (wire.INTERFACE, "ListRequests"): self.list_requests,
+            (wire.INTERFACE, "ReportOutcome"): self.report_outcome,
             (wire.INTERFACE, "Route"): self.route,
             (wire.USAGE_INTERFACE, "Subscribe"): self.subscribe,
             (wire.USAGE_INTERFACE, "Unsubscribe"): self.unsubscribe,
             (wire.USAGE_INTERFACE, "GetStats"): self.get_stats,
             (wire.USAGE_INTERFACE, "ResetStats"): self.reset_stats,
+            (wire.USAGE_INTERFACE, "GetUsage"): self.get_usage,
+            (wire.USAGE_INTERFACE, "GetBudget"): self.get_budget,
             (wire.MANAGER_INTERFACE, "ListProviders"): self.list_providers,
+            (wire.MANAGER_INTERFACE, "GetPreferences"): self.get_preferences,
+            (wire.MANAGER_INTERFACE, "SetPreferences"): self.set_preferences,
+            (wire.MANAGER_INTERFACE, "SetBudget"): self.set_budget,
+            (wire.MANAGER_INTERFACE, "Reload"): self.reload,
+            (wire.MANAGER_INTERFACE, "VerifyProvider"): self.verify_provider,
         }
 
     def properties(self) -> dict[tuple[str, str], Callable[[], Variant]]:

@@ -12,14 +12,15 @@ import os
 import secrets
 import time
 from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbus_next import Message, Variant
 
-from cortexd.access import Action, Caller
+from cortexd.access import Action, Caller, Turns
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost
-from cortexd.errors import AccessDenied, InteractiveAuthorizationRequired
+from cortexd.errors import AccessDenied, CortexError, InteractiveAuthorizationRequired
 from cortexd.tasks import TaskType
 
 log = logging.getLogger("cortexd.polkit")
@@ -29,6 +30,7 @@ _PATH = "/org/freedesktop/PolicyKit1/Authority"
 _INTERFACE = "org.freedesktop.PolicyKit1.Authority"
 _ALLOW_INTERACTION = 1
 _CHECKS_IN_FLIGHT = 64
+_CHECKS_PER_USER = 16  # of those, so that one user's flood leaves the others theirs
 _PROMPTS_OPEN = 16
 _CACHED_AT_MOST = 4096
 _ABSENT = (
@@ -59,6 +61,7 @@ class Polkit:
         self._connection = connection
         self.settings = settings
         self._checks = asyncio.Semaphore(_CHECKS_IN_FLIGHT)
+        self._turns = Turns(_CHECKS_PER_USER)
         self._prompts = asyncio.Semaphore(_PROMPTS_OPEN)
         self._prompt_of: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._allowed: OrderedDict[str, float] = OrderedDict()
@@ -79,23 +82,30 @@ class Polkit:
     def admit(self, caller: Caller) -> None:
         """Everybody: the bus's own policy stands before this."""
 
-    async def authorize(self, caller: Caller, action: Action, task_type: TaskType | None = None) -> None:
+    async def authorize(self, caller: Caller, action: Action, task_types: Sequence[TaskType] = ()) -> None:
         """Return if `caller` may; raise AccessDenied or InteractiveAuthorizationRequired otherwise."""
         if action is Action.COMPLETE:
             await self._authorize_ordinary(caller)
         else:
-            await self._decide(caller, action, task_type, await self._check(caller, action, task_type))
+            await self._decide(caller, action, task_types, await self._check(caller, action, task_types))
         caller.granted.add(action)
+
+    async def may(self, caller: Caller, action: Action) -> bool:
+        """Whether polkit says yes to `caller` with nobody asked; its silence is a no."""
+        try:
+            return (await self._check(caller, action, ())).authorized
+        except CortexError:
+            return False
 
     async def _authorize_ordinary(self, caller: Caller) -> None:
         if self._allowed.get(caller.connection, 0.0) > time.monotonic():
             return
         shared = self._shared.get(caller.connection)
         if shared is None:
-            shared = asyncio.create_task(self._check(caller, Action.COMPLETE, None))
+            shared = asyncio.create_task(self._check(caller, Action.COMPLETE, ()))
             self._shared[caller.connection] = shared
             shared.add_done_callback(lambda done: self._forget_shared(caller.connection, done))
-        await self._decide(caller, Action.COMPLETE, None, await asyncio.shield(shared))
+        await self._decide(caller, Action.COMPLETE, (), await asyncio.shield(shared))
         self._allowed[caller.connection] = time.monotonic() + min(self.settings.cache_s, 30.0)
         while len(self._allowed) > _CACHED_AT_MOST:
             self._allowed.popitem(last=False)
@@ -105,7 +115,7 @@ class Polkit:
         if not done.cancelled():
             done.exception()  # whoever still waits raises it; with nobody left it concerns nobody
 
-    async def _decide(self, caller: Caller, action: Action, task_type: TaskType | None, verdict: Verdict) -> None:
+    async def _decide(self, caller: Caller, action: Action, task_types: Sequence[TaskType], verdict: Verdict) -> None:
         """Accept a yes; ask a person where that can help and is allowed; refuse in words otherwise."""
         hint = _GROUP_HINT if action is Action.COMPLETE else ""
         if verdict.authorized:
@@ -117,7 +127,7 @@ class Polkit:
                 f"{action} needs authentication; call again with ALLOW_INTERACTIVE_AUTHORIZATION set "
                 f"(busctl does by default, gdbus with -i) and an authentication agent{hint}"
             )
-        verdict = await self._prompt(caller, action, task_type)
+        verdict = await self._prompt(caller, action, task_types)
         if verdict.authorized:
             return
         if verdict.challenge:
@@ -127,20 +137,20 @@ class Polkit:
             raise AccessDenied(f"the authentication for {action} was dismissed")
         raise AccessDenied(f"the authentication for {action} failed")
 
-    async def _prompt(self, caller: Caller, action: Action, task_type: TaskType | None) -> Verdict:
+    async def _prompt(self, caller: Caller, action: Action, task_types: Sequence[TaskType]) -> Verdict:
         """Let polkit ask a person, one prompt per user at a time."""
         async with self._prompt_of[caller.uid], self._prompts:
-            return await self._call(caller, action, task_type, interactive=True)
+            return await self._call(caller, action, task_types, interactive=True)
 
-    async def _check(self, caller: Caller, action: Action, task_type: TaskType | None) -> Verdict:
+    async def _check(self, caller: Caller, action: Action, task_types: Sequence[TaskType]) -> Verdict:
         timeout_s = self.settings.polkit_timeout_s
         try:
-            async with asyncio.timeout(timeout_s), self._checks:
-                return await self._call(caller, action, task_type, interactive=False)
+            async with asyncio.timeout(timeout_s), self._turns.turn(caller.uid), self._checks:
+                return await self._call(caller, action, task_types, interactive=False)
         except TimeoutError:
             raise AccessDenied(f"polkit did not answer within {timeout_s:g} s, so {action} is refused") from None
 
-    async def _call(self, caller: Caller, action: Action, task_type: TaskType | None, *, interactive: bool) -> Verdict:
+    async def _call(self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool) -> Verdict:
         settings = self.settings
         timeout_s = settings.interactive_timeout_s if interactive else settings.polkit_timeout_s
         cancellation = secrets.token_hex(8) if interactive else ""
@@ -150,7 +160,7 @@ class Polkit:
             [
                 ["system-bus-name", {"name": Variant("s", caller.connection)}],
                 action.value,
-                {"task_type": task_type.value} if task_type and action is Action.SYSTEM_OPERATION else {},
+                {"task_type": ", ".join(task_types)} if task_types and action is Action.SYSTEM_OPERATION else {},
                 _ALLOW_INTERACTION if interactive else 0,
                 cancellation,
             ],
@@ -195,9 +205,12 @@ class SameUser:
         if caller.uid != os.getuid():
             raise AccessDenied(f"on this bus only user {os.getuid()}, who runs the service, may use it")
 
-    async def authorize(self, caller: Caller, action: Action, _task_type: TaskType | None = None) -> None:
+    async def authorize(self, caller: Caller, action: Action, _task_types: Sequence[TaskType] = ()) -> None:
         self.admit(caller)
         caller.granted.add(action)
+
+    async def may(self, caller: Caller, _action: Action) -> bool:
+        return caller.uid == os.getuid()
 
 
 def _message(member: str, signature: str, body: list[object]) -> Message:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
+from dbus_next import Variant
+
+from cortexd import wire
+from cortexd.accounts import BudgetView
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
-from cortexd.ledger import AttemptRecord, Settled, Stats
+from cortexd.errors import CortexError
+from cortexd.inflight import Ticket
+from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
 from cortexd.messages import ToolCall, Usage
 from cortexd.money import to_usd
 from cortexd.outcome import Completion, Decision
 from cortexd.routing import Health, State
 
+_USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _ALWAYS_COUNTED = ("claude", "kimi_k2")
 
 
@@ -36,7 +45,8 @@ def metadata(completion: Completion) -> dict[str, Any]:
         "tool_calls": [_tool_call(call) for call in answer.tool_calls],
         "attempts": [_attempt(record) for record in completion.attempts],
         "route_reason": completion.route_reason,
-        "dropped_options": answer.dropped_options,
+        "dropped_options": completion.dropped_options,
+        "cache_hit": completion.cache_hit,
         "settled": completion.settled,
     }
 
@@ -65,12 +75,14 @@ def decision(made: Decision) -> dict[str, Any]:
         "model": first.model,
         "reason": first.reason,
         "action": made.action,
+        "strategy": made.plan.strategy.value,
         "candidates": [
             {
                 "rank": rank,
                 "provider": item.provider,
                 "model": item.model,
                 "reason": item.reason,
+                "score": item.score,
                 "state": item.state.value,
                 "worst_case_cost_usd": to_usd(item.worst_case_nano),
                 "prompt_cost_usd": None if item.prompt_estimate_nano is None else to_usd(item.prompt_estimate_nano),
@@ -113,8 +125,66 @@ def cost_details(settled: Settled, subscription: int, sequence: int) -> dict[str
     }
 
 
-def providers(config: Config, catalog: Catalog, health: Health) -> list[dict[str, Any]]:
-    """What ListProviders answers: everything but keys and endpoints."""
+def item(answer: Completion | CortexError) -> list[Any]:
+    """One answer of a batch, content and metadata."""
+    if isinstance(answer, Completion):
+        return [wire.string(answer.content), wire.dictionary(metadata(answer))]
+    return ["", wire.dictionary({"error_name": wire.error_name(answer), "error_message": wire.error_text(answer)})]
+
+
+def request(ticket: Ticket) -> dict[str, Any]:
+    age_s = time.monotonic() - ticket.began
+    return {
+        "request_id": ticket.key[1],
+        "task_type": ticket.task_type.value,
+        "state": ticket.state,
+        "age_ms": round(age_s * 1000),
+        "deadline_ms": max(0, round((ticket.deadline_s - age_s) * 1000)),
+        "detached": ticket.detached,
+        "provider": ticket.provider or None,
+        "model": ticket.model or None,
+    }
+
+
+def usage(row: UsageRow) -> dict[str, Any]:
+    figures = {name: getattr(row, name) for name in _USAGE_FIGURES}
+    cost = {"cost_usd": to_usd(row.cost_nano), "cost_nano_usd": row.cost_nano, "cost_known": row.cost_known}
+    return {**row.keys, **figures, **cost}
+
+
+def budget(view: BudgetView) -> dict[str, Any]:
+    state, limit = view.state, view.state.limit
+    shown = {
+        "scope": limit.scope,
+        "name": limit.name or None,
+        "period": limit.period.value,
+        "limit_usd": to_usd(limit.nano),
+        "limit_nano_usd": limit.nano,
+        "resets_at": view.resets_at.isoformat(timespec="seconds"),
+        "severity": view.severity,
+    }
+    if view.figures:
+        figures = {"spent": state.spent_nano, "reserved": state.reserved_nano, "remaining": state.left_nano}
+        for name, nano in figures.items():
+            shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
+    return shown
+
+
+def verification(name: str, outcome: Completion | CortexError) -> dict[str, Any]:
+    if isinstance(outcome, CortexError):
+        return {"ok": False, "provider": name, "error": wire.error_text(outcome)}
+    return {
+        "ok": True,
+        "provider": name,
+        "model": outcome.model,
+        "latency_ms": outcome.latency_ms,
+        "cost_usd": to_usd(outcome.cost_nano),
+        "cost_nano_usd": outcome.cost_nano,
+    }
+
+
+def providers(config: Config, catalog: Catalog, health: Health, *, endpoints: bool) -> list[dict[str, Any]]:
+    """What ListProviders answers: everything but keys; endpoints for who may see them."""
     return [
         {
             "name": name,
@@ -124,9 +194,18 @@ def providers(config: Config, catalog: Catalog, health: Health) -> list[dict[str
             "has_key": item.key is not None,
             "local": item.local,
             "default_model": item.model,
+            "endpoint": item.base_url if endpoints else None,
             "models": tuple(dict.fromkeys([item.model, *(model.id for model in catalog.models_of(name))])),
             "last_failure": health.last_failure(name) or None,
             "hint": None if item.configured else how_to_configure(item),
         }
         for name, item in config.providers.items()
     ]
+
+
+def preferences(wishes: Mapping[str, Any]) -> dict[str, Variant]:
+    """A user's own wishes; `providers` is a{ss}, for which wire.dictionary has no form."""
+    shown = wire.dictionary({key: value for key, value in wishes.items() if key != "providers"})
+    if named := wishes.get("providers"):
+        shown["providers"] = Variant("a{ss}", {wire.string(task): wire.string(name) for task, name in named.items()})
+    return shown

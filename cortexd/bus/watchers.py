@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from typing import Any
 from dbus_next import Message, Variant
 
 from cortexd import wire
-from cortexd.access import Caller
+from cortexd.access import Caller, thresholds_crossed
 from cortexd.bus import replies
 from cortexd.config import Config
 from cortexd.connection import Connection
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
-from cortexd.ledger import Totals
+from cortexd.ledger import BudgetChange, Period, Totals
 from cortexd.money import NANO_PER_USD, to_usd
 from cortexd.outcome import CostEvent
+
+log = logging.getLogger("cortexd.watchers")
 
 _FILTERS = ("task_type", "provider")
 _INTERVAL_S = {"exact": 0.25, "rounded": 60.0, "off": 60.0}
@@ -92,6 +95,12 @@ class Watchers:
             if item.wants(event):
                 item.sequence += 1
                 self._connection.send(_cost_signal(number, item, event))
+        for change in event.settled.budgets:
+            self._budget_changed(event.uid, change)
+
+    def period_started(self, period: Period) -> None:
+        """A new day or month has begun on this machine."""
+        self._connection.send(_signal(wire.INTERFACE, "PeriodStarted", "s", [period.value]))
 
     def provider_state(self, provider: str, state: str, last_failure: str) -> None:
         details = wire.dictionary({"last_failure": last_failure or None})
@@ -119,6 +128,17 @@ class Watchers:
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def _budget_changed(self, uid: int, change: BudgetChange) -> None:
+        """Tell each threshold that was crossed: to the user's own subscribers, or in the log where it is others' too."""
+        limit = change.limit
+        for fraction in thresholds_crossed(change, self.config.budgets.thresholds):
+            if limit.scope != "user":
+                log.warning("%s %s has spent %g of its budget of the %s", limit.scope, limit.name, fraction, limit.period)
+                continue
+            body = [limit.period.value, fraction, to_usd(change.after_nano), to_usd(limit.nano)]
+            for connection in {item.connection for item in self._subscriptions.values() if item.uid == uid}:
+                self._connection.send(_signal(wire.INTERFACE, "BudgetThreshold", "sddd", body, connection))
 
     def _publish(self) -> None:
         self._timer = None

@@ -13,14 +13,24 @@ from cortexd.cli import failures
 from cortexd.cli.lazy import LazyGroup
 from cortexd.cli.settings import Settings
 from cortexd.cli.terminal import prepare_streams, print_error
-from cortexd.errors import CortexError
+from cortexd.errors import ConfigError, CortexError
 
 _COMMANDS = {
     "ask": "Ask a model and print its answer.",
+    "batch": "Answer many requests: JSON lines in, JSON lines out.",
+    "requests": "Show your requests that are under way.",
+    "cancel": "End requests of yours.",
+    "outcome": "Say how well an answer served.",
     "route": "Show which provider would answer, and why; spends nothing.",
     "usage": "Show what your requests used and cost.",
+    "budget": "Show the limits that bind you, or set them.",
     "watch": "Show the cost of each of your requests as it arises.",
+    "prefs": "Show or change your own wishes.",
     "providers": "Show the providers and their state.",
+    "reload": "Let cortexd read its configuration again.",
+    "config": "Check or show the configuration.",
+    "ledger": "Copy, check or write out the ledger.",
+    "completion": "Print a completion script for bash or zsh.",
 }
 _STATUSES = "\b\nExit status:\n" + "\n".join(
     f"  {status:<4} {meaning}" for status, meaning in failures.MEANINGS.items()
@@ -96,6 +106,9 @@ def _run(arguments: list[str]) -> int:
     except CortexError as error:
         print_error(failures.in_words(error))
         return failures.exit_status(error)
+    except ConfigError as error:
+        print_error(str(error))
+        return failures.OTHER
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted")
         return failures.INTERRUPTED

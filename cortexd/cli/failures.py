@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from cortexd import errors
 from cortexd.errors import CortexError, Detail
 from cortexd.money import format_usd
 
-OK, OTHER, USAGE, DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 7, 130
+OK, OTHER, USAGE, DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, PARTLY = range(9)
+INTERRUPTED = 130
 
 # docs and `cortexctl --help` show this table
 MEANINGS = {
@@ -20,6 +22,7 @@ MEANINGS = {
     PROVIDER_FAILED: "no provider could answer",
     LIMIT: "a limit: rate, budget or size",
     TIMEOUT: "no answer in time",
+    PARTLY: "some lines of a batch failed",
     INTERRUPTED: "interrupted",
 }
 _STATUS: dict[type[CortexError], int] = {
@@ -38,7 +41,7 @@ _STATUS: dict[type[CortexError], int] = {
 _IN_WORDS: dict[str, Callable[[Detail], str]] = {
     "retry_after_ms": lambda value: f"try again in {duration(int(value))}",
     "cost_nano_usd": lambda value: f"it cost {format_usd(int(value))}",
-    "resets_at": lambda value: f"it starts again at {value}",
+    "resets_at": lambda value: f"it starts again at {local_time(str(value))}",
 }
 
 
@@ -53,6 +56,14 @@ def in_words(error: CortexError) -> str:
         for key, value in error.details.items()
     ]
     return f"{error.message} ({', '.join(details)})" if details else error.message
+
+
+def local_time(text: str) -> str:
+    """An ISO 8601 time as this machine's clocks show it; what is none stays as it is."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return text
 
 
 def duration(ms: int) -> str:

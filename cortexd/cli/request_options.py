@@ -1,4 +1,4 @@
-"""The options that a request and its dry run share."""
+"""The options that a request, its dry run and a batch share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from typing import Any
 
 import click
 
+from cortexd.messages import Strategy
+
 _OPTIONS = (
     click.option("--task", default="user_chat", show_default=True, metavar="TYPE", help="What the request is for."),
     click.option("--provider", metavar="NAME", help="Ask this provider and no other."),
     click.option("--model", metavar="ID", help="Ask this model."),
+    click.option(
+        "--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among the providers."
+    ),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest answer, in tokens."),
+    click.option(
+        "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Refuse models that could cost more than this."
+    ),
+    click.option("--session", metavar="NAME", help="Stay with the provider that answered this session last."),
     click.option("--local", is_flag=True, help="Use only endpoints that are marked as local."),
     click.option("--no-fallback", is_flag=True, help="Do not ask another provider when the first fails."),
 )
@@ -26,7 +35,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any,
         provider: str | None,
         model: str | None,
+        strategy: str | None,
         max_tokens: int | None,
+        max_cost: float | None,
+        session: str | None,
         local: bool,
         no_fallback: bool,
         **rest: Any,
@@ -34,7 +46,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         options = {
             "provider": provider,
             "model": model,
+            "strategy": strategy,
             "max_tokens": max_tokens,
+            "max_cost_usd": max_cost,
+            "session": session,
             "privacy": "local" if local else None,
             "fallback": False if no_fallback else None,
         }
@@ -44,3 +59,14 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
+
+
+def pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Callback for a repeatable KEY=VALUE. Raises click.BadParameter."""
+    table: dict[str, str] = {}
+    for text in values:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise click.BadParameter(f"expected KEY=VALUE, got {text!r}.", ctx, parameter)
+        table[key] = value
+    return table

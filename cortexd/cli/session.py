@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from cortexd.cli.agent import authentication_agent
 from cortexd.cli.settings import Settings
-from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
 from cortexd.errors import InteractiveAuthorizationRequired
+
+if TYPE_CHECKING:  # the client brings dbus_next and asyncio's network half: only for a command that calls
+    from cortexd.client import AsyncClient
 
 T = TypeVar("T")
 
@@ -23,6 +24,9 @@ def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
 
 
 async def _converse(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    from cortexd.cli.agent import authentication_agent
+    from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
+
     timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
     async with AsyncClient(settings.bus, timeout_s=timeout_s) as client:
         try:

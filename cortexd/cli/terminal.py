@@ -76,6 +76,14 @@ def print_note(text: str) -> None:
     sys.stderr.flush()
 
 
+def print_notice(text: str) -> None:
+    """A line on stderr that a script must not miss either, as it is not an error."""
+    if is_terminal(sys.stderr):
+        print_note(text)
+    else:
+        print_error(text)
+
+
 def print_error(text: str) -> None:
     """`cortexctl: …` on stderr."""
     sys.stderr.write(f"cortexctl: {neutralised(text)}\n")

@@ -9,43 +9,71 @@ Client is for threads, AsyncClient for asyncio; both have the same methods, and 
 callers at once. Standard library and dbus-next only. Every failure is one of cortexd.errors.
 """
 
+from cortexd.client.administration import Preferences, Verification
 from cortexd.client.asynchronous import AsyncClient
-from cortexd.client.link import DEFAULT_TIMEOUT_S
-from cortexd.client.results import (
-    Attempt,
-    Candidate,
-    Completion,
+from cortexd.client.figures import (
+    BudgetInfo,
+    BudgetThreshold,
     CostEvent,
-    Decision,
-    LeftOut,
-    Properties,
-    ProviderInfo,
+    PeriodStarted,
     ProviderStats,
     ServiceChange,
     Snapshot,
     Stats,
+    UsageRow,
+)
+from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.link import DEFAULT_TIMEOUT_S
+from cortexd.client.outgoing import Messages
+from cortexd.client.results import (
+    Attempt,
+    Candidate,
+    Completion,
+    Decision,
+    LeftOut,
+    Properties,
+    ProviderInfo,
+    RequestInfo,
     Tokens,
 )
-from cortexd.client.subscription import Subscription
-from cortexd.client.synchronous import Client, SyncSubscription
+from cortexd.client.stream_events import DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
+from cortexd.client.streams import Stream
+from cortexd.client.subscription import Event, Subscription
+from cortexd.client.synchronous import Client
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
     "AsyncClient",
     "Attempt",
+    "BudgetInfo",
+    "BudgetThreshold",
     "Candidate",
     "Client",
     "Completion",
     "CostEvent",
     "Decision",
+    "DoneEvent",
+    "Event",
+    "FallbackEvent",
     "LeftOut",
+    "Messages",
+    "PeriodStarted",
+    "Preferences",
     "Properties",
     "ProviderInfo",
     "ProviderStats",
+    "RequestInfo",
     "ServiceChange",
     "Snapshot",
     "Stats",
+    "Stream",
+    "StreamEvent",
     "Subscription",
+    "SyncStream",
     "SyncSubscription",
+    "TextEvent",
     "Tokens",
+    "ToolCallEvent",
+    "UsageRow",
+    "Verification",
 ]

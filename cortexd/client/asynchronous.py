@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -10,12 +11,26 @@ from weakref import WeakSet
 from dbus_next import MessageFlag
 
 from cortexd import wire
+from cortexd.client.administration import Preferences, Verification
+from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
-from cortexd.client.outgoing import Messages, messages_out, options_out
-from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, Stats, filled
+from cortexd.client.outgoing import (
+    Messages,
+    Usd,
+    budget_out,
+    messages_out,
+    options_out,
+    outcome_out,
+    requests_out,
+    usage_query_out,
+)
+from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, answer_of, rows_of
+from cortexd.client.streams import Stream
 from cortexd.client.subscription import Subscription
+from cortexd.errors import CortexError
 
 _LONGEST_DEADLINE_MS = 3_600_000
+_AT_A_TIME = 8  # requests of a batch, where its caller does not say
 _SETTLING_S = 2.0  # what the service may take to answer Timeout after a request's deadline
 
 
@@ -27,6 +42,9 @@ class AsyncClient:
     the request's deadline, so that the service stops paying for an answer nobody waits for. `interactive` lets
     polkit ask a person, which needs an authentication agent. Options are those of the interface file as plain
     Python values, JSON Schemas as dictionaries or as text.
+
+    A call whose task is cancelled ends its request, at the provider too. One with a request_id of your choosing
+    goes on, so that repeating the call gets its answer; cancel() ends it.
     """
 
     def __init__(self, bus: str = "system", *, timeout_s: float = DEFAULT_TIMEOUT_S, interactive: bool = False) -> None:
@@ -34,7 +52,7 @@ class AsyncClient:
         self.timeout_s = timeout_s
         self._bus = bus
         self._link = Link(bus)
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._open: WeakSet[Subscription | Stream] = WeakSet()
 
     @property
     def unique_name(self) -> str:
@@ -47,9 +65,9 @@ class AsyncClient:
         return self
 
     async def close(self) -> None:
-        """Leave the bus and end the subscriptions. Requests under way end, but for those with a request_id."""
-        for subscription in list(self._subscriptions):
-            await subscription.close()
+        """Leave the bus, end subscriptions and streams. Requests under way end, but for those with a request_id."""
+        for opened in list(self._open):
+            await opened.close()
         await self._link.close()
 
     async def __aenter__(self) -> Self:
@@ -66,10 +84,65 @@ class AsyncClient:
 
     async def complete(self, task_type: str, messages: Messages, **options: Any) -> Completion:
         """The answer to a conversation: message dictionaries, or one text for a single user message."""
-        body = [str(task_type), messages_out(messages), options_out(self._with_deadline(options))]
-        timeout_s = self.timeout_s + _SETTLING_S
-        content, metadata = await self._call("CompleteWithOptions", "saa{sv}a{sv}", body, timeout_s=timeout_s)
+        content, metadata = await self._call(
+            "CompleteWithOptions",
+            "saa{sv}a{sv}",
+            self._request(task_type, messages, options),
+            timeout_s=self.timeout_s + _SETTLING_S,
+            ends_with_caller=not options.get("request_id"),
+        )
         return Completion.of(content, metadata)
+
+    def stream(self, task_type: str, messages: Messages, **options: Any) -> Stream:
+        """The answer as it arrives: `async with client.stream(...) as stream`, then `async for piece in stream`.
+
+        Leaving it ends the request, also one with a request_id.
+        """
+        self._link.refuse_if_closed()
+        body = self._request(task_type, messages, options)
+
+        async def begin() -> tuple[str, int]:
+            timeout_s = self.timeout_s + _SETTLING_S
+            return await self._link.call_for_stream(
+                "OpenStream", "saa{sv}a{sv}", body, timeout_s=timeout_s, flags=self._flags
+            )
+
+        stream = Stream(begin, self.timeout_s + _SETTLING_S)
+        self._open.add(stream)
+        return stream
+
+    async def batch(self, requests: Iterable[tuple[str, Messages]], **options: Any) -> list[Completion | CortexError]:
+        """The answers to many requests (task type and messages each), in their order, with one authorization.
+
+        One that failed is its error, returned and not raised. The options hold for all; `parallel` (1 to 64) are asked
+        at a time. With a request_id number n, from 0, goes by "request_id.n". `timeout_s` is for each of them.
+        """
+        rows = requests_out(requests)
+        at_a_time = max(1, int(options.get("parallel") or _AT_A_TIME))
+        rounds = max(1, -(-len(rows) // at_a_time))
+        [answers] = await self._call(
+            "CompleteBatch",
+            "a(saa{sv})a{sv}",
+            [rows, options_out(self._with_deadline(options))],
+            timeout_s=self.timeout_s * rounds + _SETTLING_S,
+            ends_with_caller=not options.get("request_id"),
+        )
+        return [answer_of(content, metadata) for content, metadata in answers]
+
+    async def cancel(self, request_id: str) -> None:
+        """End one of this user's requests; whoever waits for it gets Cancelled. Raises RequestNotFound."""
+        await self._call("Cancel", "s", [str(request_id)])
+
+    async def requests(self) -> list[RequestInfo]:
+        """This user's requests that wait or are under way, oldest first."""
+        [rows] = await self._call("ListRequests")
+        return rows_of(RequestInfo, rows)
+
+    async def report_outcome(
+        self, request_id: str, score: float, reason: str = "", labels: Mapping[str, str] | None = None
+    ) -> None:
+        """How well an answer served, from 0 to 1; a later report replaces an earlier one. Raises RequestNotFound."""
+        await self._call("ReportOutcome", "sda{sv}", outcome_out(request_id, score, reason, labels))
 
     async def route(self, task_type: str, messages: Messages = "", **options: Any) -> Decision:
         """What complete() would do; spends nothing."""
@@ -77,6 +150,28 @@ class AsyncClient:
             "Route", "saa{sv}a{sv}", [str(task_type), messages_out(messages), options_out(options)]
         )
         return Decision.of(decision)
+
+    async def usage(
+        self,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        group_by: str | Iterable[str] = (),
+        label: str = "",
+        all_users: bool = False,
+    ) -> list[UsageRow]:
+        """What settled requests cost, the last 30 days where no days are given; both days are included.
+
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
+        `all_users`, and grouping by uid, may ask polkit for a password.
+        """
+        query = usage_query_out(since, until, group_by, label, all_users)
+        [rows] = await self._call("GetUsage", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
+        return rows_of(UsageRow, rows)
+
+    async def budgets(self) -> list[BudgetInfo]:
+        """Every limit that binds this user."""
+        [rows] = await self._call("GetBudget", interface=wire.USAGE_INTERFACE)
+        return rows_of(BudgetInfo, rows)
 
     async def stats(self) -> Stats:
         """This user's counters since the last reset."""
@@ -90,7 +185,42 @@ class AsyncClient:
     async def providers(self) -> list[ProviderInfo]:
         """Every provider, configured or not."""
         [rows] = await self._call("ListProviders", interface=wire.MANAGER_INTERFACE)
-        return [filled(ProviderInfo, {**row, "raw": row}) for row in rows]
+        return rows_of(ProviderInfo, rows)
+
+    async def verify_provider(self, name: str) -> Verification:
+        """One real, smallest request to a provider, at this user's cost. Administrators only."""
+        [row] = await self._manage("VerifyProvider", "s", [str(name)])
+        return rows_of(Verification, [row])[0]
+
+    async def preferences(self) -> Preferences:
+        """This user's own wishes, which hold where a request has no options for them."""
+        [row] = await self._manage("GetPreferences")
+        return rows_of(Preferences, [row])[0]
+
+    async def set_preferences(
+        self, providers: Mapping[str, str] | None = None, strategy: str | None = None, local_only: bool | None = None
+    ) -> None:
+        """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider."""
+        wishes = {"providers": providers, "strategy": strategy, "local_only": local_only}
+        await self._manage("SetPreferences", "a{sv}", [options_out(wishes)])
+
+    async def set_budget(
+        self,
+        scope: str,
+        name: str = "",
+        day_usd: Usd | None = None,
+        month_usd: Usd | None = None,
+        remove: bool = False,
+    ) -> None:
+        """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only.
+
+        A limit that is not given stays; `remove` gives up what was set, so that config.toml's hold again.
+        """
+        await self._manage("SetBudget", "a{sv}", [budget_out(scope, name, day_usd, month_usd, remove)])
+
+    async def reload(self) -> None:
+        """Read the configuration and the keys again. Administrators only. Raises InvalidArgument for what is wrong."""
+        await self._manage("Reload")
 
     async def properties(self) -> Properties:
         """The service's version, features and totals."""
@@ -101,7 +231,7 @@ class AsyncClient:
         """Costs of this user's requests as they arise. `filter`: task_type and provider, to see only such."""
         self._link.refuse_if_closed()
         subscription = Subscription(self._bus, filter or {})
-        self._subscriptions.add(subscription)
+        self._open.add(subscription)
         return subscription
 
     def _with_deadline(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +239,16 @@ class AsyncClient:
         if self.timeout_s == DEFAULT_TIMEOUT_S or deadline_ms > _LONGEST_DEADLINE_MS:
             return options
         return {"deadline_ms": deadline_ms, **options}
+
+    def _request(self, task_type: str, messages: Messages, options: dict[str, Any]) -> list[Any]:
+        return [str(task_type), messages_out(messages), options_out(self._with_deadline(options))]
+
+    @property
+    def _flags(self) -> MessageFlag:
+        return MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self.interactive else MessageFlag.NONE
+
+    async def _manage(self, member: str, signature: str = "", body: list[Any] | None = None) -> list[Any]:
+        return await self._call(member, signature, body, interface=wire.MANAGER_INTERFACE)
 
     async def _call(
         self,
@@ -118,8 +258,14 @@ class AsyncClient:
         *,
         interface: str = wire.INTERFACE,
         timeout_s: float | None = None,
+        ends_with_caller: bool = False,
     ) -> list[Any]:
-        flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self.interactive else MessageFlag.NONE
         return await self._link.call(
-            interface, member, signature, body, timeout_s=timeout_s or self.timeout_s, flags=flags
+            interface,
+            member,
+            signature,
+            body,
+            timeout_s=timeout_s or self.timeout_s,
+            flags=self._flags,
+            ends_with_caller=ends_with_caller,
         )

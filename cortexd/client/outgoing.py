@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from dbus_next import Variant
@@ -16,6 +18,7 @@ from cortexd.untrusted import INT64_MAX
 # JSON is what these hold on the bus; callers may give the value itself
 _JSON_TEXT = frozenset({"parameters", "arguments", "response_schema"})
 Messages = str | Iterable[Mapping[str, Any]]
+Usd = float | str | Decimal
 
 
 def messages_out(messages: Messages) -> list[dict[str, Variant]]:
@@ -27,6 +30,55 @@ def messages_out(messages: Messages) -> list[dict[str, Variant]]:
 def options_out(options: Mapping[str, Any]) -> dict[str, Variant]:
     """Options as plain Python values; None is the same as leaving it out. Raises InvalidArgument."""
     return wire.dictionary(_mapping(options, "options"))
+
+
+def requests_out(requests: Iterable[tuple[str, Messages]]) -> list[list[Any]]:
+    """Task type and messages each. Raises InvalidArgument."""
+    rows: list[list[Any]] = []
+    for index, request in enumerate(requests):
+        if isinstance(request, str) or len(request) != 2:
+            raise InvalidArgument(f"requests[{index}]: expected a pair of task type and messages")
+        rows.append([str(request[0]), messages_out(request[1])])
+    return rows
+
+
+def outcome_out(request_id: str, score: float, reason: str, labels: Mapping[str, str] | None) -> list[Any]:
+    """ReportOutcome's arguments. Raises InvalidArgument."""
+    details = options_out({"reason": reason or None, "labels": labels})
+    return [str(request_id), _real(score, "score"), details]
+
+
+def usage_query_out(
+    since: date | str | None, until: date | str | None, group_by: str | Iterable[str], label: str, all_users: bool
+) -> dict[str, Variant]:
+    """GetUsage's query; what is not asked is left out. Raises InvalidArgument."""
+    groups = (group_by,) if isinstance(group_by, str) else tuple(group_by)
+    query = {
+        "since": _day(since),
+        "until": _day(until),
+        "group_by": groups or None,
+        "label": label or None,
+        "all_users": all_users or None,
+    }
+    return options_out(query)
+
+
+def budget_out(scope: str, name: str, day_usd: Usd | None, month_usd: Usd | None, remove: bool) -> dict[str, Variant]:
+    """SetBudget's argument; what is not given is left out. Raises InvalidArgument."""
+    limits = {"day_usd": _usd(day_usd), "month_usd": _usd(month_usd)}
+    return options_out({"scope": scope, "name": name or None, **limits, "remove": remove or None})
+
+
+def _day(day: date | str | None) -> str | None:
+    """A datetime is a date too: only its day is sent."""
+    return day.strftime("%Y-%m-%d") if isinstance(day, date) else day
+
+
+def _usd(amount: Usd | None) -> float | str | None:
+    """Decimals go as text, exactly; whole numbers as what the bus calls a double."""
+    if isinstance(amount, Decimal):
+        return format(amount, "f")
+    return float(amount) if isinstance(amount, int) else amount
 
 
 def _mapping(value: object, path: str) -> dict[str, Any]:

@@ -5,10 +5,12 @@ Costs are nano-dollars where the name says `nano_usd`, and dollars for showing w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from cortexd import wire
+from cortexd.errors import CortexError
 from cortexd.messages import ToolCall
 
 Row = Mapping[str, Any]
@@ -25,6 +27,11 @@ def filled(kind: type[T], row: Row) -> T:
     """A `kind` from the row's keys of the same names; other keys are ignored, missing ones leave the default."""
     known = {key: value for key, value in row.items() if key in kind.__dataclass_fields__}
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+
+
+def rows_of(kind: type[T], rows: Iterable[Row]) -> list[T]:
+    """A `kind` per row, which it keeps as `raw`."""
+    return [filled(kind, {**row, "raw": row}) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ class Attempt:
 class Completion:
     """An answer and what it took. `cost_*` covers all attempts; with `cost_known` False it is the worst case.
 
-    `metadata` is everything the service said about the answer, see the interface file.
+    `cache_hit`: an earlier equal answer was given again. `metadata` is everything the service said about the answer,
+    see the interface file.
     """
 
     content: str
@@ -73,6 +81,7 @@ class Completion:
     route_reason: str
     dropped_options: tuple[str, ...]
     settled: bool
+    cache_hit: bool
     metadata: dict[str, Any] = field(repr=False)
 
     @classmethod
@@ -97,8 +106,16 @@ class Completion:
             route_reason=get("route_reason", ""),
             dropped_options=tuple(get("dropped_options", ())),
             settled=get("settled", True),
+            cache_hit=get("cache_hit", False),
             metadata=metadata,
         )
+
+
+def answer_of(content: str, metadata: dict[str, Any]) -> Completion | CortexError:
+    """One answer of a batch."""
+    if "error_name" in metadata:
+        return wire.error_from(metadata["error_name"], metadata.get("error_message", ""))
+    return Completion.of(content, metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +142,15 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a request would do: the first choice and why, the polkit action it needs, all candidates in order."""
+    """What a request would do: the first choice and why, the polkit action it needs, all candidates in order
+    and the strategy that ranked them."""
 
     task_type: str
     provider: str
     model: str
     reason: str
     action: str
+    strategy: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
     raw: dict[str, Any] = field(repr=False)
@@ -144,6 +163,7 @@ class Decision:
             model=row.get("model", ""),
             reason=row.get("reason", ""),
             action=row.get("action", ""),
+            strategy=row.get("strategy", ""),
             candidates=tuple(filled(Candidate, item) for item in row.get("candidates", ())),
             left_out=tuple(filled(LeftOut, item) for item in row.get("left_out", ())),
             raw=row,
@@ -151,32 +171,22 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderStats:
-    requests: int = 0
-    tokens: int = 0
-    cost_usd: float = 0.0
-    cost_nano_usd: int = 0
+class RequestInfo:
+    """A request of this user that waits or is under way.
 
+    `state`: queued, authorizing, running, streaming, or a word of a newer service. `deadline_ms` is what is left.
+    `detached`: it outlives its caller. `provider` and `model` are empty while nobody is being asked.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """This user's counters since the last reset."""
-
-    total_requests: int
-    total_cost_usd: float
-    total_cost_nano_usd: int
-    providers: dict[str, ProviderStats]
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> Self:
-        return cls(
-            total_requests=row.get("total_requests", 0),
-            total_cost_usd=row.get("total_cost_usd", 0.0),
-            total_cost_nano_usd=row.get("total_cost_nano_usd", 0),
-            providers={name: filled(ProviderStats, item) for name, item in row.get("providers", {}).items()},
-            raw=row,
-        )
+    request_id: str = ""
+    task_type: str = ""
+    state: str = ""
+    age_ms: int = 0
+    deadline_ms: int = 0
+    detached: bool = False
+    provider: str = ""
+    model: str = ""
+    raw: Row = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,51 +230,3 @@ class Properties:
             total_requests=row.get("TotalRequests", 0),
             total_cost_usd=row.get("TotalCostUsd", 0.0),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CostEvent:
-    """One settled request of this user. `seq` counts the subscription's events, so that a gap shows."""
-
-    request_id: str
-    task_type: str
-    provider: str
-    model: str
-    cost_usd: float
-    cost_nano_usd: int
-    cost_known: bool
-    seq: int
-    day_usd: float
-    month_usd: float
-
-    @classmethod
-    def of(cls, request_id: str, task_type: str, provider: str, model: str, cost_usd: float, details: Row) -> Self:
-        return cls(
-            request_id,
-            task_type,
-            provider,
-            model,
-            cost_usd,
-            details.get("cost_nano_usd", 0),
-            details.get("cost_known", True),
-            details.get("seq", 0),
-            details.get("day_usd", 0.0),
-            details.get("month_usd", 0.0),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Where this user's figures stood when the subscription began, or began again."""
-
-    day_usd: float = 0.0
-    month_usd: float = 0.0
-    total_requests: int = 0
-    total_cost_usd: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceChange:
-    """The service left the bus, or is back on it."""
-
-    running: bool

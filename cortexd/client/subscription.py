@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from dbus_next import Message, MessageFlag
 
 from cortexd import wire
+from cortexd.client.figures import BudgetThreshold, CostEvent, PeriodStarted, ServiceChange, Snapshot
 from cortexd.client.link import CONNECT_TIMEOUT_S, Link
 from cortexd.client.outgoing import options_out
-from cortexd.client.results import CostEvent, ServiceChange, Snapshot, filled
+from cortexd.client.results import filled
 from cortexd.connection import BusError, BusException, Connection
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, ServiceUnavailable
 
@@ -23,12 +24,24 @@ _OWNER_RULE = (
     f"type='signal',sender='{_BUS}',path='/org/freedesktop/DBus',interface='{_BUS}',"
     f"member='NameOwnerChanged',arg0='{wire.BUS_NAME}'"
 )
+_PERIOD_RULE = (
+    f"type='signal',sender='{wire.BUS_NAME}',path='{wire.OBJECT_PATH}',interface='{wire.INTERFACE}',"
+    "member='PeriodStarted'"
+)
 _END = object()
+
+Event = CostEvent | BudgetThreshold | PeriodStarted | ServiceChange
+_SIGNALS: dict[tuple[str, str], Callable[..., Event]] = {
+    ("CostIncurred", "ssssda{sv}"): CostEvent.of,
+    ("BudgetThreshold", "sddd"): BudgetThreshold,
+    ("PeriodStarted", "s"): PeriodStarted,
+}
 
 
 class Subscription:
-    """An async iterator of CostEvent, over this user's requests; events() tells of the service's comings and
-    goings too. Begins with `async with`, or with the first event asked for; ends with close().
+    """An async iterator of CostEvent, over this user's requests; events() tells of budgets, new days and months and
+    the service's comings and goings too. Begins with `async with`, or with the first event asked for; ends with
+    close().
 
     A service that is there at the beginning may be started by it; later ones are only followed, so that nobody
     restarts what an administrator stopped. What is not read is dropped past 10,000 events, oldest first, and
@@ -88,21 +101,21 @@ class Subscription:
             if isinstance(event, CostEvent):
                 return event
 
-    async def events(self) -> AsyncIterator[CostEvent | ServiceChange]:
-        """Costs, and the service's leaving and returning, in order."""
+    async def events(self) -> AsyncIterator[Event]:
+        """Costs, thresholds passed, days and months begun, and the service's leaving and returning, in order."""
         try:
             while True:
                 yield await self.next_event()
         except StopAsyncIteration:
             return
 
-    async def next_event(self) -> CostEvent | ServiceChange:
+    async def next_event(self) -> Event:
         """The next of events(). Raises StopAsyncIteration after close(), and what made resubscribing fail."""
         await self.open()
         if self._closed:
             raise StopAsyncIteration
         event = await self._queue.get()
-        if isinstance(event, CostEvent | ServiceChange):
+        if isinstance(event, Event):
             return event
         self._put(event)  # for whoever else waits, or asks again
         if isinstance(event, CortexError):
@@ -116,13 +129,15 @@ class Subscription:
         self._queue.put_nowait(event)
 
     def _on_signal(self, message: Message) -> None:
-        """Only the bus tells who owns the name, and only the owner tells costs: anybody may send us signals."""
+        """Only the bus tells who owns the name, and only the owner tells the rest: anybody may send us signals."""
         if message.sender == _BUS and message.member == "NameOwnerChanged":
             name, _old, new = message.body
             if name == wire.BUS_NAME:
                 self._owner_changed(new)
-        elif message.sender == self._owner and message.member == "CostIncurred" and message.signature == "ssssda{sv}":
-            self._put(CostEvent.of(*wire.decode(message.body)))
+        elif message.sender == self._owner and message.interface == wire.INTERFACE:
+            event = _SIGNALS.get((message.member, message.signature))
+            if event is not None:
+                self._put(event(*wire.decode(message.body)))
 
     def _owner_changed(self, owner: str) -> None:
         self._owner = owner
@@ -140,7 +155,8 @@ class Subscription:
         connection = await self._link.connection()
         self._start(self._notice_loss(connection))
         try:
-            await connection.add_match(_OWNER_RULE, timeout_s=CONNECT_TIMEOUT_S)
+            for rule in (_OWNER_RULE, _PERIOD_RULE):
+                await connection.add_match(rule, timeout_s=CONNECT_TIMEOUT_S)
             self._owner = await _owner_on(connection)
         except BusException as error:
             raise ServiceUnavailable(f"{self._link.bus_in_words} does not answer: {error}") from None

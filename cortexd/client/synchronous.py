@@ -2,89 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Iterable, Mapping
+from datetime import date
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from cortexd.client.administration import Preferences, Verification
 from cortexd.client.asynchronous import AsyncClient
+from cortexd.client.figures import BudgetInfo, Stats, UsageRow
+from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.link import DEFAULT_TIMEOUT_S
-from cortexd.client.outgoing import Messages
-from cortexd.client.results import (
-    Completion,
-    CostEvent,
-    Decision,
-    Properties,
-    ProviderInfo,
-    ServiceChange,
-    Snapshot,
-    Stats,
-)
-from cortexd.client.subscription import Subscription
-from cortexd.errors import ServiceUnavailable
-
-T = TypeVar("T")
-
-
-class _Closed(RuntimeError):
-    pass
-
-
-class _Portal:
-    """Runs coroutines on a loop in a daemon thread, which begins with the first of them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result; interrupting the wait cancels it."""
-        try:
-            loop = self._running_loop()
-        except _Closed:
-            work.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
-        try:
-            return future.result()
-        except CancelledError:
-            raise ServiceUnavailable("this client was closed meanwhile") from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            if self._loop is None or self._thread is None:
-                return
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop = self._thread = None
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._closed:
-                raise _Closed("this client is closed")
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_serve, args=(self._loop,), name="cortexd-client", daemon=True)
-                self._thread.start()
-            return self._loop
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-    loop.close()
+from cortexd.client.outgoing import Messages, Usd
+from cortexd.client.portal import Closed, Portal
+from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo
+from cortexd.errors import CortexError
 
 
 class Client:
@@ -95,7 +26,7 @@ class Client:
 
     def __init__(self, bus: str = "system", *, timeout_s: float = DEFAULT_TIMEOUT_S, interactive: bool = False) -> None:
         self._client = AsyncClient(bus, timeout_s=timeout_s, interactive=interactive)
-        self._portal = _Portal()
+        self._portal = Portal()
 
     @property
     def unique_name(self) -> str:
@@ -108,10 +39,10 @@ class Client:
         return self
 
     def close(self) -> None:
-        """Leave the bus, end the subscriptions and the thread. Does nothing the second time."""
+        """Leave the bus, end subscriptions, streams and the thread. Does nothing the second time."""
         try:
             self._portal.run(self._client.close())
-        except _Closed:
+        except Closed:
             return
         self._portal.close()
 
@@ -131,9 +62,49 @@ class Client:
         """The answer to a conversation: message dictionaries, or one text for a single user message."""
         return self._portal.run(self._client.complete(task_type, messages, **options))
 
+    def stream(self, task_type: str, messages: Messages, **options: Any) -> SyncStream:
+        """The answer as it arrives: `with client.stream(...) as stream`, then `for piece in stream`."""
+        return self._portal.run(self._stream(task_type, messages, options))
+
+    def batch(self, requests: Iterable[tuple[str, Messages]], **options: Any) -> list[Completion | CortexError]:
+        """The answers to many requests, in their order; one that failed is its error, returned and not raised."""
+        return self._portal.run(self._client.batch(requests, **options))
+
+    def cancel(self, request_id: str) -> None:
+        """End one of this user's requests; whoever waits for it gets Cancelled. Raises RequestNotFound."""
+        self._portal.run(self._client.cancel(request_id))
+
+    def requests(self) -> list[RequestInfo]:
+        """This user's requests that wait or are under way, oldest first."""
+        return self._portal.run(self._client.requests())
+
+    def report_outcome(
+        self, request_id: str, score: float, reason: str = "", labels: Mapping[str, str] | None = None
+    ) -> None:
+        """How well an answer served, from 0 to 1; a later report replaces an earlier one. Raises RequestNotFound."""
+        self._portal.run(self._client.report_outcome(request_id, score, reason, labels))
+
     def route(self, task_type: str, messages: Messages = "", **options: Any) -> Decision:
         """What complete() would do; spends nothing."""
         return self._portal.run(self._client.route(task_type, messages, **options))
+
+    def usage(
+        self,
+        since: date | str | None = None,
+        until: date | str | None = None,
+        group_by: str | Iterable[str] = (),
+        label: str = "",
+        all_users: bool = False,
+    ) -> list[UsageRow]:
+        """What settled requests cost, the last 30 days where no days are given; both days are included.
+
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
+        """
+        return self._portal.run(self._client.usage(since, until, group_by, label, all_users))
+
+    def budgets(self) -> list[BudgetInfo]:
+        """Every limit that binds this user."""
+        return self._portal.run(self._client.budgets())
 
     def stats(self) -> Stats:
         """This user's counters since the last reset."""
@@ -147,6 +118,35 @@ class Client:
         """Every provider, configured or not."""
         return self._portal.run(self._client.providers())
 
+    def verify_provider(self, name: str) -> Verification:
+        """One real, smallest request to a provider, at this user's cost. Administrators only."""
+        return self._portal.run(self._client.verify_provider(name))
+
+    def preferences(self) -> Preferences:
+        """This user's own wishes, which hold where a request has no options for them."""
+        return self._portal.run(self._client.preferences())
+
+    def set_preferences(
+        self, providers: Mapping[str, str] | None = None, strategy: str | None = None, local_only: bool | None = None
+    ) -> None:
+        """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider."""
+        self._portal.run(self._client.set_preferences(providers, strategy, local_only))
+
+    def set_budget(
+        self,
+        scope: str,
+        name: str = "",
+        day_usd: Usd | None = None,
+        month_usd: Usd | None = None,
+        remove: bool = False,
+    ) -> None:
+        """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only."""
+        self._portal.run(self._client.set_budget(scope, name, day_usd, month_usd, remove))
+
+    def reload(self) -> None:
+        """Read the configuration and the keys again. Administrators only. Raises InvalidArgument for what is wrong."""
+        self._portal.run(self._client.reload())
+
     def properties(self) -> Properties:
         """The service's version, features and totals."""
         return self._portal.run(self._client.properties())
@@ -158,60 +158,5 @@ class Client:
     async def _subscribe(self, filter: Mapping[str, str] | None) -> SyncSubscription:
         return SyncSubscription(self._client.subscribe(filter), self._portal)
 
-
-class SyncSubscription:
-    """Subscription as an ordinary iterator. close() from any thread ends it."""
-
-    def __init__(self, subscription: Subscription, portal: _Portal) -> None:
-        self._subscription = subscription
-        self._portal = portal
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """Where this user's figures stood when the subscription began, or began again."""
-        return self._subscription.snapshot
-
-    @property
-    def dropped(self) -> int:
-        """Events that nobody read in time."""
-        return self._subscription.dropped
-
-    def open(self) -> Self:
-        """Subscribe now. Raises ServiceUnavailable where there is no service; does nothing the second time."""
-        self._portal.run(self._subscription.open())
-        return self
-
-    def close(self) -> None:
-        """End the subscription, and every iteration over it."""
-        try:
-            self._portal.run(self._subscription.close())
-        except _Closed:
-            return  # and the subscription with it
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[CostEvent]:
-        return self
-
-    def __next__(self) -> CostEvent:
-        return self._next(self._subscription.__anext__())
-
-    def events(self) -> Iterator[CostEvent | ServiceChange]:
-        """Costs, and the service's leaving and returning, in order."""
-        try:
-            while True:
-                yield self._next(self._subscription.next_event())
-        except StopIteration:
-            return
-
-    def _next(self, event: Coroutine[Any, Any, T]) -> T:
-        try:
-            return self._portal.run(event)
-        except (StopAsyncIteration, _Closed):
-            raise StopIteration from None
+    async def _stream(self, task_type: str, messages: Messages, options: dict[str, Any]) -> SyncStream:
+        return SyncStream(self._client.stream(task_type, messages, **options), self._portal)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cortexd.config.settings import RateSettings
+from cortexd.config.settings import LimitUsd, RateSettings
 from cortexd.tasks import TaskType
 
 _MINIMUM_ONE = "a whole number of at least 1"
+_MAX_LIMIT_USD = 1_000_000_000  # in nano-dollars it fits into the 64 bits of a bus message
+_MAX_THRESHOLDS = 16
 
 
 class Expectation(Exception):
@@ -41,6 +44,10 @@ def coerce(owner: type, key: str, value: object, current: object) -> Any:
         return _choice(value, get_args(kind))
     if key == "table":
         return {**(current if isinstance(current, dict) else {}), **_routing_table(value)}
+    if kind is LimitUsd:
+        return _limit(key, value, current)
+    if kind == dict[str, LimitUsd]:
+        return _limits_by_name(key, value, current)
     if kind == frozenset[TaskType]:
         return frozenset(_task(item) for item in _strings(value))
     return _COERCERS[kind](value)
@@ -115,11 +122,8 @@ def _provider(key: str, value: object) -> str:
 
 
 def _decimal_usd(value: object) -> str:
-    try:
-        amount = Decimal(str(value)) if not isinstance(value, bool) else Decimal(-1)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or not 0 <= amount <= 1_000_000:
+    amount = _finite(value)
+    if amount is None or not 0 <= amount <= 1_000_000:
         raise Expectation('USD per million tokens as text, such as "0.35"')
     return str(value)
 
@@ -131,6 +135,54 @@ def _rate(value: object) -> RateSettings:
     return RateSettings(**{key: _decimal_usd(amount) for key, amount in value.items()})
 
 
+def _limit(path: str, value: object, current: object) -> LimitUsd:
+    """The amounts that are given, over those of `current`."""
+    keys = tuple(_hints(LimitUsd))
+    if not isinstance(value, dict):
+        raise Expectation(f"a table with {' and '.join(keys)}", path, value)
+    for key, amount in value.items():
+        if key not in keys:
+            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", amount)
+    amounts = {key: _limit_usd(f"{path}.{key}", amount) for key, amount in value.items()}
+    return replace(current if isinstance(current, LimitUsd) else LimitUsd(), **amounts)
+
+
+def _limits_by_name(path: str, value: object, current: object) -> dict[str, LimitUsd]:
+    known: dict[str, LimitUsd] = dict(current) if isinstance(current, dict) else {}
+    if not isinstance(value, dict):
+        raise Expectation("a table of name = { day_usd = …, month_usd = … }")
+    for name, amounts in value.items():
+        if not name or not name.isprintable() or " " in name:
+            raise Expectation("names without blanks", f"{path}.{name!r}", amounts)
+        known[name] = _limit(f"{path}.{name}", amounts, known.get(name))
+    return known
+
+
+def _limit_usd(path: str, value: object) -> str:
+    amount = _finite(value)
+    if amount is None or not 0 <= amount <= _MAX_LIMIT_USD or int(amount.as_tuple().exponent) < -9:
+        raise Expectation('USD, 0 or more, with at most nine decimals, such as "2.50"', path, value)
+    return str(value)
+
+
+def _finite(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None
+
+
+def _fractions(value: object) -> tuple[float, ...]:
+    """Ascending, each once."""
+    items: list[Any] = value if isinstance(value, list) and len(value) <= _MAX_THRESHOLDS else [None]
+    if not all(isinstance(item, int | float) and not isinstance(item, bool) and 0 < item <= 1 for item in items):
+        raise Expectation(f"a list of at most {_MAX_THRESHOLDS} numbers above 0 and up to 1")
+    return tuple(sorted({float(item) for item in items}))
+
+
 _COERCERS: dict[Any, Callable[[object], Any]] = {
     bool: _boolean,
     int: _integer,
@@ -138,5 +190,6 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
     str: _string,
     Path: _path,
     tuple[str, ...]: _strings,
+    tuple[float, ...]: _fractions,
     RateSettings: _rate,
 }

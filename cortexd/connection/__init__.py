@@ -7,7 +7,7 @@ done here, because its own transport ends the connection, leaks, or waits for ev
 
 from cortexd.connection.address import session_address, system_address
 from cortexd.connection.core import Connection
-from cortexd.connection.descriptors import take_fd
+from cortexd.connection.descriptors import close_fds, take_fd
 from cortexd.connection.encode import MAX_MESSAGE_BYTES
 from cortexd.connection.errors import (
     BusError,
@@ -36,6 +36,7 @@ __all__ = [
     "NameTaken",
     "TooManyValues",
     "Unsendable",
+    "close_fds",
     "session_address",
     "system_address",
     "take_fd",

@@ -5,22 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from cortexd.ledger.queries import exact, exact_sum, is_release, is_spent
 from cortexd.ledger.records import State
-from cortexd.ledger.schema import entries, requests
+from cortexd.ledger.schema import daily, entries, prunings, requests
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What the whole ledger adds up to. `wrong_rows`: requests whose cost is not the sum of their own charges."""
+    """What the whole ledger adds up to, with the `pruned` requests of which only daily sums are left.
+
+    `wrong_rows`: requests whose cost is not the sum of their own charges; `wrong_days`: the daily sums are
+    not those of the requests that were pruned into them.
+    """
 
     requests: int
     pending: int
     charged_nano: int
     reserved_nano: int
     wrong_rows: int
+    pruned: int = 0
+    wrong_days: bool = False
 
 
 def audit(connection: Connection) -> Audit:
@@ -33,7 +39,15 @@ def audit(connection: Connection) -> Audit:
         charged += charged_here
         reserved += exact(row.reserved_high, row.reserved_low)
         wrong += charged_here != row.cost_nano
-    return Audit(count, pending, charged, reserved, wrong)
+    pruned, pruned_nano = _count_and_sum(connection, prunings.c.requests, prunings.c.charged_nano)
+    in_days, in_days_nano = _count_and_sum(connection, daily.c.requests, daily.c.cost_nano)
+    differ = (in_days, in_days_nano) != (pruned, pruned_nano)
+    return Audit(count + pruned, pending, charged + pruned_nano, reserved, wrong, pruned, differ)
+
+
+def _count_and_sum(connection: Connection, count: ColumnElement[int], nano: ColumnElement[int]) -> tuple[int, int]:
+    found, high, low = connection.execute(select(func.sum(count), *exact_sum(nano))).one()
+    return int(found or 0), exact(high, low)
 
 
 def _each_request() -> Any:

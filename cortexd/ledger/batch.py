@@ -9,10 +9,19 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert
 
 from cortexd.errors import InvalidArgument, RequestNotFound
-from cortexd.ledger import queries
+from cortexd.ledger import queries, statistics
 from cortexd.ledger.actions import Action, Change, ReadBooks, RenewLeases, Reserve, ReserveMore, ResetStats, Settle
-from cortexd.ledger.books import Books, Closed, Held
-from cortexd.ledger.records import AttemptRecord, DuplicateRequest, Kind, State, StoredRequest
+from cortexd.ledger.balance import Balance
+from cortexd.ledger.books import UNKNOWN, Before, Books, Closed, Held
+from cortexd.ledger.records import (
+    AttemptRecord,
+    DuplicateRequest,
+    Kind,
+    NewRequest,
+    OverBudget,
+    State,
+    StoredRequest,
+)
 from cortexd.ledger.rows import Lease, Row, as_stored, attempt_row, entry_row, pending_row, settled_row
 from cortexd.ledger.schema import resets
 from cortexd.ledger.statements import Statements, send
@@ -24,7 +33,8 @@ Planned = Any
 
 @dataclass(slots=True)
 class Batch:
-    """Plans actions in order and writes their rows; the books stay as they are until `book`.
+    """Plans actions in order and writes their rows; the books stay as they are until `book`, but for the tallies:
+    they follow each action, so that the next one sees what it leaves, and `undo` takes that back.
 
     `stored`: the requests that already use an id which a caller has chosen here.
     """
@@ -41,34 +51,40 @@ class Batch:
     _entries: list[Row] = field(default_factory=list)
     _renewals: list[Row] = field(default_factory=list)
     _resets: list[int] = field(default_factory=list)
+    _balance: Balance = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._balance = Balance(self.books)
 
     def plan(self, action: Action, connection: Connection) -> Planned:
         """Add the rows for one action; an error of its own making is given back, and adds none."""
         try:
             match action:
                 case Reserve():
-                    return self._reserve(action)
+                    return self._reserve(action, connection)
                 case ReserveMore():
-                    self._reserve_more(action)
+                    self._reserve_more(action, connection)
                     return None
                 case Settle():
                     held = self._open(action.key)
-                    self.books.sums.load(connection, held)
-                    return self.settle(held, action.state, action.attempts)
+                    before = self._balance.before(connection, held)
+                    return self.settle(held, action.state, action.attempts, before)
                 case ResetStats():
                     self._resets.append(action.uid)
                     return None
                 case Change():
                     return action.apply(connection)
                 case ReadBooks():
-                    return []
+                    return self._balance.states(connection, action.limits, action.day)
                 case RenewLeases():
                     self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
                     return None
-        except (DuplicateRequest, InvalidArgument, RequestNotFound) as error:
+        except (DuplicateRequest, InvalidArgument, OverBudget, RequestNotFound) as error:
             return error
 
-    def settle(self, held: Held, state: State, made: Sequence[AttemptRecord], lost_nano: int = 0) -> Closed:
+    def settle(
+        self, held: Held, state: State, made: Sequence[AttemptRecord], before: Before = UNKNOWN, lost_nano: int = 0
+    ) -> Closed:
         """Release what is held, charge each attempt (or what a lost request had reserved), close the row."""
         self._closed.add(held.key)
         self._entry(held, Kind.RELEASE, held.nano)
@@ -78,7 +94,8 @@ class Batch:
             cost += nano
             self._attempts.append(attempt_row(held.key, number, attempt, nano))
         known = state is not State.LOST and all(attempt.cost_known for attempt in made)
-        closed = Closed(held, cost, known)
+        closed = Closed(held, cost, known, before)
+        self._balance.move(held, cost, -held.nano)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         return closed
 
@@ -94,6 +111,7 @@ class Batch:
             if rows:
                 send(connection, statement, rows)
         for uid in self._resets:
+            statistics.forget(connection, uid)
             connection.execute(delete(resets).where(resets.c.uid == uid))
             connection.execute(insert(resets), {"uid": uid, "seq": queries.last_seq(connection)})
 
@@ -101,7 +119,11 @@ class Batch:
         """Take the reservations into the books, now that they are committed."""
         self.books.held.update(self._held)
 
-    def _reserve(self, action: Reserve) -> int:
+    def undo(self) -> None:
+        """Take out of the tallies what will not be written."""
+        self._balance.undo()
+
+    def _reserve(self, action: Reserve, connection: Connection) -> int:
         request = action.request
         name = (request.uid, request.request_id)
         used = self._names.get(name) or self.stored.get(name)
@@ -109,18 +131,26 @@ class Batch:
             raise DuplicateRequest(used)
         _check_amount(action.nano)
         day = request.started_at.astimezone().date().isoformat()
-        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano)
+        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, tuple(action.limits))
+        try:
+            self._balance.refuse_over_budget(connection, held, action.nano)
+        except OverBudget:
+            _refuse_used(connection, request)
+            raise
         self._requests.append(pending_row(held, request, self.lease))
         self._entry(held, Kind.RESERVE, action.nano)
+        self._balance.move(held, 0, action.nano)
         self._held[held.key] = held
         self._names[name] = as_stored(held.key, request)
         return held.key
 
-    def _reserve_more(self, action: ReserveMore) -> None:
+    def _reserve_more(self, action: ReserveMore, connection: Connection) -> None:
         held = self._open(action.key)
         _check_amount(action.nano)
         _check_amount(held.nano + action.nano)
+        self._balance.refuse_over_budget(connection, held, action.nano)
         self._entry(held, Kind.RESERVE, action.nano)
+        self._balance.move(held, 0, action.nano)
         self._held[held.key] = held.more(action.nano)
 
     def _open(self, key: int) -> Held:
@@ -138,6 +168,14 @@ class Batch:
 
     def _entry(self, held: Held, kind: Kind, nano: int) -> None:
         self._entries.append(entry_row(held, kind, nano, self.lease.now))
+
+
+def _refuse_used(connection: Connection, request: NewRequest) -> None:
+    """Where nothing is inserted, no index objects to an id that was used before."""
+    if request.caller_chosen:
+        name = (request.uid, request.request_id)
+        if used := queries.find(connection, [name]).get(name):
+            raise DuplicateRequest(used)
 
 
 def _check_amount(nano: int) -> None:

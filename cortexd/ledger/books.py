@@ -1,80 +1,87 @@
-"""What the writer keeps in memory: open reservations, users' sums, totals. Changed only after a commit."""
+"""What the writer keeps in memory: open reservations, running sums, totals."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from cortexd.ledger import queries
-from cortexd.ledger.records import Settled, Totals
+from cortexd.ledger.records import BudgetChange, Limit, Settled, Totals
+from cortexd.ledger.tallies import Tallies, Tally, Uids
 
 NOTHING = Totals()
-_MAX_SUMS = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A pending request of this daemon and the nano-dollars reserved for it."""
+    """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps."""
 
     key: int
     uid: int
     day: str
     month: str
     nano: int
+    limits: tuple[Limit, ...] = ()
 
     def more(self, nano: int) -> Held:
         return replace(self, nano=self.nano + nano)
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Before(NamedTuple):
+    """What had been spent before a settlement: by its user that day and month, and under each of its limits."""
+
+    day_nano: int
+    month_nano: int
+    limits_nano: Sequence[int]
+
+
+UNKNOWN = Before(0, 0, ())
+
+
+class Closed(NamedTuple):
     """A settlement that is written and not yet committed."""
 
     held: Held
     cost_nano: int
     cost_known: bool
-
-
-class Sums:
-    """What users have spent by day and month: read from entries at first need, the longest unused dropped."""
-
-    def __init__(self) -> None:
-        self._nano: dict[tuple[int, str], int] = {}
-
-    def load(self, connection: Connection, held: Held) -> None:
-        """Have both sums of a request's user at hand. Call before this transaction's entries are written."""
-        for period, day in ((held.month, None), (held.day, held.day)):
-            known = self._nano.pop((held.uid, period), None)
-            nano = queries.spent(connection, held.uid, held.month, day) if known is None else known
-            self._nano[held.uid, period] = nano
-        while len(self._nano) > _MAX_SUMS:
-            del self._nano[next(iter(self._nano))]
-
-    def add(self, uid: int, period: str, nano: int) -> int:
-        """The new sum."""
-        self._nano[uid, period] += nano
-        return self._nano[uid, period]
+    before: Before
 
 
 class Books:
-    """The memory of one writer. `totals` is replaced as a whole, so any thread may read it."""
+    """The memory of one writer. `totals` is replaced as a whole, so any thread may read it.
+
+    `held` and `totals` are of what is committed; `tallies` also hold what the open transaction is going to write.
+    """
 
     def __init__(self, totals: Totals = NOTHING, next_key: int = 1) -> None:
         self.totals = totals
         self.held: dict[int, Held] = {}
-        self.sums = Sums()
+        self.tallies = Tallies()
         self._next_key = next_key
 
     def new_key(self) -> int:
         self._next_key += 1
         return self._next_key - 1
 
+    def committed(self, connection: Connection, uids: Uids, period: str) -> Tally:
+        """What `uids` had spent and reserved in a period before this transaction, which has written nothing yet."""
+        month, day = period[:7], period if len(period) > 7 else None
+        reserved = sum(
+            held.nano
+            for held in self.held.values()
+            if (uids is None or held.uid in uids) and period in (held.day, held.month)
+        )
+        return Tally(queries.spent_together(connection, uids, month, day), reserved)
+
     def settle(self, closed: Closed) -> Settled:
         """Book a committed settlement."""
-        held, cost = closed.held, closed.cost_nano
+        held, cost, known, before = closed
         del self.held[held.key]
         self.totals = self.totals + Totals(1, cost)
-        day = self.sums.add(held.uid, held.day, cost)
-        month = self.sums.add(held.uid, held.month, cost)
-        return Settled(cost, closed.cost_known, day, month, self.totals)
+        changes = [
+            BudgetChange(limit, nano, nano + cost) for limit, nano in zip(held.limits, before.limits_nano, strict=True)
+        ]
+        return Settled(cost, known, before.day_nano + cost, before.month_nano + cost, self.totals, tuple(changes))

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.errors import InvalidArgument, LedgerUnavailable
-from cortexd.ledger.actions import Action, Reserve, ReserveMore, ResetStats, Settle
-from cortexd.ledger.records import AttemptRecord, NewRequest, Settled, Spent, State, Stats, StoredRequest, Totals
+from cortexd.ledger.actions import Action, Change, ReadBooks, Reserve, ReserveMore, ResetStats, Settle
+from cortexd.ledger.records import (
+    AttemptRecord,
+    BudgetState,
+    Limit,
+    LimitOverride,
+    NewRequest,
+    Pruned,
+    Settled,
+    Spent,
+    State,
+    Stats,
+    StoredRequest,
+    Totals,
+    UsageQuery,
+    UsageRow,
+)
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
     from cortexd.ledger.readers import Readers
@@ -54,16 +70,20 @@ class Ledger:
         """False from a failed write to the next that succeeds."""
         return self._writer.writable
 
-    async def reserve(self, request: NewRequest, worst_case_nano: int) -> int:
-        """Transaction A: the pending row and its reservation. Gives the key that `settle` takes.
+    async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
+        """Transaction A: the pending row and its reservation, within every limit. Gives the key that `settle` takes.
 
-        Raises DuplicateRequest where the user has used the request id before.
+        Raises DuplicateRequest where the user has used the request id before, OverBudget where the worst case
+        does not fit into one of the limits; a reservation of 0 always fits.
         """
-        key: int = await self._write(Reserve(request, worst_case_nano))
+        key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))
         return key
 
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
-        """Transaction A for one more attempt of a pending request; RequestNotFound where it is not pending."""
+        """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
+
+        Raises OverBudget, which leaves the request as it was; RequestNotFound where it is not pending.
+        """
         await self._write(ReserveMore(key, worst_case_nano))
 
     async def settle(self, key: int, state: str, attempts: Sequence[AttemptRecord]) -> Settled:
@@ -78,6 +98,12 @@ class Ledger:
         settled: Settled = await self._write(Settle(key, end, tuple(attempts)))
         return settled
 
+    async def budgets(self, limits: Sequence[Limit]) -> list[BudgetState]:
+        """Where each limit stands in the day and month that now are."""
+        today = datetime.now().astimezone().date().isoformat()
+        states: list[BudgetState] = await self._write(ReadBooks(tuple(limits), today))
+        return states
+
     async def find(self, uid: int, request_id: str) -> StoredRequest | None:
         """The request that `uid` made under this id, whatever its state."""
         from cortexd.ledger import queries
@@ -87,9 +113,15 @@ class Ledger:
 
     async def stats(self, uid: int | None) -> Stats:
         """What `uid` has settled since its last reset; None: everybody, all time."""
-        from cortexd.ledger import queries
+        from cortexd.ledger import statistics
 
-        return await self._readers.read(lambda connection: queries.stats(connection, uid))
+        if uid is None:
+            return await self._readers.read(statistics.everybody)
+        reading = await self._readers.read(lambda connection: statistics.read(connection, uid))
+        if reading.fresh.total_requests > statistics.CARRY_AFTER:
+            with suppress(LedgerUnavailable):  # then the next reading adds all up again
+                await self._write(Change(lambda connection: statistics.carry_reading(connection, uid, reading)))
+        return reading.stats
 
     async def spent(self, uid: int) -> Spent:
         """What `uid` has spent in the day and month that now are."""
@@ -104,6 +136,65 @@ class Ledger:
     async def reset_stats(self, uid: int) -> None:
         """Start `uid`'s statistics again from nothing; the ledger keeps everything."""
         await self._write(ResetStats(uid))
+
+    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        """What settled requests used and cost, ordered by what they are grouped by.
+
+        Grouped by provider or model a request counts once at each that it was tried with; one that was tried with
+        none is under "". Pruned requests have no label and no hour but their day's. Raises TooLarge past 10,000 rows.
+        """
+        from cortexd.ledger import usage
+
+        return await self._readers.read(lambda connection: usage.read(connection, query))
+
+    async def report_outcome(
+        self, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]
+    ) -> None:
+        """Keep how well a request of `uid` went, 0 to 1; a later report replaces an earlier one.
+
+        Raises RequestNotFound where the ledger does not hold the request, or no longer.
+        """
+        from cortexd.ledger import outcomes
+
+        await self._write(Change(lambda connection: outcomes.keep(connection, uid, request_id, score, reason, labels)))
+
+    async def preferences(self, uid: int) -> Mapping[str, Any]:
+        """What `uid` has last wished for; empty for nothing."""
+        from cortexd.ledger import choices
+
+        return await self._readers.read(lambda connection: choices.preferences(connection, uid))
+
+    async def set_preferences(self, uid: int, wishes: Mapping[str, Any]) -> None:
+        """Replace all wishes of `uid`; none deletes them. Raises TooLarge past 64 KiB of JSON."""
+        from cortexd.ledger import choices
+
+        text = choices.as_json(wishes)
+        await self._write(Change(lambda connection: choices.keep_preferences(connection, uid, text)))
+
+    async def budget_overrides(self) -> dict[tuple[str, str], LimitOverride]:
+        """The limits set while the daemon ran, by (scope, name)."""
+        from cortexd.ledger import choices
+
+        return await self._readers.read(choices.budget_overrides)
+
+    async def set_budget(self, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
+        """Keep a limit that stands above the configuration's; None removes it."""
+        from cortexd.ledger import choices
+
+        await self._write(Change(lambda connection: choices.keep_budget(connection, scope, name, override, by_uid)))
+
+    async def prune(self, before: date) -> Pruned:
+        """Turn settled requests of days before `before` into daily sums, which stay for good, and delete them.
+
+        The current and the previous month always stay. A pruned request id may be used again.
+        """
+        from cortexd.ledger import retention
+
+        first_kept = retention.clamped(before, datetime.now().astimezone().date())
+        chunks = []
+        while chunk := await self._write(Change(lambda connection: retention.prune_chunk(connection, first_kept))):
+            chunks.append(chunk)
+        return retention.together(chunks)
 
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""

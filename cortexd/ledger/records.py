@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from cortexd.messages import Usage
 
@@ -61,6 +62,14 @@ class BudgetState:
     @property
     def left_nano(self) -> int:
         return max(0, self.limit.nano - self.spent_nano - self.reserved_nano)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOverride:
+    """Amounts set while the daemon runs, in nano-dollars; None leaves what the configuration says."""
+
+    day_nano: int | None = None
+    month_nano: int | None = None
 
 
 SPENT = (Kind.CHARGE, Kind.ADJUST)
@@ -138,8 +147,7 @@ class Settled:
     budgets: tuple[BudgetChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetChange:
+class BudgetChange(NamedTuple):
     """What a settlement did to one of its request's limits: spent before and after it."""
 
     limit: Limit
@@ -171,6 +179,45 @@ class Stats:
     total_requests: int = 0
     total_cost_nano: int = 0
     providers: Mapping[str, ProviderStats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which settled requests to add up: of `uid` (None: of everybody), both days included, in the machine's time zone.
+
+    `group_by`: any of day, hour, task_type, provider, model, label, uid; `label`: the label's key.
+    """
+
+    uid: int | None
+    since: date
+    until: date
+    group_by: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What the requests with the same `keys` used and cost. `cost_known`: no worst case was booked among them.
+
+    `keys`: each name grouped by with its value; uid brings user with it.
+    """
+
+    keys: Mapping[str, str | int]
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_nano: int
+    cost_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a pruning has turned into daily sums: so many requests, of so many days."""
+
+    requests: int
+    days: int
 
 
 class OverBudget(Exception):

@@ -79,8 +79,9 @@ def _aligned(line: tuple[str, ...], widths: list[int]) -> list[str]:
 
 def _summary(found: Audit) -> list[str]:
     agree = f"{found.wrong_rows} ROWS DIFFER" if found.wrong_rows else "every row's cost equals its entries"
+    pruned = f", {found.pruned} pruned" if found.pruned else ""
     return [
-        f"requests            {found.requests} ({found.pending} pending)",
+        f"requests            {found.requests} ({found.pending} pending{pruned})",
         f"sum of charges      {format_usd(found.charged_nano)} ({found.charged_nano} nano-dollars)",
         f"open reservations   {format_usd(found.reserved_nano)}",
         f"rows and entries    {agree}",

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -49,6 +50,7 @@ requests = Table(
     Column("cost_known", Boolean, nullable=False, server_default=text("false")),
     Column("labels", Text, nullable=False, server_default="{}"),
     UniqueConstraint("uid", "request_id", name="requests_uid_request_id"),
+    Index("requests_day_uid", "day", "uid"),
 )
 PENDING = requests.c.state == text("'pending'")  # written out, or a partial index would not serve it
 Index("requests_pending", requests.c.id, sqlite_where=PENDING)
@@ -73,7 +75,7 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
-# Append-only: triggers refuse UPDATE and DELETE. An entry's day and month are its request's.
+# Append-only: triggers refuse UPDATE and DELETE, but for retention.py. An entry's day and month are its request's.
 entries = Table(
     "entries",
     metadata,
@@ -87,6 +89,45 @@ entries = Table(
     Column("month", Text, nullable=False),
     Index("entries_uid_month_day", "uid", "month", "day", "kind", "nano"),  # covers sums by month and by day
     Index("entries_uid_seq", "uid", "seq"),
+    Index("entries_request", "request"),  # or deleting a request would look for its entries through all of them
+)
+
+# Sums of pruned requests, kept for good; several rows may have the same day, user, task type, provider and model.
+# A request with several attempts has a share in several rows, and so is counted in four ways, each once: `requests`
+# at the first of its rows, `at_provider` at its first row with each provider, `at_model` likewise, `at_both` at all.
+daily = Table(
+    "daily",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("day", Text, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("task_type", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("at_provider", BigInteger, nullable=False),
+    Column("at_model", BigInteger, nullable=False),
+    Column("at_both", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("cost_known", Boolean, nullable=False),
+    Index("daily_day_uid", "day", "uid"),
+)
+
+# What retention has deleted, a row or more per transaction.
+prunings = Table(
+    "prunings",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("at", DateTime, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("charged_nano", BigInteger, nullable=False),
 )
 
 resets = Table(
@@ -94,6 +135,50 @@ resets = Table(
     metadata,
     Column("uid", BigInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
+)
+
+# Parts of a user's statistics since the last reset that need not, or cannot, be read from entries any more.
+carried = Table(
+    "carried",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("uid", BigInteger, nullable=False),
+    Column("provider", Text),  # NULL: over all, with the requests that were tried nowhere
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Index("carried_uid", "uid"),
+)
+
+# How well a request went, 0 to 1, by its own user's word. `labels` is JSON.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("request", BigInteger, ForeignKey("requests.id", name="outcomes_request"), primary_key=True),
+    Column("score", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("at", DateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("wishes", Text, nullable=False),  # JSON
+)
+
+# Limits set while the daemon ran; NULL: that period's limit is the configuration's.
+budget_overrides = Table(
+    "budget_overrides",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("day_nano", BigInteger),
+    Column("month_nano", BigInteger),
+    Column("by_uid", BigInteger, nullable=False),
+    Column("at", DateTime, nullable=False),
 )
 
 meta = Table(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +16,7 @@ Durability = Literal["process", "power"]
 
 _BUSY_TIMEOUT_S = 5.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_INSTRUCTIONS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 _TRIGGERS = """
 CREATE TRIGGER {table}_refuse_{action} BEFORE {action} ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
@@ -53,6 +57,28 @@ def reader_engine(path: Path, connections: int = 1) -> Engine:
 def append_only(table: str) -> list[str]:
     """The statements that make SQLite refuse UPDATE and DELETE on `table`."""
     return [_TRIGGERS.format(table=table, action=action) for action in ("UPDATE", "DELETE")]
+
+
+def deletable(table: str) -> tuple[str, str]:
+    """The statements that let rows of an append-only table be deleted, and that refuse it again."""
+    return f"DROP TRIGGER {table}_refuse_DELETE", append_only(table)[1]
+
+
+@contextmanager
+def deadline(connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:
+    """Interrupt what runs on `connection` after so long; gives a function that tells whether that has come."""
+    end = time.monotonic() + seconds
+
+    def over() -> bool:
+        return time.monotonic() > end
+
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.set_progress_handler(over, _INSTRUCTIONS)
+    try:
+        yield over
+    finally:
+        driver.set_progress_handler(None, 0)
 
 
 def unwritable(error: BaseException) -> str | None:

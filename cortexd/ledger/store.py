@@ -71,9 +71,13 @@ class Store:
     def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Outcome]:
         self._connection.begin()
         batch = Batch(self.books, self._now(), self._used_ids(actions) if conflict else {})
-        planned = [batch.plan(action, self._connection) for action in actions]
-        batch.write(self._connection, self._statements)
-        self._connection.commit()
+        try:
+            planned = [batch.plan(action, self._connection) for action in actions]
+            batch.write(self._connection, self._statements)
+            self._connection.commit()
+        except BaseException:
+            batch.undo()
+            raise
         batch.book()
         return [self._finished(result) for result in planned]
 

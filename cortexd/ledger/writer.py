@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.actions import Action, RenewLeases, Reserve, Settle
-from cortexd.ledger.records import DuplicateRequest, State
+from cortexd.ledger.records import DuplicateRequest, OverBudget, State
 from cortexd.ledger.sqlite import unwritable
 from cortexd.ledger.store import Outcome, Store
 
@@ -151,7 +151,7 @@ class Writer:
             self._loop.call_soon_threadsafe(self._resolve, told)
 
     def _in_words(self, outcome: Outcome) -> Outcome:
-        if not isinstance(outcome, Exception) or isinstance(outcome, CortexError | DuplicateRequest):
+        if not isinstance(outcome, Exception) or isinstance(outcome, CortexError | DuplicateRequest | OverBudget):
             return outcome
         if reason := unwritable(outcome):
             return LedgerUnavailable(f"the ledger cannot be written: {reason}")

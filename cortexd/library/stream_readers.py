@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cortexd.errors import ProviderError
+from cortexd.errors import Failure, ProviderError
 from cortexd.library.reading import CHUNK, EVENT, encode, seen
 from cortexd.messages import Answer, Usage
 from cortexd.providers.anthropic_answer import StreamCollector
@@ -92,13 +92,19 @@ class ChunkReader:
         return self._add_text("content", delta) or self._add_text("refusal", delta)
 
     def answer(self) -> Answer:
+        # The SDK keeps [DONE] to itself, and programs' fakes give no reason: surely cut off is only what said nothing.
+        if self._begun and not (self._finish or self._calls or any(map(any, self._texts.values()))):
+            raise ProviderError(Failure.CONNECTION, "the stream ended before the answer did", may_have_billed=True)
+        return self._answer()
+
+    def _answer(self) -> Answer:
         texts = {name: "".join(parts) for name, parts in self._texts.items()}
         message = {**texts, "tool_calls": [call.row() for call in self._calls.values()]}
         choices = [{"message": message, "finish_reason": self._finish}] if self._begun else []
         return read_answer(encode({**self._whole, "choices": choices}), self._asked_model)
 
     def usage_so_far(self) -> Usage | None:
-        return _usage_in(self.answer)
+        return _usage_in(self._answer)
 
     def _add_text(self, name: str, delta: dict[str, Any]) -> str:
         text = delta.get(name)

@@ -1,6 +1,6 @@
 """Anthropic's message, whole or as a stream of events, as an Answer.
 
-Both forms end in the same `Message`, so an answer collected from a stream equals the plain one. Thinking blocks
+An answer collected from a stream equals the plain one. Thinking blocks
 are not content; blocks of types not known here are passed over. `usage.input_tokens` excludes what was read from
 and written to the cache: ours is the sum.
 """
@@ -8,13 +8,24 @@ and written to the cache: ours is the sum.
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import msgspec
 
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import Answer, Usage
-from cortexd.providers.decoding import dig, finish_of, json_decoder, json_text, model_of, tool_calls_of, usage_of
+from cortexd.messages import Answer, ToolCall, Usage
+from cortexd.providers.collecting import Collector
+from cortexd.providers.decoding import (
+    dig,
+    finish_of,
+    json_decoder,
+    json_text,
+    model_of,
+    tool_call_of,
+    tool_calls_of,
+    usage_of,
+)
 from cortexd.providers.failures import error_object, malformed
 from cortexd.untrusted import safe_text
 
@@ -48,6 +59,7 @@ class Message(msgspec.Struct):
 class Delta(msgspec.Struct):
     text: str | None = None
     partial_json: str | None = None
+    thinking: str | None = None
     stop_reason: Any = None
 
 
@@ -104,58 +116,97 @@ def _usage(usage: object) -> Usage | None:
     )
 
 
-class StreamCollector:
-    """Collects the events of one stream into the Answer that the plain call would have given.
+class _ToolUse:
+    """A tool_use block as it grows."""
 
-    Feed it the data of each event; `answer()` once the stream has ended. What it holds is bounded by `max_bytes`.
-    """
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self.arguments = StringIO()
+        self.call: ToolCall | None = None
+
+    def end(self, number: int) -> ToolCall:
+        """The whole call. Arguments come out as in the plain answer; where they were cut off, as they came."""
+        if text := self.arguments.getvalue():
+            self._block.input = _parsed(text)
+        self.call = tool_call_of(number, self._block.id, self._block.name, _arguments(self._block.input))
+        return self.call
+
+
+class StreamCollector(Collector):
+    """See Collector. A tool call is whole when its block stops."""
 
     def __init__(self, asked_model: str, max_bytes: int) -> None:
-        self._asked_model = asked_model
-        self._left = max_bytes
+        super().__init__(asked_model, max_bytes)
         self._message: Message | None = None
-        self._blocks: dict[int, Block] = {}
-        self._pieces: dict[int, list[str]] = {}
-        self.complete = False
+        self._blocks: dict[int, str | _ToolUse] = {}  # by index: what is growing there, or its type
+        self._begun = 0
+        self._uses: list[_ToolUse] = []
 
     def feed(self, data: bytes) -> None:
-        """Take one event. Raises ProviderError for an error event, a malformed one, and one too many."""
         event = _decode_event(data)
-        if handle := _HANDLERS.get(event.type):
+        if not self.complete and (handle := _HANDLERS.get(event.type)):
             handle(self, event)
 
-    def answer(self) -> Answer:
-        """The Answer. Raises ProviderError where the stream ended before the answer did."""
+    def end(self) -> None:
         if self._message is None:
             raise malformed("the stream holds no answer")
         if not self.complete:
             raise ProviderError(Failure.CONNECTION, "the stream ended before the answer did", may_have_billed=True)
-        for index, pieces in self._pieces.items():
-            _fill(self._blocks[index], "".join(pieces))
-        self._message.content = list(self._blocks.values())
-        return _answer(self._message, self._asked_model)
+        for number, use in enumerate(self._uses):
+            self._end_use(number, use)
+
+    def answer(self) -> Answer:
+        self.end()
+        assert self._message is not None
+        return Answer(
+            content=self._content(),
+            model=model_of(self._message.model, self._asked_model),
+            usage=self.usage,
+            finish_reason=finish_of(self._message.stop_reason, _FINISH, has_tool_calls=bool(self._uses)),
+            tool_calls=tuple(use.call for use in self._uses if use.call is not None),
+        )
+
+    def _count_usage(self, reported: object) -> Usage | None:
+        return _usage(reported)
 
     def _start(self, event: Event) -> None:
         self._message = event.message or Message()
+        self._reported = self._message.usage
 
     def _start_block(self, event: Event) -> None:
-        if len(self._blocks) == _MAX_BLOCKS:
+        self._begun += 1
+        if self._begun > _MAX_BLOCKS:
             raise malformed(f"the answer holds more than {_MAX_BLOCKS} blocks")
-        block = self._blocks[event.index] = event.content_block or Block()
-        self._pieces[event.index] = []
-        self._grow(event.index, block.text)
+        block = event.content_block or Block()
+        if block.type == "tool_use":
+            use = _ToolUse(block)
+            self._blocks[event.index] = use
+            self._uses.append(use)
+            return
+        self._blocks[event.index] = "text" if block.type == "text" else "other"
+        if block.type == "text" and block.text:
+            self._add_text(block.text)
 
     def _extend_block(self, event: Event) -> None:
-        if event.index not in self._blocks or event.delta is None:
+        block, delta = self._blocks.get(event.index), event.delta
+        if block is None or delta is None:
             raise malformed("a stream event belongs to no block")
-        self._grow(event.index, event.delta.text or event.delta.partial_json)
+        if block == "text":
+            if delta.text:
+                self._add_text(delta.text)
+        elif piece := delta.partial_json or delta.thinking or delta.text:
+            self._count(piece)
+            if isinstance(block, _ToolUse) and delta.partial_json:
+                block.arguments.write(piece)
 
-    def _grow(self, index: int, piece: str | None) -> None:
-        if piece:
-            self._left -= len(piece.encode("utf-8", "surrogatepass"))
-            if self._left < 0:
-                raise malformed("the answer is larger than allowed")
-            self._pieces[index].append(piece)
+    def _stop_block(self, event: Event) -> None:
+        use = self._blocks.get(event.index)
+        if isinstance(use, _ToolUse):
+            self._end_use(self._uses.index(use), use)
+
+    def _end_use(self, number: int, use: _ToolUse) -> None:
+        if use.call is None:
+            self._add_call(use.end(number))
 
     def _change(self, event: Event) -> None:
         if self._message is None:
@@ -164,8 +215,8 @@ class StreamCollector:
             self._message.stop_reason = event.delta.stop_reason
         if isinstance(event.usage, dict):
             known = {name: value for name, value in event.usage.items() if value is not None}
-            before = self._message.usage
-            self._message.usage = {**(before if isinstance(before, dict) else {}), **known}
+            before = self._reported
+            self._reported = {**(before if isinstance(before, dict) else {}), **known}
 
     def _stop(self, _event: Event) -> None:
         self.complete = True
@@ -178,17 +229,11 @@ _HANDLERS: dict[str, Callable[[StreamCollector, Event], None]] = {
     "message_start": StreamCollector._start,
     "content_block_start": StreamCollector._start_block,
     "content_block_delta": StreamCollector._extend_block,
+    "content_block_stop": StreamCollector._stop_block,
     "message_delta": StreamCollector._change,
     "message_stop": StreamCollector._stop,
     "error": StreamCollector._fail,
 }
-
-
-def _fill(block: Block, text: str) -> None:
-    if block.type != "tool_use":
-        block.text = text
-    elif text:
-        block.input = _parsed(text)
 
 
 def _parsed(arguments: str) -> object:

@@ -17,15 +17,13 @@ from cortexd.messages import Answer, Call
 from cortexd.providers.anthropic_answer import StreamCollector, read_answer
 from cortexd.providers.anthropic_request import request_body
 from cortexd.providers.failures import map_exceptions
-from cortexd.providers.listening import Listener
-from cortexd.providers.sse import EventSplitter
+from cortexd.providers.receiving import Format, receive
+from cortexd.providers.reception import Reception
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
-    arriving,
     from_connection,
     from_response,
     http_client,
-    read_bounded,
     silence_sdk_logs,
     timeouts,
 )
@@ -37,7 +35,9 @@ _ERRORS = {
     anthropic.APIConnectionError: from_connection,
     httpx2.HTTPError: from_connection,
     aiohttp.ClientError: from_connection,
+    RuntimeError: from_connection,  # aiohttp's word for a connection that was closed between two reads
 }
+_FORMAT = Format(read_answer, StreamCollector, _ERRORS)
 
 
 class AnthropicApi:
@@ -49,9 +49,9 @@ class AnthropicApi:
         self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
 
-    async def attempt(self, call: Call, listener: Listener | None = None) -> Answer:
-        """One request. Raises ProviderError; cancelling it closes the connection."""
-        request = request_body(call, anthropic.transform_schema)
+    async def attempt(self, call: Call, reception: Reception) -> Answer:
+        """One request. Raises ProviderError and what the listener raises; cancelling it closes the connection."""
+        request = request_body(call, anthropic.transform_schema, stream=reception.streamed)
         with map_exceptions(_ERRORS):
             stream = await self._client.post(
                 _PATH,
@@ -61,25 +61,8 @@ class AnthropicApi:
                 stream=True,
                 stream_cls=anthropic.AsyncStream[object],
             )
-            async with stream:
-                answer = await self._read(stream.response, call.model)
+        answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reception)
         return replace(answer, dropped_options=request.dropped_options)
-
-    async def _read(self, response: httpx2.Response, model: str) -> Answer:
-        if response.headers.get("content-type", "").startswith("text/event-stream"):
-            return await self._collect(response, model)
-        return read_answer(await read_bounded(response, self._max_answer_bytes), model)
-
-    async def _collect(self, response: httpx2.Response, model: str) -> Answer:
-        collector = StreamCollector(model, self._max_answer_bytes)
-        events = EventSplitter()
-        async with arriving(response) as chunks:
-            async for chunk in chunks:
-                for data in events.feed(chunk):
-                    collector.feed(data)
-                if collector.complete:
-                    break
-        return collector.answer()
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -28,7 +28,7 @@ _TOOL_CHOICE = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": 
 _NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def request_body(call: Call, adapt_schema: SchemaAdapter) -> RequestBody:
+def request_body(call: Call, adapt_schema: SchemaAdapter, *, stream: bool = False) -> RequestBody:
     """The request for `call`; pure. Raises ProviderError where the call cannot be written as JSON."""
     body: dict[str, Any] = {"model": call.model, "max_tokens": call.max_tokens, "messages": _turns(call.messages)}
     if system := "\n\n".join(_system_texts(call.messages)):
@@ -44,7 +44,7 @@ def request_body(call: Call, adapt_schema: SchemaAdapter) -> RequestBody:
             dropped.append("response_schema")
         else:
             body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    streamed = call.max_tokens > NON_STREAMING_TOKENS
+    streamed = stream or call.max_tokens > NON_STREAMING_TOKENS
     if streamed:
         body["stream"] = True
     return RequestBody(encode(body), tuple(dropped), streamed)

@@ -105,15 +105,17 @@ def _is_count(value: object) -> bool:
 
 def tool_calls_of(calls: Iterable[tuple[object, object, str]]) -> tuple[ToolCall, ...]:
     """(id, name, arguments) as ToolCalls; a missing id is made up, a missing name is a malformed answer."""
-    found: list[ToolCall] = []
-    for id_, name, arguments in calls:
-        if len(found) == MAX_TOOL_CALLS:
-            raise malformed(f"the answer holds more than {MAX_TOOL_CALLS} tool calls")
-        if not isinstance(name, str) or not name:
-            raise malformed("the answer holds a tool call without a name")
-        known = id_ if isinstance(id_, str) and id_ else f"call_{len(found)}"
-        found.append(ToolCall(bounded_text(known, _MAX_NAME), bounded_text(name, _MAX_NAME), arguments))
-    return tuple(found)
+    return tuple(tool_call_of(number, *call) for number, call in enumerate(calls))
+
+
+def tool_call_of(number: int, id_: object, name: object, arguments: str) -> ToolCall:
+    """The answer's tool call `number`, from 0. Raises as `tool_calls_of`."""
+    if number >= MAX_TOOL_CALLS:
+        raise malformed(f"the answer holds more than {MAX_TOOL_CALLS} tool calls")
+    if not isinstance(name, str) or not name:
+        raise malformed("the answer holds a tool call without a name")
+    known = id_ if isinstance(id_, str) and id_ else f"call_{number}"
+    return ToolCall(bounded_text(known, _MAX_NAME), bounded_text(name, _MAX_NAME), arguments)
 
 
 def finish_of(word: object, table: dict[str, str], *, has_tool_calls: bool) -> str:

@@ -48,13 +48,20 @@ _ERROR_WORD = {
 }
 _KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 
+Errors = Mapping[type[Exception], Callable[[Any], ProviderError]]
+
 
 @contextmanager
-def map_exceptions(table: Mapping[type[Exception], Callable[[Any], ProviderError]]) -> Iterator[None]:
-    """Raise theirs as ours: the first row whose type fits makes the error. The original never shows in a traceback."""
+def map_exceptions(table: Errors, unless: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Raise theirs as ours: the first row whose type fits makes the error. The original never shows in a traceback.
+
+    Where `unless` says so, the exception is nobody's but the caller's own, and left as it is.
+    """
     try:
         yield
     except tuple(table) as error:
+        if unless():
+            raise
         make = next(ours for theirs, ours in table.items() if isinstance(error, theirs))
         raise make(error) from None
 

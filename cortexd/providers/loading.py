@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from cortexd.config.settings import Api, NetworkSettings, ProviderSettings
 from cortexd.messages import Answer, Call
-from cortexd.providers.listening import Listener
+from cortexd.providers.reception import Reception
 
 _CLASSES: dict[Api, tuple[str, str]] = {
     "anthropic": ("cortexd.providers.anthropic_api", "AnthropicApi"),
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class LoadedApi(Protocol):
     """A vendor's adapter with its client and connections."""
 
-    async def attempt(self, call: Call, listener: Listener | None = None) -> Answer: ...
+    async def attempt(self, call: Call, reception: Reception) -> Answer: ...
 
     async def aclose(self) -> None: ...
 

@@ -66,12 +66,11 @@ def read_answer(body: bytes, asked_model: str) -> Answer:
     choice, reply = completion.choices[0], completion.choices[0].message
     calls = reply.tool_calls or ()
     text, refused = _text(reply)
-    finish = finish_of(choice.finish_reason, _FINISH, has_tool_calls=bool(calls))
     return Answer(
         content=safe_text(text),
         model=model_of(completion.model, asked_model),
-        usage=_usage(completion.usage),
-        finish_reason="content_filter" if refused else finish,
+        usage=read_usage(completion.usage),
+        finish_reason=finish_reason(choice.finish_reason, refused=refused, has_tool_calls=bool(calls)),
         tool_calls=tool_calls_of((call.id, *_function(call.function)) for call in calls),
     )
 
@@ -95,7 +94,12 @@ def _function(function: Function | None) -> tuple[object, str]:
     return function.name, "{}" if arguments is None else json_text(arguments)
 
 
-def _usage(usage: object) -> Usage | None:
+def finish_reason(word: object, *, refused: bool, has_tool_calls: bool) -> str:
+    return "content_filter" if refused else finish_of(word, _FINISH, has_tool_calls=has_tool_calls)
+
+
+def read_usage(usage: object) -> Usage | None:
+    """The usage object in ours; None where it says nothing that can be counted."""
     places = (("prompt_tokens_details", "cached_tokens"), ("cached_tokens",), ("prompt_cache_hit_tokens",))
     cached = next((found for place in places if (found := dig(usage, *place)) is not None), None)
     return usage_of(

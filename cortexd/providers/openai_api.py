@@ -15,15 +15,16 @@ import openai
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.messages import Answer, Call
 from cortexd.providers.failures import map_exceptions
-from cortexd.providers.listening import Listener
 from cortexd.providers.openai_answer import read_answer
 from cortexd.providers.openai_request import request_body
+from cortexd.providers.openai_stream import ChunkCollector
+from cortexd.providers.receiving import Format, receive
+from cortexd.providers.reception import Reception
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
     from_connection,
     from_response,
     http_client,
-    read_bounded,
     silence_sdk_logs,
     timeouts,
 )
@@ -37,6 +38,7 @@ _ERRORS = {
     aiohttp.ClientError: from_connection,
     RuntimeError: from_connection,  # closed between two steps of this attempt; the SDK lets it through
 }
+_FORMAT = Format(read_answer, ChunkCollector, _ERRORS)
 
 
 class OpenAIApi:
@@ -48,9 +50,9 @@ class OpenAIApi:
         self._client = make_client(openai.AsyncOpenAI, settings, http, timeouts(settings))
         silence_sdk_logs()
 
-    async def attempt(self, call: Call, listener: Listener | None = None) -> Answer:
-        """One request. Raises ProviderError; cancelling it closes the connection."""
-        request = request_body(call)
+    async def attempt(self, call: Call, reception: Reception) -> Answer:
+        """One request. Raises ProviderError and what the listener raises; cancelling it closes the connection."""
+        request = request_body(call, stream=reception.streamed)
         with map_exceptions(_ERRORS):
             stream = await self._client.post(
                 _PATH,
@@ -60,9 +62,8 @@ class OpenAIApi:
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
             )
-            async with stream:
-                body = await read_bounded(stream.response, self._max_answer_bytes)
-        return replace(read_answer(body, call.model), dropped_options=request.dropped_options)
+        answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reception)
+        return replace(answer, dropped_options=request.dropped_options)
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -18,7 +18,7 @@ _TOOL_CHOICE_WORDS = frozenset({"auto", "none", "required"})
 _SCHEMA_NAME = "answer"
 
 
-def request_body(call: Call) -> RequestBody:
+def request_body(call: Call, *, stream: bool = False) -> RequestBody:
     """The request for `call`; pure. Raises ProviderError where the call cannot be written as JSON."""
     body: dict[str, Any] = {
         "model": call.model,
@@ -34,8 +34,10 @@ def request_body(call: Call) -> RequestBody:
     if call.response_schema is not None:
         schema = {"name": _SCHEMA_NAME, "schema": as_is(call.response_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
     dropped = kimi_rules.fit(body)
-    return RequestBody(encode(body), dropped)
+    return RequestBody(encode(body), dropped, stream)
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cortexd.messages import Answer, Call
 from cortexd.providers.failures import scrub
 from cortexd.providers.listening import Listener
 from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
+from cortexd.providers.reception import Reception
 
 
 class Provider(Protocol):
@@ -50,31 +51,46 @@ class SdkProvider:
         self._max_answer_bytes = max_answer_bytes
         self._api: Future[LoadedApi] | None = None
         self._closed = False
+        self._receptions: set[Reception] = set()
         key = settings.key.reveal() if settings.key else ""
         proxy_password = urlsplit(network.proxy or "").password
         self._secrets = tuple(secret for secret in (key, proxy_password) if secret)
 
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
+        reception = Reception(listener, call.timeout_s)
+        self._receptions.add(reception)
+        try:
+            return await self._attempt(call, reception)
+        except asyncio.CancelledError:
+            # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling() and not reception.interrupted:
+                raise _closed_error() from None
+            raise
+        except ProviderError as error:
+            if reception.interrupted:
+                raise
+            error.message = scrub(error.message, self._secrets)
+            raise error from None
+        finally:
+            self._receptions.discard(reception)
+
+    async def _attempt(self, call: Call, reception: Reception) -> Answer:
         sent = False
         try:
-            async with asyncio.timeout(call.timeout_s):
+            async with reception.patience:
                 api = await self._loaded()
                 if self._closed:
                     raise _closed_error()
                 sent = True
-                return await api.attempt(call, listener)
-        except asyncio.CancelledError:
-            # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
-            task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling():
-                raise _closed_error() from None
-            raise
+                return await api.attempt(call, reception)
         except TimeoutError:
+            if reception.interrupted:
+                raise
+            if self._closed:
+                raise _closed_error(may_have_billed=True) from None
             message = f"no answer within {call.timeout_s:g} s"
             raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
-        except ProviderError as error:
-            error.message = scrub(error.message, self._secrets)
-            raise error from None
 
     async def _loaded(self) -> LoadedApi:
         if self._api is None or _failed(self._api):
@@ -89,10 +105,14 @@ class SdkProvider:
         self._closed = True
         if self._api is not None and self._api.done() and not _failed(self._api):
             await self._api.result().aclose()
+        # aiohttp wakes who waits for a connection or for the head of an answer, but nobody in the middle of one.
+        for reception in self._receptions:
+            if reception.begun:
+                reception.patience.give_up()
 
 
-def _closed_error() -> ProviderError:
-    return ProviderError(Failure.CONNECTION, "the provider is closed")
+def _closed_error(*, may_have_billed: bool = False) -> ProviderError:
+    return ProviderError(Failure.CONNECTION, "the provider is closed", may_have_billed=may_have_billed)
 
 
 def _failed(loading: Future[LoadedApi]) -> bool:

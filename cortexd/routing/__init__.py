@@ -1,6 +1,22 @@
 """Which providers to try for a request, in which order and why; and how each of them is doing."""
 
+from cortexd.routing.candidates import Candidate, LeftOut, Plan
+from cortexd.routing.downgrade import downgrade
 from cortexd.routing.health import Health, State
-from cortexd.routing.plan import Candidate, LeftOut, Plan, Question, plan_route
+from cortexd.routing.plan import plan_route
+from cortexd.routing.question import Question
+from cortexd.routing.sessions import Sessions
+from cortexd.routing.wishes import Wishes
 
-__all__ = ["Candidate", "Health", "LeftOut", "Plan", "Question", "State", "plan_route"]
+__all__ = [
+    "Candidate",
+    "Health",
+    "LeftOut",
+    "Plan",
+    "Question",
+    "Sessions",
+    "State",
+    "Wishes",
+    "downgrade",
+    "plan_route",
+]

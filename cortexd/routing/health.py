@@ -1,6 +1,7 @@
 """How each provider is doing: a breaker that opens after failures, so that requests try a healthy one first.
 
-An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried.
+An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried. Beside it a
+running mean of how long each provider takes to answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ _OPENS_AFTER = 5  # failures in a row
 _COOL_DOWN_S = 30.0
 _KEY_COOL_DOWN_S = 60.0  # a refused key is seldom mended sooner
 _MAX_RETRY_AFTER_S = 300.0
+_KEPT_PER_ANSWER = 0.5 ** (1 / 20)  # an answer 20 answers ago counts half
+_LATENCY_KNOWN_S = 3600.0  # nobody observed for an hour is unknown again
+_TELLING_TOKENS = 32  # an answer shorter than this says less of how long answers take
+_EXPLORES_EVERY = 20
 
 
 class State(StrEnum):
@@ -33,6 +38,15 @@ class _Record:
     published: State = State.OK
 
 
+@dataclass(slots=True)
+class _Latency:
+    """Weighted sums of milliseconds, newer answers weighing more."""
+
+    weight: float = 0.0
+    weighted_ms: float = 0.0
+    observed_at: float = 0.0
+
+
 class Health:
     """Counts outcomes per provider; `on_change(provider, state, last_failure)` hears of each change once."""
 
@@ -42,6 +56,8 @@ class Health:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records: dict[str, _Record] = {}
+        self._latencies: dict[str, _Latency] = {}
+        self._explorations = 0
         self._on_change = on_change
         self._clock = clock
 
@@ -74,8 +90,42 @@ class Health:
             record.open_until = max(record.open_until, self._clock() + pause)
         self._publish(provider, record)
 
+    def observed(self, provider: str, latency_ms: float, output_tokens: int) -> None:
+        """Note how long one answered attempt took."""
+        now = self._clock()
+        latency = self._latencies.get(provider)
+        if latency is None or now - latency.observed_at > _LATENCY_KNOWN_S:
+            latency = self._latencies[provider] = _Latency()
+        weight = min(1.0, max(output_tokens, 1) / _TELLING_TOKENS)
+        latency.weight = latency.weight * _KEPT_PER_ANSWER + weight
+        latency.weighted_ms = latency.weighted_ms * _KEPT_PER_ANSWER + weight * latency_ms
+        latency.observed_at = now
+
+    def latency_ms(self, provider: str) -> float | None:
+        """How long the provider takes to answer of late; None where it has not answered within the hour."""
+        latency = self._latencies.get(provider)
+        if latency is None or self._clock() - latency.observed_at > _LATENCY_KNOWN_S:
+            return None
+        return latency.weighted_ms / latency.weight
+
+    def explores(self) -> bool:
+        """Whether this request shall try a provider that nobody has observed: every twentieth that asks."""
+        self._explorations += 1
+        return self._explorations % _EXPLORES_EVERY == 0
+
+    def next_change(self) -> float | None:
+        """Seconds until the next breaker ends by time; 0 where one has ended untold, None where none is open."""
+        open_until = [record.open_until for record in self._records.values() if record.published is State.OPEN]
+        return max(0.0, min(open_until) - self._clock()) if open_until else None
+
+    def refresh(self) -> None:
+        """Tell of the breakers that time has ended."""
+        for provider, record in self._records.items():
+            self._publish(provider, record)
+
     def forget(self) -> None:
         """Start afresh, as after a reload with other keys or endpoints."""
+        self._latencies.clear()
         for provider, record in self._records.items():
             record.failures = 0
             record.open_until = 0.0

@@ -1,138 +1,87 @@
-"""The default strategy: the routing table's provider for the task, then every other that can answer, each once."""
+"""Who is tried for a question, and in which order: whom the caller named, the session's provider, then by strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from cortexd.catalog import Catalog, Model
-from cortexd.config import Config, ProviderSettings, how_to_configure
+from cortexd.catalog import Catalog
+from cortexd.config import Config, how_to_configure
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
-from cortexd.messages import DEFAULT_MAX_TOKENS, Message, Options, Privacy
+from cortexd.messages import Options, Strategy
 from cortexd.money import format_usd
-from cortexd.routing.health import Health, State
-from cortexd.tasks import TaskType
-from cortexd.validation import images_of, prompt_bytes
-
-_BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot fit whatever the tokenizer
-_TOKENS_PER_MESSAGE = 32  # role markers and the like, generously
-_TOKENS_FOR_TOOLS = 2048  # vendors explain tool use to the model in a system prompt of their own
-_BYTES_PER_TOKEN_USUALLY = 4
+from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
+from cortexd.routing.health import Health
+from cortexd.routing.question import Question
+from cortexd.routing.strategies import RANKINGS
+from cortexd.routing.wishes import NONE, Wishes
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be routed, as the caller put it."""
-
-    task_type: TaskType
-    messages: tuple[Message, ...]
-    options: Options
-    moment: datetime
-
-    @property
-    def max_tokens(self) -> int:
-        return self.options.max_tokens or DEFAULT_MAX_TOKENS
-
-    def size(self) -> PromptSize:
-        schema = len((self.options.response_schema or "").encode())
-        framing = len(self.messages) * _TOKENS_PER_MESSAGE
-        if self.options.tools or schema:
-            framing += _TOKENS_FOR_TOOLS
-        return PromptSize(
-            prompt_bytes(self.messages, self.options.tools) + schema, framing, len(images_of(self.messages))
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PromptSize:
-    """`text_bytes` of texts and tools, `framing_tokens` that vendors add around them, and the number of images."""
-
-    text_bytes: int
-    framing_tokens: int
-    images: int
-
-    def most_tokens(self, model: Model) -> int:
-        """No tokenizer makes more tokens than bytes; an image counts the catalogue's figure."""
-        return self.text_bytes + self.framing_tokens + self.images * model.image_tokens
-
-    def likely_tokens(self, model: Model) -> int:
-        return self.text_bytes // _BYTES_PER_TOKEN_USUALLY + self.images * model.image_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One provider and model to try. Costs in nano-dollars; `prompt_estimate_nano` (the likely cost of
-    the prompt alone) is None where the price is unknown."""
+class _Choice:
+    """The provider that the caller, the user or the table names, and why."""
 
     provider: str
-    model: str
     reason: str
-    worst_case_nano: int
-    prompt_estimate_nano: int | None
-    state: State
+    pinned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    provider: str
-    model: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Candidates in the order in which they will be tried, and who was left out and why."""
-
-    candidates: tuple[Candidate, ...]
-    left_out: tuple[LeftOut, ...]
-
-    @property
-    def reason(self) -> str:
-        return self.candidates[0].reason
-
-
-def plan_route(question: Question, config: Config, catalog: Catalog, health: Health) -> Plan:
+def plan_route(
+    question: Question,
+    config: Config,
+    catalog: Catalog,
+    health: Health,
+    *,
+    wishes: Wishes = NONE,
+) -> Plan:
     """Rank the providers for `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
     BudgetExceeded or NoProviderAvailable where nobody can answer."""
-    first, why, pinned = _first_choice(question, config, catalog)
-    fallback = question.options.fallback
-    if fallback is None:
-        fallback = config.routing.fallback and not pinned
-    order = [first, *_others(first, config)] if fallback else [first]
-    size = question.size()
-    candidates: list[Candidate] = []
-    left_out: list[LeftOut] = []
-    for name in order:
-        settings = config.providers[name]
-        model = question.options.model if name == first and question.options.model else settings.model
-        obstacle = _obstacle(question, settings, model, catalog, size)
-        if obstacle:
-            left_out.append(LeftOut(name, model, obstacle))
-            continue
-        reason = why if name == first else f"fallback after {first}"
-        candidates.append(_candidate(question, settings, model, reason, catalog, health, size))
-    plan = _affordable(Plan(_healthy_first(candidates), tuple(left_out)), question.options.max_cost_nano)
+    field = Field.of(question, config, catalog, health, wishes)
+    choice = _first_choice(question, config, catalog, wishes)
+    strategy = question.options.strategy or wishes.strategy
+    fallback = falls_back(question.options, config, pinned=choice.pinned)
+    sticky = _sticky(field, choice)
+    names = provider_order(choice.provider, config)
+    if not fallback and (choice.pinned or strategy is Strategy.TABLE):
+        names = [name for name in names if name in (choice.provider, sticky)]
+    capable, left_out = _judged(field, choice, names)
+    ranked = _ranked(field, choice, sticky, strategy, capable)
+    plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned)
+    plan = _affordable(plan, question.options.max_cost_nano)
     if not plan.candidates:
-        raise _nobody(plan, order, config, question)
-    return _explained(plan, first, config)
+        raise _nobody(plan, names, config, question)
+    named = strategy is Strategy.TABLE or choice.pinned
+    leader = sticky or (choice.provider if named else ranked[0].provider)
+    return _explained(plan if fallback else replace(plan, candidates=plan.candidates[:1]), leader, config)
 
 
-def _first_choice(question: Question, config: Config, catalog: Catalog) -> tuple[str, str, bool]:
-    """The provider to try first, why, and whether the caller pinned it."""
-    options = question.options
+def falls_back(options: Options, config: Config, *, pinned: bool) -> bool:
+    """Whether others may answer where the first cannot."""
+    return config.routing.fallback and not pinned if options.fallback is None else options.fallback
+
+
+def provider_order(first: str, config: Config) -> list[str]:
+    """Every provider once: `first`, the default one, then as configured."""
+    return list(dict.fromkeys([first, config.routing.default_provider, *config.providers]))
+
+
+def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: Wishes) -> _Choice:
+    options, task = question.options, question.task_type
     if options.provider is not None:
         if options.provider not in config.providers:
             raise UnknownProvider(
                 f"options.provider: unknown provider {options.provider!r}; one of {', '.join(config.providers)}"
             )
-        return options.provider, f"provider {options.provider} was asked for", True
+        return _Choice(options.provider, f"provider {options.provider} was asked for", pinned=True)
     if options.model is not None:
-        return _provider_of(options.model, config, catalog), f"model {options.model} was asked for", True
-    name = config.routing.table.get(question.task_type)
-    if name is None:
-        return config.routing.default_provider, f"{question.task_type} has no row; the default provider answers", False
-    return name, f"{question.task_type} goes to {name}", False
+        name = _provider_of(options.model, config, catalog)
+        return _Choice(name, f"model {options.model} was asked for", pinned=True)
+    preferred = wishes.providers.get(task)
+    if preferred is not None and preferred in config.providers:
+        return _Choice(preferred, f"you prefer {preferred} for {task}")
+    row = config.routing.table.get(task)
+    if row is None:
+        return _Choice(config.routing.default_provider, f"{task} has no row; the default provider answers")
+    return _Choice(row, f"{task} goes to {row}")
 
 
 def _provider_of(model: str, config: Config, catalog: Catalog) -> str:
@@ -144,52 +93,39 @@ def _provider_of(model: str, config: Config, catalog: Catalog) -> str:
     )
 
 
-def _others(first: str, config: Config) -> list[str]:
-    """Every other provider, the default one first."""
-    names = [config.routing.default_provider, *config.providers]
-    return [name for name in dict.fromkeys(names) if name != first]
+def _sticky(field: Field, choice: _Choice) -> str | None:
+    """The session's provider, unless the caller pinned another or it cannot answer this question."""
+    settings = field.config.providers.get(field.wishes.sticky or "")
+    if choice.pinned or settings is None or field.obstacle(settings, settings.model):
+        return None
+    return settings.name
 
 
-def _obstacle(question: Question, settings: ProviderSettings, model: str, catalog: Catalog, size: PromptSize) -> str:
-    """Why this provider cannot answer; empty where it can."""
-    entry = catalog.model(settings.name, model)
-    checks: tuple[tuple[bool, Callable[[], str]], ...] = (
-        (not settings.configured, lambda: how_to_configure(settings)),
-        (question.options.privacy is Privacy.LOCAL and not settings.local, lambda: "is not local (privacy: local)"),
-        (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
-        (bool(question.options.tools) and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),
-        (
-            entry.context_tokens is not None and size.text_bytes > entry.context_tokens * _BYTES_PER_TOKEN_AT_MOST,
-            lambda: f"the prompt does not fit {model}'s context of {entry.context_tokens} tokens",
-        ),
-    )
-    return next((words() for stands, words in checks if stands), "")
+def _judged(field: Field, choice: _Choice, names: list[str]) -> tuple[list[Candidate], list[LeftOut]]:
+    """Who can answer, in the order of `names`, and who cannot."""
+    candidates: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    for name in names:
+        settings, first = field.config.providers[name], name == choice.provider
+        model = (field.question.options.model if first else None) or settings.model
+        obstacle = field.obstacle(settings, model)
+        if obstacle:
+            left_out.append(LeftOut(name, model, obstacle))
+        else:
+            reason = choice.reason if first else f"fallback after {choice.provider}"
+            candidates.append(field.candidate(name, model, reason))
+    return candidates, left_out
 
 
-def _candidate(
-    question: Question,
-    settings: ProviderSettings,
-    model: str,
-    reason: str,
-    catalog: Catalog,
-    health: Health,
-    size: PromptSize,
-) -> Candidate:
-    name, entry = settings.name, catalog.model(settings.name, model)
-    likely = size.likely_tokens(entry)
-    price = catalog.price(name, model, question.moment, likely)
-    return Candidate(
-        name,
-        model,
-        reason,
-        catalog.worst_case(name, model, size.most_tokens(entry), question.moment, question.max_tokens),
-        None if price is None else likely * price.input // 1_000_000,
-        health.state(name),
-    )
-
-
-def _healthy_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:
-    return tuple(sorted(candidates, key=lambda candidate: candidate.state is State.OPEN))
+def _ranked(
+    field: Field, choice: _Choice, sticky: str | None, strategy: Strategy, capable: list[Candidate]
+) -> list[Candidate]:
+    """By strategy; but before all whom the caller asked for, or the session's provider."""
+    leader = choice.provider if choice.pinned else sticky
+    reason = choice.reason if choice.pinned else f"session stays with {sticky}"
+    ranked = RANKINGS[strategy](capable, field.health, leader is None)
+    first = [replace(item, reason=reason) for item in ranked if item.provider == leader]
+    return [*first, *(item for item in ranked if item.provider != leader)]
 
 
 def _affordable(plan: Plan, limit: int | None) -> Plan:
@@ -204,9 +140,10 @@ def _affordable(plan: Plan, limit: int | None) -> Plan:
             f"{format_usd(limit)}; raise the limit or lower max_tokens"
         )
     words = f"could cost more than max_cost_usd ({format_usd(limit)})"
-    return Plan(
-        tuple(item for item in plan.candidates if item.worst_case_nano <= limit),
-        plan.left_out + tuple(LeftOut(item.provider, item.model, words) for item in dear),
+    return replace(
+        plan,
+        candidates=tuple(item for item in plan.candidates if item.worst_case_nano <= limit),
+        left_out=plan.left_out + tuple(LeftOut(item.provider, item.model, words) for item in dear),
     )
 
 
@@ -220,15 +157,13 @@ def _nobody(plan: Plan, order: list[str], config: Config, question: Question) ->
     return NoProviderAvailable(f"no provider can answer this {question.task_type} request: {words}")
 
 
-def _explained(plan: Plan, first: str, config: Config) -> Plan:
-    """Say why the first candidate is not the provider that the table or the caller named."""
-    leader = plan.candidates[0]
-    if leader.provider == first:
+def _explained(plan: Plan, leader: str, config: Config) -> Plan:
+    """Say why the first candidate is not the provider that the caller, the table or the strategy put first."""
+    first = plan.candidates[0]
+    if first.provider == leader:
         return plan
-    state = next((item.state for item in plan.candidates if item.provider == first), None)
-    settings = config.providers[first]
-    because = "its breaker is open after failures" if state else "it is not configured"
-    if state is None and settings.configured:
-        because = next(item.reason for item in plan.left_out if item.provider == first)
-    reason = f"fallback from {first}: {because}"
-    return replace(plan, candidates=(replace(leader, reason=reason), *plan.candidates[1:]))
+    left = next((item.reason for item in plan.left_out if item.provider == leader), "")
+    because = "it is not configured"
+    if config.providers[leader].configured:
+        because = left or "its breaker is open after failures"
+    return replace(plan, candidates=(replace(first, reason=f"fallback from {leader}: {because}"), *plan.candidates[1:]))

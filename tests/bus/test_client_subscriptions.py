@@ -12,9 +12,18 @@ import pytest
 from dbus_next import Message
 
 from cortexd import errors, wire
-from cortexd.client import AsyncClient, Client, CostEvent, ServiceChange, Subscription
+from cortexd.client import (
+    AsyncClient,
+    BudgetThreshold,
+    Client,
+    CostEvent,
+    Event,
+    PeriodStarted,
+    ServiceChange,
+    Subscription,
+)
 from cortexd.connection import Connection
-from tests.bus.private_dbus import no_leaks_fixture  # noqa: F401
+from tests.bus.private_dbus import PrivateBus, bus_fixture, no_leaks_fixture  # noqa: F401
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
 
 DEADLINE_S = 20
@@ -26,7 +35,7 @@ async def next_of(costs: Subscription) -> CostEvent:
         return await anext(costs)
 
 
-async def next_event(costs: Subscription) -> CostEvent | ServiceChange:
+async def next_event(costs: Subscription) -> Event:
     async with asyncio.timeout(DEADLINE_S):
         return await costs.next_event()
 
@@ -100,6 +109,43 @@ class TestCosts:
                 await stranger.call_bus("GetId")  # the bus handles one connection's messages in order
             done = await client.complete("user_chat", "hello")
             assert (await next_of(costs)).request_id == done.request_id
+
+
+class TestBudgetsAndPeriods:
+    """Against a service of the test's own, since no day begins when a test would like it to."""
+
+    async def test_only_from_the_owner(self, bus: PrivateBus) -> None:
+        """Thresholds and periods count from the service alone, and only as the interface file has them."""
+        async with (
+            await Connection.open(bus.address) as owner,
+            await Connection.open(bus.address) as stranger,
+        ):
+            owner.on_call = lambda message: owner.send(Message.new_method_return(message, "ua{sv}", [1, {}]))
+            await owner.request_name(wire.BUS_NAME)
+            async with AsyncClient(bus.address) as client, client.subscribe() as costs:
+                to = costs._link.unique_name
+                for message in (
+                    told("PeriodStarted", "s", ["day"]),
+                    told("PeriodStarted", "s", ["day"], to),
+                    told("BudgetThreshold", "sddd", ["day", 0.9, 9.0, 10.0], to),
+                ):
+                    stranger.send(message)
+                await stranger.call_bus("GetId")  # the bus handles one connection's messages in order
+                for message in (
+                    told("PeriodStarted", "u", [3]),
+                    told("BudgetThreshold", "sdd", ["day", 0.8, 8.0], to),
+                    told("BudgetThreshold", "sddd", ["day", 0.8, 8.0, 10.0], to),
+                    told("PeriodStarted", "s", ["month"]),
+                ):
+                    owner.send(message)
+                assert await next_event(costs) == BudgetThreshold("day", 0.8, 8.0, 10.0)
+                assert await next_event(costs) == PeriodStarted("month")
+
+
+def told(member: str, signature: str, body: list[object], to: str | None = None) -> Message:
+    message = Message.new_signal(wire.OBJECT_PATH, wire.INTERFACE, member, signature, body)
+    message.destination = to
+    return message
 
 
 class TestEnds:

@@ -31,6 +31,7 @@ class HostileServer:
     endless: bytes = b""  # repeated after the reply until the client leaves or `most` bytes are out
     most: int = 40 * 1024 * 1024
     requests: list[bytes] = field(default_factory=list)
+    pieces: tuple[bytes, ...] = ()  # sent after the reply, each in a packet of its own
     sent: int = 0
     left: int = 0  # connections that the client closed while the server was still sending or waiting
 
@@ -41,6 +42,11 @@ class HostileServer:
         body = text.encode() if isinstance(text, str) else text
         head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
         self.reply = head.encode() + body
+
+    def events(self, *pieces: bytes) -> None:
+        """An event stream that arrives in these pieces, and the end of the connection."""
+        self.reply = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        self.pieces = pieces
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,11 +63,15 @@ class HostileServer:
         self.requests.append(head + await reader.readexactly(int(length.group(1)) if length else 0))
         writer.write(self.reply)
         await writer.drain()
+        for piece in self.pieces:
+            await asyncio.sleep(0.001)
+            writer.write(piece)
+            await writer.drain()
         while self.endless and self.sent < self.most:
             writer.write(self.endless)
             self.sent += len(self.endless)
             await writer.drain()
-        return bool(self.reply) and not self.endless
+        return bool(self.reply) and not self.endless and not self.pieces
 
 
 @pytest.fixture

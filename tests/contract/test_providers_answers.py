@@ -118,7 +118,8 @@ class TestLongAnswers:
             [replace(tool_call, id="") for tool_call in answer.tool_calls] for answer in (plain, streamed)
         ]  # the provider numbers them anew for each answer
         assert ids[0] == ids[1] != []
-        assert replace(streamed, tool_calls=()) == replace(plain, tool_calls=())
+        assert (plain.time_to_first_token_ms, streamed.time_to_first_token_ms is not None) == (None, True)
+        assert replace(streamed, tool_calls=(), time_to_first_token_ms=None) == replace(plain, tool_calls=())
 
     async def test_a_stream_without_usage(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
         """A stream that reports no usage leaves it unknown."""

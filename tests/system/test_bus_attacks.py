@@ -42,7 +42,7 @@ from tests.system.people import Background, Completed
 
 AsUser = Callable[..., Completed]
 InBackground = Callable[..., Background]
-CONFIG = "[authorization]\npolkit_timeout_s = 3.0\n"
+CONFIG = "[authorization]\npolkit_timeout_s = 3.0\n[limits]\nmax_queued_requests_per_user = 768\n"
 OTHER_POOL = "\nmax_connections = 5\n"
 SPARE_FILES = 12  # SQLite opens and closes files as readers come and go
 SPARE_MB = 200  # what 100 MB of answers at a time may leave behind in the allocator; it grows no further
@@ -330,7 +330,7 @@ class TestVanishingCallers:
             refused = await refusal(next(task for task in asked if task.done()))
             assert refused.name.endswith(".RateLimited")
             assert "retry_after_ms=" in refused.text
-            assert await read(observer, "ActiveRequests") <= 1024
+            assert await read(observer, "ActiveRequests") <= 256
             for task in asked:
                 task.cancel()
         async with await join_bus() as observer:

@@ -57,6 +57,16 @@ class TestPromise:
         assert {name: declared[name] for name in targets} == targets
         assert {"complete.1.sdk_cpu_ms", "complete.32.per_s", "start.first_answer_s"} <= declared.keys()
 
+    def test_the_figures_that_the_whole_bus_api_is_judged_by_are_declared(self) -> None:
+        """Streams, the call with everything on, the command line and the peers have their figures and their targets."""
+        declared = {figure.name: figure for case in find_cases() for figure in case.figures}
+        at_most = {"budgets.on.cpu_added_ms": 1.3, "budgets.on.p50_ms": 3.5, "stream.cpu_ms": 8, "cli.version_ms": 150}
+        at_least = {"budgets.on.per_s": 400, "stream.chunks_per_s": 20_000, "peers.proxy.p50_ms_ratio": 7.4}
+        assert {name: declared[name].at_most for name in at_most} == at_most
+        assert {name: declared[name].at_least for name in at_least} == at_least
+        others = {"stream.first_added_ms_p50", "stream.cancel_ms_p50", "batch.per_s_ratio", "budgets.cpu_ratio"}
+        assert others | {"polkit.added_ms_p50", "client.import_ms", "peers.router.cpu_ms_ratio"} <= declared.keys()
+
 
 class TestReport:
     def test_the_table_shows_figure_target_ratio_and_verdict(self) -> None:
@@ -65,6 +75,14 @@ class TestReport:
         assert fast.split() == ["x.fast_ms", "5", "ms", "≤", "2.5", "200%", "NO"]
         assert many.split() == ["x.many_per_s", "4000", "/s", "≥", "1000", "400%", "yes"]
         assert plain.split() == ["x.plain", "7"]
+
+    def test_each_target_is_judged_in_words(self) -> None:
+        """Met, not met or not measured, with what was wanted; a figure without a target has no line."""
+        head, fast, many = report.verdicts([CASE], {"x.fast_ms": 5, "x.plain": 7}).splitlines()
+        assert head.startswith("targets")
+        assert fast.split(None, 2) == ["NOT", "MET", "x.fast_ms (how long): 5 ms, at most 2.5 ms is wanted"]
+        assert many.split(None, 2) == ["not", "measured", "x.many_per_s (how many): at least 1000 /s is wanted"]
+        assert "  met  " in report.verdicts([CASE], {"x.many_per_s": 1000}).splitlines()[2]
 
     def test_the_json_is_one_flat_object(self, tmp_path) -> None:
         """A longer old file is replaced as a whole, in place."""

@@ -6,12 +6,22 @@ import json
 import math
 import subprocess
 import sys
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cortexd import wire
-from cortexd.client.outgoing import messages_out, options_out
+from cortexd.client.outgoing import (
+    budget_out,
+    messages_out,
+    options_out,
+    outcome_out,
+    requests_out,
+    usage_query_out,
+)
 from cortexd.client.results import Completion, ProviderInfo, filled
 from cortexd.errors import InvalidArgument
 from cortexd.tasks import TaskType
@@ -90,6 +100,56 @@ class TestOptions:
         for schema in ({"x": {1, 2}}, {"x": math.nan}, circle):
             with pytest.raises(InvalidArgument, match=r"^options\.response_schema: cannot be written as JSON"):
                 options_out({"response_schema": schema})
+
+
+class TestQueries:
+    def test_usage(self) -> None:
+        """Days may be dates or text, a group one word or several; what is not asked is left out."""
+        assert usage_query_out(None, None, (), "", False) == {}
+        asked = usage_query_out(date(2026, 11, 1), datetime(2026, 11, 24, 13, 0), ["day", "label"], "team", True)
+        assert wire.decode(asked) == {
+            "since": "2026-11-01",
+            "until": "2026-11-24",
+            "group_by": ["day", "label"],
+            "label": "team",
+            "all_users": True,
+        }
+        assert asked["group_by"].signature == "as"
+        assert wire.decode(usage_query_out("2026-11-01", None, "uid", "", False)) == {
+            "since": "2026-11-01",
+            "group_by": ["uid"],
+        }
+
+    def test_budget(self) -> None:
+        """Amounts are exact as Decimals, which go as text; whole numbers go as what the interface calls a double."""
+        sent = budget_out("group", "cortex", Decimal("0.10"), 5, False)
+        assert {key: (value.signature, value.value) for key, value in sent.items()} == {
+            "scope": ("s", "group"),
+            "name": ("s", "cortex"),
+            "day_usd": ("s", "0.10"),
+            "month_usd": ("d", 5.0),
+        }
+        assert wire.decode(budget_out("machine", "", None, "1.5", True)) == {
+            "scope": "machine",
+            "month_usd": "1.5",
+            "remove": True,
+        }
+
+    def test_outcome(self) -> None:
+        """A score is a finite number; reason and labels travel only where given."""
+        assert outcome_out("r", 1, "", None) == ["r", 1.0, {}]
+        *_, details = outcome_out("r", 0.5, "wrong city", {"by": "me"})
+        assert wire.decode(details) == {"reason": "wrong city", "labels": {"by": "me"}}
+        with pytest.raises(InvalidArgument, match="score"):
+            outcome_out("r", math.inf, "", None)
+
+    @pytest.mark.parametrize("request_", ["user_chat", ("user_chat",), ("a", "b", "c")])
+    def test_batch(self, request_: Any) -> None:
+        """What is no pair of task type and messages is named by its place."""
+        [[task, [message]]] = requests_out([(TaskType.USER_CHAT, "hello")])
+        assert (task, wire.decode(message)) == ("user_chat", {"role": "user", "content": "hello"})
+        with pytest.raises(InvalidArgument, match=r"requests\[1\]"):
+            requests_out([("user_chat", "hello"), request_])
 
 
 class TestMessages:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.config import Config, builtin_config, how_to_configure, load_config, with_keys
-from cortexd.config.settings import RateSettings, Secret
+from cortexd.config.settings import BudgetSettings, LimitUsd, RateSettings, Secret
 from cortexd.errors import ConfigError
 from cortexd.tasks import TaskType
 
@@ -57,6 +57,26 @@ class TestLoad:
         assert office.configured
         assert office.rate == RateSettings("0.05", "0.1")
 
+    def test_budgets_merge_amount_by_amount(self, write) -> None:
+        """A later file changes the amounts that it names, of the users that it names."""
+        write(
+            "[budgets]\nthresholds = [0.9, 0.5, 1, 0.5]\n"
+            "[budgets.machine]\nmonth_usd = 0.1\n[budgets.users.alice]\nday_usd = '7'\n",
+            "conf.d/site.toml",
+        )
+        main = write(
+            "[budgets]\nat_limit = 'downgrade'\n[budgets.machine]\nday_usd = 50\nmonth_usd = '500'\n"
+            "[budgets.users]\nalice = { day_usd = '5', month_usd = '60' }\n1001 = {}\n"
+            "[budgets.groups.students]\nmonth_usd = '100.000000001'\n"
+        )
+        assert load_config(main).budgets == BudgetSettings(
+            machine=LimitUsd("50", "0.1"),
+            users={"alice": LimitUsd("7", "60"), "1001": LimitUsd()},
+            groups={"students": LimitUsd(month_usd="100.000000001")},
+            thresholds=(0.5, 0.9, 1.0),
+            at_limit="downgrade",
+        )
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
@@ -82,6 +102,25 @@ class TestLoad:
             ("[ledger]\ndurability = 'none'", "ledger.durability: expected one of 'process', 'power'"),
             ("[authorization]\nprivileged_task_types = ['x']", "expected task types"),
             ("[limits]\nmax_deadline_ms = 5", "limits.default_deadline_ms: expected at most"),
+            ("[limits]\nmax_requests_per_minute_per_user = 0", "expected a whole number of at least 1, got 0"),
+            ("[budgets]\nmachine = 3", "budgets.machine: expected a table with day_usd and month_usd, got 3"),
+            ("[budgets.machine]\nday = 3", "budgets.machine.day: expected one of day_usd, month_usd, got 3"),
+            ("[budgets.machine]\nday_usd = -1", "budgets.machine.day_usd: expected USD, 0 or more, .* got -1"),
+            ("[budgets.each_user]\nmonth_usd = 'ten'", "budgets.each_user.month_usd: expected USD, .* got 'ten'"),
+            ("[budgets.each_user]\nday_usd = inf", "budgets.each_user.day_usd: expected USD, .* got inf"),
+            ("[budgets.each_user]\nday_usd = true", "budgets.each_user.day_usd: expected USD, .* got True"),
+            ("[budgets.each_user]\nday_usd = 1e10", "budgets.each_user.day_usd: expected USD, .* got 10000000000.0"),
+            (
+                "[budgets.users.al]\nday_usd = '1e-10'",
+                "budgets.users.al.day_usd: expected USD, .* at most nine decimals",
+            ),
+            ("[budgets.users]\nal = '5'", "budgets.users.al: expected a table with day_usd and month_usd, got '5'"),
+            ("[budgets]\ngroups = 5", "budgets.groups: expected a table of name = "),
+            ("[budgets.groups.'a b']", "budgets.groups.'a b': expected names without blanks"),
+            ("[budgets]\nthresholds = [0.5, 1.5]", "budgets.thresholds: expected a list of at most 16 numbers above 0"),
+            ("[budgets]\nthresholds = 0.5", "budgets.thresholds: expected a list of at most 16 numbers above 0"),
+            ("[budgets]\nat_limit = 'ask'", "budgets.at_limit: expected one of 'stop', 'downgrade', got 'ask'"),
+            ("[cache]\nttl_s = -1", "cache.ttl_s: expected a number of seconds, 0 or more, got -1"),
             ("[limits\n", "is not valid TOML"),
         ],
     )

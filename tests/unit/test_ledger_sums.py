@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,17 +13,6 @@ import pytest
 from test_ledger_parts import CLAUDE, KIMI, attempt, audited, complete, request, rows, settings
 
 from cortexd.ledger import Ledger
-
-
-@pytest.fixture
-def time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    def choose(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield choose
-    monkeypatch.undo()
-    time.tzset()
 
 
 class TestExactness:

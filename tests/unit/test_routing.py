@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
-from cortexd.catalog import builtin_catalog
-from cortexd.config import Config, builtin_config, with_keys
-from cortexd.config.settings import ProviderSettings
 from cortexd.errors import (
     BudgetExceeded,
     Failure,
@@ -19,33 +12,9 @@ from cortexd.errors import (
     ProviderNotConfigured,
     UnknownProvider,
 )
-from cortexd.routing import Health, Plan, Question, State, plan_route
+from cortexd.routing import Health, State
 from cortexd.tasks import TaskType
-from cortexd.validation import parse_messages, parse_options
-
-BOTH = {"ANTHROPIC_API_KEY": "a", "MOONSHOT_API_KEY": "m"}
-IMAGE = [{"type": "image", "media_type": "image/png", "data": b"x"}]
-
-
-def config(environ: dict[str, str] = BOTH, **more: ProviderSettings) -> Config:
-    base = with_keys(builtin_config(), environ)
-    return dataclasses.replace(base, providers={**base.providers, **more})
-
-
-def plan(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", *, use: Config | None = None,
-         health: Health | None = None, **options: Any) -> Plan:  # fmt: skip
-    chosen = use or config()
-    question = Question(
-        task,
-        parse_messages([{"role": "user", "content": content}]),
-        parse_options(options),
-        datetime(2026, 11, 23, tzinfo=UTC),
-    )
-    return plan_route(question, chosen, builtin_catalog().with_rates(chosen.providers), health or Health())
-
-
-def names(made: Plan) -> list[str]:
-    return [candidate.provider for candidate in made.candidates]
+from tests.unit.routes import IMAGE, OFFICE, config, names, plan
 
 
 class TestTable:
@@ -104,8 +73,7 @@ class TestOptions:
 
     def test_local_only(self) -> None:
         """privacy = local never leaves the operator's own endpoints."""
-        office = ProviderSettings("office", "openai", "http://127.0.0.1:1/v1", "m", local=True)
-        assert names(plan(privacy="local", use=config(office=office))) == ["office"]
+        assert names(plan(privacy="local", use=config(office=OFFICE))) == ["office"]
         with pytest.raises(NoProviderAvailable, match=r"claude: is not local"):
             plan(privacy="local")
 
@@ -178,3 +146,25 @@ class TestHealth:
         for _ in range(50):
             health.failed("claude", Failure.REFUSED)
         assert health.state("claude") is State.OK
+
+    def test_a_breaker_that_time_ends_is_told(self) -> None:
+        """next_change says when to look, refresh tells of it once."""
+        now = [0.0]
+        told: list[tuple[str, State, str]] = []
+        health = Health(lambda *change: told.append(change), clock=lambda: now[0])
+        assert health.next_change() is None
+        health.failed("claude", Failure.AUTHENTICATION)
+        health.failed("kimi_k2", Failure.RATE_LIMITED, retry_after_ms=10_000)
+        assert health.next_change() == 10
+        now[0] = 4
+        assert health.next_change() == 6
+        health.refresh()
+        assert len(told) == 2
+        now[0] = 10.5
+        assert health.next_change() == 0
+        health.refresh()
+        health.refresh()
+        assert told[2:] == [("kimi_k2", State.DEGRADED, "rate_limited")]
+        assert health.next_change() == 49.5
+        health.succeeded("claude")
+        assert health.next_change() is None

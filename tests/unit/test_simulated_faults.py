@@ -218,6 +218,15 @@ class TestBrokenAnswers:
             json.loads(broken)
 
     @BOTH
+    async def test_an_early_end(self, simulated: SimulatedProviders, call: Caller, name: str) -> None:
+        """A stream that ends in good order after a part: every event is whole, the last ones are missing."""
+        simulated.behave(name, Behaviour(reply="abcdef", fault=Fault.END_EARLY, chunks=6, cut_after=4))
+        _, _, body = await call(name, stream=True)
+        assert all(json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: "))
+        assert not any(end in body for end in (b"[DONE]", b"message_stop", b'"stop"'))
+        assert simulated.billed_undelivered(name).requests == 1
+
+    @BOTH
     @pytest.mark.parametrize("stream", [False, True])
     async def test_empty_body(self, simulated: SimulatedProviders, call: Caller, name: str, stream: bool) -> None:
         """200 with nothing; the work is billed as undelivered."""

@@ -163,6 +163,18 @@ class TestContentHash:
         )
         assert first != content_hash("configuration", messages, parse_options({}))
 
+    def test_stable_across_versions(self) -> None:
+        """A repeated request is recognised by a row that an earlier version wrote."""
+        messages = parse_messages(
+            [USER, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": "ü"}]
+        )
+        options = parse_options({"temperature": 0.5, "tools": [{"name": "f"}], "labels": {"a": "b"}})
+        assert content_hash("user_chat", messages, options).hex() == (
+            "ace25c3947f2492eada772ed34f07b22179e285e7379743fbfa36b2a0c82cd56"
+        )
+        later = parse_options({"temperature": 0.5, "tools": [{"name": "f"}], "strategy": "cost", "session": "s"})
+        assert content_hash("user_chat", messages, later) == content_hash("user_chat", messages, options)
+
 
 class TestPromptBytes:
     def test_counts_utf8_bytes_of_texts_and_tools(self) -> None:

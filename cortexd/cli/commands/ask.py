@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.failures import duration
+from cortexd.cli.answering import answer_at_once, answer_live, in_one_line
+from cortexd.cli.attachments import user_content
 from cortexd.cli.prompt import read_prompt
-from cortexd.cli.request_options import request_options
+from cortexd.cli.request_options import pairs, request_options
 from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.terminal import print_json, print_note, print_text
-from cortexd.client import AsyncClient, Completion
-from cortexd.money import format_usd
+from cortexd.cli.terminal import is_terminal, print_json, print_note, print_text
+
+if TYPE_CHECKING:
+    from cortexd.client import AsyncClient, Completion
 
 
 @click.command("ask")
 @click.argument("prompt", nargs=-1)
 @request_options
 @click.option("--system", metavar="TEXT", help="A system message to go before the prompt.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="A text file as context, by its name, or a PNG, JPEG, GIF or WebP image; may be repeated.",
+)
 @click.option("--request-id", metavar="ID", help="Your own id: repeating the call never pays twice.")
+@click.option("--cache", is_flag=True, help="An answer that an equal request of yours got lately will do.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="The longest that the request may take (default: 10 minutes).",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="Written to the ledger beside the cost; may be repeated.",
+)
+@click.option(
+    "--stream/--no-stream",
+    default=None,
+    help="Print the answer as it arrives, or at its end (default: as it arrives on a terminal).",
+)
 @json_option
 @click.pass_obj
 def command(
@@ -29,7 +61,12 @@ def command(
     task: str,
     options: dict[str, Any],
     system: str | None,
+    files: tuple[Path, ...],
     request_id: str | None,
+    cache: bool,
+    deadline: float | None,
+    labels: dict[str, str],
+    stream: bool | None,
     as_json: bool,
 ) -> None:
     """Ask a model and print its answer.
@@ -39,38 +76,33 @@ def command(
     \b
       cortexctl ask Why is the sky blue?
       journalctl -p err -b | cortexctl ask --task error_debugging What is wrong here?
+      cortexctl ask --file report.txt --file chart.png Do the figures fit the chart?
+
+    Ctrl-C ends the request at the provider too.
     """
-    text = read_prompt(prompt)
-    if not text:
+    content = user_content(read_prompt(prompt), files)
+    if not content:
         raise click.UsageError("Nothing to ask: give a prompt, or pipe one in.", click.get_current_context())
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": text})
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": content})
+    wanted = {
+        **options,
+        "request_id": request_id,
+        "cache": cache or None,
+        "deadline_ms": None if deadline is None else max(1, round(deadline * 1000)),
+        "labels": labels or None,
+    }
+    whole = settings.json or as_json
+    live = not whole and (is_terminal(sys.stdout) if stream is None else stream)
+    answer = answer_live if live else answer_at_once
 
     async def ask(client: AsyncClient) -> Completion:
-        return await client.complete(task, messages, request_id=request_id, **options)
+        return await answer(client, task, messages, wanted)
 
-    completion = run(settings, ask)
-    if settings.json or as_json:
+    completion = run(settings.at_least(deadline), ask)
+    if whole:
         print_json({"content": completion.content, **completion.metadata})
         return
-    print_text(completion.content)
+    if not live:
+        print_text(completion.content)
     print_note(in_one_line(completion))
-
-
-def in_one_line(completion: Completion) -> str:
-    """Who answered, with how many tokens, for how much, how fast, and what was out of the ordinary."""
-    cost = format_usd(completion.cost_nano_usd)
-    parts = [
-        f"{completion.provider} {completion.model}",
-        f"{completion.tokens.input} + {completion.tokens.output} tokens",
-        cost if completion.cost_known else f"at most {cost}",
-        duration(completion.latency_ms),
-    ]
-    parts += [f"{attempt.provider} failed: {attempt.outcome}" for attempt in completion.attempts[:-1]]
-    if completion.dropped_options:
-        parts.append(f"without {', '.join(completion.dropped_options)}")
-    if completion.finish_reason not in ("stop", ""):
-        parts.append(f"ended by {completion.finish_reason}")
-    if not completion.settled:
-        parts.append("not in the ledger")
-    return ", ".join(parts)

@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from cortexd.cli.failures import PROVIDER_FAILED, duration
 from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import print_json
-from cortexd.client import AsyncClient, ProviderInfo
+from cortexd.errors import UnknownProvider
+from cortexd.money import format_usd
+
+if TYPE_CHECKING:
+    from cortexd.client import AsyncClient, ProviderInfo, Verification
 
 _COLUMNS = (Column("provider"), Column("state"), Column("models"), Column("note"))
+_VERIFIED = (Column("provider"), Column("answers"), Column("model"), Column("time", right=True), Column("cost"))
 
 
 @click.command("providers")
+@click.argument("name", required=False)
+@click.option("--verify", is_flag=True, help="Send one real, smallest request to each that is configured, or to NAME.")
 @json_option
 @click.pass_obj
-def command(settings: Settings, as_json: bool) -> None:
-    """Show the providers, their state and models, and what is missing; the first model is the default."""
+def command(settings: Settings, name: str | None, verify: bool, as_json: bool) -> None:
+    """Show the providers, their state and models, and what is missing; the first model is the default.
+
+    --verify is for administrators, and costs what such a request costs; the exit status says whether all answered.
+    """
 
     async def read(client: AsyncClient) -> list[ProviderInfo]:
         return await client.providers()
 
-    providers = run(settings, read)
-    if settings.json or as_json:
+    async def ask(client: AsyncClient) -> list[Verification]:
+        chosen = _chosen(await client.providers(), name)
+        return [await client.verify_provider(item.name) for item in chosen if name or item.configured]
+
+    wants_json = settings.json or as_json
+    if verify:
+        _show_verified(run(settings, ask), wants_json)
+    else:
+        _show(_chosen(run(settings, read), name), wants_json)
+
+
+def _chosen(providers: list[ProviderInfo], name: str | None) -> list[ProviderInfo]:
+    chosen = [item for item in providers if name in (None, item.name)]
+    if not chosen:
+        raise UnknownProvider(f"there is no provider {name!r}; one of {', '.join(item.name for item in providers)}")
+    return chosen
+
+
+def _show(providers: list[ProviderInfo], as_json: bool) -> None:
+    if as_json:
         print_json([dict(item.raw) for item in providers])
         return
     print_table(_COLUMNS, [(item.name, item.state, ", ".join(item.models), _note(item)) for item in providers])
@@ -32,3 +63,26 @@ def command(settings: Settings, as_json: bool) -> None:
 def _note(item: ProviderInfo) -> str:
     notes = [item.hint, f"last failure: {item.last_failure}" if item.last_failure else "", "local" * item.local]
     return "; ".join(note for note in notes if note)
+
+
+def _show_verified(results: list[Verification], as_json: bool) -> None:
+    if as_json:
+        print_json([dict(item.raw) for item in results])
+    else:
+        rows = [
+            (
+                item.provider,
+                "yes" if item.ok else f"no: {item.error}",
+                item.model,
+                duration(item.latency_ms),
+                _cost(item),
+            )
+            for item in results
+        ]
+        print_table(_VERIFIED, rows)
+    if not all(item.ok for item in results):
+        raise click.exceptions.Exit(PROVIDER_FAILED)
+
+
+def _cost(item: Verification) -> str:
+    return format_usd(item.cost_nano_usd)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +13,10 @@ from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import one_line, print_json, print_text
-from cortexd.client import AsyncClient, Decision
 from cortexd.money import format_usd, from_usd
+
+if TYPE_CHECKING:
+    from cortexd.client import AsyncClient, Decision
 
 _CANDIDATES = (
     Column("#", right=True),
@@ -25,14 +28,23 @@ _CANDIDATES = (
     Column("why"),
 )
 _LEFT_OUT = (Column("left out"), Column("model"), Column("why"))
+_RANKED_BY = {
+    "table": "in the order of the operator's routing table",
+    "cost": "by cost, the cheapest first",
+    "latency": "by speed of late, the quickest first",
+}
+_IN_TABLE = frozenset({"rank", "provider", "model", "state", "reason", "prompt_cost_usd", "worst_case_cost_usd"})
 
 
 @click.command("route")
 @click.argument("prompt", nargs=-1)
 @request_options
+@click.option("--explain", is_flag=True, help="Also say how the candidates were ranked, with all figures behind it.")
 @json_option
 @click.pass_obj
-def command(settings: Settings, prompt: tuple[str, ...], task: str, options: dict[str, Any], as_json: bool) -> None:
+def command(
+    settings: Settings, prompt: tuple[str, ...], task: str, options: dict[str, Any], explain: bool, as_json: bool
+) -> None:
     """Show which provider would answer, and why; spends nothing.
 
     PROMPT as in cortexctl ask; it counts for the costs and may be left out.
@@ -48,7 +60,11 @@ def command(settings: Settings, prompt: tuple[str, ...], task: str, options: dic
         return
     print_text(one_line(f"{decision.task_type}: {decision.provider} {decision.model}, because {decision.reason}"))
     print_text(one_line(f"needs {decision.action}"))
+    if explain:
+        _explain_ranking(decision)
     _print_candidates(decision)
+    if explain:
+        _explain_candidates(decision)
 
 
 def _print_candidates(decision: Decision) -> None:
@@ -68,6 +84,27 @@ def _print_candidates(decision: Decision) -> None:
     if decision.left_out:
         print_text("")
         print_table(_LEFT_OUT, [(item.provider, item.model, item.reason) for item in decision.left_out])
+
+
+def _explain_ranking(decision: Decision) -> None:
+    strategy = decision.strategy or "table"
+    how = _RANKED_BY.get(strategy, "by a strategy that this cortexctl does not know")
+    print_text(one_line(f"strategy {strategy}: {how}; each is tried at most once, in this order"))
+
+
+def _explain_candidates(decision: Decision) -> None:
+    """What the service says beyond the table, such as scores; of a newer service also what we do not know."""
+    lines = [
+        f"{row.get('provider', '')} {row.get('model', '')}: {more}"
+        for row in decision.raw.get("candidates", ())
+        if (more := _figures(row))
+    ]
+    if lines:
+        print_text("\n".join(["", *map(one_line, lines)]))
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items() if key not in _IN_TABLE)
 
 
 def _usd(value: float) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.terminal import one_line, print_json, print_text
-from cortexd.client import AsyncClient, CostEvent, ServiceChange, Snapshot
 from cortexd.money import format_usd, from_usd
+
+if TYPE_CHECKING:
+    from cortexd.client import AsyncClient, BudgetThreshold, CostEvent, PeriodStarted, ServiceChange, Snapshot
 
 
 @click.command("watch")
@@ -25,18 +28,19 @@ from cortexd.money import format_usd, from_usd
 def command(settings: Settings, task: str | None, provider: str | None, count: int | None, as_json: bool) -> None:
     """Show the cost of each of your requests as it arises, until Ctrl-C.
 
-    With --json one document per line: event is "watching" first, then "cost" or "service".
+    Also when your spending passes a threshold of a budget, and when a new day or month begins. With --json one
+    document per line: event is "watching" first, then "cost", "budget", "period" or "service".
     """
-    chosen = {"task_type": task, "provider": provider}
+    chosen = {key: value for key, value in (("task_type", task), ("provider", provider)) if value}
     show = _print_event if settings.json or as_json else _print_line
 
     async def watch(client: AsyncClient) -> None:
         left = count
-        async with client.subscribe({key: value for key, value in chosen.items() if value}) as costs:
+        async with client.subscribe(chosen) as costs:
             show(costs.snapshot)
             async for event in costs.events():
                 show(event)
-                if left is not None and isinstance(event, CostEvent):
+                if left is not None and type(event).__name__ == "CostEvent":
                     left -= 1
                     if left == 0:
                         return
@@ -44,15 +48,21 @@ def command(settings: Settings, task: str | None, provider: str | None, count: i
     run(settings, watch)
 
 
-def _print_line(event: Snapshot | CostEvent | ServiceChange) -> None:
-    print_text(one_line(f"{time.strftime('%H:%M:%S')} {_in_words(event)}"))
+def _print_line(event: Any) -> None:
+    _name, in_words = _EVENTS[type(event).__name__]
+    print_text(one_line(f"{time.strftime('%H:%M:%S')} {in_words(event)}"))
 
 
-def _in_words(event: Snapshot | CostEvent | ServiceChange) -> str:
-    if isinstance(event, Snapshot):
-        return f"watching; today {_usd(event.day_usd)}, this month {_usd(event.month_usd)}"
-    if isinstance(event, ServiceChange):
-        return "cortexd is back" if event.running else "cortexd has left the bus; waiting for it to return"
+def _print_event(event: Any) -> None:
+    name, _in_words = _EVENTS[type(event).__name__]
+    print_json({"event": name, "time": datetime.now(UTC).isoformat(), **asdict(event)}, indent=None)
+
+
+def _snapshot(event: Snapshot) -> str:
+    return f"watching; today {_usd(event.day_usd)}, this month {_usd(event.month_usd)}"
+
+
+def _cost(event: CostEvent) -> str:
     cost = format_usd(event.cost_nano_usd)
     return (
         f"{cost if event.cost_known else f'at most {cost}'}, {event.task_type}, {event.provider} {event.model}, "
@@ -60,12 +70,30 @@ def _in_words(event: Snapshot | CostEvent | ServiceChange) -> str:
     )
 
 
-def _print_event(event: Snapshot | CostEvent | ServiceChange) -> None:
-    print_json({"event": _NAMES[type(event)], "time": datetime.now(UTC).isoformat(), **asdict(event)}, indent=None)
+def _threshold(event: BudgetThreshold) -> str:
+    return (
+        f"{event.fraction:.0%} of this {event.period}'s budget is spent: "
+        f"{_usd(event.spent_usd)} of {_usd(event.limit_usd)}"
+    )
+
+
+def _period(event: PeriodStarted) -> str:
+    return f"a new {event.period} has begun; its sums start from nothing"
+
+
+def _service(event: ServiceChange) -> str:
+    return "cortexd is back" if event.running else "cortexd has left the bus; waiting for it to return"
 
 
 def _usd(value: float) -> str:
     return format_usd(from_usd(value))
 
 
-_NAMES: dict[type[Any], str] = {Snapshot: "watching", CostEvent: "cost", ServiceChange: "service"}
+# the client's class -> the event's name in JSON, and its words; by name, so that --help needs no client
+_EVENTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "Snapshot": ("watching", _snapshot),
+    "CostEvent": ("cost", _cost),
+    "BudgetThreshold": ("budget", _threshold),
+    "PeriodStarted": ("period", _period),
+    "ServiceChange": ("service", _service),
+}

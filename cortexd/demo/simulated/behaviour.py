@@ -16,6 +16,7 @@ class Fault(StrEnum):
     RESET = "reset"  # TCP reset before the answer, no work done; not billed
     RESET_MID_BODY = "reset_mid_body"  # does the work, sends a part, then a TCP reset
     MALFORMED_JSON = "malformed_json"  # does the work; the body (or a stream event) ends in the middle
+    END_EARLY = "end_early"  # does the work; the body (or a stream) ends after a part, in good order
     EMPTY_BODY = "empty_body"  # does the work; 200 with nothing
     WRONG_CONTENT_TYPE = "wrong_content_type"  # 200 with an HTML page, as a captive portal sends; not billed
     ERROR_ON_200 = "error_on_200"  # 200 with the vendor's error object; not billed
@@ -69,7 +70,7 @@ class Behaviour:
     retry_after: str | None = None  # default "1" on 429; "" leaves the header out
     headers: Mapping[str, str] = field(default_factory=dict)
     fault: Fault | None = None
-    cut_after: int | None = None  # stream events (or bytes of a plain body) sent before a *_MID_BODY or STREAM_ERROR
+    cut_after: int | None = None  # stream events (or bytes of a plain body) sent before what ends it in the middle
     delay_s: float = 0.0  # before anything is sent
 
     chunks: int | None = None  # text chunks of a stream; default one per 24 characters, at most 1,000

@@ -1,0 +1,132 @@
+"""Which limits bind a user, when one of their thresholds is crossed, and what a refusal says. Money: nano-dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from functools import lru_cache
+
+from cortexd.access.groups import Groups, Uids
+from cortexd.config.settings import BudgetSettings, LimitUsd
+from cortexd.errors import BudgetExceeded
+from cortexd.ledger.records import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
+from cortexd.money import NANO_PER_USD, from_usd
+
+Overrides = Mapping[tuple[str, str], LimitOverride]
+_NO_OVERRIDES: Overrides = {}
+_NOTHING_SET = LimitOverride()
+
+
+class Budgets:
+    """The limits of the configuration, and above them, amount by amount, those that SetBudget has set.
+
+    Overrides are keyed by scope (machine, each_user, user, group) and name, "" for the first two. A user with a
+    budget of his own is not bound by `each_user`; an override for him leaves each amount that it does not name.
+    """
+
+    def __init__(self, settings: BudgetSettings, overrides: Overrides = _NO_OVERRIDES) -> None:
+        self._overrides = dict(overrides)
+        self._users = settings.users
+        self._each_user = self._above("each_user", "", _amounts(settings.each_user))
+        self._machine = _limits("machine", "", self._above("machine", "", _amounts(settings.machine)), None)
+        named = {name for scope, name in overrides if scope == "group"} | settings.groups.keys()
+        self._group_amounts = {
+            name: self._above("group", name, _amounts(settings.groups.get(name, LimitUsd()))) for name in sorted(named)
+        }
+        self._groups = Groups(name for name, amounts in self._group_amounts.items() if amounts != _NOTHING_SET)
+
+    async def limits_for(self, uid: int, user: str) -> tuple[Limit, ...]:
+        """Every limit that binds `uid`: its own, its groups', the machine's. Raises Timeout (see Groups)."""
+        own = _limits("user", user, self._own_amounts(uid, user), frozenset((uid,)))
+        groups = await self._groups.of(uid)
+        shared = (_limits("group", name, self._group_amounts[name], uids) for name, uids in sorted(groups.items()))
+        return (*own, *(limit for limits in shared for limit in limits), *self._machine)
+
+    def _own_amounts(self, uid: int, user: str) -> LimitOverride:
+        named = next((self._users[name] for name in (user, str(uid)) if name in self._users), None)
+        amounts = self._each_user if named is None else _amounts(named)
+        known = next((name for name in (user, str(uid)) if ("user", name) in self._overrides), user)
+        return self._above("user", known, amounts)
+
+    def _above(self, scope: str, name: str, amounts: LimitOverride) -> LimitOverride:
+        override = self._overrides.get((scope, name), _NOTHING_SET)
+        day = amounts.day_nano if override.day_nano is None else override.day_nano
+        month = amounts.month_nano if override.month_nano is None else override.month_nano
+        return LimitOverride(day, month)
+
+
+def thresholds_crossed(change: BudgetChange, thresholds: Iterable[float]) -> tuple[float, ...]:
+    """The fractions of its limit that a settlement has reached or passed, the highest last."""
+    limit, before, after = change.limit.nano, change.before_nano, change.after_nano
+    return tuple(
+        fraction
+        for fraction in sorted(set(thresholds))
+        if not _reached(before, fraction, limit) and _reached(after, fraction, limit)
+    )
+
+
+def severity(state: BudgetState, thresholds: Iterable[float]) -> str:
+    """ "ok", "warning" from the lowest threshold on, "exceeded" where what is spent has reached the limit."""
+    spent, limit = state.spent_nano, state.limit.nano
+    if spent >= limit:
+        return "exceeded"
+    return "warning" if any(_reached(spent, fraction, limit) for fraction in thresholds) else "ok"
+
+
+def period_end(period: Period, now: datetime) -> datetime:
+    """The first instant of the next day or month in the machine's time zone, also where its clocks change then."""
+    today = now.astimezone().date()
+    first = today + timedelta(days=1) if period is Period.DAY else _next_month(today)
+    midnights = (datetime.combine(first, time(fold=fold)).astimezone() for fold in (0, 1))
+    return min(instant for instant in midnights if instant.date() >= first)  # a midnight may come twice, or not at all
+
+
+def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
+    """The refusal for its caller. What others have spent is not in it: a group's or the machine's rest is not told.
+
+    Details: `period` (day or month), `limit_usd` (decimal), `resets_at` (ISO 8601).
+    """
+    state, limit = over.state, over.state.limit
+    whose = {"user": "your", "group": f"the {limit.name} group's", "machine": "this machine's"}[limit.scope]
+    left = f", ${_usd(state.left_nano)} of it left," if limit.scope == "user" else ""
+    end = period_end(limit.period, now)
+    amount = _usd(limit.nano)
+    return BudgetExceeded(
+        f"{whose} budget of ${amount} a {limit.period}{left} has no room for what this request may cost; lower "
+        f"max_tokens, choose a cheaper model, or try again when it starts anew at {end:%Y-%m-%d %H:%M}",
+        period=limit.period.value,
+        limit_usd=amount,
+        resets_at=end.isoformat(),
+    )
+
+
+def _amounts(usd: LimitUsd) -> LimitOverride:
+    day = None if usd.day_usd is None else from_usd(usd.day_usd)
+    month = None if usd.month_usd is None else from_usd(usd.month_usd)
+    return LimitOverride(day, month)
+
+
+def _limits(scope: str, name: str, amounts: LimitOverride, uids: Uids | None) -> tuple[Limit, ...]:
+    pairs = ((Period.DAY, amounts.day_nano), (Period.MONTH, amounts.month_nano))
+    return tuple(Limit(scope, name, period, nano, uids) for period, nano in pairs if nano is not None)
+
+
+@lru_cache(maxsize=256)
+def _fraction(threshold: float) -> Fraction:
+    return Fraction(repr(threshold))  # 0.8 is meant as four fifths, not as the nearest binary number
+
+
+def _reached(nano: int, threshold: float, limit: int) -> bool:
+    fraction = _fraction(threshold)
+    return nano * fraction.denominator >= limit * fraction.numerator
+
+
+def _next_month(day: date) -> date:
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def _usd(nano: int) -> str:
+    """Exact decimal dollars, at least two places."""
+    whole, rest = divmod(nano, NANO_PER_USD)
+    return f"{whole}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}"

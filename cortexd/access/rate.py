@@ -1,0 +1,54 @@
+"""How many requests one user may begin in a minute: exactly so many in any 60 seconds, not in each clock minute."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from cortexd.errors import RateLimited
+
+_WINDOW_NS = 60 * 1_000_000_000
+_NS_PER_MS = 1_000_000
+
+
+class RequestRate:
+    """When each user's last requests began, one entry a request; a user without any for a minute is forgotten."""
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock_ns = clock_ns
+        self._begun: OrderedDict[int, deque[int]] = OrderedDict()  # the users in the order of their last request
+
+    def count(self, uid: int, per_minute: int | None) -> None:
+        """Count one request of `uid`. Raises RateLimited, and counts nothing, where it is above `per_minute`.
+
+        `retry_after_ms` is when the next one would be taken, to the millisecond.
+        """
+        now = self._clock_ns()
+        self._forget_idle(now)
+        if per_minute is None:
+            return
+        begun = self._begun.setdefault(uid, deque())
+        if len(begun) >= per_minute and (wait_ns := begun[-per_minute] + _WINDOW_NS - now) > 0:
+            wait_ms = -(-wait_ns // _NS_PER_MS)
+            raise RateLimited(
+                f"you have begun {per_minute} requests within a minute, the most one user may "
+                f"(limits.max_requests_per_minute_per_user); try again in {wait_ms / 1000:.1f} s",
+                retry_after_ms=wait_ms,
+            )
+        begun.append(now)
+        while len(begun) > per_minute:  # as many as a later request is compared with; what goes is over a minute old
+            begun.popleft()
+        self._begun.move_to_end(uid)
+
+    @property
+    def users(self) -> int:
+        """How many are remembered."""
+        return len(self._begun)
+
+    def _forget_idle(self, now: int) -> None:
+        while self._begun:
+            uid, begun = next(iter(self._begun.items()))
+            if begun[-1] + _WINDOW_NS > now:
+                return
+            del self._begun[uid]

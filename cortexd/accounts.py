@@ -1,0 +1,158 @@
+"""What the service knows of each user beside his requests: sums, budgets, preferences, outcomes.
+
+A caller sees and changes what is his own; what is everybody's needs an action of its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cortexd.access import Action, Authorizer, Budgets, Caller, Turns, period_end, severity
+from cortexd.config.settings import BudgetSettings
+from cortexd.errors import RequestNotFound
+from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
+from cortexd.messages import Strategy
+from cortexd.routing import Wishes
+from cortexd.tasks import TaskType
+from cortexd.validation import parse_budget, parse_outcome, parse_preferences, parse_usage_query
+
+_READINGS_PER_USER = 16  # of the ledger at a time
+_WISHES_KEPT = 4096  # users whose preferences are at hand
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """One limit as its caller may see it. `figures`: whether what is spent and reserved may be shown."""
+
+    state: BudgetState
+    severity: str
+    resets_at: datetime
+    figures: bool
+
+
+class Accounts:
+    """Reads and writes beside the requests' own rows, few at a time per user."""
+
+    def __init__(
+        self, ledger: Ledger, authorizer: Authorizer, settings: BudgetSettings, overrides: Mapping[Any, LimitOverride]
+    ) -> None:
+        self._ledger = ledger
+        self._authorizer = authorizer
+        self._readings = Turns(_READINGS_PER_USER)
+        self._overrides = dict(overrides)
+        self._wishes: OrderedDict[int, Wishes] = OrderedDict()
+        self.adopt(settings)
+
+    def adopt(self, settings: BudgetSettings) -> None:
+        """Take other limits from the configuration; those that SetBudget has set stand above them."""
+        self._settings = settings
+        self._budgets = Budgets(settings, self._overrides)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        return self._settings.thresholds
+
+    async def may(self, caller: Caller, action: Action) -> bool:
+        """Whether `caller` may, without anybody being asked for a password."""
+        async with self._readings.turn(caller.uid):
+            return await self._authorizer.may(caller, action)
+
+    async def stats(self, uid: int) -> Stats:
+        """That user's counters since the last reset."""
+        async with self._readings.turn(uid):
+            return await self._ledger.stats(uid)
+
+    async def spent(self, uid: int) -> Spent:
+        """That user's day and month so far."""
+        async with self._readings.turn(uid):
+            return await self._ledger.spent(uid)
+
+    async def reset_stats(self, uid: int) -> None:
+        async with self._readings.turn(uid):
+            await self._ledger.reset_stats(uid)
+
+    async def usage(self, caller: Caller, query: object) -> list[UsageRow]:
+        """Sums of settled requests. Others' need view-all-usage, for which a person may be asked."""
+        wish = parse_usage_query(query, datetime.now().astimezone().date())
+        if wish.all_users or "uid" in wish.group_by:
+            await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
+        uid = None if wish.all_users else caller.uid
+        async with self._readings.turn(caller.uid):
+            return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label))
+
+    async def limits(self, caller: Caller) -> tuple[Limit, ...]:
+        """Every limit that binds `caller`."""
+        return await self._budgets.limits_for(caller.uid, caller.user)
+
+    async def budgets(self, caller: Caller) -> list[BudgetView]:
+        """Where each limit that binds `caller` stands."""
+        limits = await self.limits(caller)
+        shared = any(limit.scope != "user" for limit in limits)
+        all_figures = shared and await self.may(caller, Action.VIEW_ALL_USAGE)
+        now = datetime.now().astimezone()
+        async with self._readings.turn(caller.uid):
+            states = await self._ledger.budgets(limits)
+        return [
+            BudgetView(
+                state,
+                severity(state, self.thresholds),
+                period_end(state.limit.period, now),
+                all_figures or state.limit.scope == "user",
+            )
+            for state in states
+        ]
+
+    async def set_budget(self, caller: Caller, value: object) -> None:
+        """Set or remove limits that stand above the configuration's."""
+        wish = parse_budget(value)
+        scope = (wish.scope, wish.name)
+        override = None
+        if not wish.remove:
+            before = self._overrides.get(scope, LimitOverride(None, None))
+            day = before.day_nano if wish.day_nano is None else wish.day_nano
+            month = before.month_nano if wish.month_nano is None else wish.month_nano
+            override = LimitOverride(day, month)
+        await self._ledger.set_budget(*scope, override, caller.uid)
+        self._overrides.pop(scope, None)
+        if override is not None:
+            self._overrides[scope] = override
+        self._budgets = Budgets(self._settings, self._overrides)
+
+    async def preferences(self, uid: int) -> Mapping[str, Any]:
+        async with self._readings.turn(uid):
+            return await self._ledger.preferences(uid)
+
+    async def set_preferences(self, uid: int, value: object, providers: Collection[str]) -> None:
+        """Replace that user's wishes."""
+        wishes = parse_preferences(value, providers)
+        async with self._readings.turn(uid):
+            await self._ledger.set_preferences(uid, wishes)
+        self._wishes.pop(uid, None)
+
+    async def wishes(self, uid: int) -> Wishes:
+        """That user's preferences, as routing takes them."""
+        known = self._wishes.get(uid)
+        if known is None:
+            known = self._wishes[uid] = _wishes(await self.preferences(uid))
+            while len(self._wishes) > _WISHES_KEPT:
+                self._wishes.popitem(last=False)
+        return known
+
+    async def report_outcome(self, uid: int, request_id: str, score: float, details: object) -> None:
+        """Note how well an answer served. Raises RequestNotFound where this user made no such request."""
+        score, reason, labels = parse_outcome(score, details)
+        if not request_id or len(request_id) > 64:
+            raise RequestNotFound("you made no request with that id")
+        async with self._readings.turn(uid):
+            await self._ledger.report_outcome(uid, request_id, score, reason, labels)
+
+
+def _wishes(stored: Mapping[str, Any]) -> Wishes:
+    providers = {TaskType(task): name for task, name in stored.get("providers", {}).items() if task in tuple(TaskType)}
+    strategy = stored.get("strategy", Strategy.TABLE)
+    known = Strategy(strategy) if strategy in tuple(Strategy) else Strategy.TABLE
+    return Wishes(providers=providers, strategy=known, local_only=bool(stored.get("local_only", False)))

@@ -1,0 +1,110 @@
+"""Many requests with one call and one authorization, a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cortexd.access import Action, Caller
+from cortexd.errors import Cancelled, CortexError, InvalidArgument, Timeout, TooLarge
+from cortexd.fulfilment import Request, internal_error
+from cortexd.inflight import CANCELLED
+from cortexd.outcome import Completion
+from cortexd.service import Service
+from cortexd.tasks import TaskType
+from cortexd.validation import parse_batch_options
+
+_MAX_REPLY_BYTES = 24 * 1024 * 1024  # the bus drops a service that sends a message over 32 MiB
+Item = Completion | CortexError
+
+
+@dataclass(slots=True)
+class _Room:
+    """What the reply can still hold."""
+
+    left: int = _MAX_REPLY_BYTES
+
+    def fit(self, completion: Completion) -> Item:
+        size = len(completion.content.encode("utf-8", "replace")) + 2048
+        size += sum(len(call.arguments.encode("utf-8", "replace")) for call in completion.answer.tool_calls)
+        if size > self.left:
+            return TooLarge("the batch's answers together are larger than one reply may be; ask for this one alone")
+        self.left -= size
+        return completion
+
+
+class Batches:
+    """CompleteBatch. A batch with a chosen request_id outlives its caller, as its requests then do."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._detached: set[asyncio.Task[list[Item]]] = set()
+
+    async def complete(
+        self, caller: Caller, requests: Sequence[tuple[str, object]], options: object
+    ) -> list[Item]:
+        """Each request's answer or error, in order. Raises what concerns the batch as a whole."""
+        parallel, shared = parse_batch_options(options)
+        most = self._service.config.limits.max_batch_requests
+        if len(requests) > most:
+            raise TooLarge(f"requests: expected at most {most} (limits.max_batch_requests), got {len(requests)}")
+        own_id = shared.get("request_id")
+        decoded: list[Request | CortexError] = []
+        for number, (task_type, messages) in enumerate(requests):
+            item_options = shared if own_id is None else {**shared, "request_id": f"{own_id}.{number}"}
+            decoded.append(self._decoded(caller, task_type, messages, item_options))
+        await self._authorize(caller, [item for item in decoded if isinstance(item, Request)])
+        work = self._answers(decoded, parallel)
+        if own_id is None:
+            return await work
+        return await self._outlive(asyncio.create_task(work, name=f"batch {own_id}"))
+
+    def _decoded(self, caller: Caller, task_type: str, messages: object, options: object) -> Request | CortexError:
+        try:
+            return self._service.decode(caller, task_type, messages, options)
+        except (InvalidArgument, TooLarge) as error:
+            return error
+
+    async def _authorize(self, caller: Caller, requests: Sequence[Request]) -> None:
+        """One check per action that the batch needs; the privileged one names its task types."""
+        needed: dict[Action, dict[TaskType, None]] = {}
+        for request in requests:
+            needed.setdefault(self._service.action(request.question), {})[request.question.task_type] = None
+        for action, task_types in (needed or {Action.COMPLETE: {}}).items():
+            await self._service.authorize(caller, action, tuple(task_types))
+
+    async def _answers(self, decoded: Sequence[Request | CortexError], parallel: int) -> list[Item]:
+        """Bounded as a whole by the longest deadline that a request may have."""
+        results: list[Item] = [Cancelled(CANCELLED)] * len(decoded)
+        waiting = iter(enumerate(decoded))
+        room = _Room()
+
+        async def work() -> None:
+            for number, item in waiting:
+                results[number] = item if isinstance(item, CortexError) else await self._answer(item, room)
+
+        bound_s = self._service.config.limits.max_deadline_ms / 1000
+        try:
+            async with asyncio.timeout(bound_s), asyncio.TaskGroup() as group:
+                for _ in range(min(parallel, len(decoded))):
+                    group.create_task(work())
+        except TimeoutError:
+            raise Timeout(f"the batch was not done within {bound_s:g} s") from None
+        return results
+
+    async def _answer(self, request: Request, room: _Room) -> Item:
+        started = replace(request, began=time.monotonic())  # its deadline begins with its turn
+        try:
+            return room.fit(await self._service.answer(started, authorised=True))
+        except CortexError as error:
+            error.__traceback__ = None
+            return error
+        except Exception:  # noqa: BLE001 - one request's fault of ours is that request's error
+            return internal_error("in request %s of a batch", request.request_id)
+
+    async def _outlive(self, task: asyncio.Task[list[Item]]) -> list[Item]:
+        self._detached.add(task)
+        task.add_done_callback(self._detached.discard)
+        return await asyncio.shield(task)

@@ -1,0 +1,45 @@
+"""cortexctl config check, cortexctl config show"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cortexd.cli.terminal import print_text
+
+_file_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read this and conf.d beside it (default: /etc/cortexd/config.toml).",
+)
+
+
+@click.group("config")
+def command() -> None:
+    """Check or show the configuration, read as cortexd would; no running service is needed."""
+
+
+@command.command("check")
+@_file_option
+def check_command(path: Path | None) -> None:
+    """Say which files are right, or what is wrong in one: its name, the key and what was expected.
+
+    Keys are the service's own: cortexctl providers says which are missing, cortexctl reload takes changes over.
+    """
+    from cortexd.config import load_config
+
+    config = load_config(path)
+    print_text("\n".join(f"{file}: right" for file in config.sources) or "no files: the built-in defaults hold")
+
+
+@command.command("show")
+@_file_option
+def show_command(path: Path | None) -> None:
+    """Print every setting in force as TOML, without keys, each with the file that says so."""
+    from cortexd.cli.settings_as_toml import settings_as_toml
+    from cortexd.config import load_config
+
+    print_text(settings_as_toml(load_config(path)))

@@ -1,0 +1,152 @@
+"""Costs, counters and limits, as frozen structures: nano-dollars where the name says `nano_usd`, else for showing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from cortexd.client.results import Row, filled
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStats:
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    cost_nano_usd: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """This user's counters since the last reset."""
+
+    total_requests: int
+    total_cost_usd: float
+    total_cost_nano_usd: int
+    providers: dict[str, ProviderStats]
+    raw: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        return cls(
+            total_requests=row.get("total_requests", 0),
+            total_cost_usd=row.get("total_cost_usd", 0.0),
+            total_cost_nano_usd=row.get("total_cost_nano_usd", 0),
+            providers={name: filled(ProviderStats, item) for name, item in row.get("providers", {}).items()},
+            raw=row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A sum of settled requests. Of the first eight, those grouped by say of which; the others are empty.
+
+    `day` is 2026-11-24, `hour` 2026-11-24T13. With `cost_known` False some request was booked at its worst case.
+    """
+
+    day: str = ""
+    hour: str = ""
+    task_type: str = ""
+    provider: str = ""
+    model: str = ""
+    label: str = ""
+    uid: int | None = None
+    user: str = ""
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float = 0.0
+    cost_nano_usd: int = 0
+    cost_known: bool = True
+    raw: Row = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetInfo:
+    """A limit that binds this user. `scope`: user, group (then `name` says which) or machine. `resets_at` is ISO 8601.
+
+    `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*`, `reserved_*` and `remaining_*` are None
+    where this user may not see them.
+    """
+
+    scope: str = ""
+    name: str = ""
+    period: str = ""
+    limit_usd: float = 0.0
+    limit_nano_usd: int = 0
+    resets_at: str = ""
+    severity: str = ""
+    spent_usd: float | None = None
+    spent_nano_usd: int | None = None
+    reserved_usd: float | None = None
+    reserved_nano_usd: int | None = None
+    remaining_usd: float | None = None
+    remaining_nano_usd: int | None = None
+    raw: Row = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CostEvent:
+    """One settled request of this user. `seq` counts the subscription's events, so that a gap shows."""
+
+    request_id: str
+    task_type: str
+    provider: str
+    model: str
+    cost_usd: float
+    cost_nano_usd: int
+    cost_known: bool
+    seq: int
+    day_usd: float
+    month_usd: float
+
+    @classmethod
+    def of(cls, request_id: str, task_type: str, provider: str, model: str, cost_usd: float, details: Row) -> Self:
+        return cls(
+            request_id,
+            task_type,
+            provider,
+            model,
+            cost_usd,
+            details.get("cost_nano_usd", 0),
+            details.get("cost_known", True),
+            details.get("seq", 0),
+            details.get("day_usd", 0.0),
+            details.get("month_usd", 0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where this user's figures stood when the subscription began, or began again."""
+
+    day_usd: float = 0.0
+    month_usd: float = 0.0
+    total_requests: int = 0
+    total_cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetThreshold:
+    """This user's spending just passed `fraction` of the limit of `period` (day or month)."""
+
+    period: str
+    fraction: float
+    spent_usd: float
+    limit_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodStarted:
+    """A new day or month (`period`) has begun on the machine; its sums start from nothing."""
+
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """The service left the bus, or is back on it."""
+
+    running: bool

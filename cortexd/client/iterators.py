@@ -1,0 +1,148 @@
+"""Streams and subscriptions as ordinary iterators, for threads."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cortexd.client.figures import CostEvent, Snapshot
+from cortexd.client.portal import Closed, Portal
+from cortexd.client.results import Completion
+from cortexd.client.stream_events import StreamEvent, TextEvent
+from cortexd.client.streams import Stream
+from cortexd.client.subscription import Event, Subscription
+
+T = TypeVar("T")
+
+
+class SyncStream:
+    """Stream as an ordinary iterator; see there. close() from any thread ends it, and so does dropping it."""
+
+    def __init__(self, stream: Stream, portal: Portal) -> None:
+        self._stream = stream
+        self._portal = portal
+
+    @property
+    def request_id(self) -> str:
+        """For cancel() and report_outcome(); empty before open()."""
+        return self._stream.request_id
+
+    @property
+    def restarted(self) -> bool:
+        """Whether a provider failed in the middle, so that what came before counts no more."""
+        return self._stream.restarted
+
+    @property
+    def text(self) -> str:
+        """The text given out so far of the answer that counts."""
+        return self._stream.text
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer and what it took. Raises RuntimeError before the end was read."""
+        return self._stream.completion
+
+    def open(self) -> Self:
+        """Send the request; returns before the first piece. Does nothing the second time."""
+        self._portal.run(self._stream.open())
+        return self
+
+    def close(self) -> None:
+        """Read no more; a request under way is cancelled. Does nothing after the end."""
+        try:
+            self._portal.run(self._stream.close())
+        except Closed:
+            return  # and the stream with it
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            event = self._next()
+            if isinstance(event, TextEvent):
+                return event.text
+
+    def events(self) -> Iterator[StreamEvent]:
+        """Text, tool calls, fallbacks and the end, in order."""
+        try:
+            while True:
+                yield self._next()
+        except StopIteration:
+            return
+
+    def _next(self) -> StreamEvent:
+        """One trip to the loop brings as many events as the pipe held."""
+        try:
+            if not self._stream.has_next:
+                self._portal.run(self._stream.fill())
+            return self._stream.take()
+        except (StopAsyncIteration, Closed):
+            raise StopIteration from None
+
+
+class SyncSubscription:
+    """Subscription as an ordinary iterator. close() from any thread ends it."""
+
+    def __init__(self, subscription: Subscription, portal: Portal) -> None:
+        self._subscription = subscription
+        self._portal = portal
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Where this user's figures stood when the subscription began, or began again."""
+        return self._subscription.snapshot
+
+    @property
+    def dropped(self) -> int:
+        """Events that nobody read in time."""
+        return self._subscription.dropped
+
+    def open(self) -> Self:
+        """Subscribe now. Raises ServiceUnavailable where there is no service; does nothing the second time."""
+        self._portal.run(self._subscription.open())
+        return self
+
+    def close(self) -> None:
+        """End the subscription, and every iteration over it."""
+        try:
+            self._portal.run(self._subscription.close())
+        except Closed:
+            return  # and the subscription with it
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[CostEvent]:
+        return self
+
+    def __next__(self) -> CostEvent:
+        return self._next(self._subscription.__anext__())
+
+    def events(self) -> Iterator[Event]:
+        """Costs, thresholds passed, days and months begun, and the service's leaving and returning, in order."""
+        try:
+            while True:
+                yield self._next(self._subscription.next_event())
+        except StopIteration:
+            return
+
+    def _next(self, event: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._portal.run(event)
+        except (StopAsyncIteration, Closed):
+            raise StopIteration from None

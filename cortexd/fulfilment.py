@@ -1,0 +1,257 @@
+"""From the reservation to the settlement: what one admitted request does with money. Knows no caller's connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cortexd.access import Caller, budget_exceeded
+from cortexd.attempts import Attempts, Party
+from cortexd.errors import (
+    AnswerExpired,
+    Cancelled,
+    CortexError,
+    Failure,
+    Internal,
+    LedgerUnavailable,
+    RequestIdReused,
+    Timeout,
+)
+from cortexd.inflight import CANCELLED, Key, Ticket
+from cortexd.ledger import DuplicateRequest, Ledger, Limit, NewRequest, OverBudget, Settled, StoredRequest
+from cortexd.messages import Answer
+from cortexd.outcome import Completion, CostEvent, Sink
+from cortexd.routing import Candidate, Health, Plan, Question
+
+log = logging.getLogger("cortexd.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One decoded request on its way."""
+
+    caller: Caller
+    request_id: str
+    chosen: bool
+    question: Question
+    content_hash: bytes
+    deadline_s: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def key(self) -> Key:
+        return self.caller.uid, self.request_id
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the time that the request may take."""
+        return self.deadline_s - (time.monotonic() - self.began)
+
+    def timeout(self) -> Timeout:
+        return Timeout(f"no answer within the deadline of {self.deadline_s:g} s; raise options.deadline_ms")
+
+
+@dataclass(slots=True)
+class Fulfilment:
+    """One request's reservation, attempts and settlement.
+
+    `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, in nano-dollars,
+    or None; where it is not given an exhausted budget is the end. `reserved` is set once the money is.
+    """
+
+    request: Request
+    ticket: Ticket
+    plan: Plan
+    party: Party
+    ledger: Ledger
+    health: Health
+    tell: Callable[[CostEvent], None]
+    limits: tuple[Limit, ...] = ()
+    cheaper: Callable[[int], Plan | None] | None = None
+    sink: Sink | None = None
+    dropped_options: tuple[str, ...] = ()
+    reserved: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
+
+    async def run(self) -> Completion:
+        """The answer, paid for and settled. Raises one of errors, settled too where anything was reserved."""
+        key = await self._reserve_within_budget()
+        self.reserved.set()
+        attempts = Attempts(
+            self.request.question,
+            self.plan,
+            self.party,
+            self.ledger,
+            self.health,
+            self.plan.candidates[0].worst_case_nano,
+            self.sink,
+            self._asked,
+        )
+        outcome = await self._try(attempts, key)
+        state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
+        settled = await self._settle(key, state, attempts)
+        if isinstance(outcome, tuple):
+            return self._completion(*outcome, attempts, settled)
+        raise outcome
+
+    async def give_again(self, earlier: Completion) -> Completion:
+        """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
+        key = await self._reserve(0, ())
+        self.reserved.set()
+        empty = Attempts(self.request.question, self.plan, self.party, self.ledger, self.health, 0)
+        settled = await self._settle(key, "done", empty)
+        return Completion(
+            request_id=self.request.request_id,
+            task_type=self.request.question.task_type,
+            content=earlier.content,
+            provider=earlier.provider,
+            model=earlier.model,
+            cost_nano=0,
+            cost_known=True,
+            latency_ms=round((time.monotonic() - self.began) * 1000),
+            route_reason="an equal request was answered before",
+            finish_reason=earlier.finish_reason,
+            answer=earlier.answer,
+            attempts=(),
+            settled=settled is not None,
+            cache_hit=True,
+        )
+
+    def _asked(self, candidate: Candidate) -> None:
+        self.ticket.provider, self.ticket.model = candidate.provider, candidate.model
+
+    async def _reserve_within_budget(self) -> int:
+        try:
+            return await self._reserve(self.plan.candidates[0].worst_case_nano, self.limits)
+        except OverBudget as over:
+            plan = self.cheaper(over.state.left_nano) if self.cheaper else None
+            if plan is None:
+                raise self._exceeded(over) from None
+            self.plan = plan
+        try:
+            return await self._reserve(self.plan.candidates[0].worst_case_nano, self.limits)
+        except OverBudget as over:
+            raise self._exceeded(over) from None
+
+    @staticmethod
+    def _exceeded(over: OverBudget) -> CortexError:
+        return budget_exceeded(over, datetime.now().astimezone())
+
+    async def _reserve(self, nano: int, limits: tuple[Limit, ...]) -> int:
+        """Transaction A. A cancellation waits for its outcome, so that no reservation is left behind."""
+        request = self.request
+        row = NewRequest(
+            uid=request.caller.uid,
+            user=request.caller.user,
+            request_id=request.request_id,
+            caller_chosen=request.chosen,
+            content_hash=request.content_hash,
+            task_type=request.question.task_type.value,
+            labels=request.question.options.labels,
+            started_at=request.question.moment,
+        )
+        reserving = asyncio.ensure_future(self.ledger.reserve(row, nano, limits))
+        try:
+            return await asyncio.shield(reserving)
+        except DuplicateRequest as duplicate:
+            raise expired(request, duplicate.stored) from None
+        except asyncio.CancelledError:
+            await self._take_back(reserving)
+            raise Cancelled(CANCELLED) from None
+
+    async def _take_back(self, reserving: asyncio.Future[int]) -> None:
+        try:
+            key = await reserving
+        except (DuplicateRequest, OverBudget, CortexError):
+            return  # nothing was reserved
+        await self.ledger.settle(key, "cancelled", ())
+
+    async def _try(self, attempts: Attempts, key: int) -> tuple[Candidate, Answer] | CortexError:
+        """Run the attempts within the deadline; every way in which that can end comes back as a value."""
+        try:
+            async with asyncio.timeout(self.request.left_s):
+                return await attempts.run(key)
+        except TimeoutError:
+            attempts.abandon(Failure.TIMEOUT.value)
+            return self.request.timeout()
+        except asyncio.CancelledError:
+            attempts.abandon("cancelled")
+            return Cancelled(CANCELLED)
+        except CortexError as error:
+            attempts.abandon("cancelled")
+            return error
+        except Exception:  # noqa: BLE001 - whatever it is, the money must be settled
+            attempts.abandon("internal_error")
+            return internal_error("while answering request %s", self.request.request_id)
+
+    async def _settle(self, key: int, state: str, attempts: Attempts) -> Settled | None:
+        """Transaction B, then tell. None where the ledger cannot be written: the answer is delivered all the same."""
+        request = self.request
+        try:
+            settled = await asyncio.shield(self.ledger.settle(key, state, tuple(attempts.records)))
+        except LedgerUnavailable as error:
+            log.error("request %s is answered but not settled: %s", request.request_id, error)
+            return None
+        last = attempts.records[-1] if attempts.records else None
+        provider, model = (last.provider, last.model) if last else ("", "")
+        self.tell(
+            CostEvent(
+                request.caller.uid, request.request_id, request.question.task_type, provider, model, settled
+            )
+        )
+        return settled
+
+    def _completion(
+        self, candidate: Candidate, answer: Answer, attempts: Attempts, settled: Settled | None
+    ) -> Completion:
+        records = tuple(attempts.records)
+        return Completion(
+            request_id=self.request.request_id,
+            task_type=self.request.question.task_type,
+            content=answer.content,
+            provider=candidate.provider,
+            model=answer.model or candidate.model,
+            cost_nano=sum(record.cost_nano for record in records),
+            cost_known=all(record.cost_known for record in records),
+            latency_ms=round((time.monotonic() - self.began) * 1000),
+            route_reason=candidate.reason,
+            finish_reason=answer.finish_reason,
+            answer=answer,
+            attempts=records,
+            settled=settled is not None,
+            dropped_options=answer.dropped_options + self.dropped_options,
+        )
+
+
+def internal_error(what: str, *arguments: object) -> Internal:
+    """Log the current exception under a new id and give the caller that id alone."""
+    reference = secrets.token_hex(6)
+    log.exception(f"internal error {reference} {what}", *arguments)
+    return Internal(f"internal error; the service's log has it under {reference}")
+
+
+def same_content(request: Request, stored_hash: bytes) -> None:
+    """Raise RequestIdReused where an id belongs to a request with other content."""
+    if request.content_hash != stored_hash:
+        raise RequestIdReused(
+            f"request_id {request.request_id!r} was used for a request with other content; choose another id"
+        )
+
+
+def expired(request: Request, stored: StoredRequest) -> AnswerExpired:
+    """What a request that only the ledger knows is answered with. Raises RequestIdReused for other content."""
+    same_content(request, stored.content_hash)
+    return AnswerExpired(
+        f"request {request.request_id!r} was made before ({stored.state}) and its answer is no longer held; "
+        f"choose another request_id to ask again",
+        cost_nano_usd=stored.cost_nano,
+    )
+
+
+def _state_of(error: CortexError) -> str:
+    return "cancelled" if isinstance(error, Cancelled) else "failed"

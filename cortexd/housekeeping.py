@@ -1,0 +1,60 @@
+"""What the daemon does by the clock: it tells of new days and months, and prunes old requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger import Ledger, Period
+
+log = logging.getLogger("cortexd.housekeeping")
+
+_LOOK_S = 30.0  # at the clock: also after it was set, or the machine slept
+
+
+class Housekeeping:
+    """`settings` gives the ledger's settings of now; `tell` hears of each period that begins."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Callable[[], LedgerSettings],
+        tell: Callable[[Period], None],
+        today: Callable[[], date] = lambda: datetime.now().astimezone().date(),
+        look_s: float = _LOOK_S,
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._tell = tell
+        self._today = today
+        self._look_s = look_s
+
+    async def run(self) -> None:
+        """Until cancelled. Prunes once a day, for the first time a while after the start, which has enough to do."""
+        day = self._today()
+        pruned = date.min
+        while True:
+            await asyncio.sleep(self._look_s)
+            now = self._today()
+            if now > day:
+                self._tell(Period.DAY)
+                if (now.year, now.month) != (day.year, day.month):
+                    self._tell(Period.MONTH)
+                day = now
+            if pruned < day:
+                await self._prune(day)
+                pruned = day
+
+    async def _prune(self, day: date) -> None:
+        before = day - timedelta(days=self._settings().keep_days)
+        try:
+            pruned = await self._ledger.prune(before)
+        except LedgerUnavailable as error:
+            log.error("old requests could not be pruned: %s", error)
+            return
+        if pruned.requests:
+            log.info("%d requests from before %s are kept as daily sums now", pruned.requests, before)

@@ -1,0 +1,66 @@
+"""What people have chosen and the daemon must not forget: users' preferences, limits set while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from cortexd.errors import InvalidArgument, TooLarge
+from cortexd.ledger.records import LimitOverride
+from cortexd.ledger.schema import budget_overrides as budgets
+from cortexd.ledger.schema import preferences as wished
+from cortexd.untrusted import INT64_MAX
+
+_MAX_BYTES = 64 * 1024
+
+
+def as_json(wishes: Mapping[str, Any]) -> str:
+    """Wishes as they are kept; "" for none. Raises TooLarge, and InvalidArgument for what JSON cannot hold."""
+    if not wishes:
+        return ""
+    try:
+        text = json.dumps(dict(wishes))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"preferences hold what cannot be kept as JSON: {error}") from None
+    if len(text) > _MAX_BYTES:
+        raise TooLarge(f"preferences take {len(text)} bytes as JSON; at most {_MAX_BYTES} are kept")
+    return text
+
+
+def preferences(connection: Connection, uid: int) -> dict[str, Any]:
+    text = connection.scalar(select(wished.c.wishes).where(wished.c.uid == uid))
+    kept: dict[str, Any] = json.loads(text) if text else {}
+    return kept
+
+
+def keep_preferences(connection: Connection, uid: int, text: str) -> None:
+    """Replace what `uid` wishes for by what `as_json` gave."""
+    connection.execute(delete(wished).where(wished.c.uid == uid))
+    if text:
+        connection.execute(insert(wished), {"uid": uid, "wishes": text})
+
+
+def budget_overrides(connection: Connection) -> dict[tuple[str, str], LimitOverride]:
+    rows = connection.execute(select(budgets).order_by(budgets.c.scope, budgets.c.name))
+    return {(row.scope, row.name): LimitOverride(row.day_nano, row.month_nano) for row in rows}
+
+
+def keep_budget(connection: Connection, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
+    """Replace a limit; None removes it. `by_uid`: who has set it."""
+    if override is not None:
+        _check(override)
+    connection.execute(delete(budgets).where(budgets.c.scope == scope, budgets.c.name == name))
+    if override is not None:
+        amounts = {"day_nano": override.day_nano, "month_nano": override.month_nano}
+        given = {"scope": scope, "name": name, "by_uid": by_uid, "at": datetime.now(UTC).replace(tzinfo=None)}
+        connection.execute(insert(budgets), given | amounts)
+
+
+def _check(override: LimitOverride) -> None:
+    for nano in (override.day_nano, override.month_nano):
+        if nano is not None and not 0 <= nano <= INT64_MAX:
+            raise InvalidArgument(f"a limit of {nano} nano-dollars is outside what the ledger can hold")

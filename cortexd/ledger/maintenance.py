@@ -1,0 +1,203 @@
+"""A ledger's file in an administrator's hands: copied, checked, written out; also while its daemon runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from sqlalchemy import Connection, Row, Select, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
+from cortexd.ledger import queries
+from cortexd.ledger.audit import audit
+from cortexd.ledger.migrate import revision
+from cortexd.ledger.schema import HEAD, REVISIONS, attempts, requests
+from cortexd.ledger.sqlite import append_only, reader_engine, unwritable
+
+Format = Literal["jsonl", "csv"]
+
+
+class Stream(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+_MAX_TOLD = 20
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_PLAIN = ("request_id", "uid", "user", "task_type", "state", "day", "provider", "model")
+FIELDS = (*_PLAIN, "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
+
+
+def backup(path: Path, target: Path) -> None:
+    """Copy the ledger as it is at one instant into a new file of mode 0600, which needs nothing beside it.
+
+    Raises InvalidArgument where there is something at `target`, AccessDenied, LedgerUnavailable.
+    """
+    _reach(path)
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        raise InvalidArgument(f"{target} exists already; name a file that does not") from None
+    except OSError as error:
+        raise LedgerUnavailable(f"cannot write {target}: {error.strerror}") from error
+    try:
+        _copy(path, target)
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise LedgerUnavailable(f"cannot copy {path} to {target}: {unwritable(error) or error}") from error
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with the ledger, a line each; empty where nothing is. Reads all of it."""
+    with _reading(path) as connection:
+        if problem := _revision_problem(connection):
+            return [problem]
+        return [problem for look in _CHECKS for problem in look(connection)]
+
+
+def export(path: Path, since: date, until: date, stream: Stream, form: Format) -> int:
+    """Write a line per request of these days, both included, oldest first; give their number.
+
+    `jsonl`: an object each, by FIELDS; `csv`: FIELDS as the first line, labels as JSON. Times are UTC.
+    """
+    with _reading(path) as connection:
+        if problem := _revision_problem(connection):
+            raise LedgerUnavailable(f"{path}: {problem}")
+        write = _WRITERS[form](stream)
+        number = 0
+        found = connection.execution_options(yield_per=1000).execute(_requests(since, until))
+        for number, row in enumerate(found, start=1):  # noqa: B007  the last one is the result
+            write(_record(row))
+        return number
+
+
+def _reach(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise LedgerUnavailable(f"there is no ledger at {path}; name its file with --path") from None
+    except PermissionError:
+        raise AccessDenied(f"{path} is for root and cortexd's own user; try again with sudo") from None
+    except OSError as error:
+        raise LedgerUnavailable(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Connection]:
+    _reach(path)
+    engine = reader_engine(path)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise LedgerUnavailable(f"cannot read {path}: {unwritable(error) or type(error).__name__}") from error
+    finally:
+        engine.dispose()
+
+
+def _copy(path: Path, target: Path) -> None:
+    """In one step, which holds no writer up; then out of WAL mode, so that the copy is one file."""
+    with (
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+
+
+def _revision_problem(connection: Connection) -> str | None:
+    found = revision(connection)
+    if found == HEAD:
+        return None
+    if found in REVISIONS:
+        return f"its schema is {found}, older than {HEAD}; start this cortexd once, which migrates it"
+    return f"its schema is {found or 'none'}, and this cortexd knows {HEAD}"
+
+
+def _integrity(connection: Connection) -> Iterator[str]:
+    for (found,) in connection.execute(text(f"PRAGMA integrity_check({_MAX_TOLD})")):
+        if found != "ok":
+            yield f"the file is damaged: {found}"
+
+
+def _foreign_keys(connection: Connection) -> Iterator[str]:
+    for row in connection.execute(text("PRAGMA foreign_key_check")).fetchmany(_MAX_TOLD):
+        yield f"a row of {row[0]} (row {row[1]}) belongs to none of {row[2]}"
+
+
+def _triggers(connection: Connection) -> Iterator[str]:
+    rows = connection.scalars(text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"))
+    there = {" ".join(found.split()) for found in rows}
+    for statement in append_only("entries"):
+        wanted = " ".join(statement.split())
+        if wanted not in there:
+            yield f"entries can be changed: the trigger {wanted.split()[2]} is missing or another"
+
+
+def _sums(connection: Connection) -> Iterator[str]:
+    found, totals = audit(connection), queries.totals(connection)[1]
+    if found.wrong_rows:
+        yield f"{found.wrong_rows} requests have a cost that is not the sum of their entries"
+    if found.wrong_days:
+        yield "the daily sums are not those of the requests that were pruned into them"
+    settled = found.requests - found.pending
+    if (settled, found.charged_nano) != (totals.total_requests, totals.total_cost_nano):
+        yield (
+            f"the totals say {totals.total_requests} requests and {totals.total_cost_nano} nano-dollars, "
+            f"the rows {settled} and {found.charged_nano}"
+        )
+
+
+_CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_integrity, _foreign_keys, _triggers, _sums)
+
+
+def _requests(since: date, until: date) -> Select[Any]:
+    tokens = [func.coalesce(func.sum(attempts.c[name]), 0).label(name) for name in _TOKENS]
+    return (
+        select(requests, func.count(attempts.c.number).label("attempts"), *tokens)
+        .outerjoin_from(requests, attempts, attempts.c.request == requests.c.id)
+        .where(requests.c.day.between(since.isoformat(), until.isoformat()))
+        .group_by(requests.c.id)
+        .order_by(requests.c.id)
+    )
+
+
+def _record(row: Row[Any]) -> dict[str, Any]:
+    values = row._mapping
+    given = {
+        "started_at": _instant(row.started_at),
+        "finished_at": _instant(row.finished_at),
+        "cost_nano_usd": row.cost_nano,
+        "labels": json.loads(row.labels),
+    }
+    return {name: given[name] if name in given else values[name] for name in FIELDS}
+
+
+def _instant(moment: datetime | None) -> str:
+    return "" if moment is None else moment.replace(tzinfo=UTC).isoformat()
+
+
+Write = Callable[[Mapping[str, Any]], object]
+
+
+def _json_lines(stream: Stream) -> Write:
+    return lambda record: stream.write(json.dumps(record) + "\n")
+
+
+def _csv_lines(stream: Stream) -> Write:
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    return lambda record: writer.writerow({**record, "labels": json.dumps(record["labels"])})
+
+
+_WRITERS: dict[Format, Callable[[Stream], Write]] = {"jsonl": _json_lines, "csv": _csv_lines}

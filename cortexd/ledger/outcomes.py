@@ -1,0 +1,30 @@
+"""How well requests went, by the word of those who made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from cortexd.errors import InvalidArgument, RequestNotFound
+from cortexd.ledger.schema import outcomes, requests
+from cortexd.untrusted import bounded_text
+
+_MAX_REASON = 1000
+
+
+def keep(
+    connection: Connection, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]
+) -> None:
+    """The outcome of one request of `uid`, in place of an earlier one; RequestNotFound where there is none such."""
+    if not 0 <= score <= 1:
+        raise InvalidArgument(f"a score is from 0 to 1, not {score}")
+    named = (requests.c.uid == uid) & (requests.c.request_id == request_id)
+    key = connection.scalar(select(requests.c.id).where(named))
+    if key is None:
+        raise RequestNotFound(f"you have no request {request_id} in the ledger")
+    connection.execute(delete(outcomes).where(outcomes.c.request == key))
+    given = {"score": score, "reason": bounded_text(reason, _MAX_REASON), "labels": json.dumps(dict(labels))}
+    connection.execute(insert(outcomes), {"request": key, "at": datetime.now(UTC).replace(tzinfo=None), **given})

@@ -1,0 +1,180 @@
+"""Usage reports: settled requests added up by what the caller groups them by, single rows and daily sums together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    case,
+    distinct,
+    false,
+    func,
+    literal,
+    select,
+)
+
+from cortexd.errors import TooLarge
+from cortexd.ledger.queries import exact, exact_sum
+from cortexd.ledger.records import State, UsageQuery, UsageRow
+from cortexd.ledger.schema import attempts, daily, requests
+from cortexd.ledger.sqlite import deadline
+
+MAX_ROWS = 10_000
+_MAX_LABEL_VALUES = 100
+_OTHER = "(other)"
+_DEADLINE_S = 20.0
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+# How a daily sum counts requests, by whether providers and models are told apart.
+_COUNTED = {
+    (False, False): daily.c.requests,
+    (True, False): daily.c.at_provider,
+    (False, True): daily.c.at_model,
+    (True, True): daily.c.at_both,
+}
+Columns = dict[str, ColumnElement[Any]]
+
+
+@dataclass(slots=True)
+class _Sum:
+    """One row in the making."""
+
+    requests: int = 0
+    tokens: tuple[int, ...] = (0,) * len(_TOKENS)
+    cost_nano: int = 0
+    cost_known: bool = True
+
+    def add(self, row: Row[Any]) -> None:
+        self.requests += row.requests or 0
+        self.tokens = tuple(own + (getattr(row, name) or 0) for own, name in zip(self.tokens, _TOKENS, strict=True))
+        self.cost_nano += exact(row.high, row.low)
+        self.cost_known &= row.cost_known in (None, True)
+
+
+def read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
+    """The report, ordered by its keys. Raises TooLarge past MAX_ROWS rows, or where it takes too long."""
+    with deadline(connection, _DEADLINE_S) as out_of_time:
+        try:
+            return _read(connection, query)
+        except Exception as error:
+            if out_of_time():
+                text = f"adding this up takes longer than {_DEADLINE_S:g} s; narrow since and until"
+                raise TooLarge(text) from error
+            raise
+
+
+def _read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
+    names = _names(query.group_by)
+    sums: dict[tuple[str | int, ...], _Sum] = {} if names else {(): _Sum()}
+    for statement in (_of_requests(connection, query, names), _of_days(query, names)):
+        for row in connection.execute(statement.limit(MAX_ROWS + 1)):
+            sums.setdefault(tuple(row[: len(names)]), _Sum()).add(row)
+        if len(sums) > MAX_ROWS:
+            raise TooLarge(f"the report has more than {MAX_ROWS} rows; narrow since and until, or group by less")
+    return [_row(names, keys, sums[keys]) for keys in sorted(sums)]
+
+
+def _names(group_by: Iterable[str]) -> list[str]:
+    """The keys of a row: uids are reused, so each comes with its user's name."""
+    return [name for group in dict.fromkeys(group_by) for name in (("uid", "user") if group == "uid" else (group,))]
+
+
+def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum) -> UsageRow:
+    return UsageRow(
+        keys=dict(zip(names, keys, strict=True)),
+        requests=found.requests,
+        **dict(zip(_TOKENS, found.tokens, strict=True)),
+        cost_nano=found.cost_nano,
+        cost_known=found.cost_known,
+    )
+
+
+def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
+    settled = (requests.c.state != State.PENDING) & _chosen(connection, query)
+    columns: Columns = {
+        "day": requests.c.day,
+        "hour": func.strftime("%Y-%m-%dT%H", requests.c.started_at, "localtime"),
+        "task_type": requests.c.task_type,
+        "provider": func.coalesce(attempts.c.provider, ""),
+        "model": func.coalesce(attempts.c.model, ""),
+        "uid": requests.c.uid,
+        "user": requests.c.user,
+    }
+    if "label" in names:
+        columns["label"] = _label(connection, query.label, settled)
+    tried = attempts.c.request.is_not(None)
+    tokens: Columns = {name: func.coalesce(attempts.c[name], 0) for name in _TOKENS}
+    cost = case((tried, attempts.c.cost_nano), else_=requests.c.cost_nano)
+    known = case((tried, attempts.c.cost_known), else_=requests.c.cost_known)
+    source = requests.outerjoin(attempts, attempts.c.request == requests.c.id)
+    return _sums(names, columns, source, settled, func.count(distinct(requests.c.id)), tokens, cost, known)
+
+
+def _of_days(query: UsageQuery, names: Sequence[str]) -> Select[Any]:
+    columns: Columns = {"hour": daily.c.day, "label": literal(""), **dict(daily.c)}
+    chosen: ColumnElement[bool] = daily.c.day.between(query.since.isoformat(), query.until.isoformat())
+    if query.uid is not None:
+        chosen &= daily.c.uid == query.uid
+    counted = func.sum(_COUNTED["provider" in names, "model" in names])
+    tokens: Columns = {name: daily.c[name] for name in _TOKENS}
+    return _sums(names, columns, daily, chosen, counted, tokens, daily.c.cost_nano, daily.c.cost_known)
+
+
+def _sums(
+    names: Sequence[str],
+    columns: Columns,
+    source: FromClause,
+    chosen: ColumnElement[bool],
+    count: ColumnElement[Any],
+    tokens: Columns,
+    cost: ColumnElement[int],
+    known: ColumnElement[bool],
+) -> Select[Any]:
+    keys = [columns[name].label(name) for name in names]
+    high, low = exact_sum(cost)
+    added = [func.sum(tokens[name]).label(name) for name in _TOKENS]
+    figures = (count.label("requests"), *added, high.label("high"), low.label("low"))
+    report = select(*keys, *figures, func.min(known).label("cost_known")).select_from(source).where(chosen)
+    return report.group_by(*(columns[name] for name in names)) if names else report
+
+
+def _chosen(connection: Connection, query: UsageQuery) -> ColumnElement[bool]:
+    """One user's days are listed one by one: (day, uid) then leads to his rows alone."""
+    since, until = query.since.isoformat(), query.until.isoformat()
+    if query.uid is None:
+        return requests.c.day.between(since, until)
+    first = connection.scalar(select(func.min(requests.c.day)))
+    last = connection.scalar(select(func.max(requests.c.day)))
+    if first is None or last is None:
+        return false()
+    return requests.c.day.in_(_days(max(since, first), min(until, last))) & (requests.c.uid == query.uid)
+
+
+def _days(first: str, last: str) -> list[str]:
+    start = date.fromisoformat(first)
+    count = (date.fromisoformat(last) - start).days + 1
+    return [(start + timedelta(number)).isoformat() for number in range(count)]
+
+
+def _label(connection: Connection, key: str, settled: ColumnElement[bool]) -> ColumnElement[str]:
+    """A request's value of one label: one of the dearest, `_OTHER`, or "" where it has none."""
+    each = func.json_each(requests.c.labels).table_valued("key", "value").alias("each")
+    found = select(each.c.value).where(each.c.key == key).scalar_subquery()
+    value = case((requests.c.labels == "{}", ""), else_=func.coalesce(found, ""))
+    high, low = exact_sum(requests.c.cost_nano)
+    dearest = (
+        select(value.label("value"))
+        .where(settled, value != "")
+        .group_by(value)
+        .order_by((high + low.bitwise_rshift(32)).desc(), low.bitwise_and(2**32 - 1).desc(), value)
+        .limit(_MAX_LABEL_VALUES)
+    )
+    shown = ["", *connection.scalars(dearest)]
+    return case((value.in_(shown), value), else_=_OTHER)

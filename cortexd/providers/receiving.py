@@ -1,0 +1,93 @@
+"""A response, an event stream or whole, read to its Answer while a Reception passes on what has come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import httpx2
+
+from cortexd.messages import Answer, Call
+from cortexd.providers.collecting import Collector
+from cortexd.providers.failures import Errors, map_exceptions
+from cortexd.providers.reception import Reception
+from cortexd.providers.sse import EventSplitter
+from cortexd.providers.transport import arriving, read_bounded
+
+_EVENTS = "text/event-stream"
+# After its last event a stream has only its end to come. Read too, it leaves a connection that can be used again.
+_END_S = 0.1
+_END_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a vendor's answers are read, and its SDK's exceptions. `whole`: body and asked model to Answer."""
+
+    whole: Callable[[bytes, str], Answer]
+    collector: Callable[[str, int], Collector]
+    errors: Errors
+
+
+class Stream(Protocol):
+    """What the SDKs give: a response whose body is unread."""
+
+    response: httpx2.Response
+
+    async def close(self) -> None: ...
+
+
+async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, reception: Reception) -> Answer:
+    """Read the answer to `call`, an event stream or whole, and close the stream.
+
+    Raises ProviderError, and what the listener raises as it is.
+    """
+    try:
+        with map_exceptions(form.errors, unless=lambda: reception.interrupted):
+            return await _read(stream.response, call, form, max_bytes, reception)
+    finally:
+        with suppress(*form.errors):
+            await stream.close()
+
+
+async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reception: Reception) -> Answer:
+    reception.arrived()
+    async with arriving(response) as chunks:
+        if response.headers.get("content-type", "").lower().startswith(_EVENTS):
+            return await _collect(chunks, form, form.collector(call.model, max_bytes), reception)
+        body = await read_bounded(chunks, max_bytes, reception.arrived)
+    answer = form.whole(body, call.model)
+    await reception.tell_whole(answer)
+    return answer
+
+
+async def _collect(chunks: AsyncIterator[bytes], form: Format, collector: Collector, reception: Reception) -> Answer:
+    events = EventSplitter()
+    try:
+        async for chunk in chunks:
+            reception.arrived()
+            for data in events.feed(chunk):
+                collector.feed(data)
+            if collector.complete:
+                break
+            reception.note(collector)
+            await reception.tell(collector.take())
+        collector.end()
+    finally:
+        reception.note(collector)
+    await reception.tell(collector.take())
+    await _read_to_end(chunks, form.errors)
+    return replace(collector.answer(), time_to_first_token_ms=reception.time_to_first_token_ms)
+
+
+async def _read_to_end(chunks: AsyncIterator[bytes], errors: Errors) -> None:
+    left = _END_BYTES
+    with suppress(TimeoutError, *errors):
+        async with asyncio.timeout(_END_S):
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    return

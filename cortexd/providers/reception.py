@@ -1,0 +1,75 @@
+"""An answer's way to whoever listens, each wait for the provider bounded. Imports no SDK and nothing below one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from cortexd.messages import Answer
+from cortexd.providers.collecting import Collector
+from cortexd.providers.listening import Delta, Listener
+from cortexd.providers.patience import Patience
+
+
+class Reception:
+    """One attempt, from its start. `async with reception.patience` around it raises TimeoutError.
+
+    Without a listener `limit_s` bounds the attempt as a whole; with one, each wait for the provider and no wait for the
+    listener. `begun`: the provider has begun to answer. `interrupted`: an exception in flight is the listener's own.
+    """
+
+    def __init__(self, listener: Listener | None, limit_s: float) -> None:
+        self._listener = listener
+        self._began = time.monotonic()
+        self._first_at: float | None = None
+        self.patience = Patience(limit_s)
+        self.begun = False
+        self.interrupted = False
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the provider shall be asked for a stream."""
+        return self._listener is not None
+
+    @property
+    def time_to_first_token_ms(self) -> int | None:
+        return None if self._first_at is None else round((self._first_at - self._began) * 1000)
+
+    def arrived(self) -> None:
+        """Something came: the next wait begins."""
+        self.begun = True
+        if self._listener is not None:
+            self.patience.begin()
+
+    def note(self, collector: Collector) -> None:
+        """Bring the listener's figures up to date."""
+        if self._listener is not None:
+            self._listener.output_bytes = collector.output_bytes
+            self._listener.usage = collector.usage
+
+    async def tell(self, deltas: Sequence[Delta]) -> None:
+        """Let the listener hear, where there is one and something to tell."""
+        if not deltas:
+            return
+        now = time.monotonic()
+        if self._first_at is None:
+            self._first_at = now
+        listener = self._listener
+        if listener is None:
+            return
+        if listener.first_at is None:
+            listener.first_at = now
+        self.patience.rest()
+        self.interrupted = True
+        await listener.hear(deltas)
+        self.interrupted = False
+        self.patience.begin()
+
+    async def tell_whole(self, answer: Answer) -> None:
+        """The same for an answer that came in one piece."""
+        if self._listener is None:
+            return
+        said = (answer.content, *(call.arguments for call in answer.tool_calls))
+        self._listener.output_bytes = sum(len(text.encode()) for text in said)
+        self._listener.usage = answer.usage
+        await self.tell([*filter(None, [answer.content]), *answer.tool_calls])

@@ -1,0 +1,34 @@
+"""Plain dictionaries (from the bus, JSON or Python) into the domain's structures, each error naming its path.
+
+Everything that a caller sends passes here once; what comes out is well formed, bounded and safe to send on.
+"""
+
+from cortexd.validation.bounds import Bounds
+from cortexd.validation.content import content_hash, images_of, prompt_bytes
+from cortexd.validation.messages import parse_messages
+from cortexd.validation.options import parse_options
+from cortexd.validation.queries import (
+    BudgetWish,
+    UsageWish,
+    parse_batch_options,
+    parse_budget,
+    parse_outcome,
+    parse_preferences,
+    parse_usage_query,
+)
+
+__all__ = [
+    "Bounds",
+    "BudgetWish",
+    "UsageWish",
+    "content_hash",
+    "images_of",
+    "parse_batch_options",
+    "parse_budget",
+    "parse_messages",
+    "parse_options",
+    "parse_outcome",
+    "parse_preferences",
+    "parse_usage_query",
+    "prompt_bytes",
+]

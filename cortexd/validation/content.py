@@ -1,0 +1,56 @@
+"""What a request holds: its bytes, its images, and the hash that tells a repeated one from another."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from cortexd.messages import ImagePart, Message, Options, Tool
+
+_SHAPING_OPTIONS = (
+    "provider",
+    "model",
+    "temperature",
+    "max_tokens",
+    "tools",
+    "tool_choice",
+    "response_schema",
+)
+
+
+def prompt_bytes(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
+    """UTF-8 bytes of all texts and tools of a request, images not counted."""
+    size = 0
+    for message in messages:
+        size += len(message.text().encode()) + len(message.name or "")
+        size += sum(len(call.arguments.encode()) + len(call.name) + len(call.id) for call in message.tool_calls)
+    return size + sum(len(f"{tool.name}{tool.description}{tool.parameters}".encode()) for tool in tools)
+
+
+def images_of(messages: Sequence[Message]) -> list[ImagePart]:
+    """Every image of a request, in order."""
+    return [
+        part
+        for message in messages
+        if not isinstance(message.content, str)
+        for part in message.content
+        if isinstance(part, ImagePart)
+    ]
+
+
+def content_hash(task_type: str, messages: Sequence[Message], options: Options) -> bytes:
+    """SHA-256 of what shapes the answer, to tell a repeated request from a reused id. Stable across versions:
+    a new option joins it only where it is set."""
+    shape = [(name, getattr(options, name)) for name in _SHAPING_OPTIONS if getattr(options, name)]
+    rows = [
+        (message.role, message.parts(), message.tool_calls, message.tool_call_id, message.name) for message in messages
+    ]
+    text = json.dumps((task_type, rows, shape), default=_as_row, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _as_row(value: Any) -> list[Any]:
+    return [type(value).__name__, *(getattr(value, item.name) for item in dataclasses.fields(value))]

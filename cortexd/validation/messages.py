@@ -1,0 +1,134 @@
+"""A conversation as dictionaries into Messages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+
+from cortexd.errors import InvalidArgument, TooLarge
+from cortexd.messages import ImagePart, Message, Part, Role, TextPart, ToolCall
+from cortexd.untrusted import safe_text
+from cortexd.validation.bounds import USUAL, Bounds
+from cortexd.validation.checks import (
+    MAX_ID,
+    NAME,
+    as_mapping,
+    as_sequence,
+    as_text,
+    known_keys,
+    matching,
+    shown,
+)
+from cortexd.validation.content import images_of, prompt_bytes
+
+_IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+
+def parse_messages(value: object, bounds: Bounds = USUAL) -> tuple[Message, ...]:
+    """A list of message dictionaries as Messages. Raises InvalidArgument or TooLarge."""
+    rows = as_sequence(value, "messages")
+    if not rows:
+        raise InvalidArgument("messages: expected at least one message, got none")
+    if len(rows) > bounds.max_messages:
+        raise TooLarge(f"messages: expected at most {bounds.max_messages} messages, got {len(rows)}")
+    messages = tuple(_message(row, f"messages[{index}]") for index, row in enumerate(rows))
+    size = prompt_bytes(messages, ()) + sum(len(image.data) for image in images_of(messages))
+    if size > bounds.max_prompt_bytes:
+        raise TooLarge(f"messages: expected at most {bounds.max_prompt_bytes} bytes, got {size}")
+    _check_tool_results(messages)
+    if all(message.role is Role.SYSTEM for message in messages):
+        raise InvalidArgument("messages: expected a message that is not a system message, got system messages only")
+    return messages
+
+
+def _message(value: object, path: str) -> Message:
+    row = as_mapping(value, path)
+    known_keys(row, ("role", "content", "tool_calls", "tool_call_id", "name"), path)
+    role = _role(row.get("role"), f"{path}.role")
+    calls = tuple(
+        _tool_call(item, f"{path}.tool_calls[{index}]")
+        for index, item in enumerate(as_sequence(row.get("tool_calls") or (), f"{path}.tool_calls"))
+    )
+    if calls and role is not Role.ASSISTANT:
+        raise InvalidArgument(f"{path}.tool_calls: expected only on an assistant message, got role {role.value!r}")
+    call_id = row.get("tool_call_id")
+    if (role is Role.TOOL) != (call_id is not None):
+        raise InvalidArgument(
+            f"{path}.tool_call_id: expected on every tool message and no other, role is {role.value!r}"
+        )
+    content = row.get("content")
+    return Message(
+        role,
+        "" if content is None and calls else _content(content, role, f"{path}.content"),
+        calls,
+        None if call_id is None else as_text(call_id, f"{path}.tool_call_id", MAX_ID),
+        None if row.get("name") is None else matching(row["name"], NAME, f"{path}.name"),
+    )
+
+
+def _role(value: object, path: str) -> Role:
+    if isinstance(value, str) and value in Role._value2member_map_:
+        return Role(value)
+    raise InvalidArgument(f"{path}: expected one of {', '.join(Role)}, got {shown(value)}")
+
+
+def _content(value: object, role: Role, path: str) -> str | tuple[Part, ...]:
+    if isinstance(value, str):
+        return safe_text(value)
+    parts = tuple(
+        _part(item, f"{path}[{index}]") for index, item in enumerate(as_sequence(value, path, "text or parts"))
+    )
+    if role is not Role.USER and any(isinstance(part, ImagePart) for part in parts):
+        raise InvalidArgument(f"{path}: expected images only on a user message, got role {role.value!r}")
+    return parts
+
+
+def _part(value: object, path: str) -> Part:
+    row = as_mapping(value, path)
+    kind = row.get("type")
+    if kind == "text":
+        known_keys(row, ("type", "text"), path)
+        return TextPart(as_text(row.get("text"), f"{path}.text"))
+    if kind == "image":
+        known_keys(row, ("type", "media_type", "data"), path)
+        media_type = row.get("media_type")
+        if media_type not in _IMAGE_TYPES:
+            raise InvalidArgument(
+                f"{path}.media_type: expected one of {', '.join(_IMAGE_TYPES)}, got {shown(media_type)}"
+            )
+        return ImagePart(media_type, _base64(row.get("data"), f"{path}.data"))
+    raise InvalidArgument(f"{path}.type: expected one of text, image, got {shown(kind)}")
+
+
+def _base64(value: object, path: str) -> str:
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    try:
+        text = as_text(value, path)
+        base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise InvalidArgument(f"{path}: expected base64 text or bytes") from None
+    return text
+
+
+def _tool_call(value: object, path: str) -> ToolCall:
+    row = as_mapping(value, path)
+    if isinstance(row.get("function"), Mapping):  # OpenAI's nesting
+        row = {"id": row.get("id"), **row["function"]}
+    known_keys(row, ("id", "name", "arguments", "type"), path)
+    arguments = as_text(row.get("arguments", "{}"), f"{path}.arguments")
+    return ToolCall(
+        as_text(row.get("id"), f"{path}.id", MAX_ID), matching(row.get("name"), NAME, f"{path}.name"), arguments
+    )
+
+
+def _check_tool_results(messages: Sequence[Message]) -> None:
+    """A tool message must answer a call that an earlier assistant message made."""
+    called: set[str] = set()
+    for index, message in enumerate(messages):
+        called.update(call.id for call in message.tool_calls)
+        if message.tool_call_id is not None and message.tool_call_id not in called:
+            raise InvalidArgument(
+                f"messages[{index}].tool_call_id: no earlier assistant message called {shown(message.tool_call_id)}"
+            )

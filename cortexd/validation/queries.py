@@ -1,0 +1,233 @@
+"""The dictionaries of the other methods: a usage query, preferences, a budget, an outcome, a batch's options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from cortexd.errors import InvalidArgument, UnknownProvider
+from cortexd.messages import Strategy
+from cortexd.money import from_usd
+from cortexd.tasks import TaskType
+from cortexd.validation.checks import (
+    LABEL_KEY,
+    as_boolean,
+    as_integer,
+    as_labels,
+    as_mapping,
+    as_member,
+    as_name,
+    as_number,
+    as_sequence,
+    as_text,
+    known_keys,
+    matching,
+    shown,
+)
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
+_USUAL_DAYS = 30
+_MAX_DAYS = 3700
+_MAX_BUDGET_USD = 1_000_000_000  # what the ledger's 64-bit nano-dollars can hold
+_MAX_PARALLEL = 64
+_PARALLEL = 8
+_BATCH_REQUEST_ID = 57  # request number n goes by "request_id.n", within 64 characters
+_NAMED = ("user", "group")
+
+Parser = Callable[[object, str], Any]
+
+
+class Grouping(StrEnum):
+    DAY = "day"
+    HOUR = "hour"
+    TASK_TYPE = "task_type"
+    PROVIDER = "provider"
+    MODEL = "model"
+    LABEL = "label"
+    UID = "uid"
+
+
+class Scope(StrEnum):
+    MACHINE = "machine"
+    EACH_USER = "each_user"
+    USER = "user"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class UsageWish:
+    """What GetUsage shall sum: `since` and `until` are days, both included; `label` is the label's key or ""."""
+
+    since: date
+    until: date
+    group_by: tuple[str, ...] = ()
+    label: str = ""
+    all_users: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetWish:
+    """What SetBudget shall set, in nano-dollars; a limit that is None stays as it is.
+
+    `scope`: machine, each_user, user or group; `name` only of a user or group, else "".
+    """
+
+    scope: str
+    name: str = ""
+    day_nano: int | None = None
+    month_nano: int | None = None
+    remove: bool = False
+
+
+def parse_usage_query(value: object, today: date) -> UsageWish:
+    """A query of GetUsage; the 30 days up to `until` or today where it names none. Raises InvalidArgument."""
+    parsed = _parsed(value, _USAGE, "query")
+    until = parsed.get("until", today)
+    since = parsed.get("since", max(until - timedelta(days=_USUAL_DAYS - 1), _FIRST_DAY))
+    if until < since:
+        raise InvalidArgument(f"query.until: expected a day not before since ({since}), got {until}")
+    if (until - since).days >= _MAX_DAYS:
+        raise InvalidArgument(
+            f"query.since: expected at most {_MAX_DAYS} days at once, got {(until - since).days + 1}; ask in parts"
+        )
+    wish = UsageWish(**{**parsed, "since": since, "until": until})
+    if (Grouping.LABEL in wish.group_by) != bool(wish.label):
+        raise InvalidArgument("query.label: expected the label's key together with group_by label, and only then")
+    return wish
+
+
+def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
+    """Preferences of one user as plain values, only what is set: `providers` {task type: provider}, `strategy`,
+    `local_only`. Raises InvalidArgument, or UnknownProvider where `providers` holds no such name."""
+    parsed = _parsed(value, _PREFERENCES, "preferences")
+    for task, name in parsed.get("providers", {}).items():
+        if name not in providers:
+            raise UnknownProvider(
+                f"preferences.providers.{task}: unknown provider {shown(name)}; one of {', '.join(providers)}"
+            )
+    return {key: item for key, item in parsed.items() if item != {}}
+
+
+def parse_budget(value: object) -> BudgetWish:
+    """New limits of SetBudget, or that they are given up. Raises InvalidArgument."""
+    parsed = _parsed(value, _BUDGET, "budget")
+    if "scope" not in parsed:
+        raise InvalidArgument(f"budget.scope: expected one of {', '.join(Scope)}, got nothing")
+    wish = BudgetWish(**parsed)
+    if (wish.scope in _NAMED) != bool(wish.name):
+        raise InvalidArgument(
+            f"budget.name: expected with scope {' or '.join(_NAMED)} and no other, scope is {wish.scope!r}"
+        )
+    limits = wish.day_nano is not None or wish.month_nano is not None
+    if limits and wish.remove:
+        raise InvalidArgument("budget.remove: expected no day_usd or month_usd beside it")
+    if not limits and not wish.remove:
+        raise InvalidArgument("budget: expected day_usd or month_usd, or remove = true")
+    return wish
+
+
+def parse_outcome(score: object, details: object) -> tuple[float, str, dict[str, str]]:
+    """A score from 0 to 1, the reason ("" where absent) and labels of ReportOutcome. Raises InvalidArgument."""
+    parsed = _parsed(details, _OUTCOME, "details")
+    return as_number(0, 1)(score, "score"), parsed.get("reason", ""), parsed.get("labels", {})
+
+
+def parse_batch_options(value: object) -> tuple[int, dict[str, Any]]:
+    """How many requests of a batch at a time, and the options of each, still to be parsed. Raises InvalidArgument."""
+    rest = dict(as_mapping(value, "options"))
+    parallel = as_integer(1, _MAX_PARALLEL)(rest.pop("parallel", _PARALLEL), "options.parallel")
+    request_id = rest.get("request_id")
+    if isinstance(request_id, str) and len(request_id) > _BATCH_REQUEST_ID:
+        raise InvalidArgument(
+            f"options.request_id: expected at most {_BATCH_REQUEST_ID} characters in a batch, got {len(request_id)}"
+        )
+    return parallel, rest
+
+
+def _parsed(value: object, table: Mapping[str, tuple[str, Parser]], path: str) -> dict[str, Any]:
+    """The fields that a dictionary sets, by a table of key -> field and check."""
+    row = as_mapping(value, path)
+    known_keys(row, tuple(table), path)
+    return {table[key][0]: table[key][1](item, f"{path}.{key}") for key, item in row.items()}
+
+
+def _day(value: object, path: str) -> date:
+    try:
+        day = date.fromisoformat(value) if isinstance(value, str) and _DAY.fullmatch(value) else None
+    except ValueError:
+        day = None
+    if day is None or not _FIRST_DAY <= day <= _LAST_DAY:
+        raise InvalidArgument(f"{path}: expected a day such as 2026-11-24, got {shown(value)}")
+    return day
+
+
+def _groups(value: object, path: str) -> tuple[str, ...]:
+    member = as_member(Grouping)
+    rows = as_sequence(value, path)[: len(Grouping) + 1]  # more than these hold one twice
+    groups = tuple(member(item, f"{path}[{index}]").value for index, item in enumerate(rows))
+    if len(set(groups)) != len(groups):
+        raise InvalidArgument(f"{path}: expected each of them once")
+    return groups
+
+
+def _label(value: object, path: str) -> str:
+    return matching(value, LABEL_KEY, path)
+
+
+def _scope(value: object, path: str) -> str:
+    return as_member(Scope)(value, path).value
+
+
+def _strategy(value: object, path: str) -> str:
+    return as_member(Strategy)(value, path).value
+
+
+def _providers(value: object, path: str) -> dict[str, str]:
+    table = as_mapping(value, path)
+    known_keys(table, tuple(task.value for task in TaskType), path)
+    return {str(task): as_name(name, f"{path}.{task}") for task, name in table.items()}
+
+
+def _limit(value: object, path: str) -> int:
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise InvalidArgument(f'{path}: expected dollars such as "0.10", got {shown(value)}')
+        return from_usd(Decimal(value))
+    return from_usd(as_number(0, _MAX_BUDGET_USD)(value, path))
+
+
+def _reason(value: object, path: str) -> str:
+    return as_text(value, path, 256) if value != "" else ""
+
+
+# the caller's key -> the field and how its value is checked
+_USAGE: dict[str, tuple[str, Parser]] = {
+    "since": ("since", _day),
+    "until": ("until", _day),
+    "group_by": ("group_by", _groups),
+    "label": ("label", _label),
+    "all_users": ("all_users", as_boolean),
+}
+_PREFERENCES: dict[str, tuple[str, Parser]] = {
+    "providers": ("providers", _providers),
+    "strategy": ("strategy", _strategy),
+    "local_only": ("local_only", as_boolean),
+}
+_BUDGET: dict[str, tuple[str, Parser]] = {
+    "scope": ("scope", _scope),
+    "name": ("name", as_name),
+    "day_usd": ("day_nano", _limit),
+    "month_usd": ("month_nano", _limit),
+    "remove": ("remove", as_boolean),
+}
+_OUTCOME: dict[str, tuple[str, Parser]] = {
+    "reason": ("reason", _reason),
+    "labels": ("labels", as_labels),
+}

@@ -1,0 +1,60 @@
+"""OpenStream as a program uses it: the descriptor from the reply, its lines as plain dictionaries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Self
+
+from dbus_next import Message
+
+from cortexd.connection import take_fd
+from tests.system.program import NAME, PATH, Program, dictionary, messages
+
+Event = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream's read end. `close` it, or read it to its end."""
+
+    request_id: str
+    descriptor: int
+
+    @classmethod
+    async def open(cls, program: Program, task_type: str, prompt: str, **options: Any) -> Self:
+        """Raises BusError."""
+        message = Message(
+            destination=NAME, path=PATH, interface=NAME, member="OpenStream", signature="saa{sv}a{sv}",
+            body=[task_type, messages(prompt), dictionary(options)],
+        )  # fmt: skip
+        reply = await program.connection.call(message, timeout_s=60, take_fds=True)
+        request_id, index = reply.body
+        return cls(request_id, take_fd(reply, index))
+
+    async def read(self, timeout_s: float = 30) -> list[Event]:
+        """Every event up to the end of the pipe."""
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.to_thread(self._read)
+
+    async def some(self, size: int = 65536) -> bytes:
+        """The next bytes, whatever they hold."""
+        async with asyncio.timeout(30):
+            return await asyncio.to_thread(os.read, self.descriptor, size)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def _read(self) -> list[Event]:
+        with os.fdopen(self.descriptor, "rb") as stream:
+            return [json.loads(line) for line in stream]
+
+
+def text_of(events: list[Event]) -> str:
+    """The text after the last fallback."""
+    text = ""
+    for event in events:
+        text = "" if event["type"] == "fallback" else text + event.get("text", "")
+    return text

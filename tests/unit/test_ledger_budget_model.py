@@ -1,0 +1,151 @@
+"""The budgets in transaction A held against the plainest rules: every sum added up anew over all requests."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from test_ledger_budgets import limit
+from test_ledger_parts import attempt, request, settings
+
+from cortexd.ledger import Limit, Period, tallies
+from cortexd.ledger.actions import Action, ReadBooks, Reserve, ReserveMore, Settle
+from cortexd.ledger.records import State
+from cortexd.ledger.store import Store
+
+DAYS = {"2026-11-23": datetime(2026, 11, 23, 12), "2026-11-24": datetime(2026, 11, 24, 12)}
+SHARED = (limit(90, None, Period.MONTH), limit(60), limit(50, (1, 2)))
+EVERY = (*SHARED, *(limit(30, (uid,)) for uid in (1, 2, 3)))
+Step = tuple[Any, ...]
+steps = st.one_of(
+    st.tuples(st.just("reserve"), st.integers(1, 3), st.integers(0, 40), st.sampled_from(sorted(DAYS))),
+    st.tuples(st.just("more"), st.integers(0, 20), st.integers(0, 30)),
+    st.tuples(st.just("settle"), st.integers(0, 20), st.integers(0, 45)),
+)
+
+
+def limits_of(uid: int) -> tuple[Limit, ...]:
+    return (limit(30, (uid,)), *(each for each in SHARED if each.uids is None or uid in each.uids))
+
+
+@dataclass
+class Made:
+    uid: int
+    day: str
+    held: int
+    spent: int = 0
+    settled: bool = False
+    key: int = 0
+
+
+class Model:
+    """What each action comes to, by the name of its outcome's type."""
+
+    def __init__(self) -> None:
+        self.requests: list[Made] = []
+
+    def sums(self, each: Limit, day: str) -> tuple[int, int]:
+        length = len("2026-11-23" if each.period is Period.DAY else "2026-11")
+        of_users = (made for made in self.requests if each.uids is None or made.uid in each.uids)
+        chosen = [made for made in of_users if made.day[:length] == day[:length]]
+        return sum(made.spent for made in chosen), sum(made.held for made in chosen)
+
+    def fits(self, uid: int, day: str, nano: int) -> bool:
+        return nano == 0 or all(sum(self.sums(each, day)) + nano <= each.nano for each in limits_of(uid))
+
+    def reserve(self, uid: int, nano: int, day: str) -> Made | None:
+        if not self.fits(uid, day, nano):
+            return None
+        self.requests.append(Made(uid, day, nano))
+        return self.requests[-1]
+
+    def more(self, made: Made, nano: int) -> str:
+        if made.settled:
+            return "RequestNotFound"
+        if not self.fits(made.uid, made.day, nano):
+            return "OverBudget"
+        made.held += nano
+        return "NoneType"
+
+    def settle(self, made: Made, nano: int) -> str:
+        if made.settled:
+            return "RequestNotFound"
+        made.spent, made.held, made.settled = nano, 0, True
+        return "Settled"
+
+
+class Play:
+    """The same actions on a real ledger and on the model."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.model = Model()
+
+    def group(self, wanted: list[Step]) -> None:
+        """Actions that are committed together; each outcome is the one that the model expects."""
+        actions: list[Action] = []
+        expected: list[str] = []
+        made_here: dict[int, Made] = {}
+        known = list(self.model.requests)
+        for step in wanted:
+            if step[0] == "reserve":
+                _, uid, nano, day = step
+                actions.append(Reserve(request(uid, started_at=DAYS[day].astimezone()), nano, limits_of(uid)))
+                made = self.model.reserve(uid, nano, day)
+                expected.append("OverBudget" if made is None else "int")
+                if made is not None:
+                    made_here[len(actions) - 1] = made
+            elif known:
+                kind, number, nano = step
+                made = known[number % len(known)]
+                if kind == "more":
+                    actions.append(ReserveMore(made.key, nano))
+                    expected.append(self.model.more(made, nano))
+                else:
+                    actions.append(Settle(made.key, State.DONE, (attempt(nano),)))
+                    expected.append(self.model.settle(made, nano))
+        outcomes = self.store.run(actions)
+        assert [type(outcome).__name__ for outcome in outcomes] == expected
+        for place, made in made_here.items():
+            made.key = outcomes[place]
+
+    def compare(self) -> None:
+        """Every limit stands, on each day, where the model has it."""
+        for day in DAYS:
+            (states,) = self.store.run([ReadBooks(EVERY, day)])
+            assert [(state.spent_nano, state.reserved_nano) for state in states] == [
+                self.model.sums(each, day) for each in EVERY
+            ]
+
+
+@examples(max_examples=25, deadline=None, database=None)
+@given(groups=st.lists(st.lists(steps, max_size=6), min_size=2, max_size=12))
+def check(groups: list[list[Step]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(settings(Path(directory)), "model")
+        try:
+            play = Play(store)
+            for wanted in groups:
+                play.group(wanted)
+            play.compare()
+        finally:
+            store.close()
+
+
+class TestModel:
+    def test_agrees_with_the_plainest_rules(self) -> None:
+        """Any order of reservations and settlements in any groups: the same yes and no, and the same sums."""
+        check()
+
+    def test_agrees_with_hardly_any_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same where sums are dropped and read from the entries again all the time."""
+        for bound in ("_MAX_OWN", "_MAX_SHARED", "_MAX_PERIODS"):
+            monkeypatch.setattr(tallies, bound, 1)
+        check()
