@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cortexd.access import Action, Caller
-from cortexd.errors import Cancelled, CortexError, InvalidArgument, Timeout, TooLarge
+from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
 from cortexd.fulfilment import Request, internal_error
-from cortexd.inflight import CANCELLED
 from cortexd.outcome import Completion
 from cortexd.service import Service
 from cortexd.tasks import TaskType
@@ -42,9 +42,7 @@ class Batches:
         self._service = service
         self._detached: set[asyncio.Task[list[Item]]] = set()
 
-    async def complete(
-        self, caller: Caller, requests: Sequence[tuple[str, object]], options: object
-    ) -> list[Item]:
+    async def complete(self, caller: Caller, requests: Sequence[tuple[str, object]], options: object) -> list[Item]:
         """Each request's answer or error, in order. Raises what concerns the batch as a whole."""
         parallel, shared = parse_batch_options(options)
         most = self._service.config.limits.max_batch_requests
@@ -76,8 +74,9 @@ class Batches:
             await self._service.authorize(caller, action, tuple(task_types))
 
     async def _answers(self, decoded: Sequence[Request | CortexError], parallel: int) -> list[Item]:
-        """Bounded as a whole by the longest deadline that a request may have."""
-        results: list[Item] = [Cancelled(CANCELLED)] * len(decoded)
+        """Bounded as a whole by the longest deadline that a request may have; what is not done by then is Timeout."""
+        bound_s = self._service.config.limits.max_deadline_ms / 1000
+        results: list[Item] = [Timeout(f"not done when the batch ended after {bound_s:g} s")] * len(decoded)
         waiting = iter(enumerate(decoded))
         room = _Room()
 
@@ -85,13 +84,10 @@ class Batches:
             for number, item in waiting:
                 results[number] = item if isinstance(item, CortexError) else await self._answer(item, room)
 
-        bound_s = self._service.config.limits.max_deadline_ms / 1000
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(bound_s), asyncio.TaskGroup() as group:
                 for _ in range(min(parallel, len(decoded))):
                     group.create_task(work())
-        except TimeoutError:
-            raise Timeout(f"the batch was not done within {bound_s:g} s") from None
         return results
 
     async def _answer(self, request: Request, room: _Room) -> Item:

@@ -27,8 +27,8 @@ from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, load_config, with_keys
 from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
-from cortexd.ledger import Ledger
 from cortexd.housekeeping import Housekeeping
+from cortexd.ledger import Ledger
 from cortexd.notify import notify, reloading
 from cortexd.routing import Health, State
 from cortexd.service import Service

@@ -200,9 +200,7 @@ class Fulfilment:
         last = attempts.records[-1] if attempts.records else None
         provider, model = (last.provider, last.model) if last else ("", "")
         self.tell(
-            CostEvent(
-                request.caller.uid, request.request_id, request.question.task_type, provider, model, settled
-            )
+            CostEvent(request.caller.uid, request.request_id, request.question.task_type, provider, model, settled)
         )
         return settled
 

@@ -44,7 +44,7 @@ class Housekeeping:
                 self._tell(Period.DAY)
                 if (now.year, now.month) != (day.year, day.month):
                     self._tell(Period.MONTH)
-                day = now
+            day = now  # also where the clock was set back
             if pruned < day:
                 await self._prune(day)
                 pruned = day

@@ -127,7 +127,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt to be made at one provider. `timeout_s` bounds it as a whole; the provider sets no other."""
+    """One attempt to be made at one provider. `timeout_s` bounds it as a whole, or with a listener
+    each wait for the provider; nothing else does."""
 
     model: str
     messages: tuple[Message, ...]

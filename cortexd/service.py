@@ -197,7 +197,15 @@ class Service:
             place.leave()
             return held, None
         work = Fulfilment(
-            request, ticket, plan, self.party, self._ledger, self.health, self._tell, limits, self._cheaper(request, plan)
+            request,
+            ticket,
+            plan,
+            self.party,
+            self._ledger,
+            self.health,
+            self._tell,
+            limits,
+            self._cheaper(request, plan),
         )
         running = self._start(work, sink, place)
         if sink is not None:

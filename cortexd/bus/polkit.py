@@ -150,7 +150,9 @@ class Polkit:
         except TimeoutError:
             raise AccessDenied(f"polkit did not answer within {timeout_s:g} s, so {action} is refused") from None
 
-    async def _call(self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool) -> Verdict:
+    async def _call(
+        self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool
+    ) -> Verdict:
         settings = self.settings
         timeout_s = settings.interactive_timeout_s if interactive else settings.polkit_timeout_s
         cancellation = secrets.token_hex(8) if interactive else ""

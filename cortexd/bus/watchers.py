@@ -134,7 +134,9 @@ class Watchers:
         limit = change.limit
         for fraction in thresholds_crossed(change, self.config.budgets.thresholds):
             if limit.scope != "user":
-                log.warning("%s %s has spent %g of its budget of the %s", limit.scope, limit.name, fraction, limit.period)
+                log.warning(
+                    "%s %s has spent %g of its budget of the %s", limit.scope, limit.name, fraction, limit.period
+                )
                 continue
             body = [limit.period.value, fraction, to_usd(change.after_nano), to_usd(limit.nano)]
             for connection in {item.connection for item in self._subscriptions.values() if item.uid == uid}:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, delete, func, insert, select, text, update
 
+from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import queries, statistics
 from cortexd.ledger.records import ProviderStats, Pruned, State, Stats, Totals
 from cortexd.ledger.schema import attempts, daily, entries, outcomes, prunings, requests, resets
@@ -69,6 +70,8 @@ def prune_chunk(connection: Connection, before: date) -> Chunk | None:
     old = _oldest(connection, before.isoformat())
     if not old:
         return None
+    for one in old:
+        _refuse_wrong(one)
     connection.execute(insert(daily), list(_daily_rows(old)))
     _carry(connection, old)
     queries.count_pruned(connection, _after_checkpoint(connection, old))
@@ -92,7 +95,20 @@ def _oldest(connection: Connection, before: str) -> list[_Old]:
     made = select(attempts).where(attempts.c.request.in_(keys)).order_by(attempts.c.request, attempts.c.number)
     for attempt in connection.execute(made):
         tried[attempt.request].append(attempt)
-    return [_Old(row, tried[row.id], closed[row.id][0], queries.exact(*closed[row.id][1:])) for row in rows]
+    return [_old(row, tried[row.id], *closed.get(row.id, (None, 0, 0))) for row in rows]
+
+
+def _old(row: Row[Any], made: Sequence[Row[Any]], released: int | None, high: int, low: int) -> _Old:
+    return _Old(row, made, released or 0, queries.exact(high, low))
+
+
+def _refuse_wrong(one: _Old) -> None:
+    """What does not add up is evidence, and stays."""
+    if not one.released or one.charged_nano != one.row.cost_nano:
+        raise LedgerUnavailable(
+            f"nothing is pruned: request {one.row.request_id} of uid {one.row.uid} costs {one.row.cost_nano} "
+            f"nano-dollars and its entries say {one.charged_nano}; run cortexctl ledger check"
+        )
 
 
 def _listed(keys: Iterable[int]) -> Select[Any]:

@@ -115,7 +115,7 @@ class InFlight:
         for slot in self._window:
             if slot.answer is not None:
                 self._write(slot, _answered(slot.item, slot.answer))
-            elif slot.asked:
+            elif slot.cancelled:
                 self._output.write(slot.failed(errors.Cancelled("the batch was ended")))
 
     def _write(self, slot: _Slot, row: dict[str, Any]) -> None:
@@ -148,6 +148,11 @@ class _Slot:
     @property
     def finished(self) -> bool:
         return self.task is None or self.task.done()
+
+    @property
+    def cancelled(self) -> bool:
+        """While it was asked: its id is used up."""
+        return self.asked and self.task is not None and self.task.cancelled()
 
     def begin(self, client: AsyncClient, parallel: asyncio.Semaphore) -> None:
         if self.item.fault is None and self.answer is None:
