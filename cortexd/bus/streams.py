@@ -1,4 +1,4 @@
-"""A stream's events into a pipe: one JSON object per line. The pipe is the backpressure, its closing the cancellation."""
+"""A stream's events into a pipe, one JSON object per line. A full pipe slows the answer, a closed one cancels it."""
 
 from __future__ import annotations
 

@@ -130,13 +130,12 @@ class Watchers:
             self._timer.cancel()
 
     def _budget_changed(self, uid: int, change: BudgetChange) -> None:
-        """Tell each threshold that was crossed: to the user's own subscribers, or in the log where it is others' too."""
+        """Tell each threshold that was crossed: to the user's own subscribers; in the log where it is others' too."""
         limit = change.limit
         for fraction in thresholds_crossed(change, self.config.budgets.thresholds):
             if limit.scope != "user":
-                log.warning(
-                    "%s %s has spent %g of its budget of the %s", limit.scope, limit.name, fraction, limit.period
-                )
+                whose = f"{limit.scope} {limit.name}".strip()
+                log.warning("the budget of the %s is used up to %g this %s", whose, fraction, limit.period)
                 continue
             body = [limit.period.value, fraction, to_usd(change.after_nano), to_usd(limit.nano)]
             for connection in {item.connection for item in self._subscriptions.values() if item.uid == uid}:

@@ -140,7 +140,8 @@ class TestIntrospect:
             before = (node.text or "") if node.tag is ET.Comment else before
 
 
-REASONS = ("InvalidArgument", "RequestNotFound", "UnknownProvider")  # of the samples, which are right in their types alone
+# of the samples, which are right in their types alone
+REASONS = ("InvalidArgument", "RequestNotFound", "UnknownProvider")
 
 
 async def outcome(caller: Connection, call: Message) -> str:

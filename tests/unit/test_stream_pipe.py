@@ -67,7 +67,7 @@ class TestPipeSink:
         """After the stall limit, and the words say so."""
         read_end, write_end = make_pipe()
         sink = PipeSink(write_end, 0.05)
-        with pytest.raises(Timeout, match="has read nothing for 0.05 s"):
+        with pytest.raises(Timeout, match=r"has read nothing for 0\.05 s"):
             await sink.deltas(["x" * 1_000_000])
         assert sink.behind
         sink.close()
