@@ -17,9 +17,7 @@ from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.errors import (
     Cancelled,
-    CortexError,
     InvalidArgument,
-    RateLimited,
     RequestNotFound,
     ShuttingDown,
     Timeout,
@@ -29,8 +27,8 @@ from cortexd.inflight import CANCELLED, InFlight, Running, Ticket
 from cortexd.ledger import Ledger, LimitOverride, Totals
 from cortexd.messages import Role
 from cortexd.outcome import Completion, CostEvent, Decision, Sink
-from cortexd.providers import Delta
 from cortexd.routing import Health, Plan, Question, Sessions, Wishes, downgrade, plan_route
+from cortexd.streaming import Streams, tell_whole
 from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
@@ -62,7 +60,7 @@ class Service:
         self._sessions = Sessions()
         self._admission = Admission(config.limits)
         self._findings = Turns(_FINDINGS_PER_USER)
-        self._streams: dict[asyncio.Task[None], int] = {}
+        self._streams = Streams()
         self._closing = False
         self.adopt(config, catalog, party)
 
@@ -96,15 +94,12 @@ class Service:
         The task feeds the sink and closes it; cancelling the task, as when the reader has gone, cancels the request.
         """
         request = self.decode(caller, task_type, messages, options)
-        self._refuse_streams_above(caller.uid)
+        self._streams.refuse_above(self.config.limits.max_streams_per_user, caller.uid)
         answer = await self._earlier(request)
         live = None
         if answer is None:
             answer, live = await self._begin(request, sink)
-        feeding = asyncio.create_task(_feed(answer, live, sink), name=f"stream {request.request_id}")
-        self._streams[feeding] = caller.uid
-        feeding.add_done_callback(self._streams.pop)
-        return request.request_id, feeding
+        return request.request_id, self._streams.feed(caller.uid, answer, live, sink)
 
     async def answer(self, request: Request, *, authorised: bool = False) -> Completion:
         """The answer to a decoded request. `authorised`: the caller was, for this very request."""
@@ -142,8 +137,7 @@ class Service:
         """Refuse new requests and wait for those under way. True if none had to be cancelled."""
         self._closing = True
         drained = await self._inflight.drain(drain_timeout_s)
-        if self._streams:
-            await asyncio.wait(self._streams, timeout=2)
+        await self._streams.close()
         return drained
 
     def refuse_when_closing(self) -> None:
@@ -242,7 +236,7 @@ class Service:
             return completion
         again = await work.give_again(completion)
         if work.sink is not None:
-            await _tell_whole(again, work.sink)
+            await tell_whole(again, work.sink)
         return again
 
     def _cheaper(self, request: Request, plan: Plan) -> Callable[[int], Plan | None] | None:
@@ -333,38 +327,6 @@ class Service:
             if abandon:
                 task.cancel()
             raise
-
-    def _refuse_streams_above(self, uid: int) -> None:
-        most = self.config.limits.max_streams_per_user
-        if sum(owner == uid for owner in self._streams.values()) >= most:
-            raise RateLimited(
-                f"you already have {most} streams open (limits.max_streams_per_user); close one", retry_after_ms=1000
-            )
-
-
-async def _feed(answer: Awaitable[Completion], live: asyncio.Task[Completion] | None, sink: Sink) -> None:
-    """See a stream to its end: what came is told by the request's own task, this tells how it ended."""
-    try:
-        completion = await answer
-        if live is None:
-            await _tell_whole(completion, sink)
-        await sink.done(completion)
-    except CortexError as error:
-        await sink.failed(error)
-    except asyncio.CancelledError:
-        if live is not None:
-            live.cancel()
-        raise
-    finally:
-        sink.close()
-
-
-async def _tell_whole(completion: Completion, sink: Sink) -> None:
-    """An answer that was there already, as deltas."""
-    deltas: list[Delta] = [completion.content] if completion.content else []
-    deltas += completion.answer.tool_calls
-    if deltas:
-        await sink.deltas(deltas)
 
 
 async def _ready(completion: Completion) -> Completion:

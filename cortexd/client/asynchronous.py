@@ -31,7 +31,7 @@ from cortexd.errors import CortexError
 
 _LONGEST_DEADLINE_MS = 3_600_000
 _AT_A_TIME = 8  # requests of a batch, where its caller does not say
-_SETTLING_S = 2.0  # what the service may take to answer Timeout after a request's deadline
+_SETTLING_S = 5.0  # what a busy service may take to answer Timeout after a request's deadline
 
 
 class AsyncClient:

@@ -1,0 +1,67 @@
+"""Answers on their way to a stream's sink: the end of each is told, and each user has a bounded number open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from cortexd.errors import CortexError, RateLimited
+from cortexd.outcome import Completion, Sink
+from cortexd.providers import Delta
+
+_CLOSING_S = 2.0
+
+
+class Streams:
+    """The open streams, by the task that sees each to its end."""
+
+    def __init__(self) -> None:
+        self._owners: dict[asyncio.Task[None], int] = {}
+
+    def refuse_above(self, most: int, uid: int) -> None:
+        """Raise RateLimited where `uid` has `most` streams open."""
+        if sum(owner == uid for owner in self._owners.values()) >= most:
+            raise RateLimited(
+                f"you already have {most} streams open (limits.max_streams_per_user); close one", retry_after_ms=1000
+            )
+
+    def feed(
+        self, uid: int, answer: Awaitable[Completion], live: asyncio.Task[Completion] | None, sink: Sink
+    ) -> asyncio.Task[None]:
+        """See `sink` to its end and close it. `live` makes the answer, and told its deltas itself; None: it was there.
+
+        Cancelling the task, as when the reader has gone, cancels the request.
+        """
+        feeding = asyncio.create_task(_feed(answer, live, sink), name="stream")
+        self._owners[feeding] = uid
+        feeding.add_done_callback(self._owners.pop)
+        return feeding
+
+    async def close(self) -> None:
+        """Let the streams say their last words, now that their requests have ended."""
+        if self._owners:
+            await asyncio.wait(self._owners, timeout=_CLOSING_S)
+
+
+async def _feed(answer: Awaitable[Completion], live: asyncio.Task[Completion] | None, sink: Sink) -> None:
+    try:
+        completion = await answer
+        if live is None:
+            await tell_whole(completion, sink)
+        await sink.done(completion)
+    except CortexError as error:
+        await sink.failed(error)
+    except asyncio.CancelledError:
+        if live is not None:
+            live.cancel()
+        raise
+    finally:
+        sink.close()
+
+
+async def tell_whole(completion: Completion, sink: Sink) -> None:
+    """An answer that was there already, as deltas."""
+    deltas: list[Delta] = [completion.content] if completion.content else []
+    deltas += completion.answer.tool_calls
+    if deltas:
+        await sink.deltas(deltas)
