@@ -23,6 +23,7 @@ def walk(stage: Stage) -> None:
     _two_models(stage)
     _who_may(stage)
     _dead_provider(stage)
+    _budget(stage)
     _ledger(stage)
 
 
@@ -82,7 +83,16 @@ def _dead_provider(stage: Stage) -> None:
     stage.configure(dead="")
 
 
+def _budget(stage: Stage) -> None:
+    stage.screen.heading("An administrator sets a budget: hard, checked before a byte leaves the machine")
+    stage.run("root", "cortexctl budget set --user alice --day 0.02")
+    stage.run("alice", "cortexctl ask 'One more question'")
+    stage.run("alice", "cortexctl budget")
+    stage.run("alice", "cortexctl ask --model kimi-k2.6 --max-tokens 500 'A cheaper one, then?'")
+    stage.run("root", "cortexctl budget remove --user alice")
+
+
 def _ledger(stage: Stage) -> None:
     stage.screen.heading("The books: each user sees the own figures, the ledger has them all")
-    stage.run("alice", "cortexctl usage")
+    stage.run("alice", "cortexctl usage --by model")
     stage.run("root", f"{sys.executable} -m cortexd.ledger {stage.ledger}")
