@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -38,10 +39,9 @@ _STATUS: dict[type[CortexError], int] = {
     errors.TooLarge: LIMIT,
     errors.Timeout: TIMEOUT,
 }
-_IN_WORDS: dict[str, Callable[[Detail], str]] = {
-    "retry_after_ms": lambda value: f"try again in {duration(int(value))}",
-    "cost_nano_usd": lambda value: f"it cost {format_usd(int(value))}",
-    "resets_at": lambda value: f"it starts again at {local_time(str(value))}",
+_ALWAYS_SAID: dict[str, Callable[[int], str]] = {
+    "retry_after_ms": lambda value: f"try again in {duration(value)}",
+    "cost_nano_usd": lambda value: f"it cost {format_usd(value)}",
 }
 
 
@@ -50,12 +50,19 @@ def exit_status(error: CortexError) -> int:
 
 
 def in_words(error: CortexError) -> str:
-    """The error's sentence, with its details as words."""
-    details = [
-        _IN_WORDS[key](value) if key in _IN_WORDS else f"{key.replace('_', ' ')} {value}"
-        for key, value in error.details.items()
-    ]
+    """The error's sentence, with its details as words where the sentence does not say them itself."""
+    details = [words for key, value in error.details.items() if (words := _detail(key, value, error.message))]
     return f"{error.message} ({', '.join(details)})" if details else error.message
+
+
+def _detail(key: str, value: Detail, sentence: str) -> str:
+    """Empty where the sentence has it already."""
+    if key in _ALWAYS_SAID:
+        return _ALWAYS_SAID[key](int(value))
+    shown = local_time(str(value)) if key == "resets_at" else str(value)
+    if re.search(rf"(?<!\w){re.escape(shown)}(?!\w)", sentence):
+        return ""
+    return f"it starts again at {shown}" if key == "resets_at" else f"{key.replace('_', ' ')} {shown}"
 
 
 def local_time(text: str) -> str:

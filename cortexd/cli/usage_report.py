@@ -72,7 +72,7 @@ def _keys(row: UsageRow, by: Sequence[str]) -> list[str]:
 def _key(row: UsageRow, name: str) -> str:
     if name == "user":
         return row.user or str(row.uid)
-    return str(getattr(row, GROUPS[name]))
+    return str(getattr(row, GROUPS[name])) or "(none)"
 
 
 def _cells(row: UsageRow) -> list[str]:

@@ -238,7 +238,7 @@ class AsyncClient:
         deadline_ms = max(1, round(self.timeout_s * 1000))
         if self.timeout_s == DEFAULT_TIMEOUT_S or deadline_ms > _LONGEST_DEADLINE_MS:
             return options
-        return {"deadline_ms": deadline_ms, **options}
+        return {**options, "deadline_ms": deadline_ms if options.get("deadline_ms") is None else options["deadline_ms"]}
 
     def _request(self, task_type: str, messages: Messages, options: dict[str, Any]) -> list[Any]:
         return [str(task_type), messages_out(messages), options_out(self._with_deadline(options))]

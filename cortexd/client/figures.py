@@ -18,13 +18,17 @@ class ProviderStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """This user's counters since the last reset."""
+    """This user's counters since the last reset; and of the service: how long it runs, how many requests of all users
+    wait, whether its ledger can be written."""
 
     total_requests: int
     total_cost_usd: float
     total_cost_nano_usd: int
     providers: dict[str, ProviderStats]
     raw: dict[str, Any] = field(repr=False)
+    uptime_s: int = 0
+    queued_requests: int = 0
+    ledger_writable: bool = True
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
@@ -34,6 +38,9 @@ class Stats:
             total_cost_nano_usd=row.get("total_cost_nano_usd", 0),
             providers={name: filled(ProviderStats, item) for name, item in row.get("providers", {}).items()},
             raw=row,
+            uptime_s=row.get("uptime_s", 0),
+            queued_requests=row.get("queued_requests", 0),
+            ledger_writable=row.get("ledger_writable", True),
         )
 
 

@@ -198,7 +198,9 @@ class TestEndings:
     def test_no_daemon(self, served: Served, cortexctl: Cortexctl) -> None:
         """Every command says that the daemon is not running and how to start it: status 4, one line."""
         served.stop()
-        for words in (["ask", "hello"], ["route"], ["usage"], ["watch"], ["providers"]):
+        words_of_all = "ask hello|ask --stream hello|route|usage|usage --by day|watch|providers|providers --verify|"
+        words_of_all += "requests|cancel x|outcome x 1|budget|budget set --machine --day 1|prefs|prefs clear|reload"
+        for words in (words.split() for words in words_of_all.split("|")):
             done = cortexctl(*words)
             assert (done.returncode, done.stdout) == (NO_DAEMON, "")
             [line] = done.stderr.splitlines()

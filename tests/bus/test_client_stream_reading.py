@@ -8,16 +8,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from dbus_next import Message
 
-from cortexd import errors
-from cortexd.client import DoneEvent, FallbackEvent, Stream, TextEvent, ToolCallEvent
+from cortexd import errors, wire
+from cortexd.client import AsyncClient, DoneEvent, FallbackEvent, Stream, TextEvent, ToolCallEvent
 from cortexd.client.pipe import Lines
-from tests.bus.private_dbus import no_leaks_fixture  # noqa: F401
+from cortexd.connection import Connection
+from tests.bus.private_dbus import PrivateBus, bus_fixture, no_leaks_fixture  # noqa: F401
 from tests.eventually import assert_eventually_async
 
 TIMEOUT_S = 20.0
@@ -295,6 +297,52 @@ class TestLeaving:
             assert await _all_of(stream) == []
             assert not stream.request_id
             os.close(writer.reader_fd)
+
+
+@asynccontextmanager
+async def answering(bus: PrivateBus, signature: str, body: list[object], fds: int) -> AsyncIterator[AsyncClient]:
+    """A client of a service that gives this answer, with so many read ends of pipes in which an answer lies."""
+
+    def answer(message: Message) -> None:
+        writers = [Writer() for _ in range(fds)]
+        ends = [writer.reader_fd for writer in writers]
+        owner.send(Message.new_method_return(message, signature, body, ends))
+        for writer in writers:
+            writer.write(lines(text("hello"), DONE))
+            writer.end()
+            os.close(writer.reader_fd)
+
+    async with await Connection.open(bus.address) as owner:
+        owner.on_call = answer
+        await owner.request_name(wire.BUS_NAME)
+        async with AsyncClient(bus.address) as client:
+            yield client
+
+
+class TestDescriptors:
+    """None that arrives is left open, whatever the service sends; no_leaks counts them."""
+
+    @pytest.mark.parametrize(("index", "fds"), [(0, 1), (1, 3)])
+    async def test_only_the_named_one_is_used(self, bus: PrivateBus, index: int, fds: int) -> None:
+        """The one that the answer names is read, others are closed."""
+        async with answering(bus, "sh", ["r", index], fds) as client:
+            stream = client.stream("user_chat", "hello")
+            assert await _all_of(stream) == ["hello"]
+            assert stream.request_id == "r"
+
+    @pytest.mark.parametrize(
+        ("signature", "body", "fds"), [("su", ["r", 0], 0), ("su", ["r", 5], 2), ("s", ["r"], 1), ("ss", ["r", "0"], 1)]
+    )
+    async def test_none_to_use(self, bus: PrivateBus, signature: str, body: list[object], fds: int) -> None:
+        """An answer without the descriptor that it promises is Internal."""
+        async with answering(bus, signature, body, fds) as client:
+            with pytest.raises(errors.Internal, match="cannot be read"):
+                await client.stream("user_chat", "hello").open()
+
+    async def test_nobody_asked(self, bus: PrivateBus) -> None:
+        """One that comes with an ordinary answer is closed."""
+        async with answering(bus, "aa{sv}", [[]], 2) as client:
+            assert await client.requests() == []
 
 
 async def _all_of(stream: Stream) -> list[str]:

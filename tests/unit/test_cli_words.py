@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import sys
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +18,10 @@ from hypothesis import strategies as st
 from cortexd import errors
 from cortexd.cli import failures
 from cortexd.cli.app import cortexctl, main
+from cortexd.cli.bars import bar, gauge
+from cortexd.cli.batch.items import Defaults, item_of
 from cortexd.cli.commands import ask as ask_command
+from cortexd.cli.live import LiveText
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import neutralised, one_line
 from cortexd.client import Attempt, Completion
@@ -40,6 +46,9 @@ class TestErrors:
             (errors.Internal("x"), 1),
             (errors.AnswerExpired("x"), 1),
             (errors.LedgerUnavailable("x"), 1),
+            (errors.Cancelled("x"), 1),
+            (errors.RequestNotFound("x"), 1),
+            (errors.RequestIdReused("x"), 1),
         ],
     )
     def test_status(self, error: errors.CortexError, status: int) -> None:
@@ -53,6 +62,19 @@ class TestErrors:
         assert failures.in_words(errors.AnswerExpired("gone", cost_nano_usd=1_500_000)) == "gone (it cost $0.0015)"
         assert failures.in_words(errors.BudgetExceeded("no", some_limit=5)) == "no (some limit 5)"
         assert failures.in_words(errors.Internal("plain")) == "plain"
+
+    def test_details_that_are_said_already(self) -> None:
+        """What the sentence says itself is not said twice; times are those of this machine's clocks."""
+        when = datetime(2026, 11, 25).astimezone()
+        details = {"period": "day", "limit_usd": "1.50", "resets_at": when.isoformat()}
+        said = "your budget of $1.50 a day is spent"
+        assert failures.in_words(errors.BudgetExceeded(f"{said} until 2026-11-25 00:00", **details)) == (
+            f"{said} until 2026-11-25 00:00"
+        )
+        assert failures.in_words(errors.BudgetExceeded(said, **details)) == (
+            f"{said} (it starts again at 2026-11-25 00:00)"
+        )
+        assert failures.local_time("soon") == "soon"
 
     @pytest.mark.parametrize(
         ("ms", "words"), [(0, "0 ms"), (350, "350 ms"), (1000, "1 s"), (1250, "1.2 s"), (59_900, "59.9 s"),
@@ -75,6 +97,68 @@ class TestHarmlessText:
     def test_one_line(self) -> None:
         """A table cell is one line."""
         assert one_line("a\nb\t c\x1b[2J") == "a b c\u241b[2J"
+
+
+class TestBars:
+    @pytest.mark.parametrize(
+        ("fraction", "drawn"), [(0, ""), (0.0001, "▏"), (0.5, "█████"), (0.55, "█████▌"), (1, "█" * 10), (7, "█" * 10)]
+    )
+    def test_lengths(self, fraction: float, drawn: str) -> None:
+        """A bar is as long as its share, to an eighth of a character, and never invisible unless it is nothing."""
+        assert bar(fraction, 10) == drawn
+        assert len(gauge(fraction, 10)) == 10
+
+
+class TestLiveText:
+    @given(st.lists(st.text()))
+    def test_pieces_are_as_harmless_as_the_whole(self, pieces: list[str]) -> None:
+        """However a text is cut, a terminal shows what it would show of the whole."""
+        screen = _Screen()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", screen)
+            live = LiveText()
+            for piece in pieces:
+                live.write(piece)
+            live.end_line()
+        whole = "".join(pieces)
+        shown = neutralised(whole)
+        assert screen.getvalue() == (shown if not shown or shown.endswith("\n") else f"{shown}\n")
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestBatchItems:
+    DEFAULTS = Defaults("user_chat", {})
+
+    def test_same_line_same_id(self) -> None:
+        """The same line is the same request wherever it stands, once it has an id; without one its number counts."""
+        named, nameless = '{"id": 1, "prompt": "a"}', '{"prompt": "a"}'
+        assert item_of(1, named, self.DEFAULTS).request_id == item_of(9, named, self.DEFAULTS).request_id
+        assert item_of(1, nameless, self.DEFAULTS).request_id != item_of(9, nameless, self.DEFAULTS).request_id
+
+    def test_other_content_other_id(self) -> None:
+        """Two batches whose lines have the ids 1, 2, 3 are not the same requests."""
+        ids = {
+            item_of(1, text, Defaults(task, {})).request_id
+            for text in ('{"id": 1, "prompt": "a"}', '{"id": 1, "prompt": "b"}')
+            for task in ("user_chat", "configuration")
+        }
+        assert len(ids) == 4
+
+    @given(st.text(), st.text(max_size=80) | st.integers() | st.none(), st.integers(0, 30))
+    def test_ids_fit(self, run_id: str, own_id: str | int | None, failed: int) -> None:
+        """Whatever a line's id is, the request's id is one that the service takes."""
+        run_id = "".join(char for char in run_id if char.isascii() and char.isalnum())
+        item = item_of(3, json.dumps({"id": own_id, "prompt": "a"}), Defaults("user_chat", {}, run_id))
+        assert re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", item.try_id(failed))
+
+    @given(st.text())
+    def test_any_line(self, text: str) -> None:
+        """No line ends the batch."""
+        assert item_of(1, text, self.DEFAULTS).fault is not None
 
 
 class TestTables:

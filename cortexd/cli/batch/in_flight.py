@@ -55,7 +55,7 @@ class InFlight:
         self.tally = Tally()
         self._items = items
         self._output = output
-        self._parallel = asyncio.Semaphore(parallel)
+        self._turns = _Turns(parallel)
         self._most = parallel * _AHEAD
         self._on_row = on_row
         self._ask_again = ask_again
@@ -67,7 +67,7 @@ class InFlight:
         """Until the input ends. Raises what would fail every line, with all answers that have come written."""
         try:
             for slot in self._window:
-                slot.begin(client, self._parallel)
+                slot.begin(client, self._turns)
             while self._window or not self._ended:
                 await self._step(client)
         except errors.InteractiveAuthorizationRequired:
@@ -108,7 +108,7 @@ class InFlight:
             self._on_row(self.tally)
         else:
             self._window.append(_Slot(item, self._output.failures(item), self._ask_again))
-            self._window[-1].begin(client, self._parallel)
+            self._window[-1].begin(client, self._turns)
 
     def _write_rest(self) -> None:
         """At an early end: what is paid for must not be lost, although lines before it are missing."""
@@ -134,6 +134,22 @@ class InFlight:
         await cancel_quietly(client, asked)
 
 
+class _Turns:
+    """So many at a time; `taken` are under way."""
+
+    def __init__(self, most: int) -> None:
+        self.taken = 0
+        self._free = asyncio.Semaphore(most)
+
+    async def __aenter__(self) -> None:
+        await self._free.acquire()
+        self.taken += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self.taken -= 1
+        self._free.release()
+
+
 class _Slot:
     """One item on its way to a row. `answer` is there once it has been answered."""
 
@@ -154,9 +170,9 @@ class _Slot:
         """While it was asked: its id is used up."""
         return self.asked and self.task is not None and self.task.cancelled()
 
-    def begin(self, client: AsyncClient, parallel: asyncio.Semaphore) -> None:
+    def begin(self, client: AsyncClient, turns: _Turns) -> None:
         if self.item.fault is None and self.answer is None:
-            self.task = asyncio.create_task(self._ask(client, parallel))
+            self.task = asyncio.create_task(self._ask(client, turns))
 
     def row(self) -> dict[str, Any]:
         """What to write, once it is finished. Raises an error that would be the same for all lines."""
@@ -192,18 +208,23 @@ class _Slot:
             if not self.task.cancelled() and self.task.exception() is None:
                 self.answer = self.task.result()
 
-    async def _ask(self, client: AsyncClient, parallel: asyncio.Semaphore) -> Completion:
+    async def _ask(self, client: AsyncClient, turns: _Turns) -> Completion:
         give_up, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_RETRY_S
         while True:
             options = {**(self.item.options or {}), "request_id": self.item.try_id(self._failures)}
             try:
-                async with parallel:
+                async with turns:
                     self.asked = True
                     return await client.complete(self.item.task_type, self.item.messages, **options)
             except errors.AnswerExpired:
                 if not self._ask_again:
                     raise
                 self._failures += 1
+            except errors.BudgetExceeded:
+                self.asked = False
+                if not turns.taken or "max_cost_usd" in options:
+                    raise
+                await asyncio.sleep(pause_s)  # what others reserve is more than what they will have cost
             except _PASSING as error:
                 self.asked = False
                 wait_s = max(int(error.details.get("retry_after_ms", 0)) / 1000, pause_s)

@@ -92,6 +92,7 @@ def command(
         "deadline_ms": None if deadline is None else max(1, round(deadline * 1000)),
         "labels": labels or None,
     }
+    wanted = {key: value for key, value in wanted.items() if value is not None}
     whole = settings.json or as_json
     live = not whole and (is_terminal(sys.stdout) if stream is None else stream)
     answer = answer_live if live else answer_at_once

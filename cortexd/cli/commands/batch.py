@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ from cortexd.cli.terminal import is_terminal, print_error, print_note
 from cortexd.money import format_usd
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from typing import BinaryIO
 
     from cortexd.cli.batch.in_flight import Tally
     from cortexd.cli.batch.items import Defaults, Item
     from cortexd.cli.batch.output import Output
+    from cortexd.cli.batch.progress import ProgressBar
     from cortexd.client import AsyncClient
 
 
@@ -106,21 +107,29 @@ def _work(
 ) -> Tally:
     from cortexd.cli.batch.in_flight import InFlight
     from cortexd.cli.batch.lines import count_lines
-    from cortexd.cli.batch.progress import shown_progress
+    from cortexd.cli.batch.progress import ProgressBar
 
     named = input_path is not None and str(input_path) != "-"
     opened = input_path.open("rb") if named and input_path else nullcontext(sys.stdin.buffer)
-    with opened as source, shown_progress(count_lines(source), wanted=shows) as show:
-        in_flight: list[InFlight] = []
+    with opened as source, _ended(ProgressBar(count_lines(source), wanted=shows)) as bar:
+        in_flight = InFlight(_items(source, defaults), output, parallel, bar.show, ask_again=ask_again)
 
         async def answer(client: AsyncClient) -> None:
             await client.properties()  # where nobody serves say so at once, before patience begins
-            if not in_flight:
-                in_flight.append(InFlight(_items(source, defaults), output, parallel, show, ask_again=ask_again))
-            await in_flight[0].run(client)
+            if client.interactive:
+                bar.end()
+            await in_flight.run(client)
 
         run(settings, answer)
-        return in_flight[0].tally
+        return in_flight.tally
+
+
+@contextmanager
+def _ended(bar: ProgressBar) -> Iterator[ProgressBar]:
+    try:
+        yield bar
+    finally:
+        bar.end()
 
 
 async def _items(source: BinaryIO, defaults: Defaults) -> AsyncIterator[Item]:
