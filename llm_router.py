@@ -1,13 +1,15 @@
-"""The LLM Router of Cortex Linux as a Python library: in this process, with keys of your own, without the daemon.
+"""The LLM Router of Cortex Linux as a Python library: in this process with keys of your own, or over the daemon.
 
     from llm_router import LLMRouter, TaskType
 
     router = LLMRouter()   # keys: ANTHROPIC_API_KEY and MOONSHOT_API_KEY
     response = router.complete([{"role": "user", "content": "Hello!"}], task_type=TaskType.USER_CHAT)
 
-Routing, prices and the vendors' formats are cortexd's own. Importing this imports no SDK; `Anthropic`,
-`AsyncAnthropic`, `OpenAI` and `AsyncOpenAI` are names of this module that are looked up whenever a client is made.
-docs/python-library.md shows the rest.
+`LLMRouter(bus=True)` asks the running cortexd instead: the system's keys, rules, budgets and ledger, and nothing but
+dbus-next to import. Otherwise routing, prices and the vendors' formats are cortexd's own, in this process.
+
+Importing this imports no SDK; `Anthropic`, `AsyncAnthropic`, `OpenAI` and `AsyncOpenAI` are names of this module that
+are looked up whenever a client is made. docs/python-library.md shows the rest.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from importlib import import_module
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from cortexd import vendored
 from cortexd.library.errors import (
     InvalidRequestError,
     LLMRouterError,
@@ -36,7 +39,9 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI as AsyncOpenAI
     from openai import OpenAI as OpenAI
 
-    from cortexd.library.streams import AsyncTextStream, TextStream
+    from cortexd.bus_library.engine import BusEngine
+    from cortexd.library.engine import Engine
+    from cortexd.library.text_streams import AsyncTextStream, TextStream
 
 __all__ = [
     "InvalidRequestError",
@@ -60,6 +65,7 @@ def __getattr__(name: str) -> Any:
     """The SDKs' classes, imported when somebody asks for them."""
     if name not in _SDK_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    vendored.make_importable()
     return getattr(import_module(_SDK_OF[name]), name)
 
 
@@ -78,7 +84,8 @@ class _DefaultRules:
 
 
 class _Client:
-    """A provider's SDK client as an attribute: made when first read, None without a key, replaceable, `del` undoes."""
+    """A provider's SDK client as an attribute: made when first read, None without a key and over the bus, replaceable,
+    `del` undoes."""
 
     def __init__(self, provider: LLMProvider, *, asynchronous: bool = False) -> None:
         self._provider = provider.value
@@ -97,6 +104,26 @@ class _Client:
         router._engine.clients.restore(self._provider, self._asynchronous)
 
 
+def _engine(bus: bool | str, arguments: Mapping[str, str | None]) -> Engine | BusEngine:
+    if bus is False:
+        vendored.make_importable()
+        from cortexd.library.engine import Engine
+
+        return Engine(arguments, _sdk_class)
+    from cortexd.bus_library.engine import BusEngine
+
+    return BusEngine(bus, arguments)
+
+
+def _own_rules(table: Mapping[TaskType, LLMProvider], *, remembers: bool) -> MutableMapping[TaskType, LLMProvider]:
+    """A router's copy of its class's table, that of the bus with a memory of what the program changed."""
+    if not remembers:
+        return dict(table)
+    from cortexd.bus_library.asking import OwnRules
+
+    return OwnRules(table, LLMRouter.ROUTING_RULES)
+
+
 class LLMRouter:
     """Asks the provider that suits the task, and the others when that one fails.
 
@@ -109,6 +136,10 @@ class LLMRouter:
     argument the environment is asked (ANTHROPIC_API_KEY, MOONSHOT_API_KEY, DEEPSEEK_API_KEY, DASHSCOPE_API_KEY,
     GROQ_API_KEY). OpenAI wants `openai_api_key` and `openai_model`. Ollama is used only where `ollama_base_url` or
     `ollama_model`, or OLLAMA_BASE_URL or OLLAMA_MODEL, asks for it.
+
+    `bus`: True asks cortexd on the system bus, "session" or a D-Bus address another one. No key may be given then, and
+    the environment's do not count. A rule that the program sets in ROUTING_RULES goes along with its calls; for all
+    others cortexd's routing holds. The clients are None.
 
     Raises TypeError for an unknown setting and InvalidRequestError for one that cannot be used.
     """
@@ -137,16 +168,16 @@ class LLMRouter:
         default_provider: LLMProvider = LLMProvider.CLAUDE,
         enable_fallback: bool = True,
         track_costs: bool = True,
+        *,
+        bus: bool | str = False,
         **provider_settings: str | None,
     ) -> None:
-        from cortexd.library.engine import Engine
-
         keys = {"claude_api_key": claude_api_key, "kimi_api_key": kimi_api_key}
-        self._engine = Engine({**keys, **provider_settings}, _sdk_class)
+        self._engine = _engine(bus, {**keys, **provider_settings})
         self.default_provider = default_provider
         self.enable_fallback = enable_fallback
         self.track_costs = track_costs
-        self.ROUTING_RULES = dict(type(self).ROUTING_RULES)
+        self.ROUTING_RULES = _own_rules(type(self).ROUTING_RULES, remembers=bus is not False)
 
     def route_task(self, task_type: TaskType, force_provider: LLMProvider | None = None) -> RoutingDecision:
         """Who would be asked first, and why; asks nobody. Raises LLMRouterError where nobody can answer."""
@@ -265,16 +296,22 @@ class LLMRouter:
         return await self.acomplete(**row)
 
     def _rules(self) -> Rules:
-        return Rules(dict(self.ROUTING_RULES), self.default_provider, self.enable_fallback, self.track_costs)
+        own = frozenset(getattr(self.ROUTING_RULES, "own", TaskType))
+        return Rules(dict(self.ROUTING_RULES), self.default_provider, self.enable_fallback, self.track_costs, own)
 
 
 def complete_task(
-    prompt: str, task_type: TaskType = TaskType.USER_CHAT, system_prompt: str | None = None, **kwargs: Any
+    prompt: str,
+    task_type: TaskType = TaskType.USER_CHAT,
+    system_prompt: str | None = None,
+    *,
+    bus: bool | str = False,
+    **kwargs: Any,
 ) -> str:
-    """The text of one answer, from a router made for it. `kwargs` go to LLMRouter.complete."""
+    """The text of one answer, from a router made for it. `bus` as of LLMRouter; `kwargs` go to LLMRouter.complete."""
     messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
     messages.append({"role": "user", "content": prompt})
-    router = LLMRouter()
+    router = LLMRouter() if bus is False else LLMRouter(bus=bus)
     try:
         return router.complete(messages, task_type=task_type, **kwargs).content
     finally:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENT = ROOT / ".venv"
-NEEDED = ("pytest", "anthropic", "openai", "aiohttp", "msgspec", "hypothesis", "pytest_asyncio", "pytest_timeout")
+NEEDED = (
+    "pytest",
+    "anthropic",
+    "openai",
+    "aiohttp",
+    "msgspec",
+    "dbus_next",
+    "sqlalchemy",
+    "hypothesis",
+    "pytest_asyncio",
+    "pytest_timeout",
+)
 
 
 def main() -> int:

@@ -50,6 +50,7 @@ class Ledger:
         self._store = store
         self._writer = writer
         self._readers = readers
+        self._reports = asyncio.Semaphore(1)  # at a time: a long one leaves a reader to the short readings
         self._closed = False
 
     @classmethod
@@ -145,7 +146,11 @@ class Ledger:
         """
         from cortexd.ledger import usage
 
-        return await self._readers.read(lambda connection: usage.read(connection, query))
+        try:
+            async with asyncio.timeout(_DEADLINE_S), self._reports:
+                return await self._readers.read(lambda connection: usage.read(connection, query))
+        except TimeoutError:
+            raise LedgerUnavailable("other reports take all the time there is; try again later") from None
 
     async def report_outcome(
         self, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,40 +12,21 @@ from typing import Any
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import RoutingSettings
 from cortexd.errors import CortexError, InvalidArgument, ProviderNotConfigured, TooLarge
+from cortexd.library.batch import gathered
 from cortexd.library.clients import Clients
 from cortexd.library.errors import InvalidRequestError, LLMRouterError, ProviderNotConfiguredError
 from cortexd.library.limiter import Limiter
 from cortexd.library.run import Attempt, Run, SharedHealth
 from cortexd.library.settings import configure
 from cortexd.library.statistics import Statistics
-from cortexd.library.streams import (
-    AsyncTextStream,
-    Outcome,
-    TextStream,
-    async_pieces,
-    awaited,
-    close,
-    each,
-    pieces,
-)
-from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
-from cortexd.library.wish import Rules, Wish
+from cortexd.library.streams import async_pieces, awaited, close, each, pieces
+from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
+from cortexd.library.types import LABELS, LLMProvider, LLMResponse, RoutingDecision
+from cortexd.library.wish import Rules, Wish, listed
 from cortexd.messages import Answer, Options
 from cortexd.routing import Plan, Question, plan_route
 from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, parse_messages, parse_options
-
-_LABELS = {
-    LLMProvider.CLAUDE: "Claude",
-    LLMProvider.KIMI_K2: "Kimi K2",
-    LLMProvider.DEEPSEEK: "DeepSeek",
-    LLMProvider.QWEN: "Qwen",
-    LLMProvider.LLAMA: "Llama",
-    LLMProvider.OPENAI: "OpenAI",
-    LLMProvider.OLLAMA: "Ollama",
-}
-_FORCED, _BY_RULE, _STANDING_IN = 1.0, 0.95, 0.5
-_MOST_AT_ONCE = 32  # of a batch that names no number
 
 
 class Engine:
@@ -68,8 +49,8 @@ class Engine:
             question = Question(task, (), options, datetime.now(UTC))
         plan, _ = self._plan(question, rules, None)
         first = LLMProvider(plan.candidates[0].provider)
-        by_rule = _STANDING_IN if first != rules.table.get(task) else _BY_RULE
-        return RoutingDecision(first, task, plan.reason, _FORCED if options.provider else by_rule)
+        by_rule = RoutingDecision.STANDING_IN if first != rules.table.get(task) else RoutingDecision.BY_RULE
+        return RoutingDecision(first, task, plan.reason, RoutingDecision.FORCED if options.provider else by_rule)
 
     def complete(self, wish: Wish, rules: Rules) -> LLMResponse:
         """The first answer that a provider of the plan gives."""
@@ -108,17 +89,10 @@ class Engine:
         raise run.all_failed()
 
     async def complete_batch(
-        self, wishes: Sequence[Callable[[], Any]], max_concurrent: int | None
+        self, calls: Sequence[Callable[[], Awaitable[LLMResponse]]], max_concurrent: int | None
     ) -> list[LLMResponse | BaseException]:
-        """What each of `wishes` (a call that returns an awaitable) gave, or its exception, in their order."""
-        turns = asyncio.Semaphore(_MOST_AT_ONCE if max_concurrent is None else _positive(max_concurrent))
-
-        async def one(wish: Callable[[], Any]) -> LLMResponse:
-            async with turns:
-                found: LLMResponse = await wish()
-                return found
-
-        return await asyncio.gather(*map(one, wishes), return_exceptions=True)
+        """What each of `calls` gave, or its exception, in their order."""
+        return await gathered(calls, max_concurrent)
 
     def stream(self, wish: Wish, rules: Rules) -> TextStream:
         run, outcome = self._run(wish, rules, asynchronous=False, stream=True), Outcome()
@@ -129,7 +103,7 @@ class Engine:
         return AsyncTextStream(async_pieces(run, self.clients, self.limiter, outcome), outcome)
 
     def set_rate_limit(self, max_concurrent: int | None) -> None:
-        self.limiter.set(None if max_concurrent is None else _positive(max_concurrent))
+        self.limiter.set(max_concurrent)
 
     def _run(self, wish: Wish, rules: Rules, *, asynchronous: bool, stream: bool = False) -> Run:
         question = self._question(wish)
@@ -149,13 +123,13 @@ class Engine:
     def _question(self, wish: Wish) -> Question:
         limits = self._config.limits
         bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools)
-        tools = _listed(wish.tools) or None
+        tools = listed(wish.tools) or None
         given = {"temperature": wish.temperature, "max_tokens": wish.max_tokens, "tools": tools}
         with _as_ours():
             options = parse_options({name: value for name, value in given.items() if value is not None}, bounds)
             options = replace(options, provider=_provider(wish.force_provider))
             task = parse_task_type(wish.task_type)
-            return Question(task, parse_messages(_listed(wish.messages), bounds), options, datetime.now(UTC))
+            return Question(task, parse_messages(listed(wish.messages), bounds), options, datetime.now(UTC))
 
     def _plan(self, question: Question, rules: Rules, asynchronous: bool | None) -> tuple[Plan, dict[str, Any]]:
         """The plan by the router's rules, and the providers' settings it was made with."""
@@ -171,7 +145,7 @@ class Engine:
                 return plan_route(question, config, self._catalog, self._health.health), providers
         except ProviderNotConfigured:
             first = question.options.provider or table.get(question.task_type, default)
-            label = _LABELS[LLMProvider(first)]
+            label = LABELS[LLMProvider(first)]
             text = f"{label} API not configured and no fallback available"
             raise ProviderNotConfiguredError(text) from None
         except CortexError as error:
@@ -208,17 +182,6 @@ def _as_ours() -> Iterator[None]:
 def _provider(name: Any) -> str | None:
     """The provider's name, from the enum or as text. Raises ValueError for an unknown one."""
     return None if name is None else LLMProvider(name).value
-
-
-def _listed(value: Any) -> Any:
-    """A list of what an iterable gives; anything else as it is, for the validation to refuse."""
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else value
-
-
-def _positive(number: Any) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise InvalidRequestError(f"max_concurrent: expected a whole number from 1 on, got {number!r:.80}")
-    return number
 
 
 def _not_booked(_provider: LLMProvider, _tokens: int, _nano: int | None) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 from cortexd.library.types import LLMProvider
 
+NOBODY = "No AI providers are available. Check your API keys."
+
 
 class LLMRouterError(RuntimeError):
     """Base of all of them."""

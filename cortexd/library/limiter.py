@@ -9,8 +9,9 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
-from cortexd.library.errors import LLMRouterError
+from cortexd.library.errors import InvalidRequestError, LLMRouterError
 
 LONGEST_WAIT_S = 600.0
 
@@ -27,7 +28,9 @@ class Limiter:
         self._of_loop: Counter[AbstractEventLoop] = Counter()  # slots held or awaited by each loop's tasks
 
     def set(self, limit: int | None) -> None:
-        """Calls under way go on; None lifts the limit."""
+        """Calls under way go on; None lifts the limit. Raises InvalidRequestError for what is no positive number."""
+        if limit is not None:
+            positive(limit)
         with self._lock:
             self._limit = limit
             self._let_in()
@@ -113,6 +116,13 @@ class Limiter:
                 self._of_loop[loop] -= 1
                 if not self._of_loop[loop]:
                     del self._of_loop[loop]
+
+
+def positive(number: Any) -> int:
+    """`number`, a whole one from 1 on. Raises InvalidRequestError."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InvalidRequestError(f"max_concurrent: expected a whole number from 1 on, got {number!r:.80}")
+    return number
 
 
 def _running_loop() -> AbstractEventLoop | None:

@@ -11,7 +11,7 @@ from typing import Any
 from cortexd.catalog import Catalog
 from cortexd.config import ProviderSettings
 from cortexd.errors import ProviderError
-from cortexd.library.errors import ProviderFailedError, ProvidersFailedError
+from cortexd.library.errors import NOBODY, ProviderFailedError, ProvidersFailedError
 from cortexd.library.failures import failure_of
 from cortexd.library.stream_readers import StreamReader
 from cortexd.library.types import LLMProvider, LLMResponse
@@ -20,7 +20,6 @@ from cortexd.messages import Answer, Call, Usage
 from cortexd.money import to_usd
 from cortexd.routing import Candidate, Health, Plan, Question
 
-NOBODY = "No AI providers are available. Check your API keys."
 _UNKNOWN = float("nan")
 Book = Callable[[LLMProvider, int, int | None], None]
 

@@ -34,13 +34,17 @@ def configure(arguments: Mapping[str, str | None]) -> Config:
 
     Raises TypeError for an unknown argument and InvalidRequestError for one that cannot be used.
     """
-    given = {name: value for name, value in arguments.items() if _known(name, value)}
-    asked = {**_from_environment(), **given}
+    asked = {**_from_environment(), **said(arguments)}
     config = builtin_config()
     further = {settings.name: settings for settings in FURTHER_PROVIDERS}
     config = _with_environment_keys(dataclasses.replace(config, providers={**config.providers, **further}))
     providers = {name: _asked_for(settings, asked) for name, settings in config.providers.items()}
     return dataclasses.replace(config, providers=providers)
+
+
+def said(arguments: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The arguments that say anything. Raises TypeError for an unknown one."""
+    return {name: value for name, value in arguments.items() if _known(name, value)}
 
 
 def _known(name: str, value: object) -> bool:

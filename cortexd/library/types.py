@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from cortexd.tasks import TaskType
 
@@ -21,10 +21,25 @@ class LLMProvider(StrEnum):
     OLLAMA = "ollama"
 
 
+LABELS = {
+    LLMProvider.CLAUDE: "Claude",
+    LLMProvider.KIMI_K2: "Kimi K2",
+    LLMProvider.DEEPSEEK: "DeepSeek",
+    LLMProvider.QWEN: "Qwen",
+    LLMProvider.LLAMA: "Llama",
+    LLMProvider.OPENAI: "OpenAI",
+    LLMProvider.OLLAMA: "Ollama",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
     """Who would be asked first. `confidence` is 1.0 for a forced provider, 0.95 for the rule's own choice, 0.5 for
     anybody who stands in for it."""
+
+    FORCED: ClassVar = 1.0
+    BY_RULE: ClassVar = 0.95
+    STANDING_IN: ClassVar = 0.5
 
     provider: LLMProvider
     task_type: TaskType

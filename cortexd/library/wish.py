@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from cortexd.tasks import TaskType
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A router's routing table and switches."""
+    """A router's routing table and switches. `own`: the task types whose rule is the program's own wish."""
 
     table: Mapping[Any, Any]
     default_provider: Any
     fallback: bool
     track_costs: bool
+    own: Collection[Any] = frozenset(TaskType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,8 @@ class Wish:
     temperature: Any
     max_tokens: Any
     tools: Any
+
+
+def listed(value: Any) -> Any:
+    """A list of what an iterable gives; anything else as it is, for the validation to refuse."""
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else value

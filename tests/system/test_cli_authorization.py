@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import termios
@@ -82,6 +84,18 @@ class TestPrivilegedTasks:
         assert status == 0, screen
         assert "[kimi-k2.6] You said: Install nginx" in screen
         assert PASSWORD not in screen
+        assert agents() == []
+
+    @needs_setuid
+    def test_batch_goes_on(self, daemon: MakeDaemon) -> None:
+        """A batch that needs a password asks for it and goes on where it was: one answer per line, in order."""
+        daemon()
+        lines = [json.dumps({"prompt": word, "task_type": "system_operation"}) for word in ("one", "two")]
+        piped = f"printf '%s\\n' '{lines[0]}' '{lines[1]}' | {shlex.join(cortexctl('batch', '--parallel', '1'))} | cat"
+        status, screen = at_terminal("carol", ["bash", "-o", "pipefail", "-c", piped])
+        answers = [json.loads(line[line.index("{") :])["content"] for line in screen.splitlines() if '{"line"' in line]
+        assert (status, answers) == (0, ["[kimi-k2.6] You said: one", "[kimi-k2.6] You said: two"]), screen
+        assert "━" not in screen  # no progress bar over a prompt
         assert agents() == []
 
     @needs_setuid

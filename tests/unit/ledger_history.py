@@ -31,7 +31,7 @@ class Past:
 
     @property
     def day(self) -> date:
-        return self.request.started_at.date()
+        return self.request.started_at.astimezone().date()
 
     @property
     def known(self) -> bool:
@@ -88,7 +88,7 @@ def _keys(
     made = past.request
     values: dict[str, tuple[tuple[str, str | int], ...]] = {
         "day": (("day", past.day.isoformat()),),
-        "hour": (("hour", past.day.isoformat() if pruned else made.started_at.strftime("%Y-%m-%dT%H")),),
+        "hour": (("hour", past.day.isoformat() if pruned else made.started_at.astimezone().strftime("%Y-%m-%dT%H")),),
         "task_type": (("task_type", made.task_type),),
         "provider": (("provider", share.provider if share else ""),),
         "model": (("model", share.model if share else ""),),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import logging
 import os
 import pwd
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -14,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd.access import Budgets, budget_exceeded, period_end, severity, thresholds_crossed
+from cortexd.access import groups as groups_module
 from cortexd.access.groups import Groups, membership
 from cortexd.config.settings import BudgetSettings, LimitUsd
-from cortexd.errors import BudgetExceeded
+from cortexd.errors import BudgetExceeded, Timeout
 from cortexd.ledger import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
+from tests.eventually import assert_eventually_async
 
 USD = 1_000_000_000
 ME = pwd.getpwuid(os.geteuid())
@@ -107,6 +113,20 @@ class Clock:
         return self.now
 
 
+@contextmanager
+def no_threads_left() -> Iterator[None]:
+    """What is given to a thread meanwhile waits."""
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        free = threading.Event()
+        threads.submit(free.wait, 30)
+        try:
+            yield
+        finally:
+            free.set()
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+
+
 class TestGroups:
     async def test_are_looked_up_once_a_minute(self) -> None:
         """Within a minute the answer is the same object, after it a new one in which equal sets are the old ones."""
@@ -120,6 +140,22 @@ class TestGroups:
         again = await groups.of(ME.pw_uid)
         assert groups._known is not known
         assert again[MY_GROUP] is first[MY_GROUP]
+
+    async def test_a_user_database_that_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without any answer a request is refused in time; where there is an old one, that stands."""
+        monkeypatch.setattr(groups_module, "_DEADLINE_S", 0.05)
+        clock = Clock()
+        groups = Groups([MY_GROUP], clock)
+        with no_threads_left():
+            for _ in range(2):
+                with pytest.raises(Timeout):
+                    await groups.of(ME.pw_uid)
+        await assert_eventually_async(lambda: groups._known is not None)
+        first = await groups.of(ME.pw_uid)
+        clock.now += 61
+        with no_threads_left():
+            assert await groups.of(ME.pw_uid) == first
+        await assert_eventually_async(lambda: groups._lookup is None)
 
     def test_have_every_listed_member(self) -> None:
         """Members by the group's own list and by their primary group, as uids; names without a user are left out."""

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # From the ground up. A room may import rooms on lower floors and, within itself, what it likes.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "vendored"),
     ("messages", "tasks", "untrusted", "notify", "journal"),
     ("money",),
     ("validation",),
@@ -18,8 +18,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("catalog", "ledger"),
     ("providers",),
     ("routing", "access"),
-    ("inflight", "outcome", "answer_cache", "housekeeping"),
-    ("attempts", "accounts"),
+    ("inflight", "outcome", "answer_cache", "housekeeping", "idle"),
+    ("attempts", "accounts", "metrics", "request_log"),
     ("fulfilment", "streaming"),
     ("service", "library"),
     ("batches",),

@@ -54,7 +54,7 @@ class TestReport:
         ledger = await Ledger.open(settings(tmp_path))
         for _ in range(5):
             await ledger.settle(await ledger.reserve(request(), 1), "done", [attempt(2**62)])
-        (row,) = await ledger.usage(UsageQuery(1000, TODAY, TODAY))
+        (row,) = await ledger.usage(UsageQuery(1000, *EVER))
         await ledger.close()
         assert (row.cost_nano, row.requests) == (5 * 2**62, 5)
 
@@ -74,8 +74,8 @@ class TestReport:
         ledger = await Ledger.open(settings(tmp_path))
         made = [attempt(10, outcome="overloaded"), attempt(5, outcome="overloaded"), attempt(200, KIMI)]
         await ledger.settle(await ledger.reserve(request(), 999), "done", made)
-        by_provider = await ledger.usage(UsageQuery(1000, TODAY, TODAY, ("provider",)))
-        (together,) = await ledger.usage(UsageQuery(1000, TODAY, TODAY))
+        by_provider = await ledger.usage(UsageQuery(1000, *EVER, ("provider",)))
+        (together,) = await ledger.usage(UsageQuery(1000, *EVER))
         await ledger.close()
         assert [(row.keys["provider"], row.requests, row.cost_nano) for row in by_provider] == [
             ("claude", 1, 15),
