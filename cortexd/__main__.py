@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import logging
 import sys
 from pathlib import Path
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{settings.name}: {'configured' if settings.configured else how_to_configure(settings)}")
         return 0
     logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
+
+    faulthandler.enable()  # a hang that the watchdog ends shows where it was, in the journal
 
     async def run_daemon() -> int:
         return await daemon.Daemon(run, config).serve()

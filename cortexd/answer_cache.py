@@ -80,11 +80,13 @@ class AnswerCache(Generic[T]):
         self._shares[key[0]].keys.move_to_end(key)
         return kept.answer
 
-    async def answer(self, key: Key, make: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+    async def answer(
+        self, key: Key, make: Callable[[], Awaitable[T]], until: float | None = None
+    ) -> tuple[T, bool]:
         """The answer for `key`, and whether it cost nothing: it was kept, or an equal call under way gave it.
 
         `make` runs in the caller's own task. Its error is the caller's alone: who waited for it makes its own,
-        one at a time.
+        one at a time. Raises TimeoutError where the wait for another's is not over at `until`, on the loop's clock.
         """
         while self._settings.enabled:
             kept = self.lookup(key)
@@ -93,7 +95,8 @@ class AnswerCache(Generic[T]):
             making = self._making.get(key)
             if making is None:
                 return await self._make(key, make), False
-            shared = await asyncio.shield(making)
+            async with asyncio.timeout_at(until):
+                shared = await asyncio.shield(making)
             if shared is not None:
                 return shared[0], True
         return await make(), False

@@ -16,7 +16,10 @@ from cortexd.providers import Listener, Provider
 from cortexd.routing import Candidate, Health, LeftOut, Plan, Question
 
 OK = "ok"
-_AHEAD_TOKENS = 256  # what a provider may have generated beyond what has arrived, when it is cut off
+# What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
+# while nothing came, or while a slow reader kept us from looking. No hosted model is faster.
+_AHEAD_TOKENS = 256
+_AHEAD_TOKENS_PER_S = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class _Attempt:
     def usage(self) -> Usage | None:
         """What the provider had counted when it was cut off."""
         return self.listener.usage if self.listener else None
+
+    @property
+    def ahead_tokens(self) -> int:
+        """The most that the provider can have made that has not arrived."""
+        if self.listener is None:
+            return _AHEAD_TOKENS
+        silent_s = time.monotonic() - (self.listener.grown_at or self.began)
+        return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * _AHEAD_TOKENS_PER_S)
 
 
 @dataclass(slots=True)
@@ -103,11 +114,11 @@ class Attempts:
             self._failed(attempt, error)
             return None
         self._open = None
+        self._answered(attempt, answer)
         self.health.succeeded(candidate.provider)
         if not self._behind():  # a slow reader is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
             self.health.observed(candidate.provider, (time.monotonic() - attempt.began) * 1000, tokens)
-        self._answered(attempt, answer)
         return answer
 
     def _listener(self) -> Listener | None:
@@ -116,7 +127,8 @@ class Attempts:
     def _most(self, attempt: _Attempt) -> int:
         """The most that an attempt without an end can have cost, in nano-dollars.
 
-        What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes.
+        What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes. What the provider has
+        reported is owed, also above the worst case.
         """
         candidate, listener = attempt.candidate, attempt.listener
         if listener is None or (listener.usage is None and listener.first_at is None) or self._behind():
@@ -124,11 +136,12 @@ class Attempts:
         said = listener.usage or Usage()
         model = self.party.catalog.model(candidate.provider, candidate.model)
         prompt = said.input_tokens or self.question.size().most_tokens(model)
-        output = max(said.output_tokens, listener.output_bytes) + _AHEAD_TOKENS
+        output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens
         bound = min(output, self.question.max_tokens)
         moment = self.question.moment
         most = self.party.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
-        return min(most, candidate.worst_case_nano)
+        owed = self.party.catalog.cost(candidate.provider, candidate.model, said, moment) or 0
+        return max(owed, min(most, candidate.worst_case_nano))
 
     def _behind(self) -> bool:
         """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
@@ -159,9 +172,6 @@ class Attempts:
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
         self.errors.append(error)
-        # A key that may not use the model of one caller's choice is good for everybody else's.
-        if error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None:
-            self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
         cost = self._most(attempt) if error.may_have_billed else 0
         self._record(
             attempt,
@@ -171,6 +181,9 @@ class Attempts:
             usage=attempt.usage if error.may_have_billed else None,
             text=error.message,
         )
+        # A key that may not use the model of one caller's choice is good for everybody else's.
+        if error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None:
+            self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
 
     def _record(
         self,

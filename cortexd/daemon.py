@@ -28,8 +28,12 @@ from cortexd.config import Config, load_config, with_keys
 from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.housekeeping import Housekeeping
+from cortexd.idle import Idleness
 from cortexd.ledger import Ledger
-from cortexd.notify import notify, reloading
+from cortexd.metrics import Metrics
+from cortexd.notify import feed_watchdog, notify, reloading
+from cortexd.outcome import CostEvent
+from cortexd.request_log import log_settled
 from cortexd.routing import Health, State
 from cortexd.service import Service
 
@@ -109,6 +113,8 @@ class Daemon:
             self._start(providers.preload({item.api for item in self._config.providers.values() if item.configured}))
         housekeeping = Housekeeping(self._ledger, lambda: self._config.ledger, self._watchers.period_started)
         self._start(housekeeping.run())
+        self._start(feed_watchdog())
+        self._start(self._metrics.run())
         gc.collect()
         gc.freeze()  # what start-up made stays; no collection needs to look at it again
         self._serving = True
@@ -128,11 +134,12 @@ class Daemon:
             self._ledger,
             authorizer,
             self._health,
-            tell=lambda event: self._watchers.cost_incurred(event),
+            tell=self._settled,
             on_activity=lambda: self._watchers.activity(),
             overrides=await self._ledger.budget_overrides(),
         )
         service = self._service
+        self._metrics = Metrics(lambda: self._config.metrics, lambda: service.condition)
         self._watchers = Watchers(connection, config, lambda: service.totals, lambda: service.active_requests)
         objects = Objects(service, self._watchers, self._reload_or_refuse)
         self._dispatcher = Dispatcher(
@@ -140,8 +147,17 @@ class Daemon:
         )
         self._callers.on_left.append(self._watchers.forget)
         connection.on_signal = self._on_signal
-        connection.on_call = self._dispatcher.on_call
+        activatable = await connection.activatable(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
+        self._idleness = Idleness(lambda: self._config.daemon.idle_exit_s if activatable else 0.0, self._busy)
+        connection.on_call = self._on_call
         await self._callers.watch()
+
+    def _settled(self, event: CostEvent) -> None:
+        """Whoever may know of a request's cost."""
+        self._watchers.cost_incurred(event)
+        self._metrics.settled(event)
+        if self._config.daemon.log_requests:
+            log_settled(event)
 
     def _provider_changed(self, provider: str, state: State, last_failure: str) -> None:
         """Tell of it, and look again when a breaker's pause ends: nothing but time says so."""
@@ -171,17 +187,37 @@ class Daemon:
         return self._polkit
 
     async def _main_loop(self) -> int:
-        """Until SIGTERM or the end of the bus connection; the exit status."""
+        """Until SIGTERM, the end of the bus connection, or nobody's asking for long; the exit status."""
         stopping = asyncio.create_task(self._stopping.wait())
         lost = asyncio.create_task(self._bus_lost())
-        await asyncio.wait({stopping, lost}, return_when=asyncio.FIRST_COMPLETED)
+        idle = asyncio.create_task(self._idle())
+        await asyncio.wait({stopping, lost, idle}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        idle.cancel()
         if lost.done():
             log.critical("the bus connection ended: %s", lost.result())
             return BUS_LOST
         lost.cancel()
         log.info("stopping; %d requests under way", self._service.active_requests)
         return STOPPED
+
+    def _on_call(self, message: Message) -> None:
+        self._idleness.touch()
+        self._dispatcher.on_call(message)
+
+    def _busy(self) -> bool:
+        """Somebody waits for an answer, reads a stream, or watches."""
+        return bool(self._service.active_requests or self._dispatcher.calls_under_way or len(self._watchers))
+
+    async def _idle(self) -> None:
+        """Return once nobody has asked for as long as the setting wants, the name is given up, and every call that
+        came before that is answered."""
+        idle_s = await self._idleness.wait()
+        log.info("nobody has asked for %g s; the next caller starts %s again", idle_s, wire.BUS_NAME)
+        notify("STOPPING=1")  # first: what the bus wants started from here on waits for the end of this process
+        with contextlib.suppress(BusException):
+            await self._connection.release_name(wire.BUS_NAME, timeout_s=_PROBE_S)
+        await self._dispatcher.drain(timeout_s=self._config.daemon.drain_timeout_s)
 
     async def _bus_lost(self) -> str:
         """Why the bus is gone, once it is.
@@ -211,6 +247,7 @@ class Daemon:
         self._watchers.close()
         for task in self._background:
             task.cancel()
+        await self._metrics.write()
         await self._connection.drain(timeout_s=2)
         await self._connection.close()
         for provider in self._service.party.providers.values():

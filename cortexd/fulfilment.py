@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from cortexd.access import Caller, budget_exceeded
 from cortexd.attempts import Attempts, Party
@@ -22,13 +26,25 @@ from cortexd.errors import (
     RequestIdReused,
     Timeout,
 )
-from cortexd.inflight import CANCELLED, Key, Ticket
-from cortexd.ledger import DuplicateRequest, Ledger, Limit, NewRequest, OverBudget, Settled, StoredRequest
+from cortexd.inflight import CANCELLED, Ticket
+from cortexd.kept import Key
+from cortexd.ledger import (
+    AttemptRecord,
+    DuplicateRequest,
+    Ledger,
+    Limit,
+    NewRequest,
+    OverBudget,
+    Settled,
+    StoredRequest,
+)
 from cortexd.messages import Answer
 from cortexd.outcome import Completion, CostEvent, Sink
 from cortexd.routing import Candidate, Health, Plan, Question
 
 log = logging.getLogger("cortexd.service")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,7 @@ class Fulfilment:
         )
         outcome = await self._try(attempts, key)
         state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
-        settled = await self._settle(key, state, attempts)
+        settled = await self._settle(key, state, attempts.records)
         if isinstance(outcome, tuple):
             return self._completion(*outcome, attempts, settled)
         raise outcome
@@ -103,8 +119,7 @@ class Fulfilment:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
         key = await self._reserve(0, ())
         self.reserved.set()
-        empty = Attempts(self.request.question, self.plan, self.party, self.ledger, self.health, 0)
-        settled = await self._settle(key, "done", empty)
+        settled = await self._settle(key, "done", ())
         return Completion(
             request_id=self.request.request_id,
             task_type=self.request.question.task_type,
@@ -113,7 +128,7 @@ class Fulfilment:
             model=earlier.model,
             cost_nano=0,
             cost_known=True,
-            latency_ms=round((time.monotonic() - self.began) * 1000),
+            latency_ms=self._latency_ms(),
             route_reason="an equal request was answered before",
             finish_reason=earlier.finish_reason,
             answer=earlier.answer,
@@ -166,13 +181,15 @@ class Fulfilment:
 
     async def _take_back(self, reserving: asyncio.Future[int]) -> None:
         try:
-            key = await reserving
+            key = await _outlasting(reserving)
         except (DuplicateRequest, OverBudget, CortexError):
             return  # nothing was reserved
-        await self.ledger.settle(key, "cancelled", ())
+        await self._settle(key, "cancelled", ())
 
     async def _try(self, attempts: Attempts, key: int) -> tuple[Candidate, Answer] | CortexError:
         """Run the attempts within the deadline; every way in which that can end comes back as a value."""
+        if self.request.left_s <= 0:  # it went by while a person typed a password: nobody shall be asked
+            return self.request.timeout()
         try:
             async with asyncio.timeout(self.request.left_s):
                 return await attempts.run(key)
@@ -189,20 +206,24 @@ class Fulfilment:
             attempts.abandon("internal_error")
             return internal_error("while answering request %s", self.request.request_id)
 
-    async def _settle(self, key: int, state: str, attempts: Attempts) -> Settled | None:
-        """Transaction B, then tell. None where the ledger cannot be written: the answer is delivered all the same."""
-        request = self.request
+    async def _settle(self, key: int, state: str, made: Sequence[AttemptRecord]) -> Settled | None:
+        """Transaction B, then tell. None where the ledger cannot be written: the answer is delivered all the same.
+
+        A cancellation comes too late here: what is being settled is paid for.
+        """
+        request, records = self.request, tuple(made)
         try:
-            settled = await asyncio.shield(self.ledger.settle(key, state, tuple(attempts.records)))
+            settled = await _outlasting(asyncio.ensure_future(self.ledger.settle(key, state, records)))
         except LedgerUnavailable as error:
             log.error("request %s is answered but not settled: %s", request.request_id, error)
             return None
-        last = attempts.records[-1] if attempts.records else None
-        provider, model = (last.provider, last.model) if last else ("", "")
-        self.tell(
-            CostEvent(request.caller.uid, request.request_id, request.question.task_type, provider, model, settled)
-        )
+        provider, model = (records[-1].provider, records[-1].model) if records else ("", "")
+        uid, task_type, latency_ms = request.caller.uid, request.question.task_type, self._latency_ms()
+        self.tell(CostEvent(uid, request.request_id, task_type, provider, model, settled, state, records, latency_ms))
         return settled
+
+    def _latency_ms(self) -> int:
+        return round((time.monotonic() - self.began) * 1000)
 
     def _completion(
         self, candidate: Candidate, answer: Answer, attempts: Attempts, settled: Settled | None
@@ -216,7 +237,7 @@ class Fulfilment:
             model=answer.model or candidate.model,
             cost_nano=sum(record.cost_nano for record in records),
             cost_known=all(record.cost_known for record in records),
-            latency_ms=round((time.monotonic() - self.began) * 1000),
+            latency_ms=self._latency_ms(),
             route_reason=candidate.reason,
             finish_reason=answer.finish_reason,
             answer=answer,
@@ -226,10 +247,23 @@ class Fulfilment:
         )
 
 
+async def _outlasting(work: asyncio.Future[T]) -> T:
+    """The outcome of `work`, also where the task that waits for it is cancelled meanwhile, however often."""
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    return work.result()
+
+
 def internal_error(what: str, *arguments: object) -> Internal:
-    """Log the current exception under a new id and give the caller that id alone."""
-    reference = secrets.token_hex(6)
-    log.exception(f"internal error {reference} {what}", *arguments)
+    """Log the current exception under a new id and give the caller that id alone.
+
+    Its own text may quote a prompt, so the log has where it was and of what kind.
+    """
+    reference, error = secrets.token_hex(6), sys.exception()
+    trace = "".join(traceback.format_tb(error.__traceback__)) if error else ""
+    kind = type(error).__name__
+    log.error(f"internal error {reference} {what}: %s\nTraceback (most recent call last):\n%s", *arguments, kind, trace)
     return Internal(f"internal error; the service's log has it under {reference}")
 
 

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from cortexd.errors import Cancelled
+from cortexd.kept import KeptAnswers, Key
 from cortexd.tasks import TaskType
 
 T = TypeVar("T")
-Key = tuple[int, str]  # uid, request id
-
-_KEPT_S = 600.0
-_KEPT_BYTES = 32 * 1024 * 1024
 CANCELLED = "the request was cancelled"
 
 
@@ -40,7 +36,9 @@ class Ticket:
     task: asyncio.Task[Any] | None = None
 
     def cancel(self) -> None:
-        """End it, wherever it stands; whoever waits for it gets Cancelled."""
+        """End it, wherever it stands; whoever waits for it gets Cancelled. Again is harmless."""
+        if self.cancelled:
+            return
         self.cancelled = True
         if self.task is not None:
             self.task.cancel()
@@ -69,16 +67,8 @@ class Running(Generic[T]):
     task: asyncio.Task[T]
 
 
-@dataclass(slots=True)
-class _Kept(Generic[T]):
-    content_hash: bytes
-    result: T
-    size: int
-    until: float
-
-
 class InFlight(Generic[T]):
-    """The daemon's own requests. Finished answers are kept 10 minutes, 32 MiB at most, oldest dropped first."""
+    """The daemon's own requests; finished answers to chosen ids are kept a while."""
 
     def __init__(
         self,
@@ -86,13 +76,10 @@ class InFlight(Generic[T]):
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._size_of = size_of
         self._on_change = on_change
-        self._clock = clock
+        self._kept = KeptAnswers(size_of, clock)
         self._tickets: dict[Ticket, None] = {}
         self._running: dict[Key, Running[T]] = {}
-        self._kept: OrderedDict[Key, _Kept[T]] = OrderedDict()
-        self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self._running)
@@ -134,9 +121,7 @@ class InFlight(Generic[T]):
 
     def kept(self, key: Key) -> tuple[bytes, T] | None:
         """The content hash and answer of a request that ended lately."""
-        self._drop_old()
-        kept = self._kept.get(key)
-        return (kept.content_hash, kept.result) if kept else None
+        return self._kept.find(key)
 
     async def outlive(self) -> None:
         """Wait for the requests that are under way now, not for later ones."""
@@ -163,18 +148,4 @@ class InFlight(Generic[T]):
         self._on_change()
         if running.task.cancelled() or running.task.exception() is not None or not running.ticket.detached:
             return
-        result = running.task.result()
-        size = self._size_of(result)
-        if size <= _KEPT_BYTES:
-            self._kept[key] = _Kept(running.content_hash, result, size, self._clock() + _KEPT_S)
-            self._kept_bytes += size
-        self._drop_old()
-
-    def _drop_old(self) -> None:
-        now = self._clock()
-        while self._kept:
-            key, oldest = next(iter(self._kept.items()))
-            if oldest.until > now and self._kept_bytes <= _KEPT_BYTES:
-                return
-            self._kept_bytes -= oldest.size
-            del self._kept[key]
+        self._kept.keep(key, running.content_hash, running.task.result())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -21,3 +22,13 @@ def notify(*lines: str) -> None:
 def reloading() -> None:
     """RELOADING=1 with the moment it began, as systemd wants it (sd_notify(3), MONOTONIC_USEC)."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+
+async def feed_watchdog() -> None:
+    """Send WATCHDOG=1 from the event loop, twice in $WATCHDOG_USEC, until cancelled; returns where none is wanted."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if not microseconds.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(int(microseconds) / 2_000_000)

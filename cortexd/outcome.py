@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,7 +61,11 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CostEvent:
-    """One settled request, for whoever may watch `uid`'s costs. Sums in nano-dollars."""
+    """One settled request, for whoever may watch `uid`'s costs. Sums in nano-dollars.
+
+    `provider` and `model`: who answered, or failed last; empty where nobody was asked. `state`: done, failed or
+    cancelled. `latency_ms`: from the reservation to the settlement.
+    """
 
     uid: int
     request_id: str
@@ -69,6 +73,21 @@ class CostEvent:
     provider: str
     model: str
     settled: Settled
+    state: str
+    attempts: tuple[AttemptRecord, ...]
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the service is now. `queued_requests`: those that wait, of all users; `ledger_writable`: False from a failed
+    write to the next that succeeds; `providers`: the configured ones, and whether each is tried in its turn."""
+
+    uptime_s: int
+    active_requests: int
+    queued_requests: int
+    ledger_writable: bool
+    providers: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,8 +27,8 @@ from cortexd.fulfilment import Fulfilment, Request, expired, same_content
 from cortexd.inflight import CANCELLED, InFlight, Running, Ticket
 from cortexd.ledger import Ledger, LimitOverride, Totals
 from cortexd.messages import Role
-from cortexd.outcome import Completion, CostEvent, Decision, Sink
-from cortexd.routing import Health, Plan, Question, Sessions, Wishes, downgrade, plan_route
+from cortexd.outcome import Completion, Condition, CostEvent, Decision, Sink
+from cortexd.routing import Health, Plan, Question, Sessions, State, Wishes, downgrade, plan_route
 from cortexd.streaming import Streams, tell_whole
 from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
@@ -62,6 +63,7 @@ class Service:
         self._findings = Turns(_FINDINGS_PER_USER)
         self._streams = Streams()
         self._closing = False
+        self._began = time.monotonic()
         self.adopt(config, catalog, party)
 
     def adopt(self, config: Config, catalog: Catalog, party: Party) -> None:
@@ -72,11 +74,23 @@ class Service:
         limits = self._admission.limits = config.limits
         self.accounts.adopt(config.budgets)
         self._cache.adopt(config.cache)
+        self._findings.waiting = limits.max_queued_requests_per_user  # these wait for the same answers
         self._bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools, limits.max_deadline_ms)
 
     @property
     def active_requests(self) -> int:
         return len(self._inflight)
+
+    @property
+    def condition(self) -> Condition:
+        configured = [name for name, item in self.config.providers.items() if item.configured]
+        return Condition(
+            uptime_s=int(time.monotonic() - self._began),
+            active_requests=self.active_requests,
+            queued_requests=self._admission.waiting,
+            ledger_writable=self._ledger.writable,
+            providers={name: self.health.state(name) is not State.OPEN for name in configured},
+        )
 
     @property
     def totals(self) -> Totals:
@@ -94,12 +108,12 @@ class Service:
         The task feeds the sink and closes it; cancelling the task, as when the reader has gone, cancels the request.
         """
         request = self.decode(caller, task_type, messages, options)
-        self._streams.refuse_above(self.config.limits.max_streams_per_user, caller.uid)
-        answer = await self._earlier(request)
-        live = None
-        if answer is None:
-            answer, live = await self._begin(request, sink)
-        return request.request_id, self._streams.feed(caller.uid, answer, live, sink)
+        with self._streams.opening(caller.uid, self.config.limits.max_streams_per_user):
+            answer = await self._earlier(request)
+            live = None
+            if answer is None:
+                answer, live = await self._begin(request, sink)
+            return request.request_id, self._streams.feed(caller.uid, answer, live, sink)
 
     async def answer(self, request: Request, *, authorised: bool = False) -> Completion:
         """The answer to a decoded request. `authorised`: the caller was, for this very request."""
@@ -180,8 +194,9 @@ class Service:
                 ticket.state = "authorizing"
                 if not authorised:
                     await self._authorize(request)
-                plan = await self._plan(request.caller, request.question)
                 limits = await self.accounts.limits(request.caller)
+                # last: from here to the start of the work nothing waits, so that both know the same configuration
+                plan = await self._plan(request.caller, request.question)
                 self.refuse_when_closing()
                 held = self._held(request)  # the same request may have begun while polkit was asked
             except BaseException:
@@ -227,9 +242,9 @@ class Service:
 
     async def _cached(self, work: Fulfilment) -> Completion:
         request = work.request
+        until = asyncio.get_running_loop().time() + request.left_s
         try:
-            async with asyncio.timeout(request.left_s):
-                completion, hit = await self._cache.answer((request.caller.uid, request.content_hash), work.run)
+            completion, hit = await self._cache.answer((request.caller.uid, request.content_hash), work.run, until)
         except TimeoutError:
             raise request.timeout() from None
         if not hit:
@@ -241,9 +256,10 @@ class Service:
 
     def _cheaper(self, request: Request, plan: Plan) -> Callable[[int], Plan | None] | None:
         """What a budget's last money may still buy, where the operator wants that."""
-        if self.config.budgets.at_limit != "downgrade":
+        config, catalog = self.config, self.catalog
+        if config.budgets.at_limit != "downgrade":
             return None
-        return lambda left: downgrade(plan, request.question, self.config, self.catalog, self.health, left)
+        return lambda left: downgrade(plan, request.question, config, catalog, self.health, left)
 
     async def _until_reserved(self, running: Running[Completion], work: Fulfilment) -> None:
         """Return once the money is reserved; raise what the request ended in before."""
@@ -334,7 +350,8 @@ async def _ready(completion: Completion) -> Completion:
 
 
 def _size_of(completion: Completion) -> int:
-    return len(completion.content) * 4 + 1024
+    said = len(completion.content) + sum(len(call.arguments) for call in completion.answer.tool_calls)
+    return said * 4 + 1024 * (1 + len(completion.answer.tool_calls))
 
 
 def prompt_messages(prompt: str) -> list[dict[str, str]]:

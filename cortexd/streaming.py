@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 
 from cortexd.errors import CortexError, RateLimited
 from cortexd.outcome import Completion, Sink
@@ -17,13 +19,22 @@ class Streams:
 
     def __init__(self) -> None:
         self._owners: dict[asyncio.Task[None], int] = {}
+        self._opening: Counter[int] = Counter()
 
-    def refuse_above(self, most: int, uid: int) -> None:
-        """Raise RateLimited where `uid` has `most` streams open."""
-        if sum(owner == uid for owner in self._owners.values()) >= most:
+    @contextmanager
+    def opening(self, uid: int, most: int) -> Iterator[None]:
+        """While a stream is opened: it has its descriptors already. Raises RateLimited where `uid` has `most`."""
+        if self._opening[uid] + sum(owner == uid for owner in self._owners.values()) >= most:
             raise RateLimited(
                 f"you already have {most} streams open (limits.max_streams_per_user); close one", retry_after_ms=1000
             )
+        self._opening[uid] += 1
+        try:
+            yield
+        finally:
+            self._opening[uid] -= 1
+            if not self._opening[uid]:
+                del self._opening[uid]
 
     def feed(
         self, uid: int, answer: Awaitable[Completion], live: asyncio.Task[Completion] | None, sink: Sink

@@ -76,6 +76,11 @@ class Admission:
         """Requests of `uid` that wait."""
         return len(self._lines.get(uid, ()))
 
+    @property
+    def waiting(self) -> int:
+        """Requests of all users that wait."""
+        return self._waiting
+
     async def enter(self, uid: int) -> Place:
         """Wait for a place for `uid`, as long as the caller lets it; at once, without a pause, where one is free.
 

@@ -13,11 +13,14 @@ _RETRY_AFTER_MS = 1000
 
 
 class Turns:
-    """One user's flood waits behind itself; another user's turn comes at once. Lives on the event loop."""
+    """One user's flood waits behind itself; another user's turn comes at once. Lives on the event loop.
+
+    `waiting`: how many of one user may wait; it may be changed at any time.
+    """
 
     def __init__(self, at_once: int, waiting: int = 256) -> None:
         self._at_once = at_once
-        self._waiting = waiting
+        self.waiting = waiting
         self._gates: dict[int, asyncio.Semaphore] = {}
         self._present: Counter[int] = Counter()
 
@@ -27,10 +30,9 @@ class Turns:
 
         Raises RateLimited where `waiting` of that user wait already.
         """
-        if self._present[uid] >= self._at_once + self._waiting:
+        if self._present[uid] >= self._at_once + self.waiting:
             raise RateLimited(
-                f"you already have {self._waiting} such calls waiting, the most one user may have; "
-                f"wait for some to end",
+                f"you already have {self.waiting} such calls waiting, the most one user may have; wait for some to end",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
         gate = self._gates.setdefault(uid, asyncio.Semaphore(self._at_once))

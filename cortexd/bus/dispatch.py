@@ -88,6 +88,10 @@ class Dispatcher:
         tasks.add(task)
         task.add_done_callback(lambda done: self._ended(message.sender, done))
 
+    @property
+    def calls_under_way(self) -> int:
+        return sum(map(len, self._tasks.values()))
+
     async def drain(self, timeout_s: float) -> None:
         """Wait for the handlers under way to send their replies; cancel what is left."""
         tasks = [task for group in self._tasks.values() for task in group]

@@ -93,7 +93,8 @@ class Objects:
         return []
 
     async def get_stats(self, caller: Caller) -> list[Any]:
-        return [wire.dictionary(replies.stats(await self._service.accounts.stats(caller.uid)))]
+        figures = replies.stats(await self._service.accounts.stats(caller.uid))
+        return [wire.dictionary(figures | {"service": replies.condition(self._service.condition)})]
 
     async def reset_stats(self, caller: Caller) -> list[Any]:
         await self._service.accounts.reset_stats(caller.uid)

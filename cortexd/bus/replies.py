@@ -17,7 +17,7 @@ from cortexd.inflight import Ticket
 from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
 from cortexd.messages import ToolCall, Usage
 from cortexd.money import to_usd
-from cortexd.outcome import Completion, Decision
+from cortexd.outcome import Completion, Condition, Decision
 from cortexd.routing import Health, State
 
 _USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
@@ -56,6 +56,7 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _attempt(record: AttemptRecord) -> dict[str, Any]:
+    failure = {"error": record.error} if record.error else {}
     return {
         "provider": record.provider,
         "model": record.model,
@@ -63,7 +64,7 @@ def _attempt(record: AttemptRecord) -> dict[str, Any]:
         "cost_nano_usd": record.cost_nano,
         "cost_known": record.cost_known,
         "latency_ms": record.latency_ms,
-        "error": record.error or None,
+        **failure,
     }
 
 
@@ -105,6 +106,15 @@ def stats(figures: Stats) -> dict[str, Any]:
         "total_cost_usd": to_usd(figures.total_cost_nano),
         "total_cost_nano_usd": figures.total_cost_nano,
         "providers": providers,
+    }
+
+
+def condition(now: Condition) -> dict[str, Any]:
+    """What everybody may know of how the service is."""
+    return {
+        "uptime_s": now.uptime_s,
+        "queued_requests": now.queued_requests,
+        "ledger_writable": now.ledger_writable,
     }
 
 

@@ -26,10 +26,13 @@ _COMMANDS = {
     "budget": "Show the limits that bind you, or set them.",
     "watch": "Show the cost of each of your requests as it arises.",
     "prefs": "Show or change your own wishes.",
+    "status": "Say whether all is well with cortexd.",
     "providers": "Show the providers and their state.",
+    "credentials": "Give providers their keys, or take them away.",
     "reload": "Let cortexd read its configuration again.",
     "config": "Check or show the configuration.",
     "ledger": "Copy, check or write out the ledger.",
+    "debug-report": "Gather what a bug report needs, without secrets.",
     "completion": "Print a completion script for bash or zsh.",
 }
 _STATUSES = "\b\nExit status:\n" + "\n".join(

@@ -32,15 +32,16 @@ class Stats:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
+        service = row.get("service", {})
         return cls(
             total_requests=row.get("total_requests", 0),
             total_cost_usd=row.get("total_cost_usd", 0.0),
             total_cost_nano_usd=row.get("total_cost_nano_usd", 0),
             providers={name: filled(ProviderStats, item) for name, item in row.get("providers", {}).items()},
             raw=row,
-            uptime_s=row.get("uptime_s", 0),
-            queued_requests=row.get("queued_requests", 0),
-            ledger_writable=row.get("ledger_writable", True),
+            uptime_s=service.get("uptime_s", 0),
+            queued_requests=service.get("queued_requests", 0),
+            ledger_writable=service.get("ledger_writable", True),
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from cortexd.config.settings import Config, ProviderSettings, Secret
 from cortexd.errors import ConfigError
 
-_MAX_KEY_BYTES = 16 * 1024
+MAX_KEY_BYTES = 16 * 1024
 
 
 def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
@@ -62,16 +62,22 @@ def _refuse_open_file(file: Path) -> None:
 def _read_key(file: Path) -> Secret | None:
     try:
         with file.open("rb") as stream:
-            data = stream.read(_MAX_KEY_BYTES + 1)
-        text = data.decode("ascii").strip()
+            data = stream.read(MAX_KEY_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{file}: the key file cannot be read: {error.strerror}") from None
+    return key_in(data, str(file))
+
+
+def key_in(data: bytes, source: str) -> Secret | None:
+    """The key that `data` holds; None where it is blank. Raises ConfigError, which names `source` and not the key."""
+    try:
+        text = data.decode("ascii").strip()
     except UnicodeDecodeError:
-        raise ConfigError(f"{file}: holds no key: keys are plain ASCII text") from None
-    return _secret(text, str(file)) if text else None
+        raise ConfigError(f"{source}: holds no key: keys are plain ASCII text") from None
+    return _secret(text, source) if text else None
 
 
 def _secret(text: str, source: str) -> Secret:
-    if len(text) > _MAX_KEY_BYTES or not text.isprintable() or not text.isascii() or " " in text:
+    if len(text) > MAX_KEY_BYTES or not text.isprintable() or not text.isascii() or " " in text:
         raise ConfigError(f"{source}: holds no key: a key is one line of ASCII without blanks")
     return Secret(text)

@@ -168,10 +168,23 @@ class SignalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """`textfile`: where Prometheus' node exporter looks for text files; None for no metrics."""
+
+    textfile: Path | None = None
+    per_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonSettings:
+    """`idle_exit_s`: without a request, a stream or a subscription for this long the daemon leaves, where the bus can
+    start it again; 0 for never."""
+
     drain_timeout_s: float = 30.0
+    idle_exit_s: float = 1800.0
     preload_sdks: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_requests: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,5 +200,6 @@ class Config:
     budgets: BudgetSettings = BudgetSettings()
     cache: CacheSettings = CacheSettings()
     signals: SignalSettings = SignalSettings()
+    metrics: MetricsSettings = MetricsSettings()
     daemon: DaemonSettings = DaemonSettings()
     sources: tuple[Path, ...] = ()

@@ -234,6 +234,11 @@ class Connection:
     async def release_name(self, name: str, *, timeout_s: float = 10) -> None:
         await self.call_bus("ReleaseName", "s", name, timeout_s=timeout_s)
 
+    async def activatable(self, name: str, *, timeout_s: float = 10) -> bool:
+        """Whether the bus starts the owner of `name` when somebody calls it."""
+        [names] = await self.call_bus("ListActivatableNames", timeout_s=timeout_s)
+        return name in names
+
     async def add_match(self, rule: str, *, timeout_s: float = 10) -> None:
         await self.call_bus("AddMatch", "s", rule, timeout_s=timeout_s)
 

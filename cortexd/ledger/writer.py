@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from cortexd.errors import CortexError, LedgerUnavailable
-from cortexd.ledger.actions import Action, RenewLeases, Reserve, Settle
+from cortexd.ledger.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
 from cortexd.ledger.records import DuplicateRequest, OverBudget, State
 from cortexd.ledger.sqlite import unwritable
 from cortexd.ledger.store import Outcome, Store
@@ -134,7 +134,10 @@ class Writer:
     def _run(self, actions: Sequence[Action]) -> list[Outcome]:
         outcomes = self._store.run(actions)
         self._blocked = next((outcome for outcome in outcomes if _unwritten(outcome)), None)
-        self.writable = self._blocked is None
+        if self._blocked is not None:
+            self.writable = False
+        elif not all(isinstance(action, ReadBooks) for action in actions):  # reading proves nothing
+            self.writable = True
         return outcomes
 
     def _renew_when_due(self) -> None:

@@ -43,9 +43,12 @@ class Reception:
 
     def note(self, collector: Collector) -> None:
         """Bring the listener's figures up to date."""
-        if self._listener is not None:
-            self._listener.output_bytes = collector.output_bytes
-            self._listener.usage = collector.usage
+        listener = self._listener
+        if listener is not None:
+            if collector.output_bytes != listener.output_bytes:
+                listener.grown_at = time.monotonic()
+            listener.output_bytes = collector.output_bytes
+            listener.usage = collector.usage
 
     async def tell(self, deltas: Sequence[Delta]) -> None:
         """Let the listener hear, where there is one and something to tell."""
@@ -62,6 +65,7 @@ class Reception:
         self.patience.rest()
         self.interrupted = True
         await listener.hear(deltas)
+        listener.heard_s += time.monotonic() - now
         self.interrupted = False
         self.patience.begin()
 
@@ -72,4 +76,5 @@ class Reception:
         said = (answer.content, *(call.arguments for call in answer.tool_calls))
         self._listener.output_bytes = sum(len(text.encode()) for text in said)
         self._listener.usage = answer.usage
+        self._listener.grown_at = time.monotonic()
         await self.tell([*filter(None, [answer.content]), *answer.tool_calls])

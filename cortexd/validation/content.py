@@ -44,7 +44,8 @@ def images_of(messages: Sequence[Message]) -> list[ImagePart]:
 def content_hash(task_type: str, messages: Sequence[Message], options: Options) -> bytes:
     """SHA-256 of what shapes the answer, to tell a repeated request from a reused id. Stable across versions:
     a new option joins it only where it is set."""
-    shape = [(name, getattr(options, name)) for name in _SHAPING_OPTIONS if getattr(options, name)]
+    wanted = [(name, getattr(options, name)) for name in _SHAPING_OPTIONS]
+    shape = [(name, value) for name, value in wanted if value is not None and value != ()]  # a temperature of 0 is set
     rows = [
         (message.role, message.parts(), message.tool_calls, message.tool_call_id, message.name) for message in messages
     ]

@@ -86,8 +86,10 @@ class Program:
         return decision
 
     async def stats(self) -> Json:
+        """This user's counters, without how the service is at the moment."""
         [stats] = await self.call(USAGE, "GetStats")
         assert isinstance(stats, dict)
+        assert set(stats.pop("service")) == {"uptime_s", "queued_requests", "ledger_writable"}
         return stats
 
     async def subscribe(self, **wanted: str) -> tuple[int, Json]:

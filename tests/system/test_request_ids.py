@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+
+import pytest
 
 from cortexd.demo.simulated import Behaviour, Fault
-from tests.eventually import assert_eventually_async
-from tests.system.calls import call
-from tests.system.people import as_user
-from tests.system.program import NAME, Program, program_fixture, refused  # noqa: F401
+from tests.eventually import assert_eventually, assert_eventually_async
+from tests.system.calls import OBJECT, call
+from tests.system.people import Completed, as_user
+from tests.system.program import NAME, Json, Program, program_fixture, refused  # noqa: F401
 from tests.system.shared import EVERYBODY, Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
+from tests.system.stream import Stream, text_of
+from tests.system.users import programs_of, uid_of
 
 CONFIG = "[daemon]\npreload_sdks = true\n"
 
@@ -56,6 +61,71 @@ class TestWhileItRuns:
         reply = await program.complete("user_chat", "hello", request_id="left")
         assert reply.content.endswith("hello")
         assert shared.simulated.counts("claude").requests == 2
+
+    @pytest.mark.parametrize("users", [("root",) * 5, ("alice", "root", "alice", "root", "alice")])
+    async def test_a_hundred_at_once_are_one_for_each_user(self, shared: Shared, users: tuple[str, ...]) -> None:
+        """Over five connections, half of them streams: one upstream request, a hundred equal answers, one cost."""
+        shared.behave("claude", Behaviour(delay_s=0.5))
+        ours = f"hundred-of-{len(set(users))}"
+        async with programs_of(*users) as programs:
+            calls = (answer(programs[number % 5], ours, streamed=number // 5 % 2 == 1) for number in range(100))
+            answers = await asyncio.gather(*calls)
+        rows = [row for row in shared.books().rows if row["request_id"] == ours]
+        assert sorted(row["uid"] for row in rows) == sorted({uid_of(user) for user in users})
+        assert shared.simulated.counts("claude").requests == len(rows)
+        for user, row in zip(("root", "alice"), sorted(rows, key=lambda row: row["uid"]), strict=False):
+            of_user = [answers[number] for number in range(100) if users[number % 5] == user]
+            assert of_user == [of_user[0]] * len(of_user)
+            assert of_user[0][1]["cost_nano_usd"] == row["cost_nano"]
+        assert sum(row["cost_nano"] for row in rows) == shared.simulated.billed("claude").nano
+        shared.books().assert_balanced()
+
+
+class TestInAShell:
+    """busctl gives up after 25 seconds, here after one."""
+
+    def test_the_answer_is_there_when_the_call_is_repeated(self, shared: Shared) -> None:
+        """Who chose a request_id gets what the first call was paid for, however often it timed out before."""
+        shared.behave("claude", Behaviour(delay_s=2.5))
+        for _ in range(2):
+            assert "timed out" in busctl("--timeout=1", "request_id", "s", "patient").stderr
+        assert "You said: hello" in busctl("--timeout=30", "request_id", "s", "patient").stdout
+        assert "You said: hello" in busctl("--timeout=1", "request_id", "s", "patient").stdout
+        counts = shared.simulated.counts("claude")
+        assert (counts.requests, counts.client_aborts) == (1, 0)
+        assert shared.books().request("patient")["cost_nano"] == shared.simulated.billed("claude").nano
+
+    def test_without_an_id_the_request_ends_with_busctl(self, shared: Shared) -> None:
+        """The provider sees the connection close the moment that busctl leaves; what it may bill is in the books."""
+        shared.behave("claude", Behaviour(delay_s=60))
+        assert "timed out" in busctl("--timeout=1", "fallback", "b", "true").stderr
+        left = time.monotonic()
+        assert_eventually(lambda: shared.simulated.counts("claude").client_aborts == 1, 5)
+        assert time.monotonic() - left < 1
+        row = assert_eventually(lambda: settled(shared.books().rows[-1]), 5)
+        assert (row["uid"], row["state"], row["cost_known"]) == (uid_of("alice"), "cancelled", 0)
+        assert row["cost_nano"] >= shared.simulated.billed_undelivered("claude").nano > 0
+        assert shared.simulated.counts("claude").requests == 1
+        shared.books().assert_balanced()
+
+
+async def answer(program: Program, request_id: str, *, streamed: bool) -> tuple[str, Json]:
+    """Text and metadata, by either way the same."""
+    if not streamed:
+        reply = await program.complete("user_chat", "hello", request_id=request_id)
+        return reply.content, reply.metadata
+    events = await (await Stream.open(program, "user_chat", "hello", request_id=request_id)).read()
+    return text_of(events), events[-1]["metadata"]
+
+
+def busctl(timeout: str, *option: str) -> Completed:
+    """alice's call, as she would type it, with one option."""
+    arguments = ("saa{sv}a{sv}", "user_chat", "1", "2", "role", "s", "user", "content", "s", "hello", "1", *option)
+    return as_user("alice", ["busctl", "--system", timeout, "call", *OBJECT, NAME, "CompleteWithOptions", *arguments])
+
+
+def settled(row: Json) -> Json | None:
+    return None if row["state"] == "pending" else row
 
 
 class TestAfterwards:

@@ -198,8 +198,10 @@ class TestHelp:
     def test_every_command_has_its_file(self) -> None:
         """Each command that the help lists is in a file of its name, and each file is listed."""
         context = click.Context(cortexctl)
-        files = {path.stem for path in Path(import_module("cortexd.cli.commands").__path__[0]).glob("*.py")}
-        assert set(cortexctl.list_commands(context)) == files - {"__init__"}
+        files = {
+            path.stem.replace("_", "-") for path in Path(import_module("cortexd.cli.commands").__path__[0]).glob("*.py")
+        }
+        assert set(cortexctl.list_commands(context)) == files - {"--init--"}
         for name in cortexctl.list_commands(context):
             command = cortexctl.get_command(context, name)
             assert command is not None

@@ -42,13 +42,28 @@ class TestKeptAnswers:
         assert inflight.kept((1, "a")) is None
 
     async def test_kept_answers_are_bounded_in_bytes(self) -> None:
-        """The oldest goes first."""
-        inflight: InFlight[str] = InFlight(lambda _text: 20 * 1024 * 1024)
-        for name in "ab":
-            await inflight.start(ticket(1, name, detached=True), b"h", answer(name)).task
+        """Of one user the oldest goes first, and nothing of another's."""
+        inflight: InFlight[str] = InFlight(lambda _text: 7 * 1024 * 1024)
+        for uid, name in ((2, "theirs"), (1, "a"), (1, "b"), (1, "c")):
+            await inflight.start(ticket(uid, name, detached=True), b"h", answer(name)).task
             await asyncio.sleep(0)
         assert inflight.kept((1, "a")) is None
         assert inflight.kept((1, "b")) == (b"h", "b")
+        assert inflight.kept((2, "theirs")) == (b"h", "theirs")
+        for uid in range(3, 7):
+            await inflight.start(ticket(uid, "x", detached=True), b"h", answer("x")).task
+            await asyncio.sleep(0)
+        assert inflight.kept((2, "theirs")) is None
+
+    async def test_an_answer_above_a_users_share_is_not_kept(self) -> None:
+        """And pushes nothing out."""
+        sizes = {"small": 10, "large": 17 * 1024 * 1024}
+        inflight: InFlight[str] = InFlight(sizes.__getitem__)
+        for name in sizes:
+            await inflight.start(ticket(1, name, detached=True), b"h", answer(name)).task
+            await asyncio.sleep(0)
+        assert inflight.kept((1, "small")) == (b"h", "small")
+        assert inflight.kept((1, "large")) is None
 
     async def test_a_failure_is_not_kept(self) -> None:
         """Nobody is answered twice with an old error."""

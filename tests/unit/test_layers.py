@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("catalog", "ledger"),
     ("providers",),
     ("routing", "access"),
+    ("kept",),
     ("inflight", "outcome", "answer_cache", "housekeeping", "idle"),
     ("attempts", "accounts", "metrics", "request_log"),
     ("fulfilment", "streaming"),

@@ -121,17 +121,25 @@ class TestReserve:
 
 
 class TestSettle:
+    @pytest.mark.parametrize("outcome", ["refused_request", "server_error"])
+    async def test_what_may_quote_the_prompt_is_not_stored(self, ledger: Ledger, path: Path, outcome: str) -> None:
+        """A provider's words about a request that it did not take stay out of the ledger."""
+        key = await ledger.reserve(request(), 10_000)
+        failed = attempt(0, CLAUDE, outcome=outcome, usage=None, error="I do not take 'my secret prompt'")
+        await ledger.settle(key, "failed", [failed])
+        assert [row["error"] for row in rows(path, "SELECT error FROM attempts")] == [""]
+
     async def test_books_every_attempt_and_closes_the_row(self, ledger: Ledger, path: Path) -> None:
         """A fallback's row holds the answering provider, the sum of both costs, and each attempt with its own."""
         key = await ledger.reserve(request(), 10_000)
         await ledger.reserve_more(key, 20_000)
-        failed = attempt(1_500, CLAUDE, outcome="server_error", usage=None, error="x" * 9_000 + "\ud800")
+        failed = attempt(1_500, CLAUDE, outcome="overloaded", usage=None, error="x" * 9_000 + "\ud800")
         settled = await ledger.settle(key, "done", [failed, attempt(4_000, KIMI)])
         assert (settled.cost_nano, settled.cost_known) == (5_500, True)
         (row,) = rows(path, "SELECT * FROM requests")
         assert (row["state"], row["provider"], row["model"], row["cost_nano"]) == ("done", *KIMI, 5_500)
         first, second = rows(path, "SELECT * FROM attempts ORDER BY number")
-        assert (first["outcome"], first["cost_nano"], first["input_tokens"]) == ("server_error", 1_500, None)
+        assert (first["outcome"], first["cost_nano"], first["input_tokens"]) == ("overloaded", 1_500, None)
         assert (second["provider"], second["cached_tokens"], second["reasoning_tokens"]) == ("kimi_k2", 10, 5)
         assert len(first["error"]) == 500
         entries = [tuple(row) for row in rows(path, "SELECT kind, nano FROM entries ORDER BY seq")]

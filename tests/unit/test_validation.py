@@ -158,6 +158,7 @@ class TestContentHash:
         first = content_hash("user_chat", messages, parse_options({"request_id": "a"}))
         assert first == content_hash("user_chat", messages, parse_options({"request_id": "a", "deadline_ms": 9}))
         assert first != content_hash("user_chat", messages, parse_options({"model": "m"}))
+        assert first != content_hash("user_chat", messages, parse_options({"temperature": 0.0}))
         assert first != content_hash(
             "user_chat", parse_messages([{"role": "user", "content": "ho"}]), parse_options({})
         )

@@ -11,7 +11,9 @@ const NAME: &str = "org.cortexlinux.LLMRouter";
 const PATH: &str = "/org/cortexlinux/LLMRouter";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let prompt = std::env::args().nth(1).unwrap_or_else(|| "What is a cgroup?".into());
+    let prompt = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "What is a cgroup?".into());
     let bus = Connection::system()?;
     let router = Proxy::new(&bus, NAME, PATH, NAME)?;
     let messages = vec![HashMap::from([

@@ -1,0 +1,166 @@
+"""cortexctl credentials set, credentials list, credentials remove"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cortexd.cli.failures import OTHER, PROVIDER_FAILED, duration
+from cortexd.cli.key_files import DIRECTORY, DROP_INS, KeyFiles
+from cortexd.cli.session import run
+from cortexd.cli.settings import Settings, json_option
+from cortexd.cli.tables import Column, print_table
+from cortexd.cli.terminal import is_terminal, print_error, print_json, print_notice, print_text
+from cortexd.cli.unit import NotRestarted, restart
+from cortexd.errors import InvalidArgument, ServiceUnavailable, UnknownProvider
+from cortexd.money import format_usd
+
+if TYPE_CHECKING:
+    from cortexd.client import AsyncClient, ProviderInfo, Verification
+    from cortexd.config import Secret
+
+_PATH = click.Path(file_okay=False, path_type=Path)
+_COLUMNS = (Column("provider"), Column("key in"), Column("cortexd has it"))
+_SEEN = {True: "yes", False: "no: restart it", None: "unknown"}
+
+
+def _places(function: Callable[..., Any]) -> Callable[..., Any]:
+    for name, default, what in (
+        ("--drop-ins", DROP_INS, "Where encrypted keys are, as drop-ins of cortexd's unit."),
+        ("--directory", DIRECTORY, "Where keys are."),
+    ):
+        function = click.option(name, type=_PATH, default=default, show_default=True, metavar="DIR", help=what)(
+            function
+        )
+    return function
+
+
+@click.group("credentials")
+def command() -> None:
+    """Give providers their keys, or take them away, for root. A key is never an argument, and never shown."""
+
+
+@command.command("set")
+@click.argument("name")
+@click.option("--encrypt", is_flag=True, help="Encrypt it for this machine, with systemd-creds.")
+@click.option("--no-verify", is_flag=True, help="Do not try the key with one smallest request.")
+@click.option("--no-restart", is_flag=True, help="Leave cortexd as it is: it sees the key at its next start.")
+@_places
+@click.pass_obj
+def set_command(
+    settings: Settings, name: str, encrypt: bool, no_verify: bool, no_restart: bool, directory: Path, drop_ins: Path
+) -> None:
+    """Read the provider NAME's key from the terminal or from standard input and keep it; cortexd takes it over.
+
+    \b
+      cortexctl credentials set claude
+      cortexctl credentials set claude < key.txt
+    """
+    files = KeyFiles(directory, drop_ins)
+    files.refuse_others()
+    _refuse_unknown(name)
+    key = _read_key(name)
+    file = files.set_encrypted(name, key) if encrypt else files.set(name, key)
+    print_text(f"{file} holds the key of {name}")
+    if not no_restart and _restarted() and not no_verify:
+        _verify(settings, name)
+
+
+@command.command("remove")
+@click.argument("name")
+@click.option("--no-restart", is_flag=True, help="Leave cortexd as it is: it has the key until its next start.")
+@_places
+def remove_command(name: str, no_restart: bool, directory: Path, drop_ins: Path) -> None:
+    """Take the provider NAME's key away, from cortexd too."""
+    files = KeyFiles(directory, drop_ins)
+    files.refuse_others()
+    if name not in files.list():
+        raise InvalidArgument(f"there is no key of {name!r} in {directory}, nor an encrypted one in {drop_ins}")
+    files.remove(name)
+    print_text(f"the key of {name} is removed")
+    if not no_restart:
+        _restarted()
+
+
+@command.command("list")
+@json_option
+@_places
+@click.pass_obj
+def list_command(settings: Settings, as_json: bool, directory: Path, drop_ins: Path) -> None:
+    """Show which providers have a key, in which file, and whether cortexd has it; never the key."""
+    files = KeyFiles(directory, drop_ins)
+    files.refuse_others()
+    kept, seen = files.list(), _seen(settings)
+    names = [*kept, *(name for name in seen if seen[name] and name not in kept)]
+    rows = [(name, str(kept.get(name, "")), seen.get(name)) for name in names]
+    if settings.json or as_json:
+        print_json([{"provider": name, "file": file, "has_key": has_key} for name, file, has_key in rows])
+    else:
+        print_table(_COLUMNS, [(name, file or "elsewhere", _SEEN[has_key]) for name, file, has_key in rows])
+
+
+def _seen(settings: Settings) -> dict[str, bool]:
+    """Which providers' keys the service has; empty, and said so, where it does not answer."""
+
+    async def read(client: AsyncClient) -> list[ProviderInfo]:
+        return await client.providers()
+
+    try:
+        return {item.name: item.has_key for item in run(settings, read)}
+    except ServiceUnavailable as error:
+        print_error(f"what cortexd has is unknown: {error.message}")
+        return {}
+
+
+def _refuse_unknown(name: str) -> None:
+    from cortexd.config import load_config
+
+    known = load_config().providers
+    if name not in known:
+        raise UnknownProvider(
+            f"there is no provider {name!r}; one of {', '.join(known)}, or add [providers.{name}] to the configuration"
+        )
+
+
+def _read_key(name: str) -> Secret:
+    """One line, without echo where a person types it. Raises InvalidArgument or ConfigError."""
+    from cortexd.config.credentials import MAX_KEY_BYTES, key_in
+
+    if is_terminal(sys.stdin):
+        data = getpass.getpass(f"Key of {name} (it is not shown): ", sys.stderr).encode("utf-8", "replace")
+    else:
+        data = sys.stdin.buffer.read(MAX_KEY_BYTES + 2)
+    key = key_in(data, "standard input")
+    if key is None:
+        raise InvalidArgument("no key was given; type it at the prompt, or pipe it in")
+    return key
+
+
+def _restarted() -> bool:
+    """Whether cortexd runs with the keys of now, or will once it is called. Says what is to be done where it cannot."""
+    try:
+        restart()
+    except NotRestarted as reason:
+        if reason.systemd_runs:
+            print_error(f"cortexd has not been restarted: {reason}")
+            raise click.exceptions.Exit(OTHER) from None
+        print_notice(f"{reason}: restart cortexd yourself, it reads keys when it starts")
+        return False
+    return True
+
+
+def _verify(settings: Settings, name: str) -> None:
+    async def ask(client: AsyncClient) -> Verification:
+        return await client.verify_provider(name)
+
+    result = run(settings, ask)
+    if not result.ok:
+        print_error(f"{name} does not answer with this key: {result.error}")
+        raise click.exceptions.Exit(PROVIDER_FAILED)
+    cost = format_usd(result.cost_nano_usd)
+    print_text(f"{name} answers: {result.model}, {duration(result.latency_ms)}, {cost}")
