@@ -45,6 +45,7 @@ class Accounts:
         self._readings = Turns(_READINGS_PER_USER)
         self._overrides = dict(overrides)
         self._wishes: OrderedDict[int, Wishes] = OrderedDict()
+        self._replaced = 0  # how often anybody's preferences were
         self.adopt(settings)
 
     def adopt(self, settings: BudgetSettings) -> None:
@@ -131,13 +132,18 @@ class Accounts:
         wishes = parse_preferences(value, providers)
         async with self._readings.turn(uid):
             await self._ledger.set_preferences(uid, wishes)
+        self._replaced += 1
         self._wishes.pop(uid, None)
 
     async def wishes(self, uid: int) -> Wishes:
         """That user's preferences, as routing takes them."""
         known = self._wishes.get(uid)
         if known is None:
-            known = self._wishes[uid] = _wishes(await self.preferences(uid))
+            replaced = self._replaced
+            known = _wishes(await self.preferences(uid))
+            if replaced != self._replaced:
+                return known  # perhaps what has just been replaced: it holds for those who asked before
+            self._wishes[uid] = known
             while len(self._wishes) > _WISHES_KEPT:
                 self._wishes.popitem(last=False)
         return known

@@ -80,9 +80,7 @@ class AnswerCache(Generic[T]):
         self._shares[key[0]].keys.move_to_end(key)
         return kept.answer
 
-    async def answer(
-        self, key: Key, make: Callable[[], Awaitable[T]], until: float | None = None
-    ) -> tuple[T, bool]:
+    async def answer(self, key: Key, make: Callable[[], Awaitable[T]], until: float | None = None) -> tuple[T, bool]:
         """The answer for `key`, and whether it cost nothing: it was kept, or an equal call under way gave it.
 
         `make` runs in the caller's own task. Its error is the caller's alone: who waited for it makes its own,

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from cortexd.access import Action, Caller
 from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
@@ -91,7 +92,9 @@ class Batches:
         return results
 
     async def _answer(self, request: Request, room: _Room) -> Item:
-        started = replace(request, began=time.monotonic())  # its deadline begins with its turn
+        # Its deadline begins with its turn, and so do the day that it counts for and the hour of its price.
+        question = replace(request.question, moment=datetime.now(UTC))
+        started = replace(request, question=question, began=time.monotonic())
         try:
             return room.fit(await self._service.answer(started, authorised=True))
         except CortexError as error:

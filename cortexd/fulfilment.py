@@ -141,17 +141,16 @@ class Fulfilment:
         self.ticket.provider, self.ticket.model = candidate.provider, candidate.model
 
     async def _reserve_within_budget(self) -> int:
-        try:
-            return await self._reserve(self.plan.candidates[0].worst_case_nano, self.limits)
-        except OverBudget as over:
-            plan = self.cheaper(over.state.left_nano) if self.cheaper else None
-            if plan is None:
-                raise self._exceeded(over) from None
-            self.plan = plan
-        try:
-            return await self._reserve(self.plan.candidates[0].worst_case_nano, self.limits)
-        except OverBudget as over:
-            raise self._exceeded(over) from None
+        """For the plan's first candidate, or a cheaper one, for as long as others are quicker to take what is left."""
+        while True:
+            nano = self.plan.candidates[0].worst_case_nano
+            try:
+                return await self._reserve(nano, self.limits)
+            except OverBudget as over:
+                plan = self.cheaper(over.state.left_nano) if self.cheaper else None
+                if plan is None or plan.candidates[0].worst_case_nano >= nano:
+                    raise self._exceeded(over) from None
+                self.plan = plan
 
     @staticmethod
     def _exceeded(over: OverBudget) -> CortexError:

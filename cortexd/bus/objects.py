@@ -86,7 +86,11 @@ class Objects:
 
     async def subscribe(self, caller: Caller, wanted: Any) -> list[Any]:
         number = self._watchers.subscribe(caller, wanted)
-        return [number, wire.dictionary(await self._snapshot(caller))]
+        try:
+            return [number, wire.dictionary(await self._snapshot(caller))]
+        except CortexError:
+            self._watchers.unsubscribe(caller, number)  # its number was never told
+            raise
 
     async def unsubscribe(self, caller: Caller, number: int) -> list[Any]:
         self._watchers.unsubscribe(caller, number)

@@ -66,6 +66,7 @@ class Polkit:
         self._prompt_of: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._allowed: OrderedDict[str, float] = OrderedDict()
         self._shared: dict[str, asyncio.Task[Verdict]] = {}
+        self._rules = 0  # how often they have changed
 
     async def watch(self) -> None:
         """Begin to hear of changed rules and actions."""
@@ -74,6 +75,8 @@ class Polkit:
     def on_signal(self, message: Message) -> None:
         if message.interface == _INTERFACE and message.member == "Changed":
             self._allowed.clear()
+            self._shared.clear()  # what is being decided under the old rules holds for those who ask now, no longer
+            self._rules += 1
 
     def forget(self, connection: str) -> None:
         """A connection left the bus."""
@@ -100,18 +103,21 @@ class Polkit:
     async def _authorize_ordinary(self, caller: Caller) -> None:
         if self._allowed.get(caller.connection, 0.0) > time.monotonic():
             return
-        shared = self._shared.get(caller.connection)
+        rules, shared = self._rules, self._shared.get(caller.connection)
         if shared is None:
             shared = asyncio.create_task(self._check(caller, Action.COMPLETE, ()))
             self._shared[caller.connection] = shared
             shared.add_done_callback(lambda done: self._forget_shared(caller.connection, done))
         await self._decide(caller, Action.COMPLETE, (), await asyncio.shield(shared))
+        if rules != self._rules:
+            return
         self._allowed[caller.connection] = time.monotonic() + min(self.settings.cache_s, 30.0)
         while len(self._allowed) > _CACHED_AT_MOST:
             self._allowed.popitem(last=False)
 
     def _forget_shared(self, connection: str, done: asyncio.Task[Verdict]) -> None:
-        self._shared.pop(connection, None)
+        if self._shared.get(connection) is done:
+            del self._shared[connection]
         if not done.cancelled():
             done.exception()  # whoever still waits raises it; with nobody left it concerns nobody
 
@@ -169,9 +175,13 @@ class Polkit:
         )
         try:
             reply = await self._ask(message, timeout_s)
+        except asyncio.CancelledError:
+            if interactive:
+                self._withdraw(cancellation)
+            raise
         except BusTimeout:
             if interactive:
-                self._connection.send(_message("CancelCheckAuthorization", "s", [cancellation]))
+                self._withdraw(cancellation)
             waited = "nobody answered the authentication prompt" if interactive else "polkit did not answer"
             raise AccessDenied(f"{waited} within {timeout_s:g} s, so {action} is refused") from None
         except ConnectionLost:
@@ -180,6 +190,10 @@ class Polkit:
             return self._without_polkit(caller, action, error)
         [[authorized, challenge, details]] = reply.body
         return Verdict(authorized, challenge, details.get("polkit.dismissed") == "true")
+
+    def _withdraw(self, cancellation: str) -> None:
+        """Take a prompt off the screen."""
+        self._connection.send(_message("CancelCheckAuthorization", "s", [cancellation]))
 
     async def _ask(self, message: Message, timeout_s: float) -> Message:
         """polkit's reply; where it ended while it was asked, as in a restart, the one that is there now is asked."""

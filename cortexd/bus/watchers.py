@@ -24,6 +24,7 @@ from cortexd.outcome import CostEvent
 log = logging.getLogger("cortexd.watchers")
 
 _FILTERS = ("task_type", "provider")
+_MAX_WORD = 64  # a filter is kept as long as its connection
 _INTERVAL_S = {"exact": 0.25, "rounded": 60.0, "off": 60.0}
 _NANO_PER_CENT = NANO_PER_USD // 100
 
@@ -65,8 +66,8 @@ class Watchers:
         for key, value in wanted.items():
             if key not in _FILTERS:
                 raise InvalidArgument(f"filter.{key}: unknown key; expected one of {', '.join(_FILTERS)}")
-            if not isinstance(value, str):
-                raise InvalidArgument(f"filter.{key}: expected text")
+            if not isinstance(value, str) or len(value) > _MAX_WORD:
+                raise InvalidArgument(f"filter.{key}: expected text of at most {_MAX_WORD} characters")
         limits = self.config.limits
         held = self._subscriptions.values()
         if (

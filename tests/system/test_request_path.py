@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.eventually import assert_eventually_async
+from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.namespace import PYTHON, process_state
 from tests.system.people import switch_user, user_environment
 from tests.system.polkit_agent import PolkitAgent
-from tests.system.program import NAME, USAGE, Program, program_fixture, refused  # noqa: F401
+from tests.system.program import NAME, USAGE, Program, dictionary, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.users import programs_of
 
 CONFIG = "[daemon]\npreload_sdks = true\n"
 
-# alice's privileged request, asked for interactively; prints the error that ends it.
+# alice's privileged request, asked for interactively; prints the error that ends it, and stays on the bus.
 PRIVILEGED = """
 import asyncio
 from dbus_next import Message, MessageFlag
@@ -32,7 +33,8 @@ async def main():
             flags=MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION,
         ), timeout_s=60)
     except Exception as error:
-        print(error.name)
+        print(error.name, flush=True)
+    await program.connection.wait_closed()
 
 asyncio.run(main())
 """
@@ -45,10 +47,9 @@ def prompted() -> Iterator[tuple[subprocess.Popen[str], PolkitAgent]]:
     environment = user_environment("alice")
     with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
-            while process_state(process.pid) != "T":
-                pass
+            assert_eventually(lambda: process_state(process.pid) == "T")
             with PolkitAgent(process.pid, "wait") as agent:
-                process.send_signal(18)
+                process.send_signal(signal.SIGCONT)
                 yield process, agent
         finally:
             process.kill()
@@ -63,7 +64,8 @@ class TestPrompt:
             async with programs_of("alice") as (alice,):
                 assert await alice.call(NAME, "Cancel", "s", "prompted") == []
             await assert_eventually_async(lambda: agent.cancelled, 5)
-            said, _ = await asyncio.to_thread(process.communicate, timeout=10)
+            assert process.stdout is not None
+            said = await asyncio.to_thread(process.stdout.readline)
             assert said.strip().endswith("Error.Cancelled")
 
 
@@ -72,11 +74,5 @@ class TestSubscription:
         """A filter is kept as long as its connection: megabytes of it are refused."""
         for name in ("task_type", "provider"):
             with refused("InvalidArgument") as text:
-                await program.call(NAME, "Subscribe", "a{sv}", dictionary_of(name), interface=USAGE)
+                await program.call(USAGE, "Subscribe", "a{sv}", dictionary({name: "x" * 4_000_000}))
             assert len(text[0]) < 1000
-
-
-def dictionary_of(name: str) -> object:
-    from dbus_next import Variant
-
-    return {name: Variant("s", "x" * 4_000_000)}

@@ -53,9 +53,7 @@ class Bench:
         }
         self.party = Party(self.providers, {name: item.timeout_s for name, item in config.providers.items()}, catalog)
         self.health = Health()
-        self.service = Service(
-            config, catalog, self.party, ledger, self.authorizer, self.health, self.events.append
-        )
+        self.service = Service(config, catalog, self.party, ledger, self.authorizer, self.health, self.events.append)
 
     def caller(self) -> Caller:
         return Caller(":1.1", os.getuid(), "me")
@@ -257,7 +255,11 @@ class TestReload:
             found = await limits(caller)
             left = {name: item for name, item in config.providers.items() if name != "claude"}
             party = replace(bench.party, providers={name: bench.providers[name] for name in left})
-            service.adopt(replace(config, providers=left, routing=replace(config.routing, default_provider="kimi_k2", table={})), service.catalog, party)
+            service.adopt(
+                replace(config, providers=left, routing=replace(config.routing, default_provider="kimi_k2", table={})),
+                service.catalog,
+                party,
+            )
             return found
 
         service.accounts.limits = limits_during_reload  # type: ignore[method-assign]
@@ -306,3 +308,30 @@ class TestBatch:
         assert isinstance(first, Cancelled)
         assert [type(item).__name__ for item in rest] == ["Completion", "Completion"]
         await bench.nothing_is_left()
+
+    async def test_each_begins_with_its_turn(self, bench: Bench) -> None:
+        """One that waits for the others counts for the day, and is priced by the hour, in which it is asked."""
+        bench.simulated.behave("claude", Behaviour(delay_s=0.2))
+        requests = [("user_chat", HELLO)] * 2
+        await Batches(bench.service).complete(bench.caller(), requests, {"parallel": 1})
+        first, second = bench.rows()
+        assert second["started_at"] >= first["finished_at"]
+
+
+class TestPreferences:
+    async def test_what_was_replaced_while_it_was_read_is_not_kept(self, bench: Bench) -> None:
+        """A wish for local endpoints only holds from when SetPreferences returns."""
+        ledger, read = bench.ledger, bench.ledger.preferences
+        accounts, uid = bench.service.accounts, os.getuid()
+
+        async def read_slowly(uid: int) -> Any:
+            found = await read(uid)
+            await asyncio.sleep(0.1)
+            return found
+
+        ledger.preferences = read_slowly  # type: ignore[method-assign]
+        reading = asyncio.create_task(accounts.wishes(uid))
+        await asyncio.sleep(0.05)
+        await accounts.set_preferences(uid, {"local_only": True}, ())
+        await reading
+        assert (await accounts.wishes(uid)).local_only

@@ -106,7 +106,8 @@ def _as_json(health: _Health) -> dict[str, Any]:
 def _show(health: _Health, bus: str) -> None:
     properties, stats = health.properties, health.stats
     named = bus if bus in ("system", "session") else "given"
-    total = f"{properties.total_requests} requests, {format_usd(round(properties.total_cost_usd * 1e9))}"
+    number = properties.total_requests
+    total = f"{number} request{'s' * (number != 1)}, {format_usd(round(properties.total_cost_usd * 1e9))}"
     budgets = ", ".join(f"{_whose(item)} {item.period} {item.severity}" for item in health.budgets)
     lines = {
         "cortexd": f"{properties.version} on the {named} bus, for {_duration(stats.uptime_s)}",

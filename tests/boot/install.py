@@ -1,0 +1,41 @@
+"""What an administrator does on a fresh system, and the simulated providers that stand in for the real ones."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from cortexd.demo.simulated.control import base_url
+from tests.boot.machine import Completed, Machine
+from tests.eventually import assert_eventually
+
+CANARY_KEY = "sk-sim-canary-Zq83hT0pLx9"
+PROVIDERS = ("claude", "kimi_k2")
+_QUIETLY = {"DEBIAN_FRONTEND": "noninteractive"}
+
+
+def apt(machine: Machine, *arguments: str) -> Completed:
+    return machine.run("apt-get", "-q=2", "-y", *arguments, environment=_QUIETLY, timeout=110)
+
+
+def install(machine: Machine, package: Path) -> Completed:
+    """apt install ./cortexd.deb, with what it depends on from apt's cache: there is no network."""
+    place = f"/root/{package.name}"
+    with package.open("rb") as data:
+        subprocess.run(machine.enter(["tee", place]), stdin=data, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    return apt(machine, "install", place)
+
+
+def start_simulated(machine: Machine) -> None:
+    """From the checkout, as a unit of its own; cortexd is pointed at it."""
+    argv = ["/srv/cortexd/.venv/bin/python", "-B", "-m", "cortexd.demo.simulated", "--port-file=/run/simulated.port"]
+    machine.run("systemd-run", "--unit=simulated", "--working-directory=/srv/cortexd", *argv)
+    assert_eventually(lambda: machine.exists("/run/simulated.port"), 30, "the simulated providers")
+    base = f"http://127.0.0.1:{machine.read('/run/simulated.port').strip()}"
+    sections = [f'[providers.{name}]\nbase_url = "{base_url(base, name)}"\n' for name in PROVIDERS]
+    machine.write("/etc/cortexd/conf.d/10-simulated.toml", "".join(sections))
+
+
+def put_in_keys(machine: Machine, key: str = CANARY_KEY) -> None:
+    for name in PROVIDERS:
+        machine.write(f"/etc/cortexd/credentials/{name}", f"{key}-{name}\n", mode="600")
