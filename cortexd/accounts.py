@@ -5,6 +5,7 @@ A caller sees and changes what is his own; what is everybody's needs an action o
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Sta
 from cortexd.messages import Strategy
 from cortexd.routing import Wishes
 from cortexd.tasks import TaskType
-from cortexd.validation import parse_budget, parse_outcome, parse_preferences, parse_usage_query
+from cortexd.validation import BudgetWish, parse_budget, parse_outcome, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
 _WISHES_KEPT = 4096  # users whose preferences are at hand
@@ -42,6 +43,7 @@ class Accounts:
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
+        self._setting = asyncio.Lock()  # two at once would forget each other's amounts
         self._readings = Turns(_READINGS_PER_USER)
         self._overrides = dict(overrides)
         self._wishes: OrderedDict[int, Wishes] = OrderedDict()
@@ -109,7 +111,10 @@ class Accounts:
 
     async def set_budget(self, caller: Caller, value: object) -> None:
         """Set or remove limits that stand above the configuration's."""
-        wish = parse_budget(value)
+        async with self._setting:
+            await self._set_budget(caller, parse_budget(value))
+
+    async def _set_budget(self, caller: Caller, wish: BudgetWish) -> None:
         scope = (wish.scope, wish.name)
         override = None
         if not wish.remove:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from cortexd.access import Action, Caller
 from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
-from cortexd.fulfilment import Request, internal_error
+from cortexd.faults import internal_error
+from cortexd.fulfilment import Request
 from cortexd.outcome import Completion
 from cortexd.service import Service
 from cortexd.tasks import TaskType

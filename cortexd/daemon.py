@@ -207,7 +207,9 @@ class Daemon:
 
     def _busy(self) -> bool:
         """Somebody waits for an answer, reads a stream, or watches."""
-        return bool(self._service.active_requests or self._dispatcher.calls_under_way or len(self._watchers))
+        service = self._service
+        waited_for = service.active_requests or service.open_streams or self._dispatcher.calls_under_way
+        return bool(waited_for or len(self._watchers))
 
     async def _idle(self) -> None:
         """Return once nobody has asked for as long as the setting wants, the name is given up, and every call that

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +18,11 @@ from cortexd.errors import (
     Cancelled,
     CortexError,
     Failure,
-    Internal,
     LedgerUnavailable,
     RequestIdReused,
     Timeout,
 )
+from cortexd.faults import internal_error
 from cortexd.inflight import CANCELLED, Ticket
 from cortexd.kept import Key
 from cortexd.ledger import (
@@ -252,18 +249,6 @@ async def _outlasting(work: asyncio.Future[T]) -> T:
         with suppress(asyncio.CancelledError):
             await asyncio.wait({work})
     return work.result()
-
-
-def internal_error(what: str, *arguments: object) -> Internal:
-    """Log the current exception under a new id and give the caller that id alone.
-
-    Its own text may quote a prompt, so the log has where it was and of what kind.
-    """
-    reference, error = secrets.token_hex(6), sys.exception()
-    trace = "".join(traceback.format_tb(error.__traceback__)) if error else ""
-    kind = type(error).__name__
-    log.error(f"internal error {reference} {what}: %s\nTraceback (most recent call last):\n%s", *arguments, kind, trace)
-    return Internal(f"internal error; the service's log has it under {reference}")
 
 
 def same_content(request: Request, stored_hash: bytes) -> None:

@@ -93,6 +93,10 @@ class Service:
         )
 
     @property
+    def open_streams(self) -> int:
+        return len(self._streams)
+
+    @property
     def totals(self) -> Totals:
         return self._ledger.totals
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 
 from cortexd.errors import CortexError, RateLimited
+from cortexd.faults import internal_error
 from cortexd.outcome import Completion, Sink
 from cortexd.providers import Delta
 
@@ -35,6 +36,10 @@ class Streams:
             self._opening[uid] -= 1
             if not self._opening[uid]:
                 del self._opening[uid]
+
+    def __len__(self) -> int:
+        """Streams that are open, those included whose request has ended and whose reader is behind."""
+        return len(self._owners)
 
     def feed(
         self, uid: int, answer: Awaitable[Completion], live: asyncio.Task[Completion] | None, sink: Sink
@@ -66,6 +71,8 @@ async def _feed(answer: Awaitable[Completion], live: asyncio.Task[Completion] | 
         if live is not None:
             live.cancel()
         raise
+    except Exception:  # noqa: BLE001 - a fault of ours must not look like the end of an answer
+        await sink.failed(internal_error("while a stream was told"))
     finally:
         sink.close()
 

@@ -23,7 +23,7 @@ from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
 from cortexd.connection import Connection
 from cortexd.errors import CortexError, Internal, RateLimited
-from cortexd.fulfilment import internal_error
+from cortexd.faults import internal_error
 from cortexd.untrusted import bounded_text
 
 log = logging.getLogger("cortexd.dispatch")

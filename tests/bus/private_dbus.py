@@ -1,60 +1,73 @@
-"""A dbus-daemon of the test's own, and peers for it that behave as badly as the D-Bus protocol lets them."""
+"""A dbus-daemon of the test's own, a service on it, and a look that nothing is left open."""
 
 from __future__ import annotations
 
-import array
 import asyncio
 import os
 import signal
 import socket
-import struct
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from dbus_next import Message, MessageFlag, MessageType
+from dbus_next import Message, MessageFlag
 
 from cortexd.connection import Connection
-from cortexd.connection.address import connect
-from cortexd.connection.decode import MAX_VALUES, frame_length, read_header
-from cortexd.connection.encode import encode
-from cortexd.connection.handshake import authenticate
 from tests.eventually import assert_eventually, assert_eventually_async
 
 NAME = "org.example.Service"
 PATH = "/org/example/Service"
 DEADLINE_S = 30
 
-# The system bus's limits, but for pending replies and descriptors, where a test needs more than it grants.
-CONFIG = """<busconfig>
+_CONFIG = """<busconfig>
   <type>session</type>
   <listen>unix:path={socket}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
+    <allow user="*"/>
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
     <allow own="*"/>
   </policy>
-  <limit name="max_incoming_bytes">133169152</limit>
-  <limit name="max_outgoing_bytes">133169152</limit>
-  <limit name="max_message_size">33554432</limit>
-  <limit name="max_message_unix_fds">253</limit>
-  <limit name="max_incoming_unix_fds">1024</limit>
-  <limit name="max_outgoing_unix_fds">1024</limit>
-  <limit name="max_replies_per_connection">2000</limit>
-</busconfig>
+{limits}</busconfig>
 """
+# The system bus's limits, but for pending replies and descriptors, where a test needs more than it grants.
+_LIMITS = {
+    "max_incoming_bytes": 133169152,
+    "max_outgoing_bytes": 133169152,
+    "max_message_size": 33554432,
+    "max_message_unix_fds": 253,
+    "max_incoming_unix_fds": 1024,
+    "max_outgoing_unix_fds": 1024,
+    "max_replies_per_connection": 2000,
+}
+
+
+def dbus_daemon(directory: Path, limits: Mapping[str, int]) -> tuple[list[str], Path]:
+    """The command that runs a bus for any user, configured in `directory`, and the socket it listens on."""
+    config, path = directory / "bus.conf", directory / "bus"
+    rows = "".join(f'  <limit name="{name}">{limit}</limit>\n' for name, limit in limits.items())
+    config.write_text(_CONFIG.format(socket=path, limits=rows))
+    return ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"], path
 
 
 class PrivateBus:
-    """A running dbus-daemon. `pause()` makes it deaf, so that sockets fill up; `kill()` ends it."""
+    """A dbus-daemon. `pause()` makes it deaf, so that sockets fill up; after `kill()` it may be started again."""
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str) -> None:
-        self.process = process
-        self.address = address
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, directory: Path, limits: Mapping[str, int]) -> None:
+        self._argv, self._socket = dbus_daemon(directory, limits)
+        self.address = f"unix:path={self._socket}"
+
+    def start(self) -> None:
+        """Returns once it listens."""
+        self._socket.unlink(missing_ok=True)
+        self.process = subprocess.Popen(self._argv)
+        assert_eventually(self._accepts, DEADLINE_S, "dbus-daemon to listen")
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -66,25 +79,20 @@ class PrivateBus:
         self.process.kill()
         self.process.wait()
 
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(str(self._socket)) == 0
+
 
 @contextmanager
 def private_bus() -> Iterator[PrivateBus]:
     with TemporaryDirectory(prefix="bus-") as directory:
-        path = Path(directory) / "socket"
-        config = Path(directory) / "bus.conf"
-        config.write_text(CONFIG.format(socket=path))
-        process = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"])
+        bus = PrivateBus(Path(directory), _LIMITS)
         try:
-            assert_eventually(lambda: _accepts(path), message="dbus-daemon listens")
-            yield PrivateBus(process, f"unix:path={path}")
+            bus.start()
+            yield bus
         finally:
-            process.kill()
-            process.wait()
-
-
-def _accepts(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as sock:
-        return sock.connect_ex(str(path)) == 0
+            bus.kill()
 
 
 @pytest.fixture(name="bus")
@@ -132,109 +140,3 @@ async def service(
 
 def echo(connection: Connection, message: Message) -> None:
     connection.send(Message.new_method_return(message, message.signature, message.body))
-
-
-class RawPeer:
-    """A client that writes its own bytes, and reads only when told to."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.unique_name = ""
-        self._serial = 0
-        self._buffer = bytearray()
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, bus: PrivateBus) -> AsyncIterator[RawPeer]:
-        sock = await connect(bus.address)
-        with sock:
-            await authenticate(sock, fds=True)
-            self = cls(sock)
-            hello = Message(
-                destination="org.freedesktop.DBus",
-                path="/org/freedesktop/DBus",
-                interface="org.freedesktop.DBus",
-                member="Hello",
-            )
-            await self.send(hello)
-            [self.unique_name] = (await self.receive(MessageType.METHOD_RETURN)).body
-            yield self
-
-    def encode(self, message: Message, fd_count: int = 0) -> bytearray:
-        self._serial += 1
-        return encode(message, self._serial, fd_count)
-
-    async def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        await self.send_bytes(self.encode(message, len(fds)), fds)
-
-    async def send_bytes(self, data: bytes | bytearray, fds: Sequence[int] = ()) -> None:
-        loop = asyncio.get_running_loop()
-        while fds:
-            try:
-                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
-                data, fds = data[self.sock.sendmsg([data], [rights]) :], ()
-            except BlockingIOError:
-                await asyncio.sleep(0.001)
-        async with asyncio.timeout(DEADLINE_S):
-            await loop.sock_sendall(self.sock, data)
-
-    async def receive(self, kind: MessageType) -> Message:
-        """The next message of this kind; others are skipped."""
-        while True:
-            length = frame_length(self._buffer, 0)
-            if length is not None and length <= len(self._buffer):
-                frame = read_header(bytes(self._buffer[:length]))
-                del self._buffer[:length]
-                frame.read_body(MAX_VALUES)
-                if frame.message.message_type is kind:
-                    return frame.message
-                continue
-            async with asyncio.timeout(DEADLINE_S):
-                data = await asyncio.get_running_loop().sock_recv(self.sock, 65536)
-            assert data, "the bus disconnected the raw peer"
-            self._buffer += data
-
-
-@asynccontextmanager
-async def scripted_bus(path: Path, script: Callable[[RawPeer, Message], Awaitable[None]]) -> AsyncIterator[str]:
-    """A server that lets one client in and then does what `script` says, from Hello on. Yields its address."""
-
-    async def serve() -> None:
-        sock, _ = await loop.sock_accept(server)
-        with sock:
-            for answer in (b"DATA\r\n", b"OK 0\r\n", b"AGREE_UNIX_FD\r\n"):
-                await loop.sock_recv(sock, 100)
-                await loop.sock_sendall(sock, answer)
-            await loop.sock_recv(sock, len(b"BEGIN\r\n"))
-            peer = RawPeer(sock)
-            await script(peer, await peer.receive(MessageType.METHOD_CALL))
-
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_UNIX) as server:
-        server.setblocking(False)
-        server.bind(str(path))
-        server.listen()
-        serving = asyncio.create_task(serve())
-        yield f"unix:path={path}"
-        serving.cancel()
-        await asyncio.wait([serving])
-
-
-def with_field(data: bytes, code: int, variant: bytes) -> bytes:
-    """The message with one more header field."""
-    length = struct.unpack_from("<I", data, 12)[0]
-    end = 16 + length
-    fields = data[16:end] + bytes(-end % 8) + bytes((code,)) + variant
-    return data[:12] + struct.pack("<I", len(fields)) + fields + bytes(-len(fields) % 8) + data[end + (-end % 8) :]
-
-
-def hello_answer(peer: RawPeer, hello: Message) -> bytes:
-    """What a bus says to Hello, from the sender that only a bus can be."""
-    answer = Message(
-        message_type=MessageType.METHOD_RETURN,
-        destination=":1.1",
-        reply_serial=hello.serial,
-        signature="s",
-        body=[":1.1"],
-    )
-    return with_field(bytes(peer.encode(answer)), 7, b"\1s\0" + struct.pack("<I", 20) + b"org.freedesktop.DBus\0")

@@ -22,6 +22,7 @@ from typing import IO
 import pytest
 
 from cortexd.demo.simulated import ControlClient
+from tests.bus.private_dbus import PrivateBus
 from tests.eventually import assert_eventually
 
 KEYS = {"claude": "sk-sim-claude", "kimi_k2": "sk-sim-kimi"}
@@ -29,18 +30,7 @@ MAX_PROMPT_BYTES = 200_000
 START_S = 30.0
 
 # The pending replies that the system bus grants to one connection, which a session bus does not limit.
-BUS_CONFIG = """<busconfig>
-  <type>session</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-  <limit name="max_replies_per_connection">128</limit>
-</busconfig>
-"""
+BUS_LIMITS = {"max_replies_per_connection": 128}
 CONFIG = """
 [providers.claude]
 base_url = "{claude}"
@@ -58,11 +48,11 @@ class Served:
 
     def __init__(self, directory: Path, simulated: ControlClient) -> None:
         self.simulated = simulated
-        self.address = f"unix:path={directory}/bus"
+        self._bus = PrivateBus(directory, BUS_LIMITS)
+        self.address = self._bus.address
         self._directory = directory
         self._daemon: subprocess.Popen[bytes] | None = None
         self._starts = 0
-        (directory / "bus.conf").write_text(BUS_CONFIG.format(socket=directory / "bus"))
         (directory / "config.toml").write_text(
             CONFIG.format(
                 directory=directory,
@@ -83,15 +73,10 @@ class Served:
 
     def start_bus(self) -> None:
         """At the same address as before."""
-        socket = self._directory / "bus"
-        socket.unlink(missing_ok=True)
-        argv = ["dbus-daemon", f"--config-file={self._directory}/bus.conf", "--nofork", "--nopidfile"]
-        self._bus = subprocess.Popen(argv)
-        assert_eventually(socket.exists, START_S, "the bus")
+        self._bus.start()
 
     def end_bus(self) -> None:
         self._bus.kill()
-        self._bus.wait()
         if self._daemon is not None:  # it leaves with the bus
             self._daemon.wait(START_S)
             self._daemon = None
@@ -119,7 +104,6 @@ class Served:
     def close(self) -> None:
         self.stop()
         self._bus.kill()
-        self._bus.wait()
 
     def _left(self) -> bool:
         return self._daemon is None or self._daemon.poll() is not None

@@ -26,15 +26,13 @@ from tests.bus.private_dbus import (  # noqa: F401
     NAME,
     PATH,
     PrivateBus,
-    RawPeer,
     bus_fixture,
     call_message,
     echo,
-    hello_answer,
     no_leaks_fixture,
-    scripted_bus,
     service,
 )
+from tests.bus.raw_peer import RawPeer, hello_answer, scripted_bus
 from tests.eventually import assert_eventually_async
 
 
@@ -273,7 +271,7 @@ class TestIncomingCalls:
         waiting: list[Message] = []
         async with service(bus, lambda _, message: waiting.append(message)) as server:
             for _ in range(50):
-                async with RawPeer.open(bus) as peer:
+                async with RawPeer.open(bus.address) as peer:
                     await peer.send(call_message())
                     count = len(waiting)
                     await assert_eventually_async(lambda before=count: len(waiting) > before, message="the call")
@@ -387,7 +385,7 @@ class TestUnreadable:
 class TestRawPeer:
     async def test_an_unrequested_answer_is_ignored(self, bus: PrivateBus) -> None:
         """Answers to calls never made change nothing."""
-        async with await Connection.open(bus.address) as client, RawPeer.open(bus) as peer:
+        async with await Connection.open(bus.address) as client, RawPeer.open(bus.address) as peer:
             for serial in (1, 2, 3, MAX_SERIAL):
                 answer = Message(
                     message_type=MessageType.METHOD_RETURN, destination=client.unique_name, reply_serial=serial

@@ -17,14 +17,13 @@ from tests.bus.private_dbus import (  # noqa: F401
     NAME,
     PATH,
     PrivateBus,
-    RawPeer,
     bus_fixture,
     call_message,
     echo,
     no_leaks_fixture,
     service,
-    with_field,
 )
+from tests.bus.raw_peer import RawPeer, with_field
 from tests.eventually import assert_eventually_async
 
 INTERNAL = "org.cortexlinux.LLMRouter.Error.Internal"
@@ -232,7 +231,7 @@ class TestOddMessages:
 
     async def test_unknown_header_fields_and_flags_are_ignored(self, bus: PrivateBus) -> None:
         """A call with an unknown header field and unknown flags is served like any other."""
-        async with service(bus, echo) as server, RawPeer.open(bus) as peer:
+        async with service(bus, echo) as server, RawPeer.open(bus.address) as peer:
             data = bytes(peer.encode(call_message("Echo", "s", "x")))
             await peer.send_bytes(with_field(data, 200, b"\1s\0\2\0\0\0hi\0"))
             assert (await peer.receive(MessageType.METHOD_RETURN)).body == ["x"]
@@ -244,7 +243,7 @@ class TestOddMessages:
 
     async def test_unknown_message_types_are_ignored(self, bus: PrivateBus) -> None:
         """A message of a type to come changes nothing, with or without a body."""
-        async with service(bus, echo) as server, RawPeer.open(bus) as peer:
+        async with service(bus, echo) as server, RawPeer.open(bus.address) as peer:
             for kind in (5, 77, 255):
                 data = peer.encode(call_message("Echo", "s", "x"))
                 data[1] = kind
@@ -256,7 +255,7 @@ class TestOddMessages:
     async def test_big_endian_callers_are_understood(self, bus: PrivateBus) -> None:
         """A message in the other byte order is read like any other."""
         seen: list[Message] = []
-        async with service(bus, lambda _, message: seen.append(message)), RawPeer.open(bus) as peer:
+        async with service(bus, lambda _, message: seen.append(message)), RawPeer.open(bus.address) as peer:
             await peer.send_bytes(big_endian_call())
             await assert_eventually_async(lambda: bool(seen), message="the call")
         assert seen[0].body == ["big", 7, [1, 2], 1.5]

@@ -16,16 +16,14 @@ from cortexd.connection import BusError, Connection, ConnectionLost, DescriptorM
 from tests.bus.private_dbus import (  # noqa: F401
     DEADLINE_S,
     PrivateBus,
-    RawPeer,
     bus_fixture,
     call_message,
     echo,
-    hello_answer,
     no_leaks_fixture,
     open_fds,
-    scripted_bus,
     service,
 )
+from tests.bus.raw_peer import RawPeer, hello_answer, scripted_bus
 from tests.eventually import assert_eventually_async
 
 
@@ -195,7 +193,7 @@ class TestSending:
 class TestReceiving:
     async def test_strays_are_closed(self, bus: PrivateBus) -> None:
         """Three hundred calls with descriptors that nobody asked for leave as many open as before."""
-        async with service(bus, echo), RawPeer.open(bus) as peer:
+        async with service(bus, echo), RawPeer.open(bus.address) as peer:
             with pipe() as (read, write):
                 before = open_fds()
                 for _ in range(300):
@@ -205,7 +203,7 @@ class TestReceiving:
 
     async def test_strays_of_signals_and_odd_types_are_closed(self, bus: PrivateBus) -> None:
         """So it is for signals, for messages of unknown types, and for answers that nobody waits for."""
-        async with await Connection.open(bus.address) as connection, RawPeer.open(bus) as peer:
+        async with await Connection.open(bus.address) as connection, RawPeer.open(bus.address) as peer:
             before = open_fds()
             with pipe() as (read, write):
                 for kind in (2, 4, 99):
@@ -238,7 +236,7 @@ class TestReceiving:
         with ExitStack() as stack:
             ends = [stack.enter_context(pipe())[0] for _ in range(5)]
             sent = [[ends[(number + index) % 5] for index in range(number % 4)] for number in range(120)]
-            async with service(bus, look), RawPeer.open(bus) as peer:
+            async with service(bus, look), RawPeer.open(bus.address) as peer:
                 for number, fds in enumerate(sent):
                     await peer.send(call_message("Look", "s", "x" * (number * 300), quiet=True), fds)
                 await assert_eventually_async(lambda: len(found) == len(sent), message="all messages")
@@ -247,7 +245,10 @@ class TestReceiving:
     async def test_253_descriptors_in_one_message(self, bus: PrivateBus) -> None:
         """As many descriptors as the kernel can pass at once arrive whole; twenty such messages leave nothing open."""
         counts: list[int] = []
-        async with service(bus, lambda _, message: counts.append(len(message.unix_fds))), RawPeer.open(bus) as peer:
+        async with (
+            service(bus, lambda _, message: counts.append(len(message.unix_fds))),
+            RawPeer.open(bus.address) as peer,
+        ):
             with pipe() as (read, _):
                 before = open_fds()
                 for number in range(1, 21):
@@ -268,7 +269,7 @@ class TestReceiving:
                 take_fd(message, 2)
             echo(connection, message)
 
-        async with service(bus, take_second), RawPeer.open(bus) as peer:
+        async with service(bus, take_second), RawPeer.open(bus.address) as peer:
             with pipe() as (read, write):
                 before = open_fds()
                 await peer.send(call_message(), [read, write])
@@ -281,7 +282,10 @@ class TestReceiving:
         """With no room for a message's descriptors it arrives without, and the next message has its own again."""
         counts: list[int] = []
 
-        async with service(bus, lambda _, message: counts.append(len(message.unix_fds))), RawPeer.open(bus) as peer:
+        async with (
+            service(bus, lambda _, message: counts.append(len(message.unix_fds))),
+            RawPeer.open(bus.address) as peer,
+        ):
             with pipe() as (read, _):
                 for room in (4, 200):
                     with room_for(room):

@@ -14,13 +14,13 @@ from tests.bus.private_dbus import (  # noqa: F401
     NAME,
     PATH,
     PrivateBus,
-    RawPeer,
     bus_fixture,
     call_message,
     echo,
     no_leaks_fixture,
     service,
 )
+from tests.bus.raw_peer import RawPeer
 from tests.eventually import assert_eventually_async
 
 BIG = "x" * 100_000
@@ -38,7 +38,7 @@ class TestFullSocket:
     async def test_answers_wait_for_a_bus_that_does_not_read(self, bus: PrivateBus) -> None:
         """Two thousand answers given while the bus reads nothing are all delivered, in order, once it does."""
         calls: list[Message] = []
-        async with service(bus, lambda _, message: calls.append(message)) as server, RawPeer.open(bus) as peer:
+        async with service(bus, lambda _, message: calls.append(message)) as server, RawPeer.open(bus.address) as peer:
             for number in range(1500):
                 await peer.send(call_message("Echo", "us", number, "x" * 200))
             await assert_eventually_async(lambda: len(calls) == 1500, message="all calls at the service")
@@ -58,7 +58,7 @@ class TestFullSocket:
         """Four hundred answers of 10 KB queue up for a client that never reads; another is served meanwhile."""
         async with (
             service(bus, echo) as server,
-            RawPeer.open(bus) as deaf,
+            RawPeer.open(bus.address) as deaf,
             await Connection.open(bus.address) as client,
         ):
             for _ in range(400):
@@ -70,7 +70,7 @@ class TestFullSocket:
     async def test_reading_stops_while_too_much_waits_to_be_written(self, bus: PrivateBus) -> None:
         """With the bus deaf, no more is taken in than fits the high-water mark; afterwards everything is served."""
         calls: list[Message] = []
-        async with service(bus, lambda _, message: calls.append(message)) as server, RawPeer.open(bus) as peer:
+        async with service(bus, lambda _, message: calls.append(message)) as server, RawPeer.open(bus.address) as peer:
             for _ in range(150):
                 await peer.send(call_message())
             await assert_eventually_async(lambda: len(calls) == 150, message="all calls at the service")
@@ -130,7 +130,11 @@ class TestStall:
             else:
                 echo(connection, message)
 
-        async with RawPeer.open(bus) as one, RawPeer.open(bus) as two, await Connection.open(bus.address) as client:
+        async with (
+            RawPeer.open(bus.address) as one,
+            RawPeer.open(bus.address) as two,
+            await Connection.open(bus.address) as client,
+        ):
             async with service(bus, answer, stall_s=0.5) as server:
                 for peer in (one, two):
                     for _ in range(8):
@@ -200,7 +204,7 @@ class TestLoad:
                 await asyncio.sleep(0)
                 most = max(most, count - before)
 
-        async with service(bus, receive), RawPeer.open(bus) as peer:
+        async with service(bus, receive), RawPeer.open(bus.address) as peer:
             data = bytes(peer.encode(call_message("Flood", "s", "x" * 50, quiet=True))) * 1000
             peer.sock.setblocking(True)
             flood = threading.Thread(target=lambda: [peer.sock.sendall(data) for _ in range(50)], daemon=True)
@@ -222,7 +226,7 @@ class TestLoad:
 
         async with (
             service(bus, serve) as server,
-            RawPeer.open(bus) as peer,
+            RawPeer.open(bus.address) as peer,
             await Connection.open(bus.address) as client,
         ):
             data = bytes(peer.encode(call_message("Flood", quiet=True))) * 100

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.system.program import NAME, PATH
+
 BUSCTL = ["busctl", "--system", "--timeout=60"]
-OBJECT = ["org.cortexlinux.LLMRouter", "/org/cortexlinux/LLMRouter"]
-MAIN = "org.cortexlinux.LLMRouter"
-USAGE = f"{MAIN}.Usage"
+OBJECT = [NAME, PATH]
 
 
 def call(interface: str, member: str, *arguments: str, flags: tuple[str, ...] = ()) -> list[str]:
@@ -16,7 +16,7 @@ def call(interface: str, member: str, *arguments: str, flags: tuple[str, ...] = 
 
 
 def ask(task_type: str, prompt: str = "hello", flags: tuple[str, ...] = ()) -> list[str]:
-    return call(MAIN, "Ask", "ss", task_type, prompt, flags=flags)
+    return call(NAME, "Ask", "ss", task_type, prompt, flags=flags)
 
 
 def without_asking(task_type: str) -> list[str]:
@@ -28,7 +28,7 @@ GDBUS = ["gdbus", "call", "--system", "--timeout=60", "--dest", OBJECT[0], "--ob
 
 
 def gdbus_ask(task_type: str, prompt: str = "hello") -> list[str]:
-    return [*GDBUS, "--method", f"{MAIN}.Ask", "-i", task_type, prompt]
+    return [*GDBUS, "--method", f"{NAME}.Ask", "-i", task_type, prompt]
 
 
 # Several calls of one process, to which an authentication agent can be bound.

@@ -23,7 +23,7 @@ import pytest
 from cortexd.demo.simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system import people
-from tests.system.daemon import SIMULATED_KEYS, Daemon
+from tests.system.daemon import SIMULATED_KEYS, Daemon, base_urls
 from tests.system.namespace import NAMESPACE, Service, bus_service, polkit_service
 
 _daemons = pytest.StashKey[list[Daemon]]()
@@ -106,10 +106,9 @@ def daemon(
 ) -> Iterator[Callable[..., Daemon]]:
     """After the test each daemon still running gets SIGTERM, and has to leave with status 0 and a clean log."""
     daemons = request.node.stash.setdefault(_daemons, [])
-    base_config = "".join(f'[providers.{name}]\nbase_url = "{simulated.url(name)}"\n' for name in SIMULATED_KEYS)
 
     def make(config: str = "", start: bool = True, **options: Any) -> Daemon:
-        made = Daemon(namespace / f"daemon-{next(_numbers)}", base_config, config, **options)
+        made = Daemon(namespace / f"daemon-{next(_numbers)}", base_urls(simulated), config, **options)
         daemons.append(made)
         if start:
             made.start()

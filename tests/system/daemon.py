@@ -10,12 +10,19 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from cortexd import wire
+from cortexd.demo.simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system.namespace import PYTHON
 from tests.system.people import switch_user, user_environment
 
-NAME = "org.cortexlinux.LLMRouter"
 SIMULATED_KEYS = {"claude": "sk-sim-claude-of-the-tests", "kimi_k2": "sk-sim-kimi-of-the-tests"}
+RELOADED = "configuration reloaded"
+
+
+def base_urls(simulated: ControlClient) -> str:
+    """The TOML that leads a daemon to the simulated providers."""
+    return "".join(f'[providers.{name}]\nbase_url = "{simulated.url(name)}"\n' for name in SIMULATED_KEYS)
 
 
 class Daemon:
@@ -64,7 +71,7 @@ class Daemon:
                 stderr=log,
             )
         if wait:
-            assert_eventually(self._owns_name_or_left, timeout, f"cortexd to own {NAME}")
+            assert_eventually(self._owns_name_or_left, timeout, f"cortexd to own {wire.BUS_NAME}")
             assert self._process.poll() is None, f"cortexd left with status {self.await_end()}:\n{self.log()}"
 
     def stop(self, timeout: float = 15.0) -> int:
@@ -85,6 +92,13 @@ class Daemon:
 
     def reload(self) -> None:
         self.signal(signal.SIGHUP)
+
+    def reconfigure(self, config: str, outcome: str = RELOADED) -> None:
+        """Returns once the daemon has dealt with these settings of the test's, which is when it logs `outcome`."""
+        before = self.log().count(outcome)
+        self.configure(config)
+        self.reload()
+        assert_eventually(lambda: self.log().count(outcome) > before, message=outcome)
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "not running"
@@ -116,9 +130,10 @@ class Daemon:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
 
     def assert_clean_log(self) -> None:
-        """No traceback was logged, and no key."""
+        """No traceback was logged, no task left behind, and no key."""
         log = self.log()
         assert "Traceback (most recent call last)" not in log
+        assert "was destroyed but it is pending" not in log
         assert not [provider for provider, key in self._keys.items() if key and key in log], "a key is in the log"
 
     def _owns_name_or_left(self) -> bool:
@@ -143,6 +158,7 @@ class Daemon:
 def name_owner() -> int | None:
     """The process that owns the service's name."""
     bus = ["--dest=org.freedesktop.DBus", "--object-path=/", "--method=org.freedesktop.DBus.GetConnectionUnixProcessID"]
-    answer = subprocess.run(["gdbus", "call", "--system", *bus, NAME], capture_output=True, text=True, timeout=10)
+    argv = ["gdbus", "call", "--system", *bus, wire.BUS_NAME]
+    answer = subprocess.run(argv, capture_output=True, text=True, timeout=10)
     found = re.fullmatch(r"\(uint32 (\d+),\)", answer.stdout.strip())
     return int(found[1]) if found else None

@@ -15,7 +15,7 @@ from dbus_next import Message, Variant
 from hypothesis import strategies as st
 
 from tests.system.namespace import CHECKOUT
-from tests.system.program import NAME, PATH
+from tests.system.program import NAME, message
 
 INTERFACE_FILE = CHECKOUT / "dbus" / f"{NAME}.xml"
 _INTS = {"y": (0, 8), "n": (1, 16), "q": (0, 16), "i": (1, 32), "u": (0, 32), "x": (1, 64), "t": (0, 64)}
@@ -44,10 +44,7 @@ class Case:
 
     def message(self) -> Message:
         """`unix_fds` is for the sender to fill where `descriptor` is set."""
-        return Message(
-            destination=NAME, path=PATH, interface=self.method.interface, member=self.method.name,
-            signature=self.method.takes, body=self.body,
-        )  # fmt: skip
+        return message(self.method.name, self.method.takes, *self.body, interface=self.method.interface)
 
 
 def methods_with_arguments() -> list[Method]:

@@ -1,11 +1,11 @@
 """The tests' own process as a program on the bus: root, one connection, calls with rich arguments, signals heard.
 
-`program` is a connection per test; `Program.open` makes more of them.
+`program` is a connection per test; `Program.open` makes more of them, each closed by `async with` or `close`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,13 +15,17 @@ from dbus_next import Message, MessageFlag, Variant
 
 from cortexd.connection import BusError, Connection, system_address
 from tests.eventually import assert_eventually_async
+from tests.system.daemon import SIMULATED_KEYS
 
 NAME = "org.cortexlinux.LLMRouter"
 PATH = "/org/cortexlinux/LLMRouter"
 USAGE = f"{NAME}.Usage"
 MANAGER = f"{NAME}.Manager"
 ERROR = f"{NAME}.Error"
+STANDARD = "org.freedesktop.DBus.Error."
 PROPERTIES = "org.freedesktop.DBus.Properties"
+INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+PEER = "org.freedesktop.DBus.Peer"
 
 Json = dict[str, Any]
 
@@ -56,24 +60,33 @@ class Program:
     signals: list[Signal] = field(default_factory=list)
 
     @classmethod
-    async def open(cls) -> Self:
-        program = cls(await Connection.open(system_address()))
+    async def open(cls, address: str | None = None) -> Self:
+        """On the system bus, or where `address` leads."""
+        program = cls(await Connection.open(address or system_address()))
         program.connection.on_signal = program._hear
         return program
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         await self.connection.close()
 
+    async def send(self, call: Message, timeout_s: float = 60) -> list[Any]:
+        """The results as plain values. Raises BusError, whose text is checked to give nothing away."""
+        try:
+            return [plain(value) for value in (await self.connection.call(call, timeout_s=timeout_s)).body]
+        except BusError as error:
+            assert_reveals_nothing(error.text)
+            raise
+
     async def call(
         self, interface: str, member: str, signature: str = "", *arguments: Any, timeout_s: float = 60
     ) -> list[Any]:
-        """The results as plain values. Raises BusError."""
-        message = Message(
-            destination=NAME, path=PATH, interface=interface, member=member, signature=signature,
-            body=list(arguments), flags=MessageFlag.NONE,
-        )  # fmt: skip
-        reply = await self.connection.call(message, timeout_s=timeout_s)
-        return [plain(value) for value in reply.body]
+        return await self.send(message(member, signature, *arguments, interface=interface), timeout_s)
 
     async def complete(self, task_type: str, prompt: str | list[Json], **options: Any) -> Reply:
         """CompleteWithOptions. Options (and messages) in Python's types, see `variant`."""
@@ -124,12 +137,13 @@ class Program:
 
 
 @contextmanager
-def refused(name: str) -> Iterator[list[str]]:
-    """The block ends in our error `name`; the list then holds its text."""
+def refused(*names: str) -> Iterator[list[str]]:
+    """The block ends in one of these errors, ours or with its full name; the list then holds its text."""
     text: list[str] = []
     with pytest.raises(BusError) as caught:
         yield text
-    assert caught.value.name in (name, f"{ERROR}.{name}"), f"{caught.value.name}: {caught.value.text}"
+    found = {caught.value.name, caught.value.name.removeprefix(f"{ERROR}.")}
+    assert found & set(names), f"{caught.value.name}: {caught.value.text}"
     text.append(caught.value.text)
 
 
@@ -138,6 +152,30 @@ async def program_fixture(namespace: object) -> AsyncIterator[Program]:
     program = await Program.open()
     yield program
     await program.close()
+
+
+def assert_reveals_nothing(text: str) -> None:
+    """No reply carries a traceback, a path into the sources or a key."""
+    assert "Traceback" not in text
+    assert 'File "' not in text
+    assert not [key for key in SIMULATED_KEYS.values() if key in text]
+
+
+def message(
+    member: str,
+    signature: str = "",
+    *body: Any,
+    interface: str | None = NAME,
+    path: str = PATH,
+    quiet: bool = False,
+    fds: Sequence[int] = (),
+) -> Message:
+    """A call on the service; a quiet one wants no reply."""
+    flags = MessageFlag.NO_REPLY_EXPECTED if quiet else MessageFlag.NONE
+    return Message(
+        destination=NAME, path=path, interface=interface, member=member, signature=signature, body=list(body),
+        flags=flags, unix_fds=list(fds),
+    )  # fmt: skip
 
 
 def plain(value: Any) -> Any:

@@ -1,13 +1,16 @@
 """One daemon for all tests of a module, for what leaves it as it found it: providers recover between the tests.
 
 `shared`  a Shared: the daemon, its ledger, the simulated providers (reset) and the daemon's view of them (healthy).
-          A module sets `CONFIG` (TOML) and `ENVIRONMENT` where it wants other ones than everybody has.
+          A module sets `CONFIG` (TOML) and `ENVIRONMENT` where it wants other ones than everybody has, and `WARM`
+          where a daemon that has just answered its first requests is not what it measures.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +20,12 @@ from cortexd.demo.simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually
 from tests.system.books import Books, read_books
 from tests.system.calls import call, results
-from tests.system.daemon import SIMULATED_KEYS, Daemon
+from tests.system.daemon import SIMULATED_KEYS, Daemon, base_urls
 from tests.system.people import as_user
-from tests.system.program import MANAGER
+from tests.system.program import MANAGER, Program
 
 _numbers = itertools.count(1)
-_RELOADED = "configuration reloaded"
+_MOST_SHOWN = 20_000  # characters of the log
 EVERYBODY = tuple(SIMULATED_KEYS)  # claude, kimi_k2
 
 
@@ -47,10 +50,7 @@ class Shared:
 
     def reload(self, config: str) -> None:
         """Returns once the daemon works with these settings."""
-        before = self.daemon.log().count(_RELOADED)
-        self.daemon.configure(config)
-        self.daemon.reload()
-        assert_eventually(lambda: self.daemon.log().count(_RELOADED) > before, message=_RELOADED)
+        self.daemon.reconfigure(config)
 
     def recover(self) -> None:
         """Providers answer again, and the daemon knows (a reload forgets failures)."""
@@ -66,22 +66,50 @@ class Shared:
         return [row["state"] for row in rows if row["name"] in EVERYBODY]
 
 
+@contextmanager
+def sharing(
+    directory: Path,
+    simulated: ControlClient,
+    config: str = "",
+    environment: Mapping[str, str] | None = None,
+    warm: bool = False,
+) -> Iterator[Shared]:
+    """At the end the daemon has to leave with status 0 and a clean log."""
+    daemon = Daemon(directory, base_urls(simulated), config, environment=environment)
+    for name in EVERYBODY:
+        simulated.reset(name)
+    daemon.start()
+    try:
+        if warm:
+            asyncio.run(_warm_up())
+        yield Shared(daemon, simulated)
+        assert daemon.stop() == 0
+    finally:
+        if daemon.running:
+            daemon.kill()
+    daemon.assert_clean_log()
+
+
+async def _warm_up() -> None:
+    async with await Program.open() as program:
+        answers = [program.complete(task_type, "hello") for task_type in ("user_chat", "code_generation")]
+        readings = [program.stats() for _ in range(8)]
+        await asyncio.gather(*answers, *readings)
+
+
 @pytest.fixture(scope="module", name="shared_of_module")
 def shared_of_module_fixture(
     request: pytest.FixtureRequest, namespace: Path, simulated_of_session: ControlClient
 ) -> Iterator[Shared]:
-    urls = "".join(f'[providers.{name}]\nbase_url = "{simulated_of_session.url(name)}"\n' for name in EVERYBODY)
-    daemon = Daemon(
+    chosen = vars(request.module)
+    with sharing(
         namespace / f"shared-{next(_numbers)}",
-        urls,
-        getattr(request.module, "CONFIG", ""),
-        environment=getattr(request.module, "ENVIRONMENT", None),
-    )
-    daemon.start()
-    yield Shared(daemon, simulated_of_session)
-    status = daemon.stop()
-    daemon.assert_clean_log()
-    assert status == 0
+        simulated_of_session,
+        chosen.get("CONFIG", ""),
+        chosen.get("ENVIRONMENT"),
+        chosen.get("WARM", False),
+    ) as shared:
+        yield shared
 
 
 @pytest.fixture(name="shared")
@@ -90,4 +118,4 @@ def shared_fixture(request: pytest.FixtureRequest, shared_of_module: Shared) -> 
     shared_of_module.recover()
     logged = len(shared_of_module.daemon.log())
     yield shared_of_module
-    request.node.add_report_section("teardown", "log of cortexd", shared_of_module.daemon.log()[logged:])
+    request.node.add_report_section("teardown", "log of cortexd", shared_of_module.daemon.log()[logged:][-_MOST_SHOWN:])

@@ -8,10 +8,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Self
 
-from dbus_next import Message
-
 from cortexd.connection import take_fd
-from tests.system.program import NAME, PATH, Program, dictionary, messages
+from tests.system.program import Program, dictionary, message, messages
 
 Event = dict[str, Any]
 
@@ -26,11 +24,8 @@ class Stream:
     @classmethod
     async def open(cls, program: Program, task_type: str, prompt: str, **options: Any) -> Self:
         """Raises BusError."""
-        message = Message(
-            destination=NAME, path=PATH, interface=NAME, member="OpenStream", signature="saa{sv}a{sv}",
-            body=[task_type, messages(prompt), dictionary(options)],
-        )  # fmt: skip
-        reply = await program.connection.call(message, timeout_s=60, take_fds=True)
+        call = message("OpenStream", "saa{sv}a{sv}", task_type, messages(prompt), dictionary(options))
+        reply = await program.connection.call(call, timeout_s=60, take_fds=True)
         request_id, index = reply.body
         return cls(request_id, take_fd(reply, index))
 

@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from cortexd.connection import BusTimeout, Connection, system_address
+from cortexd.connection import BusTimeout, system_address
 from cortexd.demo.simulated import Behaviour, ControlClient
-from tests.bus.private_dbus import RawPeer
+from tests.bus.raw_peer import RawPeer
 from tests.eventually import assert_eventually, assert_eventually_async
-from tests.system.caller import (
-    INTROSPECTABLE,
-    PEER,
-    PROPERTIES,
-    complete,
-    completion,
-    join_bus,
-    message,
-    open_files,
-    own_files,
-    read,
-    refusal,
-    resident_mb,
-    send,
-    shared_daemon,
-    tcp_sockets,
-)
-from tests.system.calls import MAIN, USAGE, call
-from tests.system.daemon import SIMULATED_KEYS, Daemon, name_owner
-from tests.system.ledger_rows import ledger_rows
+from tests.system.calls import call
+from tests.system.daemon import SIMULATED_KEYS, name_owner
+from tests.system.footprint import open_files, own_files, resident_mb, tcp_sockets
 from tests.system.namespace import PYTHON, Service
 from tests.system.people import Background, Completed
+from tests.system.program import INTROSPECTABLE, NAME, PEER, PROPERTIES, STANDARD, Program, message, refused
+from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
+from tests.system.users import uid_of
 
 AsUser = Callable[..., Completed]
 InBackground = Callable[..., Background]
+WARM = True
 CONFIG = "[authorization]\npolkit_timeout_s = 3.0\n[limits]\nmax_queued_requests_per_user = 768\n"
 OTHER_POOL = "\nmax_connections = 5\n"
 SPARE_FILES = 12  # SQLite opens and closes files as readers come and go
@@ -49,90 +32,79 @@ SPARE_MB = 200  # what 100 MB of answers at a time may leave behind in the alloc
 
 
 @pytest.fixture(scope="module")
-def attacked_of_module(namespace: Path, simulated_of_session: ControlClient) -> Iterator[Daemon]:
-    with shared_daemon(namespace / "attacked", simulated_of_session, CONFIG) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def size_before(attacked_of_module: Daemon) -> tuple[int, float]:
-    return own_files(attacked_of_module.pid), resident_mb(attacked_of_module.pid)
+def size_before(shared_of_module: Shared) -> tuple[int, float]:
+    pid = shared_of_module.daemon.pid
+    return own_files(pid), resident_mb(pid)
 
 
 @pytest.fixture
-def attacked(
-    request: pytest.FixtureRequest,
-    attacked_of_module: Daemon,
-    simulated: ControlClient,
-    size_before: tuple[int, float],
-) -> Iterator[Daemon]:
+def attacked(shared: Shared, size_before: tuple[int, float]) -> Iterator[Shared]:
     """One daemon for the whole module. After each test it still serves, and holds no more than before the first."""
-    yield attacked_of_module
-    request.node.add_report_section("teardown", "log of cortexd", attacked_of_module.log()[-20_000:])
-    pid = attacked_of_module.pid
+    yield shared
+    pid = shared.daemon.pid
     assert name_owner() == pid
     assert_eventually(lambda: own_files(pid) <= size_before[0] + SPARE_FILES, message="descriptors closed again")
     assert resident_mb(pid) < size_before[1] + SPARE_MB
-    attacked_of_module.assert_clean_log()
+    shared.daemon.assert_clean_log()
 
 
 @asynccontextmanager
-async def connections(count: int) -> AsyncIterator[list[Connection]]:
+async def programs(count: int) -> AsyncIterator[list[Program]]:
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(await join_bus()) for _ in range(count)]
+        yield [await stack.enter_async_context(await Program.open()) for _ in range(count)]
 
 
-async def at_rest(connection: Connection, simulated: ControlClient) -> None:
+async def at_rest(program: Program, simulated: ControlClient) -> None:
     """No request is under way, neither here nor at a provider."""
     async with asyncio.timeout(30):
-        while await read(connection, "ActiveRequests"):
+        while await program.property("ActiveRequests"):
             await asyncio.sleep(0.02)
     await assert_eventually_async(lambda: simulated.counts("claude").active == 0, 20, "the provider at rest")
 
 
 async def a_thousand_answers() -> None:
-    async with connections(8) as eight:
+    async with programs(8) as eight:
         calls = [
-            asyncio.create_task(send(eight[number % 8], message("Ask", "ss", "user_chat", f"number {number}")))
+            asyncio.create_task(eight[number % 8].call(NAME, "Ask", "ss", "user_chat", f"number {number}"))
             for number in range(1000)
         ]
         await asyncio.sleep(0)
-        assert sum(connection.pending_calls for connection in eight) == 1000
+        assert sum(program.connection.pending_calls for program in eight) == 1000
         answers = await asyncio.gather(*calls)
     assert {len(content) for [content] in answers} == {100_000}
 
 
 class TestLoad:
     @pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
-    async def test_a_thousand_calls_in_flight(self, attacked: Daemon, simulated: ControlClient, times: int) -> None:
+    async def test_a_thousand_calls_in_flight(self, attacked: Shared, simulated: ControlClient, times: int) -> None:
         """A thousand calls over eight connections, 100 KB each: every one gets its own whole answer, and goes."""
         simulated.behave("claude", Behaviour(size_bytes=100_000))
         sizes = []
         for _ in range(times):
             await a_thousand_answers()
-            sizes.append(resident_mb(attacked.pid))
+            sizes.append(resident_mb(attacked.daemon.pid))
         assert simulated.counts("claude").answered == 1000 * times
         assert sizes[-1] < sizes[0] + 60
 
 
 FLOOD = """
 import asyncio, sys
-from tests.system.caller import PEER, PROPERTIES, join_bus, message, send
+from tests.system.program import NAME, PEER, PROPERTIES, Program, message
 
 def quiet(number):
     if number % 10 == 9:
         return message("Ask", "ss", "user_chat", f"flood {number}", quiet=True)
     if number % 2:
-        return message("Get", "ss", "org.cortexlinux.LLMRouter", "TotalRequests", interface=PROPERTIES, quiet=True)
+        return message("Get", "ss", NAME, "TotalRequests", interface=PROPERTIES, quiet=True)
     return message("Ping", interface=PEER, quiet=True)
 
 async def main():
-    async with await join_bus() as connection:
+    async with await Program.open() as program:
         for number in range(int(sys.argv[1])):
-            connection.send(quiet(number))
+            program.connection.send(quiet(number))
             if number % 500 == 0:
-                assert await connection.drain(timeout_s=30)
-        await send(connection, message("Ping", interface=PEER))
+                assert await program.connection.drain(timeout_s=30)
+        await program.call(PEER, "Ping")
         print("all sent", flush=True)
 
 asyncio.run(main())
@@ -142,21 +114,19 @@ READINGS = """
 import asyncio
 from contextlib import suppress
 from cortexd.connection import BusError
-from tests.system.caller import join_bus, message, send
-from tests.system.calls import USAGE
+from tests.system.program import Program
 
-async def read_on(connection):
+async def read_on(program):
     while True:
         with suppress(BusError):
-            await send(connection, message("GetStats", interface=USAGE))
+            await program.stats()
 
 async def main():
-    connections = [await join_bus() for _ in range(12)]
-    readers = [asyncio.create_task(read_on(connection)) for connection in connections for _ in range(120)]
+    programs = [await Program.open() for _ in range(12)]
+    readers = [asyncio.create_task(read_on(program)) for program in programs for _ in range(120)]
     await asyncio.sleep(0)
-    for connection in connections:
-        await send(connection, message("Get", "ss", "org.cortexlinux.LLMRouter", "Version",
-                                       interface="org.freedesktop.DBus.Properties"))
+    for program in programs:
+        await program.property("Version")
     print("reading", flush=True)
     await asyncio.gather(*readers)
 
@@ -166,64 +136,63 @@ asyncio.run(main())
 
 class TestFloods:
     async def test_20000_messages_that_want_no_reply(
-        self, attacked: Daemon, simulated: ControlClient, background: InBackground
+        self, attacked: Shared, simulated: ControlClient, background: InBackground
     ) -> None:
         """Beside alice's flood root's calls are all answered; when she leaves, what she had asked for is cancelled."""
         simulated.behave("claude", Behaviour(delay_s=60))
         flood = background("alice", [PYTHON, "-c", FLOOD, "20000"])
         served = 0
-        async with await join_bus() as victim:
+        async with await Program.open() as victim:
             while flood.process.poll() is None or served < 10:
-                answer = await complete(victim, f"victim {served}", "code_generation")
-                assert answer["content"].endswith(f"victim {served}")
+                answer = await victim.complete("code_generation", f"victim {served}")
+                assert answer.content.endswith(f"victim {served}")
                 served += 1
             assert flood.output() == "all sent\n"
             await at_rest(victim, simulated)
-        hers = ledger_rows(attacked.ledger_file, pwd.getpwnam("alice").pw_uid)
+        books, alice = attacked.books(), uid_of("alice")
+        hers = [row["state"] for row in books.rows if row["uid"] == alice]
         assert len(hers) > 100
-        assert {row.state for row in hers.values()} == {"cancelled"}
-        assert all(row.consistent for row in hers.values())
+        assert set(hers) == {"cancelled"}
+        books.assert_balanced()
         assert simulated.counts("claude").client_aborts == simulated.counts("claude").requests
 
-    async def test_readings_without_end(self, attacked: Daemon, background: InBackground) -> None:
+    async def test_readings_without_end(self, attacked: Shared, background: InBackground) -> None:
         """1,440 readings at a time, which need no leave, take no other user's place at the ledger."""
         flood = background("bob", [PYTHON, "-c", READINGS])
         flood.await_output("reading")
-        async with await join_bus() as victim:
+        async with await Program.open() as victim:
             for number in range(15):
-                answer = await complete(victim, "hello", request_id=f"beside-readings-{number}")
-                assert answer["cost_known"] is True
-                [stats] = await send(victim, message("GetStats", interface=USAGE))
-                assert stats["total_requests"] > 0
+                answer = await victim.complete("user_chat", "hello", request_id=f"beside-readings-{number}")
+                assert answer.metadata["cost_known"] is True
+                assert (await victim.stats())["total_requests"] > 0
         assert flood.process.poll() is None, flood.output()
 
-    async def test_subscriptions_of_one_user(self, attacked: Daemon, background: InBackground) -> None:
+    async def test_subscriptions_of_one_user(self, attacked: Shared, background: InBackground) -> None:
         """One user cannot take all subscriptions that the daemon grants."""
         greedy = background("bob", [PYTHON, "-c", SUBSCRIBE])
         greedy.await_output("refused")
-        async with await join_bus() as other:
-            await send(other, message("Subscribe", "a{sv}", {}, interface=USAGE))
+        async with await Program.open() as other:
+            await other.subscribe()
         greedy.stop()
-        async with await join_bus() as other:
+        async with await Program.open() as other:
             for _ in range(16):
-                await send(other, message("Subscribe", "a{sv}", {}, interface=USAGE))
-            refused = await refusal(send(other, message("Subscribe", "a{sv}", {}, interface=USAGE)))
-            assert refused.name.endswith(".RateLimited")
+                await other.subscribe()
+            with refused("RateLimited"):
+                await other.subscribe()
 
 
 SUBSCRIBE = """
 import asyncio
 from cortexd.connection import BusError
-from tests.system.caller import join_bus, message, send
-from tests.system.calls import USAGE
+from tests.system.program import Program
 
 async def main():
     held = []
     try:
         for _ in range(100):
-            held.append(await join_bus())
+            held.append(await Program.open())
             for _ in range(16):
-                await send(held[-1], message("Subscribe", "a{sv}", {}, interface=USAGE))
+                await held[-1].subscribe()
     except BusError as error:
         assert error.name.endswith(".RateLimited"), error
         print("refused", flush=True)
@@ -234,145 +203,151 @@ asyncio.run(main())
 
 
 class TestStrayDescriptors:
-    async def test_300_messages_with_descriptors_nobody_asked_for(self, attacked: Daemon) -> None:
+    async def test_300_messages_with_descriptors_nobody_asked_for(self, attacked: Shared) -> None:
         """Calls and signals may bring as many as the bus carries: the daemon keeps none of them."""
-        before = own_files(attacked.pid)
+        pid = attacked.daemon.pid
+        before = own_files(pid)
         reading, writing = os.pipe()
         fds = [reading, writing] * 8
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             for number in range(100):
-                connection.send(message("Ping", interface=PEER, quiet=True, fds=fds))
-                connection.send(message("NoSuchMethod", quiet=True, fds=fds[: number % 16 + 1]))
-                await send(connection, message("Get", "ss", MAIN, "Version", interface=PROPERTIES, fds=fds))
-            [answer] = await send(connection, message("Ask", "ss", "user_chat", "with a pipe", fds=fds))
+                program.connection.send(message("Ping", interface=PEER, quiet=True, fds=fds))
+                program.connection.send(message("NoSuchMethod", quiet=True, fds=fds[: number % 16 + 1]))
+                await program.send(message("Get", "ss", NAME, "Version", interface=PROPERTIES, fds=fds))
+            [answer] = await program.send(message("Ask", "ss", "user_chat", "with a pipe", fds=fds))
             assert answer.endswith("with a pipe")
         os.close(reading)
         os.close(writing)
-        assert_eventually(lambda: own_files(attacked.pid) <= before + SPARE_FILES, message="descriptors closed")
+        assert_eventually(lambda: own_files(pid) <= before + SPARE_FILES, message="descriptors closed")
 
 
 async def ask_and_leave(wait: Awaitable[object] | None = None, known: bool = False, **options: object) -> None:
     """One client's short life: it asks, waits until the daemon knows it or for something else, and is gone."""
-    async with await join_bus() as connection:
-        asking = asyncio.create_task(complete(connection, "I will not wait", **options))
+    async with await Program.open() as program:
+        asking = asyncio.create_task(program.complete("user_chat", "I will not wait", **options))
         await asyncio.sleep(0)
-        assert await connection.drain(timeout_s=10)
+        assert await program.connection.drain(timeout_s=10)
         if known:
-            await send(connection, message("GetStats", interface=USAGE))
+            await program.stats()
         if wait is not None:
             await wait
         asking.cancel()
 
 
 class TestVanishingCallers:
-    async def test_100_callers_who_leave(self, attacked: Daemon, simulated: ControlClient) -> None:
+    async def test_100_callers_who_leave(self, attacked: Shared, simulated: ControlClient) -> None:
         """Fifty leave while a provider works for them, fifty at once: no work goes on, each row is cancelled."""
         simulated.behave("claude", Behaviour(delay_s=60))
-        earlier = ledger_rows(attacked.ledger_file)
+        earlier = len(attacked.books().rows)
         working = asyncio.create_task(
             assert_eventually_async(lambda: simulated.counts("claude").requests >= 50, 30, "fifty requests upstream")
         )
         await asyncio.gather(*(ask_and_leave(working) for _ in range(50)))
-        async with await join_bus() as observer:
+        async with await Program.open() as observer:
             await at_rest(observer, simulated)
-            slow = {key: row for key, row in ledger_rows(attacked.ledger_file).items() if key not in earlier}
+            slow = attacked.books().rows[earlier:]
             await asyncio.gather(*(ask_and_leave() for _ in range(50)))
             await at_rest(observer, simulated)
         counts = simulated.counts("claude")
         assert counts.client_aborts == counts.requests >= 50
         assert len(slow) == 50
-        assert all(row.state == "cancelled" and row.cost_nano == row.reserved > 0 for row in slow.values()), slow
-        assert not any(row.cost_known for row in slow.values()), "the provider may have billed"
-        left = {key: row for key, row in ledger_rows(attacked.ledger_file).items() if key not in earlier}
-        assert {row.state for row in left.values()} == {"cancelled"}
-        assert all(row.consistent for row in left.values())
+        assert all(row["state"] == "cancelled" and row["cost_nano"] == row["reserved"] > 0 for row in slow), slow
+        assert not any(row["cost_known"] for row in slow), "the provider may have billed"
+        books = attacked.books()
+        assert set(books.states[earlier:]) == {"cancelled"}
+        books.assert_balanced()
 
-    async def test_while_polkit_is_asked(self, attacked: Daemon, simulated: ControlClient, polkitd: Service) -> None:
+    async def test_while_polkit_is_asked(self, attacked: Shared, simulated: ControlClient, polkitd: Service) -> None:
         """Callers who leave a silent polkitd's answer to nobody cost nothing and leave no trace in the log."""
         polkitd.pause()
         await asyncio.gather(*(ask_and_leave(known=True) for _ in range(20)))
-        async with await join_bus() as patient:
-            refused = await refusal(complete(patient, "I wait"))
-            assert "polkit did not answer within 3 s" in refused.text
+        async with await Program.open() as patient:
+            with refused(f"{STANDARD}AccessDenied") as text:
+                await patient.complete("user_chat", "I wait")
+            assert "polkit did not answer within 3 s" in text[0]
         polkitd.resume()
         assert simulated.counts("claude").requests == 0
-        assert "never retrieved" not in attacked.log()
+        assert "never retrieved" not in attacked.daemon.log()
 
     async def test_a_chosen_id_outlives_its_caller(
-        self, attacked: Daemon, simulated: ControlClient, as_user: AsUser
+        self, attacked: Shared, simulated: ControlClient, as_user: AsUser
     ) -> None:
         """A request with a chosen id goes on alone; repeated it gives that answer, but not to another user."""
         simulated.behave("claude", Behaviour(times=1, delay_s=1, reply="for root alone"), Behaviour(reply="another"))
         working = asyncio.create_task(assert_eventually_async(lambda: simulated.counts("claude").requests, 30))
         await ask_and_leave(working, request_id="outlives")
-        async with await join_bus() as later:
+        async with await Program.open() as later:
             for _ in range(2):  # under way, then kept
-                answer = await complete(later, "I will not wait", request_id="outlives")
-                assert answer["content"] == "for root alone"
-            other = await refusal(complete(later, "something else", request_id="outlives"))
-            assert other.name.endswith(".RequestIdReused")
+                answer = await later.complete("user_chat", "I will not wait", request_id="outlives")
+                assert answer.content == "for root alone"
+            with refused("RequestIdReused"):
+                await later.complete("user_chat", "something else", request_id="outlives")
         assert simulated.counts("claude").requests == 1
-        assert ledger_rows(attacked.ledger_file)["outlives"].state == "done"
+        assert attacked.books().request("outlives")["state"] == "done"
         turns = ["1", "2", "role", "s", "user", "content", "s", "I will not wait"]
         options = ["1", "request_id", "s", "outlives"]
-        hers = as_user("alice", call(MAIN, "CompleteWithOptions", "saa{sv}a{sv}", "user_chat", *turns, *options))
+        hers = as_user("alice", call(NAME, "CompleteWithOptions", "saa{sv}a{sv}", "user_chat", *turns, *options))
         assert hers.stdout.startswith('sa{sv} "another"'), hers.stderr
 
-    async def test_too_many_from_one_user(self, attacked: Daemon, simulated: ControlClient) -> None:
+    async def test_too_many_from_one_user(self, attacked: Shared, simulated: ControlClient) -> None:
         """Past its share a user is told to wait, other users are served, and leaving frees the share."""
         simulated.behave("claude", Behaviour(delay_s=60))
-        async with connections(9) as nine, await join_bus() as observer:
+        async with programs(9) as nine, await Program.open() as observer:
             asked = [
-                asyncio.create_task(send(nine[number % 9], completion(f"one of many {number}")))
+                asyncio.create_task(nine[number % 9].complete("user_chat", f"one of many {number}"))
                 for number in range(9 * 120)
             ]
             await assert_eventually_async(lambda: any(task.done() for task in asked), 30, "a refusal")
-            refused = await refusal(next(task for task in asked if task.done()))
-            assert refused.name.endswith(".RateLimited")
-            assert "retry_after_ms=" in refused.text
-            assert await read(observer, "ActiveRequests") <= 256
+            with refused("RateLimited") as text:
+                await next(task for task in asked if task.done())
+            assert "retry_after_ms=" in text[0]
+            assert await observer.property("ActiveRequests") <= 256
             for task in asked:
                 task.cancel()
-        async with await join_bus() as observer:
+        async with await Program.open() as observer:
             await at_rest(observer, simulated)
             simulated.behave("claude", Behaviour())
-            assert (await complete(observer, "again"))["cost_known"] is True
+            assert (await observer.complete("user_chat", "again")).metadata["cost_known"] is True
 
 
 class TestDeafCallers:
     @pytest.mark.slow
-    async def test_two_who_read_no_answer(self, attacked: Daemon) -> None:
+    async def test_two_who_read_no_answer(self, attacked: Shared) -> None:
         """They make the bus stop listening to the daemon, which notices and leaves; started again, it serves."""
-        async with deaf_caller() as one, deaf_caller() as other, await join_bus() as victim:
+        async with (
+            RawPeer.open(system_address()) as one,
+            RawPeer.open(system_address()) as other,
+            await Program.open() as victim,
+        ):
             with pytest.raises(BusTimeout):
                 await pester(one, other, victim)
-            assert attacked.await_end(75) == 1
-            assert "<2>cortexd.daemon: the bus connection ended: the bus has not answered for 30 s" in attacked.log()
-            attacked.start()
-            assert (await complete(victim, "hello"))["cost_known"] is True
+            assert attacked.daemon.await_end(75) == 1
+            assert (
+                "<2>cortexd.daemon: the bus connection ended: the bus has not answered for 30 s"
+                in attacked.daemon.log()
+            )
+            attacked.daemon.start()
+            assert (await victim.complete("user_chat", "hello")).metadata["cost_known"] is True
 
 
-def deaf_caller() -> Any:
-    return RawPeer.open(SimpleNamespace(address=system_address()))  # type: ignore[arg-type]
-
-
-async def pester(one: RawPeer, other: RawPeer, victim: Connection) -> None:
+async def pester(one: RawPeer, other: RawPeer, victim: Program) -> None:
     """Ask for large answers that nobody reads, until the victim gets none."""
     for _ in range(2000):
         for _ in range(60):  # the bus lets 128 of a connection wait
             await one.send(message("Introspect", interface=INTROSPECTABLE))
             await other.send(message("Introspect", interface=INTROSPECTABLE))
-        await send(victim, message("Ping", interface=PEER), timeout_s=5)
+        await victim.call(PEER, "Ping", timeout_s=5)
 
 
 class TestAfterwards:
-    async def test_connections_to_providers_end_with_their_client(self, attacked: Daemon) -> None:
+    async def test_connections_to_providers_end_with_their_client(self, attacked: Shared) -> None:
         """After all this a reload with another pool closes every connection of the old one."""
-        async with await join_bus() as connection:
-            await asyncio.gather(*(complete(connection, "one of many") for _ in range(30)))
-            open_before = set(open_files(attacked.pid)) & tcp_sockets(attacked.pid)
+        pid = attacked.daemon.pid
+        async with await Program.open() as program:
+            await asyncio.gather(*(program.complete("user_chat", "one of many") for _ in range(30)))
+            open_before = set(open_files(pid)) & tcp_sockets(pid)
             assert open_before
-            attacked.configure(f"{CONFIG}{''.join(f'[providers.{name}]{OTHER_POOL}' for name in SIMULATED_KEYS)}")
-            attacked.reload()
-            assert_eventually(lambda: not open_before & set(open_files(attacked.pid)), 10, "the old connections closed")
-            assert (await complete(connection, "over a new connection"))["cost_known"] is True
+            attacked.reload(f"{CONFIG}{''.join(f'[providers.{name}]{OTHER_POOL}' for name in SIMULATED_KEYS)}")
+            assert_eventually(lambda: not open_before & set(open_files(pid)), 10, "the old connections closed")
+            answer = await program.complete("user_chat", "over a new connection")
+            assert answer.metadata["cost_known"] is True

@@ -10,14 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from cortexd.connection import BusError, Connection
+from cortexd.connection import BusError
 from cortexd.demo.simulated import Behaviour, ControlClient
 from cortexd.errors import AnswerExpired
 from tests.eventually import assert_eventually, assert_eventually_async
-from tests.system.caller import complete, join_bus, message, read, refusal, send
-from tests.system.calls import USAGE
+from tests.system.books import Row, read_books
 from tests.system.daemon import SIMULATED_KEYS, Daemon, name_owner
-from tests.system.ledger_rows import Row, ledger_rows, ledger_states
+from tests.system.program import STANDARD, Program, Reply, refused
 
 MakeDaemon = Callable[..., Daemon]
 REQUESTS = 50
@@ -44,19 +43,19 @@ async def at_rest(simulated: ControlClient) -> None:
     )
 
 
-def ask(connection: Connection, prompt: str) -> asyncio.Task[dict[str, object]]:
+def ask(program: Program, prompt: str) -> asyncio.Task[Reply]:
     """A request whose id is its prompt; both providers get their share."""
     task_type = "user_chat" if int(prompt[-1]) % 2 else "code_generation"
-    return asyncio.create_task(complete(connection, prompt, task_type, request_id=prompt))
+    return asyncio.create_task(program.complete(task_type, prompt, request_id=prompt))
 
 
-async def answered(requests: dict[str, asyncio.Task[dict[str, object]]]) -> dict[str, int]:
+async def answered(requests: dict[str, asyncio.Task[Reply]]) -> dict[str, int]:
     """Prompt -> cost of those that were answered; the others ended because the service left the bus."""
     outcomes = await asyncio.gather(*requests.values(), return_exceptions=True)
     costs = {}
     for prompt, outcome in zip(requests, outcomes, strict=True):
-        if isinstance(outcome, dict):
-            costs[prompt] = outcome["cost_nano_usd"]
+        if isinstance(outcome, Reply):
+            costs[prompt] = outcome.cost_nano
         else:
             assert isinstance(outcome, BusError), outcome
             assert outcome.name.endswith((".NoReply", ".ServiceUnknown")), outcome
@@ -66,9 +65,9 @@ async def answered(requests: dict[str, asyncio.Task[dict[str, object]]]) -> dict
 class Round:
     """Fifty requests, a kill in their middle, a restart, and the questions to the ledger."""
 
-    def __init__(self, number: int, running: Daemon, simulated: ControlClient, connection: Connection) -> None:
+    def __init__(self, number: int, running: Daemon, simulated: ControlClient, program: Program) -> None:
         self.prompts = [f"crash-{number}-{index:02}" for index in range(REQUESTS)]
-        self.running, self.simulated, self.connection = running, simulated, connection
+        self.running, self.simulated, self.program = running, simulated, program
         self.kill_after = random.Random(number).randrange(REQUESTS - 5)  # replies
         for name in SIMULATED_KEYS:
             simulated.reset(name)
@@ -76,7 +75,7 @@ class Round:
 
     async def kill(self) -> dict[str, int]:
         """Prompt -> cost of each reply that came before the kill."""
-        requests = {prompt: ask(self.connection, prompt) for prompt in self.prompts}
+        requests = {prompt: ask(self.program, prompt) for prompt in self.prompts}
         await assert_eventually_async(lambda: upstream(self.simulated), 20, "a request to reach a provider")
         await assert_eventually_async(lambda: sum(task.done() for task in requests.values()) >= self.kill_after, 20)
         self.running.kill()
@@ -86,14 +85,15 @@ class Round:
 
     def check_ledger(self, replies: dict[str, int]) -> dict[str, Row]:
         """The rows of this round, after the restart."""
-        rows = {key: row for key, row in ledger_rows(self.running.ledger_file).items() if key in self.prompts}
-        assert all(row.consistent for row in rows.values()), rows
-        assert {row.state for row in rows.values()} <= {"done", "failed", "lost"}
+        books = read_books(self.running.ledger_file)
+        books.assert_balanced(after_a_kill=True)
+        rows = {row["request_id"]: row for row in books.rows if row["request_id"] in self.prompts}
+        assert {row["state"] for row in rows.values()} <= {"done", "failed", "lost"}
         for prompt, cost in replies.items():
-            assert (rows[prompt].state, rows[prompt].cost_nano) == ("done", cost)
+            assert (rows[prompt]["state"], rows[prompt]["cost_nano"]) == ("done", cost)
         assert upstream(self.simulated).keys() <= rows.keys(), "a request reached a provider without a row"
-        lost = [row for row in rows.values() if row.state == "lost"]
-        assert all(row.cost_nano == row.reserved > 0 and not row.cost_known for row in lost)
+        lost = [row for row in rows.values() if row["state"] == "lost"]
+        assert all(row["cost_nano"] == row["reserved"] > 0 and not row["cost_known"] for row in lost)
         assert f"{len(lost)} requests of an earlier run were settled as lost" in self.running.log() or not lost
         return rows
 
@@ -102,16 +102,16 @@ class Round:
         for name in SIMULATED_KEYS:
             self.simulated.behave(name, Behaviour())
         before = upstream(self.simulated)
-        requests = {prompt: ask(self.connection, prompt) for prompt in self.prompts}
+        requests = {prompt: ask(self.program, prompt) for prompt in self.prompts}
         outcomes = await asyncio.gather(*requests.values(), return_exceptions=True)
         for prompt, outcome in zip(requests, outcomes, strict=True):
             if prompt in rows:
                 assert isinstance(outcome, BusError), outcome
                 assert outcome.name.endswith(".AnswerExpired"), outcome
-                assert AnswerExpired.from_text(outcome.text).details == {"cost_nano_usd": rows[prompt].cost_nano}
+                assert AnswerExpired.from_text(outcome.text).details == {"cost_nano_usd": rows[prompt]["cost_nano"]}
                 assert upstream(self.simulated)[prompt] == before[prompt], "asked upstream a second time"
             else:
-                assert isinstance(outcome, dict), outcome
+                assert isinstance(outcome, Reply), outcome
 
 
 class TestKill:
@@ -122,26 +122,25 @@ class TestKill:
         """No answered request is lost, none that reached a provider is unknown, none is asked or paid for twice."""
         running = daemon()
         lost = 0
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             for number in range(rounds):
-                this = Round(number, running, simulated, connection)
+                this = Round(number, running, simulated, program)
                 replies = await this.kill()
                 running.start()
                 rows = this.check_ledger(replies)
-                lost += sum(row.state == "lost" for row in rows.values())
+                lost += sum(row["state"] == "lost" for row in rows.values())
                 await this.repeat(rows)
             assert lost > 0, "no kill hit a request under way"
-            everything = ledger_rows(running.ledger_file).values()
-            [stats] = await send(connection, message("GetStats", interface=USAGE))
-            assert stats["total_cost_nano_usd"] == sum(row.charged for row in everything)
-            assert await read(connection, "TotalRequests") == stats["total_requests"] == len(everything)
+            books, stats = read_books(running.ledger_file), await program.stats()
+            assert stats["total_cost_nano_usd"] == books.charged_nano
+            assert await program.property("TotalRequests") == stats["total_requests"] == len(books.rows)
 
     async def test_while_it_recovers(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """Killed again and again as soon as it holds the ledger, it settles each lost request once in the end."""
         running = daemon()
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             simulated.behave("claude", Behaviour(delay_s=60))
-            requests = {f"crash-0-{index}1": ask(connection, f"crash-0-{index}1") for index in range(10)}
+            requests = {f"crash-0-{index}1": ask(program, f"crash-0-{index}1") for index in range(10)}
             await assert_eventually_async(lambda: len(upstream(simulated)) == 10, 20, "ten requests upstream")
             running.kill()
             assert await answered(requests) == {}
@@ -150,25 +149,25 @@ class TestKill:
                 assert_eventually(lambda: holder(running) == running.pid, message="the lock on the ledger")
                 running.kill()
             running.start()
-            rows = ledger_rows(running.ledger_file)
-            assert len(rows) == 10
-            assert all(row.consistent and row.state == "lost" for row in rows.values()), rows
-            assert await read(connection, "TotalRequests") == 10
+            books = read_books(running.ledger_file)
+            assert books.states == ["lost"] * 10
+            books.assert_balanced(after_a_kill=True)
+            assert await program.property("TotalRequests") == 10
 
     async def test_rows_of_the_living_are_left_alone(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """A second daemon on the ledger leaves with a clear word, and the first one's request ends as if alone."""
         first = daemon()
         second = daemon(config=f'[ledger]\npath = "{first.ledger_file}"\n', start=False)
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             simulated.behave("claude", Behaviour(times=1, delay_s=2))
-            under_way = ask(connection, "crash-0-1")
+            under_way = ask(program, "crash-0-1")
             await assert_eventually_async(lambda: upstream(simulated), 20, "a request to reach a provider")
             second.start(wait=False)
             assert second.await_end() == LEDGER_UNUSABLE
             assert f"another cortexd (pid {first.pid}) holds the ledger {first.ledger_file}" in second.log()
-            assert ledger_states(first.ledger_file) != ["lost"]
-            assert (await under_way)["cost_known"] is True
-            assert ledger_states(first.ledger_file) == ["done"]
+            assert read_books(first.ledger_file).states != ["lost"]
+            assert (await under_way).metadata["cost_known"] is True
+            assert read_books(first.ledger_file).states == ["done"]
             assert name_owner() == first.pid
 
     @pytest.mark.slow
@@ -176,32 +175,33 @@ class TestKill:
         """What one daemon left behind when it was killed, another one settles: the lock died with its holder."""
         first = daemon()
         second = daemon(config=f'[ledger]\npath = "{first.ledger_file}"\n', start=False)
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             simulated.behave("claude", Behaviour(delay_s=60))
-            under_way = ask(connection, "crash-0-1")
+            under_way = ask(program, "crash-0-1")
             await assert_eventually_async(lambda: upstream(simulated), 20, "a request to reach a provider")
             first.kill()
             assert await answered({"crash-0-1": under_way}) == {}
             second.start()
-            assert ledger_states(first.ledger_file) == ["lost"]
-            repeated = await refusal(ask(connection, "crash-0-1"))
-            assert repeated.name.endswith(".AnswerExpired")
+            assert read_books(first.ledger_file).states == ["lost"]
+            with refused("AnswerExpired"):
+                await ask(program, "crash-0-1")
 
 
 class TestCallers:
     async def test_hear_of_it_at_once(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """A caller whose request was under way gets an error from the bus, not silence, and keeps its connection."""
         running = daemon()
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             simulated.behave("claude", Behaviour(delay_s=60))
-            under_way = ask(connection, "crash-0-1")
+            under_way = ask(program, "crash-0-1")
             await assert_eventually_async(lambda: upstream(simulated), 20, "a request to reach a provider")
             running.kill()
-            assert (await refusal(under_way)).name == "org.freedesktop.DBus.Error.NoReply"
+            with refused(f"{STANDARD}NoReply"):
+                await under_way
             with pytest.raises(BusError, match="ServiceUnknown"):
-                await read(connection, "Version")
+                await program.property("Version")
             running.start()
-            assert await read(connection, "ActiveRequests") == 0
+            assert await program.property("ActiveRequests") == 0
 
 
 def holder(daemon: Daemon) -> int:

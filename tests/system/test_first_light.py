@@ -6,9 +6,10 @@ import signal
 from collections.abc import Callable
 
 from cortexd.demo.simulated import ControlClient
-from tests.system.daemon import NAME, Daemon, name_owner
+from tests.system.daemon import Daemon, name_owner
 from tests.system.namespace import Service
 from tests.system.people import Completed
+from tests.system.program import NAME
 
 AsUser = Callable[..., Completed]
 MakeDaemon = Callable[..., Daemon]

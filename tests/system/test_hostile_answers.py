@@ -15,9 +15,9 @@ import pytest
 
 from cortexd.demo.simulated import Behaviour, Fault
 from tests.eventually import assert_eventually
-from tests.system.calls import MAIN, ask, call, results
+from tests.system.calls import ask, call, results
 from tests.system.people import as_user
-from tests.system.program import Program, Reply, program_fixture, refused  # noqa: F401
+from tests.system.program import NAME, Program, Reply, program_fixture, refused  # noqa: F401
 from tests.system.shared import EVERYBODY, Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 
 CONFIG = "[daemon]\npreload_sdks = true\n"
@@ -162,7 +162,7 @@ class TestText:
         done = as_user("alice", ask("user_chat"))
         assert done.returncode == 0, done.stderr
         arguments = ("user_chat", "1", "2", "role", "s", "user", "content", "s", "hello")
-        done = as_user("alice", call(MAIN, "Complete", "saa{sv}", *arguments, flags=("--json=short",)))
+        done = as_user("alice", call(NAME, "Complete", "saa{sv}", *arguments, flags=("--json=short",)))
         content, metadata = results(done.stdout)
         assert (content, metadata["model"], metadata["tool_calls"][0]["name"]) == (CURED, CURED, CURED)
         for name in EVERYBODY:

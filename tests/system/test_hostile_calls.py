@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from cortexd import errors, wire
 from cortexd.connection import BusError, close_fds
 from tests.eventually import assert_eventually
-from tests.system.caller import STANDARD, assert_reveals_nothing, own_files, resident_mb
+from tests.system.footprint import own_files, resident_mb
 from tests.system.hostile import CASES, Case
 from tests.system.namespace import CHECKOUT
-from tests.system.program import MANAGER, Program, dictionary
+from tests.system.program import MANAGER, STANDARD, Program, assert_reveals_nothing, dictionary
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.users import open_as
 

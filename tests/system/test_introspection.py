@@ -5,23 +5,32 @@ from __future__ import annotations
 import re
 import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dbus_next import Message
 
-from cortexd import wire
 from cortexd.bus.interface import ACTION_ANNOTATION, load_interface
-from cortexd.connection import BusError, Connection
-from cortexd.demo.simulated import ControlClient
-from tests.system.caller import INTROSPECTABLE, PEER, PROPERTIES, STANDARD, join_bus, message, refusal, send
-from tests.system.caller import shared_daemon as a_shared_daemon
+from cortexd.connection import BusError
 from tests.system.calls import OBJECT
-from tests.system.daemon import Daemon, name_owner
+from tests.system.daemon import name_owner
 from tests.system.namespace import CHECKOUT
 from tests.system.people import Completed
+from tests.system.program import (  # noqa: F401
+    INTROSPECTABLE,
+    PATH,
+    PEER,
+    PROPERTIES,
+    STANDARD,
+    Program,
+    message,
+    messages,
+    program_fixture,
+    refused,
+)
+from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 
 AsUser = Callable[..., Completed]
 FILE = CHECKOUT / "dbus" / "org.cortexlinux.LLMRouter.xml"
@@ -36,21 +45,9 @@ SAMPLES: dict[str, Any] = {
     "u": 1,
     "d": 0.5,
     "a{sv}": {},
-    "aa{sv}": wire.dictionaries([{"role": "user", "content": "hello"}]),
+    "aa{sv}": messages("hello"),
     "a(saa{sv})": [],
 }
-
-
-@pytest.fixture(scope="module")
-def serving(namespace: Path, simulated_of_session: ControlClient) -> Iterator[Daemon]:
-    with a_shared_daemon(namespace / "introspected", simulated_of_session) as running:
-        yield running
-
-
-@pytest.fixture
-async def caller(serving: Daemon) -> AsyncIterator[Connection]:
-    async with await join_bus() as connection:
-        yield connection
 
 
 def taken(method: ET.Element) -> list[str]:
@@ -61,20 +58,20 @@ def given(method: ET.Element) -> str:
     return "".join(arg.attrib["type"] for arg in method.findall("arg") if arg.attrib["direction"] == "out")
 
 
-async def introspect(caller: Connection, path: str) -> str:
-    [text] = await send(caller, message("Introspect", path=path, interface=INTROSPECTABLE))
+async def introspect(program: Program, path: str) -> str:
+    [text] = await program.send(message("Introspect", path=path, interface=INTROSPECTABLE))
     assert isinstance(text, str)
     return text
 
 
 class TestTools:
     @pytest.mark.parametrize("user", ["alice", "bob"])
-    def test_busctl_tree(self, serving: Daemon, as_user: AsUser, user: str) -> None:
+    def test_busctl_tree(self, shared: Shared, as_user: AsUser, user: str) -> None:
         """`busctl tree` finds the one object from the root."""
         done = as_user(user, ["busctl", "--system", "--list", "tree", OBJECT[0]])
         assert done.stdout.split() == ["/", "/org", "/org/cortexlinux", OBJECT[1]], done.stderr
 
-    def test_busctl_introspect(self, serving: Daemon, as_user: AsUser) -> None:
+    def test_busctl_introspect(self, shared: Shared, as_user: AsUser) -> None:
         """`busctl introspect` lists every method, signal and property of the file with its signature, and no other."""
         done = as_user("bob", ["busctl", "--system", "introspect", *OBJECT])
         assert done.returncode == 0, done.stderr
@@ -86,7 +83,7 @@ class TestTools:
                 listed.add((interface, name.lstrip("."), kind, signature, "" if kind == "property" else result))
         assert listed == set(documented())
 
-    def test_gdbus_introspect(self, serving: Daemon, as_user: AsUser) -> None:
+    def test_gdbus_introspect(self, shared: Shared, as_user: AsUser) -> None:
         """`gdbus introspect --recurse` from `/` shows the object with its interfaces and members."""
         recurse = ["gdbus", "introspect", "--system", "--recurse", "--dest", OBJECT[0], "--object-path", "/"]
         done = as_user("bob", recurse)
@@ -110,9 +107,9 @@ def documented() -> Iterator[tuple[str, str, str, str, str]]:
 
 
 class TestIntrospect:
-    async def test_is_the_file(self, caller: Connection) -> None:
+    async def test_is_the_file(self, shared: Shared, program: Program) -> None:
         """What Introspect answers is the installed file, documentation included, with the standard interfaces added."""
-        text = await introspect(caller, wire.OBJECT_PATH)
+        text = await introspect(program, PATH)
         assert text.startswith(FILE.read_text().partition("</node>")[0])
         found = {node.attrib["name"]: node for node in ET.fromstring(text).findall("interface")}
         assert found.keys() == {*INTERFACES, *STANDARD_INTERFACES}
@@ -122,9 +119,9 @@ class TestIntrospect:
     @pytest.mark.parametrize(
         ("path", "child"), [("/", "org"), ("/org", "cortexlinux"), ("/org/cortexlinux", "LLMRouter")]
     )
-    async def test_leads_to_the_object(self, caller: Connection, path: str, child: str) -> None:
+    async def test_leads_to_the_object(self, shared: Shared, program: Program, path: str, child: str) -> None:
         """Each step from the root names the next one and carries no interface of ours."""
-        root = ET.fromstring(await introspect(caller, path))
+        root = ET.fromstring(await introspect(program, path))
         assert [node.attrib["name"] for node in root.findall("node")] == [child]
         assert not {node.attrib["name"] for node in root.findall("interface")} & INTERFACES.keys()
 
@@ -144,34 +141,40 @@ class TestIntrospect:
 REASONS = ("InvalidArgument", "RequestNotFound", "UnknownProvider")
 
 
-async def outcome(caller: Connection, call: Message) -> str:
+async def outcome(program: Program, call: Message) -> str:
     """The signature of the answer, or the name of the error."""
     try:
-        return str((await caller.call(call, timeout_s=30)).signature)
+        return str((await program.connection.call(call, timeout_s=30)).signature)
     except BusError as error:
         return error.name
 
 
 class TestMembers:
     @pytest.mark.parametrize(("interface", "method"), METHODS, ids=ids)
-    async def test_method_is_reachable(self, caller: Connection, interface: str, method: ET.Element) -> None:
+    async def test_method_is_reachable(
+        self, shared: Shared, program: Program, interface: str, method: ET.Element
+    ) -> None:
         """A call with the documented signature is taken; with one argument more it is InvalidArgs."""
         name, signature = method.attrib["name"], "".join(taken(method))
         arguments = [SAMPLES[one] for one in taken(method)]
-        assert await outcome(caller, message(name, signature, *arguments, interface=interface)) in (
+        assert await outcome(program, message(name, signature, *arguments, interface=interface)) in (
             given(method),
             *(f"org.cortexlinux.LLMRouter.Error.{error}" for error in REASONS),
         )
-        refused = await refusal(send(caller, message(name, signature + "y", *arguments, 0, interface=interface)))
-        assert refused.name == f"{STANDARD}InvalidArgs"
+        with refused(f"{STANDARD}InvalidArgs"):
+            await program.send(message(name, signature + "y", *arguments, 0, interface=interface))
 
     @pytest.mark.parametrize(("interface", "node"), PROPERTY_NODES, ids=[n.attrib["name"] for _, n in PROPERTY_NODES])
-    async def test_property_has_its_type(self, caller: Connection, interface: str, node: ET.Element) -> None:
+    async def test_property_has_its_type(
+        self, shared: Shared, program: Program, interface: str, node: ET.Element
+    ) -> None:
         """Each documented property can be read and has the documented type; GetAll gives the same."""
         name = node.attrib["name"]
-        reply = await caller.call(message("Get", "ss", interface, name, interface=PROPERTIES), timeout_s=30)
+        reply = await program.connection.call(message("Get", "ss", interface, name, interface=PROPERTIES), timeout_s=30)
         assert reply.body[0].signature == node.attrib["type"]
-        everything = await caller.call(message("GetAll", "s", interface, interface=PROPERTIES), timeout_s=30)
+        everything = await program.connection.call(
+            message("GetAll", "s", interface, interface=PROPERTIES), timeout_s=30
+        )
         assert everything.body[0][name].signature == node.attrib["type"]
 
 

@@ -13,15 +13,15 @@ import pytest
 
 from cortexd import __version__
 from cortexd.demo.simulated import Behaviour, ControlClient, Fault
+from tests.bus.private_dbus import dbus_daemon
 from tests.eventually import assert_eventually, assert_eventually_async
-from tests.system.caller import OURS, complete, join_bus, message, read, refusal, send
-from tests.system.calls import MAIN, USAGE, ask
+from tests.system.books import read_books
+from tests.system.calls import ask
 from tests.system.daemon import Daemon, name_owner
-from tests.system.ledger_rows import ledger_rows, ledger_states
 from tests.system.namespace import PYTHON, Service
 from tests.system.people import Completed
+from tests.system.program import NAME, Program, refused
 
-MANAGER = f"{MAIN}.Manager"
 MakeDaemon = Callable[..., Daemon]
 AsUser = Callable[..., Completed]
 CORTEXD = [PYTHON, "-m", "cortexd"]
@@ -110,14 +110,14 @@ class TestStart:
     async def test_without_any_key(self, daemon: MakeDaemon) -> None:
         """It serves, says what each provider lacks, and refuses requests with ProviderNotConfigured."""
         daemon(keys={})
-        async with await join_bus() as connection:
-            assert "claude" in await read(connection, "Providers")
-            [providers] = await send(connection, message("ListProviders", interface=MANAGER))
+        async with await Program.open() as program:
+            assert "claude" in await program.property("Providers")
+            providers = (await program.providers()).values()
             assert {row["state"] for row in providers} == {"unconfigured"}
             assert all("no key: set" in row["hint"] for row in providers)
-            refused = await refusal(complete(connection, "hello"))
-            assert refused.name == f"{OURS}ProviderNotConfigured"
-            assert "ANTHROPIC_API_KEY" in refused.text
+            with refused("ProviderNotConfigured") as text:
+                await program.complete("user_chat", "hello")
+            assert "ANTHROPIC_API_KEY" in text[0]
 
     @pytest.mark.parametrize("bus", ["unix:path=/no/such/socket", "nonsense", "tcp:host=127.0.0.1,port=1", "session"])
     def test_no_bus(self, as_user: AsUser, namespace: Path, bus: str) -> None:
@@ -217,34 +217,36 @@ class TestStop:
         """A request under way is answered; a new one gets ShuttingDown; then the name is free and the status 0."""
         running = daemon()
         simulated.behave("claude", Behaviour(delay_s=2))
-        async with await join_bus() as connection:
-            under_way = asyncio.create_task(complete(connection, "before", request_id="before"))
+        async with await Program.open() as program:
+            under_way = asyncio.create_task(program.complete("user_chat", "before", request_id="before"))
             await upstream(simulated)
             running.signal(number)
             await assert_eventually_async(lambda: "stopping; 1 requests under way" in running.log())
-            refused = await refusal(complete(connection, "after"))
-            assert refused.name == f"{OURS}ShuttingDown"
-            assert (await under_way)["content"].endswith("before")
+            with refused("ShuttingDown"):
+                await program.complete("user_chat", "after")
+            assert (await under_way).content.endswith("before")
         assert running.await_end() == STOPPED
         assert name_owner() is None
-        assert ledger_states(running.ledger_file) == ["done"]
+        assert read_books(running.ledger_file).states == ["done"]
 
     async def test_in_bounded_time(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """A provider that hangs does not hold it up: Cancelled, the worst case booked, nobody left working upstream."""
         running = daemon(SHORT_DRAIN)
         simulated.behave("claude", Behaviour(fault=Fault.HANG))
-        async with await join_bus() as connection:
+        async with await Program.open() as program:
             callers = [
-                asyncio.create_task(complete(connection, "hangs", **({"request_id": chosen} if chosen else {})))
-                for chosen in ("", "chosen")
+                asyncio.create_task(program.complete("user_chat", "hangs", **options))
+                for options in ({}, {"request_id": "chosen"})
             ]
             await upstream(simulated, 2)
             assert running.stop(8) == STOPPED
             for caller in callers:
-                assert (await refusal(caller)).name == f"{OURS}Cancelled"
-        rows = ledger_rows(running.ledger_file).values()
-        assert [row.state for row in rows] == ["cancelled"] * 2
-        assert all(row.consistent and row.cost_nano == row.reserved > 0 and not row.cost_known for row in rows)
+                with refused("Cancelled"):
+                    await caller
+        books = read_books(running.ledger_file)
+        assert books.states == ["cancelled"] * 2
+        books.assert_balanced()
+        assert all(row["cost_nano"] == row["reserved"] > 0 and not row["cost_known"] for row in books.rows)
         assert_eventually(lambda: simulated.counts("claude").client_aborts == 2, message="the connections closed")
         running.start()
         assert "settled as lost" not in running.log()
@@ -253,28 +255,29 @@ class TestStop:
         """A request that was not yet allowed when it was told to stop is refused, and reaches no provider."""
         running = daemon()
         polkitd.pause()
-        async with await join_bus() as connection:
-            waiting = asyncio.create_task(complete(connection, "too late", request_id="too-late"))
-            await send(connection, message("GetStats", interface=USAGE))  # so it has been taken in
+        async with await Program.open() as program:
+            waiting = asyncio.create_task(program.complete("user_chat", "too late", request_id="too-late"))
+            await program.stats()  # so it has been taken in
             running.signal(signal.SIGTERM)
             await assert_eventually_async(lambda: "stopping;" in running.log())
             polkitd.resume()
-            assert (await refusal(waiting)).name == f"{OURS}ShuttingDown"
+            with refused("ShuttingDown"):
+                await waiting
         assert running.await_end() == STOPPED
         assert simulated.counts("claude").requests == 0
-        assert ledger_states(running.ledger_file) == []
+        assert read_books(running.ledger_file).states == []
 
     @pytest.mark.slow
     async def test_told_twice(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """A second SIGTERM, and a SIGHUP, while it drains change nothing."""
         running = daemon()
         simulated.behave("claude", Behaviour(delay_s=1))
-        async with await join_bus() as connection:
-            under_way = asyncio.create_task(complete(connection, "hello"))
+        async with await Program.open() as program:
+            under_way = asyncio.create_task(program.complete("user_chat", "hello"))
             await upstream(simulated)
             for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
                 running.signal(number)
-            assert (await under_way)["cost_known"] is True
+            assert (await under_way).metadata["cost_known"] is True
         assert running.await_end() == STOPPED
 
 
@@ -285,30 +288,24 @@ class TestLosesTheBus:
         """It leaves with status 1 at once, whatever was going on, and leaves no request open in the ledger."""
         running = daemon()
         simulated.behave("claude", Behaviour(delay_s=60))
-        async with await join_bus() as connection:
-            callers = [asyncio.create_task(complete(connection, "hello", request_id=f"lost-{n}")) for n in range(5)]
+        async with await Program.open() as program:
+            callers = [
+                asyncio.create_task(program.complete("user_chat", "hello", request_id=f"lost-{n}")) for n in range(5)
+            ]
             await upstream(simulated, 5)
             polkit_of_session.pause()
-            async with await join_bus() as another:
-                unauthorised = asyncio.create_task(complete(another, "waits for polkit"))
-                await send(another, message("GetStats", interface=USAGE))
+            async with await Program.open() as another:
+                unauthorised = asyncio.create_task(another.complete("user_chat", "waits for polkit"))
+                await another.stats()
                 bus.kill()
                 polkit_of_session.kill()  # paused, it would not notice; the fixture starts both again
                 assert running.await_end(5) == BUS_LOST
                 outcomes = await asyncio.gather(*callers, unauthorised, return_exceptions=True)
         assert all(isinstance(outcome, Exception) for outcome in outcomes)
         assert "<2>cortexd.daemon: the bus connection ended" in running.log()
-        assert ledger_states(running.ledger_file) == ["cancelled"] * 5
-        assert all(row.consistent for row in ledger_rows(running.ledger_file).values())
+        assert read_books(running.ledger_file).states == ["cancelled"] * 5
+        read_books(running.ledger_file).assert_balanced()
         assert simulated.counts("claude").requests == 5
-
-
-PRIVATE_BUS = """<busconfig>
-  <type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
-  </policy>
-</busconfig>"""
 
 
 class TestPrivateBus:
@@ -319,14 +316,14 @@ class TestPrivateBus:
         directory = namespace / "private"
         directory.mkdir()
         os.chown(directory, pwd.getpwnam("cortexd").pw_uid, -1)
-        (directory / "bus.conf").write_text(PRIVATE_BUS.format(socket=directory / "socket"))
-        background("cortexd", ["dbus-daemon", f"--config-file={directory}/bus.conf", "--nofork", "--nopidfile"])
-        assert_eventually((directory / "socket").exists, message="the private bus")
-        address = f"unix:path={directory}/socket"
+        argv, socket = dbus_daemon(directory, {})
+        background("cortexd", argv)
+        assert_eventually(socket.exists, message="the private bus")
+        address = f"unix:path={socket}"
         made = daemon(start=False)
         argv = [*CORTEXD, "--bus", address, "--config", str(made.config_file)]
         background("cortexd", argv, {"CREDENTIALS_DIRECTORY": str(made.directory / "credentials")})
-        wait = ["gdbus", "wait", "--address", address, "--timeout=20", MAIN]
+        wait = ["gdbus", "wait", "--address", address, "--timeout=20", NAME]
         assert as_user("cortexd", wait).returncode == 0
 
         own = as_user("cortexd", [PYTHON, "-c", ON_PRIVATE_BUS, address])
@@ -341,22 +338,22 @@ class TestPrivateBus:
 ON_PRIVATE_BUS = """
 import asyncio, sys
 from cortexd.connection import BusError
-from tests.system.caller import join_bus, message, send, TURNS
+from tests.system.program import NAME, Program
 
-async def attempt(connection, say, call):
+async def attempt(say, call):
     try:
-        print(say, *(await send(connection, call))[:1])
+        answer = await call
+        print(say, *answer if isinstance(answer, list) else "")
     except BusError as error:
         print(error)
 
 async def main():
-    async with await join_bus(sys.argv[1]) as connection:
-        await attempt(connection, "system_operation:", message("Ask", "ss", "system_operation", "hello"))
-        usage, manager = "org.cortexlinux.LLMRouter.Usage", "org.cortexlinux.LLMRouter.Manager"
-        await attempt(connection, "answered", message("Route", "saa{sv}a{sv}", "user_chat", TURNS, {}))
-        await attempt(connection, "answered", message("GetStats", interface=usage))
-        await attempt(connection, "answered", message("Subscribe", "a{sv}", {}, interface=usage))
-        await attempt(connection, "answered", message("ListProviders", interface=manager))
+    async with await Program.open(sys.argv[1]) as program:
+        await attempt("system_operation:", program.call(NAME, "Ask", "ss", "system_operation", "hello"))
+        await attempt("answered", program.route("user_chat", "hello"))
+        await attempt("answered", program.stats())
+        await attempt("answered", program.subscribe())
+        await attempt("answered", program.providers())
 
 asyncio.run(main())
 """

@@ -5,57 +5,45 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from dbus_next import Message, Variant
 
-from cortexd import wire
-from cortexd.connection import BusError, BusException, Connection, MessageTooLarge, Unsendable, system_address
+from cortexd.connection import BusError, BusException, MessageTooLarge, Unsendable, system_address
 from cortexd.demo.simulated import ControlClient
-from tests.bus.private_dbus import RawPeer
-from tests.system.caller import (
+from tests.bus.raw_peer import RawPeer
+from tests.system.footprint import resident_mb
+from tests.system.program import (
+    ERROR,
     INTROSPECTABLE,
-    OURS,
+    NAME,
+    PATH,
     PEER,
     PROPERTIES,
     STANDARD,
-    TURNS,
-    complete,
-    completion,
-    join_bus,
+    USAGE,
+    Program,
     message,
-    option,
-    refusal,
-    resident_mb,
-    send,
-    shared_daemon,
+    messages,
+    refused,
 )
-from tests.system.calls import MAIN, USAGE
-from tests.system.daemon import Daemon
+from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 
+WARM = True
+TURNS = messages("hello")
 MIB = 2**20
-INVALID = f"{OURS}InvalidArgument"
-
-
-@pytest.fixture(scope="module")
-def serving(namespace: Path, simulated_of_session: ControlClient) -> Iterator[Daemon]:
-    with shared_daemon(namespace / "malformed", simulated_of_session) as running:
-        yield running
 
 
 @pytest.fixture
-async def caller(serving: Daemon, simulated: ControlClient) -> AsyncIterator[Connection]:
+async def caller(shared: Shared) -> AsyncIterator[Program]:
     """A connection of root's, which still works when the test is over, as does the daemon."""
-    async with await join_bus() as connection:
-        yield connection
-        answer = await complete(connection, "still there", "code_generation")
-        assert answer["content"].endswith("still there")
-        assert not connection.closed
-    serving.assert_clean_log()
+    async with await Program.open() as program:
+        yield program
+        assert (await program.complete("code_generation", "still there")).content.endswith("still there")
+        assert not program.connection.closed
+    shared.daemon.assert_clean_log()
 
 
 def route(options: dict[str, Variant], turns: Any = None) -> Message:
@@ -77,75 +65,75 @@ class TestWrongCalls:
             (message("GetStats"), "UnknownMethod", "GetStats"),
             (message("Ask", "ss", "user_chat", "x", interface=USAGE), "UnknownMethod", "Usage.Ask"),
             (message("Ask", "ss", "user_chat", "x", path="/"), "UnknownObject", "use /org/cortexlinux/LLMRouter"),
-            (message("Ask", "ss", "user_chat", "x", path=f"{wire.OBJECT_PATH}/x"), "UnknownObject", "LLMRouter/x"),
+            (message("Ask", "ss", "user_chat", "x", path=f"{PATH}/x"), "UnknownObject", "LLMRouter/x"),
             (message("Ping", "s", "x", interface=PEER), "UnknownMethod", "Peer.Ping"),
             (message("Pong", interface=PEER), "UnknownMethod", "Peer.Pong"),
             (message("Introspect", path="/no/such", interface=INTROSPECTABLE), "UnknownObject", "/no/such"),
             (message("Introspect", path="/org/cortex", interface=INTROSPECTABLE), "UnknownObject", "/org/cortex"),
             (message("Introspect", path="/org/cortexlinux/LLMRouter/x", interface=INTROSPECTABLE), "UnknownObject", ""),
-            (message("Get", "ss", MAIN, "Nothing", interface=PROPERTIES), "UnknownProperty", "LLMRouter.Nothing"),
+            (message("Get", "ss", NAME, "Nothing", interface=PROPERTIES), "UnknownProperty", "LLMRouter.Nothing"),
             (message("Get", "ss", "", "Version", interface=PROPERTIES), "UnknownProperty", "Version"),
-            (message("Get", "ss", MAIN, "Version", interface=PROPERTIES, path="/org"), "UnknownProperty", "at /org"),
+            (message("Get", "ss", NAME, "Version", interface=PROPERTIES, path="/org"), "UnknownProperty", "at /org"),
             (message("Get", "s", "Version", interface=PROPERTIES), "UnknownMethod", "Properties.Get"),
-            (message("Set", "ssv", MAIN, "Version", Variant("s", "9"), interface=PROPERTIES), "PropertyReadOnly", ""),
-            (message("Set", "ssv", MAIN, "Nothing", Variant("s", "9"), interface=PROPERTIES), "UnknownProperty", ""),
-            (message("Ask", "ss", "user_chat", "x", interface=f"{MAIN}.Secret"), "AccessDenied", ""),
+            (message("Set", "ssv", NAME, "Version", Variant("s", "9"), interface=PROPERTIES), "PropertyReadOnly", ""),
+            (message("Set", "ssv", NAME, "Nothing", Variant("s", "9"), interface=PROPERTIES), "UnknownProperty", ""),
+            (message("Ask", "ss", "user_chat", "x", interface=f"{NAME}.Secret"), "AccessDenied", ""),
             (message("Ask", "ss", "user_chat", "x", interface=None), "AccessDenied", ""),
         ],
     )
-    async def test_is_answered(self, caller: Connection, call: Message, name: str, text: str) -> None:
+    async def test_is_answered(self, caller: Program, call: Message, name: str, text: str) -> None:
         """A call that is not in the interface file gets the error that every D-Bus program knows."""
-        refused = await refusal(send(caller, call))
-        assert refused.name == f"{STANDARD}{name}"
-        assert text in refused.text
+        with refused(f"{STANDARD}{name}") as words:
+            await caller.send(call)
+        assert text in words[0]
 
-    async def test_get_all(self, caller: Connection) -> None:
+    async def test_get_all(self, caller: Program) -> None:
         """GetAll gives seven properties, and none of an interface that has none or does not exist."""
-        [everything] = await send(caller, message("GetAll", "s", MAIN, interface=PROPERTIES))
+        [everything] = await caller.send(message("GetAll", "s", NAME, interface=PROPERTIES))
         assert len(everything) == 7
         for interface in (USAGE, "", "org.example.Nothing"):
-            assert await send(caller, message("GetAll", "s", interface, interface=PROPERTIES)) == [{}]
+            assert await caller.send(message("GetAll", "s", interface, interface=PROPERTIES)) == [{}]
 
 
 class TestWrongContent:
     @pytest.mark.parametrize(
         ("options", "name", "text"),
         [
-            ({"temprature": Variant("d", 1.0)}, INVALID, "unknown option; did you mean 'temperature'?"),
-            ({"": Variant("s", "")}, INVALID, "unknown option"),
-            ({"temperature": Variant("d", float("nan"))}, INVALID, "options.temperature: expected a number"),
-            ({"temperature": Variant("d", float("-inf"))}, INVALID, "options.temperature"),
-            ({"temperature": Variant("s", "1")}, INVALID, "options.temperature"),
-            ({"max_tokens": Variant("t", 2**64 - 1)}, INVALID, "options.max_tokens"),
-            ({"max_tokens": Variant("b", True)}, INVALID, "options.max_tokens"),
-            ({"max_tokens": Variant("i", -1)}, INVALID, "options.max_tokens"),
-            ({"deadline_ms": Variant("x", 2**62)}, INVALID, "options.deadline_ms"),
-            ({"max_cost_usd": Variant("d", -1.0)}, INVALID, "options.max_cost_usd"),
-            ({"request_id": Variant("s", "../../etc")}, INVALID, "options.request_id"),
-            ({"request_id": Variant("s", "x" * 65)}, INVALID, "options.request_id"),
-            ({"request_id": Variant("s", "two\nlines")}, INVALID, "options.request_id"),
-            ({"labels": Variant("a{sv}", {"a": Variant("i", 1)})}, INVALID, "options.labels"),
-            ({"labels": Variant("as", ["a"])}, INVALID, "options.labels"),
-            ({"labels": Variant("a{yy}", {1: 2})}, INVALID, "options.labels"),
-            ({"tools": Variant("s", "x")}, INVALID, "options.tools"),
-            ({"tools": Variant("aa{sv}", [{}])}, INVALID, "options.tools[0].name"),
-            ({"tools": Variant("(s(s))", ["x", ["y"]])}, INVALID, "options.tools[0]"),
-            ({"response_schema": Variant("s", '{"a":' * 50_000)}, INVALID, "options.response_schema"),
-            ({"response_schema": Variant("s", "[" * 100_000)}, INVALID, "options.response_schema"),
-            ({"response_schema": Variant("s", "9" * 100_000)}, INVALID, "options.response_schema"),
-            ({"response_schema": Variant("ay", b"{}")}, INVALID, "options.response_schema"),
-            ({"provider": Variant("o", "/")}, f"{OURS}UnknownProvider", "'/'"),
-            ({"provider": Variant("s", "x" * 300)}, INVALID, "options.provider"),
-            ({"privacy": Variant("v", Variant("v", Variant("s", "none")))}, INVALID, "options.privacy"),
+            ({"temprature": Variant("d", 1.0)}, "InvalidArgument", "unknown option; did you mean 'temperature'?"),
+            ({"": Variant("s", "")}, "InvalidArgument", "unknown option"),
+            ({"temperature": Variant("d", float("nan"))}, "InvalidArgument", "options.temperature: expected a number"),
+            ({"temperature": Variant("d", float("-inf"))}, "InvalidArgument", "options.temperature"),
+            ({"temperature": Variant("s", "1")}, "InvalidArgument", "options.temperature"),
+            ({"max_tokens": Variant("t", 2**64 - 1)}, "InvalidArgument", "options.max_tokens"),
+            ({"max_tokens": Variant("b", True)}, "InvalidArgument", "options.max_tokens"),
+            ({"max_tokens": Variant("i", -1)}, "InvalidArgument", "options.max_tokens"),
+            ({"deadline_ms": Variant("x", 2**62)}, "InvalidArgument", "options.deadline_ms"),
+            ({"max_cost_usd": Variant("d", -1.0)}, "InvalidArgument", "options.max_cost_usd"),
+            ({"request_id": Variant("s", "../../etc")}, "InvalidArgument", "options.request_id"),
+            ({"request_id": Variant("s", "x" * 65)}, "InvalidArgument", "options.request_id"),
+            ({"request_id": Variant("s", "two\nlines")}, "InvalidArgument", "options.request_id"),
+            ({"labels": Variant("a{sv}", {"a": Variant("i", 1)})}, "InvalidArgument", "options.labels"),
+            ({"labels": Variant("as", ["a"])}, "InvalidArgument", "options.labels"),
+            ({"labels": Variant("a{yy}", {1: 2})}, "InvalidArgument", "options.labels"),
+            ({"tools": Variant("s", "x")}, "InvalidArgument", "options.tools"),
+            ({"tools": Variant("aa{sv}", [{}])}, "InvalidArgument", "options.tools[0].name"),
+            ({"tools": Variant("(s(s))", ["x", ["y"]])}, "InvalidArgument", "options.tools[0]"),
+            ({"response_schema": Variant("s", '{"a":' * 50_000)}, "InvalidArgument", "options.response_schema"),
+            ({"response_schema": Variant("s", "[" * 100_000)}, "InvalidArgument", "options.response_schema"),
+            ({"response_schema": Variant("s", "9" * 100_000)}, "InvalidArgument", "options.response_schema"),
+            ({"response_schema": Variant("ay", b"{}")}, "InvalidArgument", "options.response_schema"),
+            ({"provider": Variant("o", "/")}, "UnknownProvider", "'/'"),
+            ({"provider": Variant("s", "x" * 300)}, "InvalidArgument", "options.provider"),
+            ({"privacy": Variant("v", Variant("v", Variant("s", "none")))}, "InvalidArgument", "options.privacy"),
         ],
     )
-    async def test_option(self, caller: Connection, options: dict[str, Variant], name: str, text: str) -> None:
+    async def test_option(self, caller: Program, options: dict[str, Variant], name: str, text: str) -> None:
         """An option out of range is refused by its path, before anything is spent."""
         for call in (route(options), message("CompleteWithOptions", "saa{sv}a{sv}", "user_chat", TURNS, options)):
-            refused = await refusal(send(caller, call))
-            assert refused.name == name, refused
-            assert text in refused.text
-            assert len(refused.text) < 1000
+            with refused(name) as words:
+                await caller.send(call)
+            assert text in words[0]
+            assert len(words[0]) < 1000
 
     @pytest.mark.parametrize(
         ("turns", "text"),
@@ -160,52 +148,53 @@ class TestWrongContent:
             ([*TURNS, {"role": Variant("s", "tool"), "content": Variant("s", "x")}], "messages[1].tool_call_id"),
         ],
     )
-    async def test_messages(self, caller: Connection, turns: Any, text: str) -> None:
+    async def test_messages(self, caller: Program, turns: Any, text: str) -> None:
         """A message that makes no sense is refused by its path."""
-        refused = await refusal(send(caller, message("Complete", "saa{sv}", "user_chat", turns)))
-        assert refused.name == INVALID
-        assert text in refused.text
+        with refused("InvalidArgument") as words:
+            await caller.send(message("Complete", "saa{sv}", "user_chat", turns))
+        assert text in words[0]
 
-    async def test_characters_that_the_bus_refuses(self, caller: Connection, simulated: ControlClient) -> None:
+    async def test_characters_that_the_bus_refuses(self, caller: Program, simulated: ControlClient) -> None:
         """Noncharacters in a prompt come back, from a provider that repeats them, as U+FFFD; all else untouched."""
-        answer = await complete(caller, "a\uffff\ufdd0\U0010fffe \u202e 😀 \x01\x7f b")
-        assert answer["content"].endswith("a\ufffd\ufffd\ufffd \u202e 😀 \x01\x7f b")
+        answer = await caller.complete("user_chat", "a\uffff\ufdd0\U0010fffe \u202e 😀 \x01\x7f b")
+        assert answer.content.endswith("a\ufffd\ufffd\ufffd \u202e 😀 \x01\x7f b")
 
-    async def test_unknown_names_of_eight_million_characters(self, caller: Connection) -> None:
+    async def test_unknown_names_of_eight_million_characters(self, caller: Program) -> None:
         """A huge key or task type is refused in a short text."""
         huge = "x" * (8 * MIB)
-        for call in (
-            route({huge: Variant("s", "")}),
-            message("Route", "saa{sv}a{sv}", huge, TURNS, {}),
-            route({}, [{huge: Variant("s", "")}]),
-            route({"provider": Variant("s", huge)}),
-            message("Subscribe", "a{sv}", {huge: Variant("s", "")}, interface=USAGE),
-            message("Get", "ss", MAIN, huge, interface=PROPERTIES),
+        for name, call in (
+            ("InvalidArgument", route({huge: Variant("s", "")})),
+            ("UnknownTaskType", message("Route", "saa{sv}a{sv}", huge, TURNS, {})),
+            ("InvalidArgument", route({}, [{huge: Variant("s", "")}])),
+            ("InvalidArgument", route({"provider": Variant("s", huge)})),
+            ("InvalidArgument", message("Subscribe", "a{sv}", {huge: Variant("s", "")}, interface=USAGE)),
+            (f"{STANDARD}UnknownProperty", message("Get", "ss", NAME, huge, interface=PROPERTIES)),
         ):
-            assert len((await refusal(send(caller, call))).text) < 10_000
+            with refused(name) as words:
+                await caller.send(call)
+            assert len(words[0]) < 10_000
 
 
 class TestDepth:
     @pytest.mark.parametrize("depth", [10, 40, 58, 59, 60, 61, 62, 63, 64])
-    async def test_variants_within_variants(self, caller: Connection, depth: int) -> None:
+    async def test_variants_within_variants(self, caller: Program, depth: int) -> None:
         """Up to what the bus carries they are taken apart and refused; beyond, the sender does not get them out."""
         value = Variant("s", "deep")
         for _ in range(depth):
             value = Variant("v", value)
         try:
-            refused = await refusal(send(caller, route({"provider": value})))
+            with refused("InvalidArgument", "UnknownProvider"):
+                await caller.send(route({"provider": value}))
         except Unsendable:
             assert depth > 55
-        else:
-            assert refused.name in (INVALID, f"{OURS}UnknownProvider")
 
-    async def test_arrays_and_structs_within_each_other(self, caller: Connection) -> None:
+    async def test_arrays_and_structs_within_each_other(self, caller: Program) -> None:
         """32 arrays and 31 structs deep, the most that a signature may hold."""
         arrays = Variant("a" * 30 + "s", nested(30))
         structs = Variant("(" * 31 + "y" + ")" * 31, nested(31, 7))
         for value in (arrays, structs):
-            refused = await refusal(send(caller, route({"tools": value})))
-            assert refused.name == INVALID
+            with refused("InvalidArgument"):
+                await caller.send(route({"tools": value}))
 
 
 def nested(depth: int, core: Any = "s") -> Any:
@@ -215,57 +204,52 @@ def nested(depth: int, core: Any = "s") -> Any:
 
 
 class TestSize:
-    async def test_prompts(self, caller: Connection, simulated: ControlClient) -> None:
+    async def test_prompts(self, caller: Program, simulated: ControlClient) -> None:
         """3.9 MB are answered; more than the model takes is the provider's refusal; more than the limit is ours."""
-        assert (await complete(caller, "x" * 3_900_000))["input_tokens"] == 975_000
-        refused = await refusal(complete(caller, "x" * (8 * MIB), fallback=False))
-        assert refused.name in (f"{OURS}ProviderFailed", f"{OURS}NoProviderAvailable")
+        assert (await caller.complete("user_chat", "x" * 3_900_000)).metadata["input_tokens"] == 975_000
+        with refused("ProviderFailed", "NoProviderAvailable"):
+            await caller.complete("user_chat", "x" * (8 * MIB), fallback=False)
         requests = simulated.counts("claude").requests
         for size in (8 * MIB + 1, 20 * MIB, 30 * MIB):
-            refused = await refusal(complete(caller, "x" * size))
-            assert refused.name == f"{OURS}TooLarge"
-            assert f"got {size}" in refused.text
+            with refused("TooLarge") as words:
+                await caller.complete("user_chat", "x" * size)
+            assert f"got {size}" in words[0]
         assert simulated.counts("claude").requests == requests
 
-    async def test_beyond_the_bus(self, caller: Connection) -> None:
+    async def test_beyond_the_bus(self, caller: Program) -> None:
         """32 MiB do not leave the caller; sent past all checks the bus disconnects the caller, not the daemon."""
         with pytest.raises(MessageTooLarge):
-            await caller.call(completion("x" * (32 * MIB)), timeout_s=60)
-        async with raw_peer() as peer:
+            await caller.complete("user_chat", "x" * (32 * MIB))
+        async with RawPeer.open(system_address()) as peer:
             header = bytes(peer.encode(message("Ask", "ss", "user_chat", "x")))
             await disconnected(peer, header[:4] + (33 * MIB).to_bytes(4, "little") + header[8:])
 
-    async def test_too_many_values(self, caller: Connection, serving: Daemon) -> None:
+    async def test_too_many_values(self, caller: Program, shared: Shared) -> None:
         """A message of a million empty values is refused without being unpacked."""
-        before = resident_mb(serving.pid)
+        before = resident_mb(shared.daemon.pid)
         for _ in range(3):
-            refused = await refusal(send(caller, route({}, [{}] * 200_000)))
-            assert refused.name == f"{OURS}TooLarge"
-            refused = await refusal(send(caller, route(option("av", [Variant("y", 1)] * 300_000))))
-            assert refused.name == f"{OURS}TooLarge"
-        assert resident_mb(serving.pid) < before + 100
+            with refused("TooLarge"):
+                await caller.send(route({}, [{}] * 200_000))
+            with refused("TooLarge"):
+                await caller.send(route({"option": Variant("av", [Variant("y", 1)] * 300_000)}))
+        assert resident_mb(shared.daemon.pid) < before + 100
 
-    async def test_20000_distinct_signatures(self, caller: Connection, serving: Daemon) -> None:
+    async def test_20000_distinct_signatures(self, caller: Program, shared: Shared) -> None:
         """Signatures chosen by a caller do not pile up in the daemon."""
-        before = resident_mb(serving.pid)
+        before = resident_mb(shared.daemon.pid)
         letters = itertools.product("ybnqiuxtd", repeat=5)
         for _ in range(200):
             chosen = ["(" + "".join(next(letters)) + ")" for _ in range(100)]
-            refused = await refusal(send(caller, route({item: Variant(item, zeros(item)) for item in chosen})))
-            assert refused.name == INVALID
+            with refused("InvalidArgument"):
+                await caller.send(route({item: Variant(item, zeros(item)) for item in chosen}))
         for signature in itertools.islice(letters, 500):
-            caller.send(message("Ask", "".join(signature), *zeros("".join(signature)), quiet=True))
-        await send(caller, message("Ping", interface=PEER))
-        assert resident_mb(serving.pid) < before + 60
+            caller.connection.send(message("Ask", "".join(signature), *zeros("".join(signature)), quiet=True))
+        await caller.send(message("Ping", interface=PEER))
+        assert resident_mb(shared.daemon.pid) < before + 60
 
 
 def zeros(signature: str) -> list[Any]:
     return [{"b": False, "d": 0.0}.get(letter, 0) for letter in signature.strip("()")]
-
-
-def raw_peer() -> Any:
-    """A client that writes bytes of its own."""
-    return RawPeer.open(SimpleNamespace(address=system_address()))  # type: ignore[arg-type]
 
 
 async def disconnected(peer: RawPeer, data: bytes) -> None:
@@ -281,58 +265,58 @@ async def disconnected(peer: RawPeer, data: bytes) -> None:
 
 
 class TestRawBytes:
-    async def test_what_is_no_message(self, caller: Connection) -> None:
+    async def test_what_is_no_message(self, caller: Program) -> None:
         """The bus disconnects who sends it; nothing of it reaches the daemon."""
         for data in (b"GET / HTTP/1.1\r\n\r\n", bytes(64), b"l" + b"\xff" * 63, random.Random(1).randbytes(4096)):
-            async with raw_peer() as peer:
+            async with RawPeer.open(system_address()) as peer:
                 await disconnected(peer, data)
 
-    async def test_half_a_message(self, caller: Connection) -> None:
+    async def test_half_a_message(self, caller: Program) -> None:
         """Lone bytes, or half a call and then the end, reach nobody."""
         for length in (1, 15, 16, 60):
-            async with raw_peer() as peer:
+            async with RawPeer.open(system_address()) as peer:
                 await peer.send_bytes(bytes(peer.encode(message("Ask", "ss", "user_chat", "half")))[:length])
 
-    async def test_a_string_that_is_not_utf8(self, caller: Connection) -> None:
+    async def test_a_string_that_is_not_utf8(self, caller: Program) -> None:
         """The bus disconnects who sends a surrogate, an overlong sequence or U+0000 in a string."""
         for bad in (b"\xed\xa0\x80", b"\xc0\x80\x20", b"\xff\xfe\xfd", b"a\0b"):
-            async with raw_peer() as peer:
+            async with RawPeer.open(system_address()) as peer:
                 data = bytes(peer.encode(message("Ask", "ss", "user_chat", "BAD")))
                 assert data.count(b"BAD") == 1
                 await disconnected(peer, data.replace(b"BAD", bad))
 
-    async def test_messages_with_bits_flipped(self, caller: Connection) -> None:
+    async def test_messages_with_bits_flipped(self, caller: Program) -> None:
         """Two hundred damaged calls: disconnected, refused or answered, the daemon serves on."""
         dice = random.Random(7)
         for _ in range(200):
-            async with raw_peer() as peer:
-                data = bytearray(peer.encode(route(option("a{sv}", {"key": Variant("as", ["value"])}))))
+            async with RawPeer.open(system_address()) as peer:
+                data = bytearray(peer.encode(route({"option": Variant("a{sv}", {"key": Variant("as", ["value"])})})))
                 for _ in range(3):
                     data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
                 await peer.send_bytes(data)
-        assert (await send(caller, message("Ping", interface=PEER))) == []
+        assert (await caller.send(message("Ping", interface=PEER))) == []
 
 
 class TestRandomContent:
     ALLOWED = ("InvalidArgument", "TooLarge", "UnknownProvider", "UnknownTaskType", "NoProviderAvailable")
 
     @pytest.mark.parametrize("seed", range(4))
-    async def test_500_calls(self, caller: Connection, seed: int) -> None:
+    async def test_500_calls(self, caller: Program, seed: int) -> None:
         """Whatever values stand where others are expected, the answer is a result or an error with a reason."""
         dice = Dice(seed)
         answers: set[str] = set()
         for _ in range(5):
             answers.update(await asyncio.gather(*(self.outcome(caller, dice) for _ in range(100))))
-        assert answers <= {"", *(f"{OURS}{name}" for name in self.ALLOWED)}, answers
+        assert answers <= {"", *(f"{ERROR}.{name}" for name in self.ALLOWED)}, answers
         assert "" in answers
 
-    async def outcome(self, caller: Connection, dice: Dice) -> str:
+    async def outcome(self, caller: Program, dice: Dice) -> str:
         """The name of the error, or nothing."""
         try:
             if dice.choose((True, False)):
-                await send(caller, route(dice.options(), dice.turns()))
+                await caller.send(route(dice.options(), dice.turns()))
             else:
-                await send(caller, message("Subscribe", "a{sv}", dice.table(0), interface=f"{MAIN}.Usage"))
+                await caller.send(message("Subscribe", "a{sv}", dice.table(0), interface=f"{NAME}.Usage"))
         except BusError as error:
             return "" if "too many subscriptions" in error.text else error.name
         except BusException as error:

@@ -13,47 +13,37 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from dbus_next import Message
 
-from cortexd import wire
 from cortexd.demo.simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually, assert_eventually_async
-from tests.system.caller import complete, join_bus, own_files, read, refusal, shared_daemon
 from tests.system.calls import ask, without_asking
-from tests.system.daemon import Daemon, name_owner
-from tests.system.ledger_rows import ledger_states
+from tests.system.daemon import RELOADED, Daemon, name_owner
+from tests.system.footprint import own_files
 from tests.system.namespace import Service
 from tests.system.people import Completed
+from tests.system.program import Program, refused
+from tests.system.shared import Shared, sharing
 from tests.system.test_lifecycle import CONFIG_WRONG, start_behind_a_paused_bus
 
 MakeDaemon = Callable[..., Daemon]
 AsUser = Callable[..., Completed]
-RELOADED = "configuration reloaded"
 EXTRA = 'api = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "none"\n'
 TO_KIMI = '[routing.table]\nuser_chat = "kimi_k2"\n'
 
 
-def reload(daemon: Daemon, config: str, outcome: str = RELOADED) -> None:
-    """Returns once the daemon has dealt with the new settings."""
-    before = daemon.log().count(outcome)
-    daemon.configure(config)
-    daemon.reload()
-    assert_eventually(lambda: daemon.log().count(outcome) > before, message=outcome)
-
-
 @pytest.fixture(scope="class")
-def shared_of_class(namespace: Path, simulated_of_session: ControlClient) -> Iterator[Daemon]:
-    with shared_daemon(namespace / "reloaded", simulated_of_session) as running:
-        yield running
+def shared_of_class(namespace: Path, simulated_of_session: ControlClient) -> Iterator[Shared]:
+    with sharing(namespace / "reloaded", simulated_of_session, warm=True) as shared:
+        yield shared
 
 
 @pytest.fixture
-def shared(request: pytest.FixtureRequest, shared_of_class: Daemon, simulated: ControlClient) -> Daemon:
+def shared(shared_of_class: Shared) -> Shared:
     """One daemon for the tests that need no other, with its first settings."""
-    reload(shared_of_class, "")
+    shared_of_class.recover()
+    shared_of_class.reload("")
     return shared_of_class
 
 
@@ -71,87 +61,86 @@ def keys_used(simulated: ControlClient) -> list[str]:
 
 
 class TestReload:
-    async def test_another_endpoint(self, shared: Daemon, simulated: ControlClient) -> None:
+    async def test_another_endpoint(self, shared: Shared, simulated: ControlClient) -> None:
         """Requests under way end where they began, new ones go to the new address."""
         simulated.reset("moved")
         simulated.behave("claude", Behaviour(delay_s=2))
-        async with await join_bus() as connection:
-            under_way = [asyncio.create_task(complete(connection, f"old {number}")) for number in range(5)]
+        async with await Program.open() as program:
+            under_way = [asyncio.create_task(program.complete("user_chat", f"old {number}")) for number in range(5)]
             await assert_eventually_async(lambda: simulated.counts("claude").requests == 5, 20, "requests upstream")
-            reload(shared, f'[providers.claude]\nbase_url = "{simulated.url("moved", "anthropic")}"\n')
-            assert (await complete(connection, "new"))["content"].endswith("new")
+            shared.reload(f'[providers.claude]\nbase_url = "{simulated.url("moved", "anthropic")}"\n')
+            assert (await program.complete("user_chat", "new")).content.endswith("new")
             assert not any(task.done() for task in under_way)
-            answers = [(await task)["content"] for task in under_way]
+            answers = [(await task).content for task in under_way]
         assert [text.rpartition(": ")[2] for text in answers] == [f"old {number}" for number in range(5)]
         assert (simulated.counts("claude").requests, simulated.counts("moved").requests) == (5, 1)
         assert_eventually(lambda: simulated.counts("claude").open_connections == 0, message="the old client closed")
 
-    async def test_another_route(self, shared: Daemon, simulated: ControlClient) -> None:
+    async def test_another_route(self, shared: Shared, simulated: ControlClient) -> None:
         """A changed row of the routing table counts from the next request on."""
-        async with await join_bus() as connection:
-            assert (await complete(connection, "hello"))["provider"] == "claude"
-            reload(shared, TO_KIMI)
-            assert (await complete(connection, "hello"))["provider"] == "kimi_k2"
+        async with await Program.open() as program:
+            assert await answering(program) == "claude"
+            shared.reload(TO_KIMI)
+            assert await answering(program) == "kimi_k2"
 
-    def test_another_privilege(self, shared: Daemon, as_user: AsUser) -> None:
+    def test_another_privilege(self, shared: Shared, as_user: AsUser) -> None:
         """A task type made privileged is refused at once, also to who was allowed it before."""
         assert as_user("alice", without_asking("configuration")).returncode == 0
-        reload(shared, '[authorization]\nprivileged_task_types = ["configuration"]\n')
+        shared.reload('[authorization]\nprivileged_task_types = ["configuration"]\n')
         assert "system-operation needs" in as_user("alice", without_asking("configuration")).stderr
 
-    async def test_a_provider_that_goes(self, shared: Daemon, simulated: ControlClient) -> None:
+    async def test_a_provider_that_goes(self, shared: Shared, simulated: ControlClient) -> None:
         """A request that waits for the ledger while its provider leaves the configuration is still answered by it."""
         simulated.reset("office")
         simulated.behave("office", Behaviour(keys=("none",)))  # what is sent to an endpoint that needs no key
         office = f'api = "openai"\nbase_url = "{simulated.url("office")}"\nmodel = "local-model"\nlocal = true\n'
-        reload(shared, f"[providers.office]\n{office}")
-        async with await join_bus() as connection:
-            with writing(shared.ledger_file):
-                waiting = asyncio.create_task(complete(connection, "hello", provider="office"))
-                await await_property(connection, "ActiveRequests", 1)
-                reload(shared, "")
-            assert (await waiting)["provider"] == "office"
-            assert "office" not in await read(connection, "Providers")
-            assert (await refusal(complete(connection, "hello", provider="office"))).name.endswith("UnknownProvider")
-        assert ledger_states(shared.ledger_file)[-1] == "done"
+        shared.reload(f"[providers.office]\n{office}")
+        async with await Program.open() as program:
+            with writing(shared.daemon.ledger_file):
+                waiting = asyncio.create_task(program.complete("user_chat", "hello", provider="office"))
+                await await_property(program, "ActiveRequests", 1)
+                shared.reload("")
+            assert (await waiting).metadata["provider"] == "office"
+            assert "office" not in await program.property("Providers")
+            with refused("UnknownProvider"):
+                await program.complete("user_chat", "hello", provider="office")
+        assert shared.books().states[-1] == "done"
 
-    async def test_again_and_again_under_traffic(self, shared: Daemon, simulated: ControlClient) -> None:
+    async def test_again_and_again_under_traffic(self, shared: Shared, simulated: ControlClient) -> None:
         """Thirty reloads with other settings each drop no request and leave no connection or file open."""
-        async with await join_bus() as connection:
-            await complete(connection, "hello")
-            before = own_files(shared.pid)
-            traffic = asyncio.create_task(keep_asking(connection))
+        pid = shared.daemon.pid
+        async with await Program.open() as program:
+            await program.complete("user_chat", "hello")
+            before = own_files(pid)
+            traffic = asyncio.create_task(keep_asking(program))
             for number in range(30):
-                await asyncio.to_thread(reload, shared, f"[providers.claude]\nmax_connections = {number + 10}\n")
+                await asyncio.to_thread(shared.reload, f"[providers.claude]\nmax_connections = {number + 10}\n")
             traffic.cancel()
             assert await traffic > 30
-            assert_eventually(lambda: own_files(shared.pid) <= before + 6, message="files closed again")
+            assert_eventually(lambda: own_files(pid) <= before + 6, message="files closed again")
             assert_eventually(lambda: simulated.counts("claude").open_connections <= 8, message="old clients closed")
 
-    async def test_another_ledger(self, shared: Daemon) -> None:
+    async def test_another_ledger(self, shared: Shared) -> None:
         """The ledger stays where it is until a restart, and the log says so."""
-        before = ledger_states(shared.ledger_file)
-        reload(shared, f'[ledger]\npath = "{shared.directory}/state/other.sqlite3"\n')
-        assert "<4>cortexd.daemon: changes of [ledger] take effect at the next start" in shared.log()
-        async with await join_bus() as connection:
-            await complete(connection, "hello")
-        assert ledger_states(shared.ledger_file) == [*before, "done"]
-        assert not (shared.directory / "state" / "other.sqlite3").exists()
+        before, other = shared.books().states, shared.daemon.directory / "state" / "other.sqlite3"
+        shared.reload(f'[ledger]\npath = "{other}"\n')
+        assert "<4>cortexd.daemon: changes of [ledger] take effect at the next start" in shared.daemon.log()
+        async with await Program.open() as program:
+            await program.complete("user_chat", "hello")
+        assert shared.books().states == [*before, "done"]
+        assert not other.exists()
 
 
 class TestReloadAlone:
     async def test_a_new_key(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """A key file's new content is used from the next request on; a provider that had none is told of."""
         running = daemon(keys={})
-        async with await join_bus() as connection:
-            heard: list[Message] = []
-            connection.on_signal = heard.append
-            await connection.add_match(f"type='signal',sender='{wire.BUS_NAME}'")
+        async with await Program.open() as program:
+            await program.hear_broadcasts()
             for key in ("sk-sim-first", "sk-sim-second"):
-                reload(running, f'[providers.claude]\nkey_file = "{key_file(running.directory, key)}"\n')
-                await complete(connection, "hello")
-            states = [signal.body[:2] for signal in heard if signal.member == "ProviderStateChanged"]
-            assert states == [["claude", "ok"]]
+                running.reconfigure(f'[providers.claude]\nkey_file = "{key_file(running.directory, key)}"\n')
+                await program.complete("user_chat", "hello")
+            assert [body[:2] for body in program.heard("ProviderStateChanged")] == [["claude", "ok"]]
         assert keys_used(simulated) == ["sk-sim-first", "sk-sim-second"]
         assert "sk-sim-" not in running.log()
 
@@ -166,14 +155,14 @@ class TestReloadAlone:
     async def test_a_broken_configuration(self, daemon: MakeDaemon, broken: str, named: str) -> None:
         """The old one stays as a whole, an error in the log says why, and mending it helps."""
         running = daemon(TO_KIMI, keys={"kimi_k2": "sk-sim-kimi-of-the-tests"})
-        async with await join_bus() as connection:
-            reload(running, broken, outcome="the configuration stays as it was")
+        async with await Program.open() as program:
+            running.reconfigure(broken, outcome="the configuration stays as it was")
             [line] = [line for line in running.log().splitlines() if "stays as it was" in line]
             assert line.startswith("<3>cortexd.daemon: ")
             assert named in line
-            assert (await complete(connection, "hello"))["provider"] == "kimi_k2"
-            reload(running, '[routing.table]\nuser_chat = "deepseek"\n')
-            assert (await complete(connection, "hello"))["provider"] == "kimi_k2", "deepseek has no key"
+            assert await answering(program) == "kimi_k2"
+            running.reconfigure('[routing.table]\nuser_chat = "deepseek"\n')
+            assert await answering(program) == "kimi_k2", "deepseek has no key"
 
     async def test_while_it_starts(self, daemon: MakeDaemon, bus: Service) -> None:
         """SIGHUP before it serves is not lost: the settings of that moment are taken as soon as it does."""
@@ -184,24 +173,29 @@ class TestReloadAlone:
         bus.resume()
         assert_eventually(lambda: RELOADED in running.log(), message=RELOADED)
         assert name_owner() == running.pid
-        async with await join_bus() as connection:
-            assert (await complete(connection, "hello"))["provider"] == "kimi_k2"
+        async with await Program.open() as program:
+            assert await answering(program) == "kimi_k2"
 
 
-async def keep_asking(connection: Any) -> int:
+async def answering(program: Program) -> str:
+    """The provider that answers a chat."""
+    return str((await program.complete("user_chat", "hello")).metadata["provider"])
+
+
+async def keep_asking(program: Program) -> int:
     """How many were answered, eight at a time, until cancelled."""
     answered = 0
     while True:
         try:
-            answers = asyncio.gather(*(complete(connection, f"under reload {number}") for number in range(8)))
+            answers = asyncio.gather(*(program.complete("user_chat", f"under reload {number}") for number in range(8)))
             answered += len(await asyncio.shield(answers))
         except asyncio.CancelledError:
             return answered + len(await answers)
 
 
-async def await_property(connection: Any, name: str, value: object) -> None:
+async def await_property(program: Program, name: str, value: object) -> None:
     async with asyncio.timeout(20):
-        while await read(connection, name) != value:
+        while await program.property(name) != value:
             await asyncio.sleep(0.01)
 
 
@@ -275,10 +269,10 @@ class TestLog:
         running = daemon()
         running.configure(f'[daemon]\nlog_level = "error"\n[providers.extra]\n{EXTRA}')
         running.reload()
-        async with await join_bus() as connection, asyncio.timeout(20):
-            while "extra" not in await read(connection, "Providers"):
+        async with await Program.open() as program, asyncio.timeout(20):
+            while "extra" not in await program.property("Providers"):
                 await asyncio.sleep(0.01)
-        reload(running, "[broken\n", outcome="stays as it was")
+        running.reconfigure("[broken\n", outcome="stays as it was")
         assert running.stop() == 0
         assert "stopping;" not in running.log()
 

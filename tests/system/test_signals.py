@@ -13,10 +13,9 @@ import pytest
 from cortexd.demo.simulated import Behaviour
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.calls import ask, call, results
-from tests.system.daemon import NAME
 from tests.system.namespace import PYTHON
 from tests.system.people import Background, as_user
-from tests.system.program import USAGE, Program, program_fixture, refused  # noqa: F401
+from tests.system.program import NAME, USAGE, Program, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 
 CONFIG = "[daemon]\npreload_sdks = true\n"

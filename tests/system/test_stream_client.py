@@ -18,7 +18,7 @@ import pytest
 from bench import programs
 from cortexd.demo.simulated import Behaviour
 from tests.eventually import assert_eventually_async
-from tests.system.caller import resident_mb
+from tests.system.footprint import resident_mb
 from tests.system.program import Program, program_fixture  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.stream import Stream, text_of

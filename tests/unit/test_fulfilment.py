@@ -22,7 +22,7 @@ from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import LedgerSettings
 from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
-from cortexd.errors import Cancelled, RateLimited, Timeout
+from cortexd.errors import AnswerExpired, Cancelled, RateLimited, Timeout
 from cortexd.ledger import Ledger
 from cortexd.outcome import CostEvent
 from cortexd.providers import make_provider
@@ -291,6 +291,15 @@ class TestBound:
         billed = bench.simulated.billed_undelivered("claude").nano
         assert billed is not None
         assert billed <= row["cost_nano"] < reserved["nano"]
+
+
+class TestKeptAnswers:
+    async def test_arguments_of_tools_count(self, bench: Bench) -> None:
+        """An answer too large to keep is not kept, whichever way it was said."""
+        bench.simulated.behave("claude", Behaviour(tool_calls=(("write", '{"text": "%s"}' % ("x" * 9_000_000)),)))
+        assert (await bench.ask(request_id="large")).answer.tool_calls
+        with pytest.raises(AnswerExpired):
+            await bench.ask(request_id="large")
 
 
 class TestBatch:

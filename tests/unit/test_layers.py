@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the ground up. A room may import rooms on lower floors and, within itself, what it likes.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "vendored"),
-    ("messages", "tasks", "untrusted", "notify", "journal"),
+    ("faults", "messages", "tasks", "untrusted", "notify", "journal"),
     ("money",),
     ("validation",),
     ("config",),
