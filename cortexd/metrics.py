@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import tempfile
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -196,6 +195,8 @@ def _usd(nano: int) -> str:
 
 def _write(file: Path, text: str) -> None:
     """All or nothing: a collector never reads half a file."""
+    import tempfile  # half a megabyte that only those need who want metrics
+
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}-", delete=False) as stream:
         try:
             stream.write(text)

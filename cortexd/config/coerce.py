@@ -96,23 +96,17 @@ def _choice(value: object, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _task(value: object) -> TaskType:
+def _task(value: object, path: str = "") -> TaskType:
     try:
         return TaskType(str(value))
     except ValueError:
-        raise Expectation(f"task types ({', '.join(TaskType)})") from None
+        raise Expectation(f"task types ({', '.join(TaskType)})", path, value) from None
 
 
 def _routing_table(value: object) -> dict[TaskType, str]:
     if not isinstance(value, dict):
         raise Expectation("a table of task type = provider")
-    return {_row(key): _provider(key, provider) for key, provider in value.items()}
-
-
-def _row(key: str) -> TaskType:
-    if key not in tuple(TaskType):
-        raise Expectation(f"task types ({', '.join(TaskType)})", f"table.{key}", key)
-    return TaskType(key)
+    return {_task(key, f"table.{key}"): _provider(key, provider) for key, provider in value.items()}
 
 
 def _provider(key: str, value: object) -> str:

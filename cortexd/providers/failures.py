@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -133,6 +132,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _until(text: str | None, now: datetime) -> float | None:
+    from email.utils import parsedate_to_datetime  # a megabyte that few answers need
+
     try:
         then = parsedate_to_datetime(text or "")
         return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() * 1000 - now.timestamp() * 1000
