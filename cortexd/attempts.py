@@ -83,7 +83,10 @@ class Attempts:
         if self._open is None:
             return
         attempt, self._open = self._open, None
-        self._record(attempt, outcome, self._most(attempt), known=False, usage=attempt.usage)
+        if self.party.providers[attempt.candidate.provider].ready:
+            self._record(attempt, outcome, self._most(attempt), known=False, usage=attempt.usage)
+        else:
+            self._record(attempt, outcome, 0, known=True, usage=None)
 
     async def _prepare_next(self, key: int, candidate: Candidate) -> bool:
         """Reserve what a further attempt may cost beyond what is held, and tell the stream of it.

@@ -23,6 +23,11 @@ class Provider(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def ready(self) -> bool:
+        """False while the vendor's library is still to be loaded: until then no attempt has sent anything."""
+        ...
+
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
         """The answer to `call`, within `call.timeout_s`. Cancelling it closes the TCP connection.
 
@@ -92,6 +97,10 @@ class SdkProvider:
             message = f"no answer within {call.timeout_s:g} s"
             raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
 
+    @property
+    def ready(self) -> bool:
+        return self._api is not None and self._api.done() and not _failed(self._api)
+
     async def _loaded(self) -> LoadedApi:
         if self._api is None or _failed(self._api):
             self._api = in_background(partial(build_api, self._settings, self._network, self._max_answer_bytes))
@@ -103,7 +112,7 @@ class SdkProvider:
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._api is not None and self._api.done() and not _failed(self._api):
+        if self._api is not None and self.ready:
             await self._api.result().aclose()
         # aiohttp wakes who waits for a connection or for the head of an answer, but nobody in the middle of one.
         for reception in self._receptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -25,7 +26,7 @@ from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from cortexd.errors import AnswerExpired, Cancelled, RateLimited, Timeout
 from cortexd.ledger import Ledger
 from cortexd.outcome import CostEvent
-from cortexd.providers import make_provider
+from cortexd.providers import loading, make_provider
 from cortexd.routing import Health
 from cortexd.service import Service
 from tests.eventually import assert_eventually_async
@@ -224,6 +225,7 @@ class TestDeadline:
             await bench.ask(deadline_ms=100)
         assert sum(row["cost_nano"] or 0 for row in bench.rows()) == 0
         assert bench.simulated.counts("claude").requests == 0
+        busy.result(5)
         await bench.nothing_is_left()
 
 
@@ -265,6 +267,23 @@ class TestReload:
         service.accounts.limits = limits_during_reload  # type: ignore[method-assign]
         completion = await bench.ask()
         assert completion.content.endswith("hello")
+        await bench.nothing_is_left()
+
+
+class TestLoading:
+    async def test_a_cancel_before_the_library_is_loaded_costs_nothing(self, bench: Bench) -> None:
+        """As after a cold start: nothing was sent, so nothing is booked."""
+        busy = loading.in_background(lambda: time.sleep(0.5))  # the thread that loads libraries has other work first
+        asking = bench.ask(request_id="early")
+        await assert_eventually_async(lambda: any(ticket.provider for ticket in bench.service.requests(bench.caller())))
+        assert not bench.providers["claude"].ready
+        bench.cancel("early")
+        with pytest.raises(Cancelled):
+            await asking
+        [row] = bench.rows()
+        assert (row["state"], row["cost_nano"], row["cost_known"]) == ("cancelled", 0, 1)
+        assert bench.simulated.counts("claude").requests == 0
+        busy.result(5)
         await bench.nothing_is_left()
 
 
