@@ -37,6 +37,7 @@ _ABSENT = (
     "org.freedesktop.DBus.Error.ServiceUnknown",
     "org.freedesktop.DBus.Error.NameHasNoOwner",
     "org.freedesktop.DBus.Error.Spawn.",
+    "org.freedesktop.systemd1.",  # what systemd says of a unit that the bus cannot have started: masked, not found
 )
 _LEFT = "org.freedesktop.DBus.Error.NoReply"  # what the bus answers for a service that ends before it replies
 _GROUP_HINT = (

@@ -186,6 +186,23 @@ def run_cortexctl(
     )
 
 
+def read_and_leave(address: str, words: Sequence[str], size: int) -> tuple[int, bytes]:
+    """As before `| head`, which takes so many bytes: status and errors."""
+    with subprocess.Popen(
+        cortexctl_argv(address, *words),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(size)
+        process.stdout.close()
+        errors = process.stderr.read()
+        return process.wait(START_S), errors
+
+
 def at_terminal(
     address: str, words: Sequence[str], more: Mapping[str, str] | None = None, stdout: int | None = None
 ) -> tuple[int, str]:

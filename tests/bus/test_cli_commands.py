@@ -20,6 +20,7 @@ from tests.bus.served import (  # noqa: F401
     cortexctl_argv,
     cortexctl_fixture,
     environment,
+    read_and_leave,
     served_fixture,
     served_of_module_fixture,
 )
@@ -281,16 +282,7 @@ class TestEndings:
     def test_reader_that_leaves(self, served: Served) -> None:
         """A pipe that is closed early ends it quietly."""
         served.simulated.behave("claude", Behaviour(size_bytes=1_000_000))
-        argv = cortexctl_argv(served.address, "ask", "hello")
-        with subprocess.Popen(
-            argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as asking:
-            assert asking.stdout is not None
-            assert asking.stderr is not None
-            asking.stdout.read(10)
-            asking.stdout.close()
-            assert asking.stderr.read() == b""
-            assert asking.wait(START_S) == 0
+        assert read_and_leave(served.address, ["ask", "hello"], 10) == (0, b"")
 
     def test_full_disk(self, served: Served) -> None:
         """Output that cannot be written is an error in words."""

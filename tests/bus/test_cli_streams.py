@@ -24,6 +24,7 @@ from tests.bus.served import (  # noqa: F401
     cortexctl_argv,
     cortexctl_fixture,
     environment,
+    read_and_leave,
     served_fixture,
     served_of_module_fixture,
 )
@@ -165,16 +166,7 @@ class TestInterrupted:
     def test_reader_that_leaves(self, served: Served) -> None:
         """A pipe that is closed early ends it quietly, and the request at the provider too."""
         served.simulated.behave("claude", SLOW)
-        argv = cortexctl_argv(served.address, "ask", "--stream", "hello")
-        with subprocess.Popen(
-            argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            process.stdout.read(1)
-            process.stdout.close()
-            assert process.stderr.read() == b""
-            assert process.wait(START_S) == 0
+        assert read_and_leave(served.address, ["ask", "--stream", "hello"], 1) == (0, b"")
         assert_eventually(lambda: served.simulated.counts("claude").client_aborts == 1)
 
     def test_killed(self, served: Served) -> None:

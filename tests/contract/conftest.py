@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
-from cortexd.demo.simulated import SimulatedProviders
 from cortexd.messages import Call, Message, Role
 from cortexd.providers import Provider, make_provider
+from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
 
 MODELS = {"claude": "claude-sonnet-5-5", "kimi_k2": "kimi-k2.6"}
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -81,19 +81,6 @@ async def hostile() -> AsyncIterator[HostileServer]:
     state.port = server.sockets[0].getsockname()[1]
     yield state
     server.close()
-
-
-@pytest.fixture(scope="session")
-def running() -> Iterator[SimulatedProviders]:
-    with SimulatedProviders() as providers:
-        yield providers
-
-
-@pytest.fixture
-def simulated(running: SimulatedProviders) -> SimulatedProviders:
-    for name in MODELS:
-        running.reset(name)
-    return running
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from cortexd.config import defaults
 from cortexd.demo.simulated import SimulatedProviders
 from llm_router import LLMRouter
 from tests.eventually import assert_eventually
+from tests.simulated import running_fixture  # noqa: F401
 
 KEYS = {"claude_api_key": "sk-sim-claude-0123456789", "kimi_api_key": "sk-sim-kimi-0123456789"}
 NAMES = ("claude", "kimi_k2", "deepseek", "ollama")
@@ -28,12 +29,6 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment has no key and asks for no local endpoint."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="session")
-def running() -> Iterator[SimulatedProviders]:
-    with SimulatedProviders() as providers:
-        yield providers
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from typing import Any
 import pytest
 
 from cortexd.demo.simulated import ControlClient
-from tests.eventually import assert_eventually
+from tests.bus.served import simulated_providers
 from tests.system import people
 from tests.system.daemon import SIMULATED_KEYS, Daemon, base_urls
 from tests.system.namespace import NAMESPACE, Service, bus_service, polkit_service
@@ -85,12 +83,8 @@ def bus(bus_of_session: Service, polkit_of_session: Service) -> Iterator[Service
 
 @pytest.fixture(scope="session")
 def simulated_of_session(namespace: Path) -> Iterator[ControlClient]:
-    port_file = namespace / "simulated.port"
-    argv = [sys.executable, "-m", "cortexd.demo.simulated", "--port-file", str(port_file)]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
-        assert_eventually(lambda: port_file.exists() or process.poll() is not None, 20, "the simulated providers")
-        yield ControlClient(f"http://127.0.0.1:{port_file.read_text().strip()}")
-        process.terminate()
+    with simulated_providers(namespace) as simulated:
+        yield simulated
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import shlex
 import signal
 import subprocess
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
 
 from cortexd.demo.simulated import ControlClient
 from tests.eventually import assert_eventually
@@ -118,12 +120,7 @@ class TestPrivilegedTasks:
     def test_interrupted_at_the_prompt(self, daemon: MakeDaemon) -> None:
         """Ctrl-C at the password prompt ends everything, and the terminal echoes again."""
         daemon()
-        pid, terminal = pty.fork()
-        if pid == 0:
-            argv = switch_user("carol", cortexctl("ask", *PRIVILEGED))
-            os.execvpe(argv[0], argv, user_environment("carol"))
-        with open(terminal, "r+b", buffering=0) as screen:
-            assert_eventually(lambda: agents() and not _echoes(screen.fileno()), 30, "the prompt")
+        with prompted() as (pid, screen):
             screen.write(b"\x03")
             _, status = os.waitpid(pid, 0)
             assert os.waitstatus_to_exitcode(status) == INTERRUPTED
@@ -134,15 +131,22 @@ class TestPrivilegedTasks:
     def test_killed_at_the_prompt(self, daemon: MakeDaemon) -> None:
         """kill -9 at the password prompt leaves no agent behind."""
         daemon()
-        pid, terminal = pty.fork()
-        if pid == 0:
-            argv = switch_user("carol", cortexctl("ask", *PRIVILEGED))
-            os.execvpe(argv[0], argv, user_environment("carol"))
-        with open(terminal, "r+b", buffering=0) as screen:
-            assert_eventually(lambda: agents() and not _echoes(screen.fileno()), 30, "the prompt")
+        with prompted() as (pid, _):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             assert_eventually(lambda: not agents(), message="the agent to end")
+
+
+@contextmanager
+def prompted() -> Iterator[tuple[int, IO[bytes]]]:
+    """cortexctl, which has just asked carol for a password, and her terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        argv = switch_user("carol", cortexctl("ask", *PRIVILEGED))
+        os.execvpe(argv[0], argv, user_environment("carol"))
+    with open(terminal, "r+b", buffering=0) as screen:
+        assert_eventually(lambda: agents() and not _echoes(screen.fileno()), 30, "the prompt")
+        yield pid, screen
 
 
 def _echoes(terminal: int) -> bool:

@@ -1,4 +1,4 @@
-"""For tests of single rooms: the machine's time zone, as a test wants it."""
+"""For tests of single rooms: the simulated providers, and the machine's time zone as a test wants it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
 
 
 @pytest.fixture

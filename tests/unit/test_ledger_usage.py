@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
@@ -21,17 +20,6 @@ from cortexd.ledger.sqlite import reader_engine
 
 GROUPS = ("day", "hour", "task_type", "provider", "model", "label", "uid")
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
-
-
-@pytest.fixture
-def time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    def choose(name: str) -> None:
-        monkeypatch.setenv("TZ", name)
-        time.tzset()
-
-    yield choose
-    monkeypatch.undo()
-    time.tzset()
 
 
 class TestReport:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from cortexd.demo.simulated import SimulatedProviders
+from tests.unit.posting import post
 
 CLAUDE_HEADERS = {"x-api-key": "sk-sim-claude", "anthropic-version": "2026-10-21"}
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -19,23 +16,6 @@ CLAUDE_USE = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {
 CLAUDE_RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "sunny"}
 HELLO = {"role": "user", "content": "hello"}
 OPEN_SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
-
-
-@pytest.fixture(scope="module")
-def simulated() -> Iterator[SimulatedProviders]:
-    with SimulatedProviders() as providers:
-        yield providers
-
-
-def post(url: str, body: Any, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
-    text = body if isinstance(body, str) else json.dumps(body)
-    connection.request("POST", parts.path, text, {"content-type": "application/json", **headers})
-    response = connection.getresponse()
-    answer = json.loads(response.read())
-    connection.close()
-    return response.status, answer
 
 
 def ask_claude(

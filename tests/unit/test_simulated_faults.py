@@ -6,7 +6,7 @@ import asyncio
 import errno
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -25,19 +25,6 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 BOTH = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 MANY_CHUNKS = 10_000
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatedProviders]:
-    with SimulatedProviders() as providers:
-        yield providers
-
-
-@pytest.fixture
-def simulated(running: SimulatedProviders) -> SimulatedProviders:
-    for name in PATHS:
-        running.reset(name)
-    return running
 
 
 @pytest.fixture

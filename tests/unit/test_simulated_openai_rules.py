@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from cortexd.demo.simulated import Behaviour, SimulatedProviders
+from tests.unit.posting import post
 
 KIMI_HEADERS = {"authorization": "Bearer sk-sim-kimi"}
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -24,23 +21,6 @@ KIMI_TURNS = [
     {"role": "tool", "tool_call_id": "call_1", "content": "sun"},
 ]
 OPEN_SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
-
-
-@pytest.fixture(scope="module")
-def simulated() -> Iterator[SimulatedProviders]:
-    with SimulatedProviders() as providers:
-        yield providers
-
-
-def post(url: str, body: Any, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
-    text = body if isinstance(body, str) else json.dumps(body)
-    connection.request("POST", parts.path, text, {"content-type": "application/json", **headers})
-    response = connection.getresponse()
-    answer = json.loads(response.read())
-    connection.close()
-    return response.status, answer
 
 
 def ask_kimi(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anthropic
@@ -23,19 +23,6 @@ CLAUDE: Any = {"model": "claude-sonnet-5-5", "max_tokens": 100, "messages": HELL
 KIMI: Any = {"model": "kimi-k2.6", "messages": HELLO}
 CLAUDE_TOOLS: Any = [{"name": "weather", "description": "The weather.", "input_schema": WEATHER}]
 KIMI_TOOLS: Any = [{"type": "function", "function": {"name": "weather", "parameters": WEATHER}}]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[SimulatedProviders]:
-    with SimulatedProviders() as providers:
-        yield providers
-
-
-@pytest.fixture
-def simulated(running: SimulatedProviders) -> SimulatedProviders:
-    for name in ("claude", "kimi_k2"):
-        running.reset(name)
-    return running
 
 
 @pytest.fixture
