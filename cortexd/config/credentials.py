@@ -34,7 +34,7 @@ def how_to_configure(settings: ProviderSettings) -> str:
     if not settings.enabled:
         return f"switched off by providers.{name}.enabled"
     variable = f" or {settings.key_variable}" if settings.key_variable else ""
-    return f"no key: set the credential {name!r}, providers.{name}.key_file{variable}"
+    return f"no key: run cortexctl credentials set {name}, or set providers.{name}.key_file{variable}"
 
 
 def _find_key(settings: ProviderSettings, directory: str | None, environ: Mapping[str, str]) -> Secret | None:
