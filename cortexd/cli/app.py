@@ -10,6 +10,7 @@ import click
 
 from cortexd import __version__
 from cortexd.cli import failures
+from cortexd.cli.command_line import hide_content
 from cortexd.cli.lazy import LazyGroup
 from cortexd.cli.settings import Settings
 from cortexd.cli.terminal import prepare_streams, print_error
@@ -83,6 +84,8 @@ def cortexctl(ctx: click.Context, bus: str, timeout: float | None, as_json: bool
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the exit status."""
     prepare_streams()
+    if arguments is None:
+        hide_content()
     try:
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()

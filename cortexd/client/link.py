@@ -35,7 +35,7 @@ _MAX_VALUES = 1_000_000  # 10,000 rows of GetUsage, or the answers of 1,000 requ
 _STANDARD = "org.freedesktop.DBus.Error."
 _ABSENT = frozenset({f"{_STANDARD}ServiceUnknown", f"{_STANDARD}NameHasNoOwner"})
 _ENDED = frozenset({f"{_STANDARD}NoReply", f"{_STANDARD}Disconnected"})
-_NOT_STARTED = (f"{_STANDARD}Spawn.", f"{_STANDARD}TimedOut")
+_NOT_STARTED = (f"{_STANDARD}Spawn.", f"{_STANDARD}TimedOut", "org.freedesktop.systemd1.")  # the last: masked
 _BUSES = {"system": system_address, "session": session_address}
 
 

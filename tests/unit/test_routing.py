@@ -38,7 +38,10 @@ class TestTable:
 
     def test_nobody_configured(self) -> None:
         """Without any key the error says what to set."""
-        with pytest.raises(ProviderNotConfigured, match=r"claude: no key: run cortexctl credentials set claude, or set .*ANTHROPIC_API_KEY.*no other provider"):
+        with pytest.raises(
+            ProviderNotConfigured,
+            match=r"claude: no key: run cortexctl credentials set claude, .*ANTHROPIC_API_KEY.*no other",
+        ):
             plan(use=config({}))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cortexd.client import AsyncClient, ProviderInfo, Verification
     from cortexd.config import Secret
 
-_PATH = click.Path(file_okay=False, path_type=Path)
+_PATH = click.Path(file_okay=False, readable=False, path_type=Path)
 _COLUMNS = (Column("provider"), Column("key in"), Column("cortexd has it"))
 _SEEN = {True: "yes", False: "no: restart it", None: "unknown"}
 

@@ -26,7 +26,7 @@ _ANSWER_S = 15.0
 )
 @click.option(
     "--directory",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     default=DIRECTORY,
     show_default=True,
     metavar="DIR",
