@@ -135,10 +135,18 @@ class Writer:
         outcomes = self._store.run(actions)
         self._blocked = next((outcome for outcome in outcomes if _unwritten(outcome)), None)
         if self._blocked is not None:
-            self.writable = False
+            self._note_writable(False)
         elif not all(isinstance(action, ReadBooks) for action in actions):  # reading proves nothing
-            self.writable = True
+            self._note_writable(True)
         return outcomes
+
+    def _note_writable(self, writable: bool) -> None:
+        """A word in the log when it changes, not for each request."""
+        if self.writable and isinstance(self._blocked, Exception):
+            _log.error("the ledger cannot be written: %s; new requests are refused", unwritable(self._blocked))
+        elif writable and not self.writable:
+            _log.warning("the ledger can be written again")
+        self.writable = writable
 
     def _renew_when_due(self) -> None:
         now = time.monotonic()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from cortexd import __version__
 from cortexd.demo.simulated.control import base_url
 from tests.boot.machine import Completed, Machine
 from tests.eventually import assert_eventually
 
 CANARY_KEY = "sk-sim-canary-Zq83hT0pLx9"
+NEWER = f"{__version__}+newer"
 PROVIDERS = ("claude", "kimi_k2")
 _QUIETLY = {"DEBIAN_FRONTEND": "noninteractive"}
 

@@ -10,11 +10,18 @@ from cortexd import __version__
 from tests.boot.calls import NAME, PATH, ask, booked, call, spent_usd, version
 from tests.boot.install import CANARY_KEY
 from tests.boot.machine import Machine
+from tests.boot.running import exits, is_replaced, main_pid
 from tests.eventually import assert_eventually
 
-_DROP_IN = "/run/systemd/system/cortexd.service.d/test.conf"
-_SETTINGS = "/etc/cortexd/conf.d/90-test.toml"
 _EXPOSURE_AT_MOST = 1.2
+_PROGRAM = """
+import sys
+import cortexd.client, llm_router
+assert not {"anthropic", "msgspec", "sqlalchemy"} & set(sys.modules)
+assert "/usr/lib/cortexd/vendor" not in sys.path
+router = llm_router.LLMRouter(claude_api_key="sk-nobody")
+print(type(router.claude_client).__name__)
+"""
 _CALLS_AROUND_THE_EXIT = f"""
 for i in $(seq 30); do
     busctl --timeout=60 get-property {NAME} {PATH} {NAME} Version || exit 1
@@ -28,49 +35,8 @@ true
 """
 
 
-@pytest.fixture
-def drop_in(installed: Machine):
-    """A factory: settings of the unit for this test, under which the service runs when it returns."""
-
-    def write(text: str) -> None:
-        installed.write(_DROP_IN, f"[Service]\n{text}")
-        installed.run("systemctl", "daemon-reload")
-        installed.run("systemctl", "restart", "cortexd.service")
-
-    yield write
-    installed.run("rm", "-f", _DROP_IN)
-    installed.run("systemctl", "daemon-reload")
-    installed.run("systemctl", "restart", "cortexd.service")
-
-
-@pytest.fixture
-def settings(installed: Machine):
-    """A factory: settings of cortexd for this test, under which it runs when it returns."""
-
-    def write(text: str) -> None:
-        installed.write(_SETTINGS, text)
-        installed.run("systemctl", "restart", "cortexd.service")
-
-    yield write
-    installed.run("rm", "-f", _SETTINGS)
-    installed.run("systemctl", "restart", "cortexd.service")
-
-
-def exits(machine: Machine) -> int:
-    """How often it has left for want of callers."""
-    return machine.journal("--unit=cortexd.service").count("the next caller starts")
-
-
 def is_connected(machine: Machine, command: str) -> bool:
     return command in machine.output("busctl", "list", "--no-legend", "--unique")
-
-
-def main_pid(machine: Machine) -> int:
-    return int(machine.unit("MainPID"))
-
-
-def is_replaced(machine: Machine, pid: int) -> bool:
-    return machine.unit("ActiveState") == "active" and main_pid(machine) not in (0, pid)
 
 
 class TestActivation:
@@ -90,6 +56,18 @@ class TestActivation:
         refused = call(installed, "Ask", "ss", "user_chat", "Hello", user="bob", check=False)
         assert refused.status != 0
         assert "Access denied" in refused.stderr
+
+
+class TestPrograms:
+    def test_debians_python(self, installed: Machine) -> None:
+        """/usr/bin/python3 imports the client with Debian's dbus-next alone; the library brings SDKs when needed."""
+        assert installed.output("/usr/bin/python3", "-c", _PROGRAM, user="bob") == "Anthropic"
+
+    def test_without_the_callers_python(self, installed: Machine) -> None:
+        """What a user's environment says to Python does not reach cortexctl."""
+        hostile = {"PYTHONPATH": "/nowhere", "PYTHONHOME": "/nowhere", "PYTHONSTARTUP": "/nowhere"}
+        done = installed.run("cortexctl", "--version", user="bob", environment=hostile)
+        assert __version__ in done.stdout
 
 
 class TestRecovery:
@@ -135,6 +113,7 @@ class TestIdleExit:
         assert installed.unit("Result") == "success"
         assert version(installed) == __version__
 
+    @pytest.mark.timeout(300)
     def test_no_call_fails_at_the_moment_of_leaving(self, installed: Machine, settings) -> None:
         """A caller whose calls come just when it leaves gets an answer each time, and no start limit is reached."""
         version(installed)
