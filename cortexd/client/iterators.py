@@ -16,12 +16,40 @@ from cortexd.client.subscription import Event, Subscription
 T = TypeVar("T")
 
 
-class SyncStream:
+class _Opened:
+    """Opening and closing what lives on the portal's loop, from any thread; with `with`, both."""
+
+    def __init__(self, source: Stream | Subscription, portal: Portal) -> None:
+        self._source = source
+        self._portal = portal
+
+    def open(self) -> Self:
+        """Send the request, or subscribe; returns before the first piece or event. Does nothing the second time."""
+        self._portal.run(self._source.open())
+        return self
+
+    def close(self) -> None:
+        """Read no more: a request under way is cancelled, a subscription and every iteration over it end."""
+        try:
+            self._portal.run(self._source.close())
+        except Closed:
+            return  # and the source with it
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SyncStream(_Opened):
     """Stream as an ordinary iterator; see there. close() from any thread ends it, and so does dropping it."""
 
     def __init__(self, stream: Stream, portal: Portal) -> None:
+        super().__init__(stream, portal)
         self._stream = stream
-        self._portal = portal
 
     @property
     def request_id(self) -> str:
@@ -42,26 +70,6 @@ class SyncStream:
     def completion(self) -> Completion:
         """The whole answer and what it took. Raises RuntimeError before the end was read."""
         return self._stream.completion
-
-    def open(self) -> Self:
-        """Send the request; returns before the first piece. Does nothing the second time."""
-        self._portal.run(self._stream.open())
-        return self
-
-    def close(self) -> None:
-        """Read no more; a request under way is cancelled. Does nothing after the end."""
-        try:
-            self._portal.run(self._stream.close())
-        except Closed:
-            return  # and the stream with it
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -90,12 +98,12 @@ class SyncStream:
             raise StopIteration from None
 
 
-class SyncSubscription:
+class SyncSubscription(_Opened):
     """Subscription as an ordinary iterator. close() from any thread ends it."""
 
     def __init__(self, subscription: Subscription, portal: Portal) -> None:
+        super().__init__(subscription, portal)
         self._subscription = subscription
-        self._portal = portal
 
     @property
     def snapshot(self) -> Snapshot:
@@ -106,26 +114,6 @@ class SyncSubscription:
     def dropped(self) -> int:
         """Events that nobody read in time."""
         return self._subscription.dropped
-
-    def open(self) -> Self:
-        """Subscribe now. Raises ServiceUnavailable where there is no service; does nothing the second time."""
-        self._portal.run(self._subscription.open())
-        return self
-
-    def close(self) -> None:
-        """End the subscription, and every iteration over it."""
-        try:
-            self._portal.run(self._subscription.close())
-        except Closed:
-            return  # and the subscription with it
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[CostEvent]:
         return self
