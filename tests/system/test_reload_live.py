@@ -94,10 +94,12 @@ class TestReload:
 
     async def test_needs_an_administrator(self, shared: Shared) -> None:
         """The action is asked of polkit, and nothing is read."""
+        logged = len(shared.daemon.log())
         shared.daemon.configure("[broken")
         async with programs_of("alice") as [alice]:
             with refused(UNASKED):
                 await alice.call(MANAGER, "Reload")
+        assert "the configuration stays as it was" not in shared.daemon.log()[logged:]
         shared.daemon.configure(CONFIG)
 
 
