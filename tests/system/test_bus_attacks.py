@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -313,7 +314,10 @@ class TestVanishingCallers:
 class TestDeafCallers:
     @pytest.mark.slow
     async def test_two_who_read_no_answer(self, attacked: Shared) -> None:
-        """They make the bus stop listening to the daemon, which notices and leaves; started again, it serves."""
+        """They make the bus stop listening to the daemon, which notices and leaves; started again, it serves.
+
+        What the daemon notices first depends on whether an answer of its own is stuck half-way or vanished whole.
+        """
         async with (
             RawPeer.open(system_address()) as one,
             RawPeer.open(system_address()) as other,
@@ -322,9 +326,10 @@ class TestDeafCallers:
             with pytest.raises(BusTimeout):
                 await pester(one, other, victim)
             assert attacked.daemon.await_end(75) == 1
-            assert (
-                "<2>cortexd.daemon: the bus connection ended: the bus has not answered for 30 s"
-                in attacked.daemon.log()
+            assert re.search(
+                "^<2>cortexd.daemon: the bus connection ended: the bus has (taken nothing|not answered) for 30 s$",
+                attacked.daemon.log(),
+                re.MULTILINE,
             )
             attacked.daemon.start()
             assert (await victim.complete("user_chat", "hello")).metadata["cost_known"] is True
