@@ -158,6 +158,8 @@ class Daemon:
         self._metrics.settled(event)
         if self._config.daemon.log_requests:
             log_settled(event)
+        if event.late:
+            self._watchers.activity()  # its request has ended long ago: nothing else says that the totals changed
 
     def _provider_changed(self, provider: str, state: State, last_failure: str) -> None:
         """Tell of it, and look again when a breaker's pause ends: nothing but time says so."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from cortexd.access import Caller, budget_exceeded
@@ -20,10 +21,11 @@ from cortexd.errors import (
     Failure,
     LedgerUnavailable,
     RequestIdReused,
+    ShuttingDown,
     Timeout,
 )
 from cortexd.faults import internal_error
-from cortexd.inflight import CANCELLED, Ticket
+from cortexd.inflight import Ticket
 from cortexd.kept import Key
 from cortexd.ledger import (
     AttemptRecord,
@@ -173,7 +175,7 @@ class Fulfilment:
             raise expired(request, duplicate.stored) from None
         except asyncio.CancelledError:
             await self._take_back(reserving)
-            raise Cancelled(CANCELLED) from None
+            raise self.ticket.interruption from None
 
     async def _take_back(self, reserving: asyncio.Future[int]) -> None:
         try:
@@ -194,7 +196,7 @@ class Fulfilment:
             return self.request.timeout()
         except asyncio.CancelledError:
             attempts.abandon("cancelled")
-            return Cancelled(CANCELLED)
+            return self.ticket.interruption
         except CortexError as error:
             attempts.abandon("cancelled")
             return error
@@ -203,20 +205,36 @@ class Fulfilment:
             return internal_error("while answering request %s", self.request.request_id)
 
     async def _settle(self, key: int, state: str, made: Sequence[AttemptRecord]) -> Settled | None:
-        """Transaction B, then tell. None where the ledger cannot be written: the answer is delivered all the same.
+        """Transaction B, then tell. None where the ledger cannot be written: the answer is delivered all the same,
+        and its cost told once it is written.
 
         A cancellation comes too late here: what is being settled is paid for.
         """
-        request, records = self.request, tuple(made)
+        records = tuple(made)
+        event = self._event_of(state, records)
+        tell = self.tell
+        settling = self.ledger.settle(key, state, records, late=lambda late: tell(event(settled=late, late=True)))
         try:
-            settled = await _outlasting(asyncio.ensure_future(self.ledger.settle(key, state, records)))
+            settled = await _outlasting(asyncio.ensure_future(settling))
         except LedgerUnavailable as error:
-            log.error("request %s is answered but not settled: %s", request.request_id, error)
+            log.error("request %s is answered but not settled: %s", self.request.request_id, error)
             return None
-        provider, model = (records[-1].provider, records[-1].model) if records else ("", "")
-        uid, task_type, latency_ms = request.caller.uid, request.question.task_type, self._latency_ms()
-        self.tell(CostEvent(uid, request.request_id, task_type, provider, model, settled, state, records, latency_ms))
+        tell(event(settled=settled))
         return settled
+
+    def _event_of(self, state: str, records: tuple[AttemptRecord, ...]) -> Callable[..., CostEvent]:
+        """What there is to tell but for the settlement, without the prompt: it may have to wait for the disk."""
+        return partial(
+            CostEvent,
+            uid=self.request.caller.uid,
+            request_id=self.request.request_id,
+            task_type=self.request.question.task_type,
+            provider=records[-1].provider if records else "",
+            model=records[-1].model if records else "",
+            state=state,
+            attempts=records,
+            latency_ms=self._latency_ms(),
+        )
 
     def _latency_ms(self) -> int:
         return round((time.monotonic() - self.began) * 1000)
@@ -270,4 +288,4 @@ def expired(request: Request, stored: StoredRequest) -> AnswerExpired:
 
 
 def _state_of(error: CortexError) -> str:
-    return "cancelled" if isinstance(error, Cancelled) else "failed"
+    return "cancelled" if isinstance(error, Cancelled | ShuttingDown) else "failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
@@ -39,6 +40,7 @@ class Housekeeping:
         pruned = date.min
         while True:
             await asyncio.sleep(self._look_s)
+            time.tzset()  # the machine may be in another time zone by now
             now = self._today()
             if now > day:
                 self._tell(Period.DAY)

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from cortexd.errors import Cancelled
+from cortexd.errors import Cancelled, CortexError, ShuttingDown
 from cortexd.kept import KeptAnswers, Key
 from cortexd.tasks import TaskType
 
 T = TypeVar("T")
-CANCELLED = "the request was cancelled"
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +33,14 @@ class Ticket:
     model: str = ""
     cancelled: bool = False
     task: asyncio.Task[Any] | None = None
+    shut_down: bool = False
+
+    @property
+    def interruption(self) -> CortexError:
+        """What whoever waits for this request is told where its work was cut off."""
+        if self.shut_down:
+            return ShuttingDown("the service shut down before the answer came; ask again", retry_after_ms=1000)
+        return Cancelled("the request was cancelled")
 
     def cancel(self) -> None:
         """End it, wherever it stands; whoever waits for it gets Cancelled. Again is harmless."""
@@ -51,7 +58,7 @@ class Ticket:
             yield
         except asyncio.CancelledError:
             if self.cancelled and task is not None and task.uncancel() == 0:
-                raise Cancelled(CANCELLED) from None
+                raise self.interruption from None
             raise
         finally:
             if self.task is task:
@@ -130,14 +137,14 @@ class InFlight(Generic[T]):
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait for every request to end; after `timeout_s` cancel those left. True if none had to be cancelled."""
-        tasks = [running.task for running in self._running.values()]
-        if not tasks:
-            return True
-        _, late = await asyncio.wait(tasks, timeout=timeout_s)
-        for task in late:
-            task.cancel()
+        if self._running:
+            await asyncio.wait([running.task for running in self._running.values()], timeout=timeout_s)
+        late = [running for running in self._running.values() if not running.task.done()]
+        for running in late:
+            running.ticket.shut_down = True
+            running.task.cancel()
         if late:
-            await asyncio.wait(late, timeout=5)
+            await asyncio.wait([running.task for running in late], timeout=5)
         return not late
 
     def _finished(self, running: Running[T]) -> None:

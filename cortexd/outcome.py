@@ -64,7 +64,8 @@ class CostEvent:
     """One settled request, for whoever may watch `uid`'s costs. Sums in nano-dollars.
 
     `provider` and `model`: who answered, or failed last; empty where nobody was asked. `state`: done, failed or
-    cancelled. `latency_ms`: from the reservation to the settlement.
+    cancelled. `latency_ms`: from the reservation to the settlement. `late`: the answer was delivered before the ledger
+    could be written.
     """
 
     uid: int
@@ -76,6 +77,7 @@ class CostEvent:
     state: str
     attempts: tuple[AttemptRecord, ...]
     latency_ms: int
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

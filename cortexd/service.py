@@ -17,14 +17,13 @@ from cortexd.attempts import Party
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.errors import (
-    Cancelled,
     InvalidArgument,
     RequestNotFound,
     ShuttingDown,
     Timeout,
 )
 from cortexd.fulfilment import Fulfilment, Request, expired, same_content
-from cortexd.inflight import CANCELLED, InFlight, Running, Ticket
+from cortexd.inflight import InFlight, Running, Ticket
 from cortexd.ledger import Ledger, LimitOverride, Totals
 from cortexd.messages import Role
 from cortexd.outcome import Completion, Condition, CostEvent, Decision, Sink
@@ -223,7 +222,7 @@ class Service:
         running = self._start(work, sink, place)
         if sink is not None:
             await self._until_reserved(running, work)
-        return self._join(running.task, abandon=not request.chosen and sink is None), running.task
+        return self._join(running, abandon=not request.chosen and sink is None), running.task
 
     def _start(self, work: Fulfilment, sink: Sink | None, place: Place) -> Running[Completion]:
         work.sink = sink
@@ -276,7 +275,7 @@ class Service:
         finally:
             reserved.cancel()
         if not work.reserved.is_set():
-            await self._join(running.task, abandon=False)
+            await self._join(running, abandon=False)
 
     async def _admit(self, request: Request) -> Place:
         try:
@@ -329,7 +328,7 @@ class Service:
         if running is not None:
             same_content(request, running.content_hash)
             request.caller.granted.add(self.action(request.question))
-            return self._join(running.task, abandon=False)
+            return self._join(running, abandon=False)
         if kept is not None:
             same_content(request, kept[0])
             request.caller.granted.add(self.action(request.question))
@@ -337,15 +336,15 @@ class Service:
         return None
 
     @staticmethod
-    async def _join(task: asyncio.Task[Completion], *, abandon: bool) -> Completion:
+    async def _join(running: Running[Completion], *, abandon: bool) -> Completion:
         """Wait for a request's task. Where the waiter leaves and nobody else can come for the answer, end it."""
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(running.task)
         except asyncio.CancelledError:
-            if task.cancelled():
-                raise Cancelled(CANCELLED) from None
+            if running.task.cancelled():
+                raise running.ticket.interruption from None
             if abandon:
-                task.cancel()
+                running.task.cancel()
             raise
 
 

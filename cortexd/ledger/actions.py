@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, State
+from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, Settled, State
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -31,11 +31,12 @@ class ReserveMore:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Result: Settled."""
+    """Result: Settled. `late` gets it instead where whoever waits was told that it could not be written in time."""
 
     key: int
     state: State
     attempts: Sequence[AttemptRecord]
+    late: Callable[[Settled], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

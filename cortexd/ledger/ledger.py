@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -87,16 +87,22 @@ class Ledger:
         """
         await self._write(ReserveMore(key, worst_case_nano))
 
-    async def settle(self, key: int, state: str, attempts: Sequence[AttemptRecord]) -> Settled:
+    async def settle(
+        self,
+        key: int,
+        state: str,
+        attempts: Sequence[AttemptRecord],
+        late: Callable[[Settled], None] | None = None,
+    ) -> Settled:
         """Transaction B: release every reservation, book each attempt, close the row as done, failed or cancelled.
 
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
-        written again. RequestNotFound where the request is not pending.
+        written again; `late` is called with it then. RequestNotFound where the request is not pending.
         """
         end = State(state)
         if end is State.PENDING:
             raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
-        settled: Settled = await self._write(Settle(key, end, tuple(attempts)))
+        settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
         return settled
 
     async def budgets(self, limits: Sequence[Limit]) -> list[BudgetState]:

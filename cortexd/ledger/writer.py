@@ -8,18 +8,20 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
-from cortexd.ledger.records import DuplicateRequest, OverBudget, State
+from cortexd.ledger.records import DuplicateRequest, OverBudget, Settled, State
 from cortexd.ledger.sqlite import unwritable
 from cortexd.ledger.store import Outcome, Store
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_GROUP = 256
 MAX_QUEUED = 10_000
@@ -122,6 +124,7 @@ class Writer:
             outcomes = self._run(group)
             again = [action for action, outcome in zip(group, outcomes, strict=True) if _unwritten(outcome)]
             self._owed.extendleft(reversed(again))
+            self._on_loop(_tell_late, list(zip(group, outcomes, strict=True)))
             if again:
                 return
 
@@ -158,8 +161,11 @@ class Writer:
 
     def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         told = [(job, self._in_words(outcome)) for job, outcome in zip(jobs, outcomes, strict=True)]
+        self._on_loop(self._resolve, told)
+
+    def _on_loop(self, call: Callable[[T], None], argument: T) -> None:
         with suppress(RuntimeError):  # the loop has ended: nobody waits
-            self._loop.call_soon_threadsafe(self._resolve, told)
+            self._loop.call_soon_threadsafe(call, argument)
 
     def _in_words(self, outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Exception) or isinstance(outcome, CortexError | DuplicateRequest | OverBudget):
@@ -174,10 +180,19 @@ class Writer:
             if job.waiter.cancelled():
                 if isinstance(job.action, Reserve) and isinstance(outcome, int):
                     self.submit(Settle(outcome, State.CANCELLED, ()))  # nobody has the key to do it
+                elif isinstance(job.action, Settle):
+                    _tell_late([(job.action, outcome)])
             elif isinstance(outcome, Exception):
                 job.waiter.set_exception(outcome)
             else:
                 job.waiter.set_result(outcome)
+
+
+def _tell_late(settlements: Sequence[tuple[Settle, Outcome]]) -> None:
+    """Whoever settled has gone on without waiting any longer."""
+    for action, outcome in settlements:
+        if action.late is not None and isinstance(outcome, Settled):
+            action.late(outcome)
 
 
 def _unwritten(outcome: Outcome) -> TypeGuard[Exception]:

@@ -230,7 +230,7 @@ class TestStop:
         assert read_books(running.ledger_file).states == ["done"]
 
     async def test_in_bounded_time(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
-        """A provider that hangs does not hold it up: Cancelled, the worst case booked, nobody left working upstream."""
+        """A provider that hangs does not hold it up: ShuttingDown, the worst case booked, nobody works upstream."""
         running = daemon(SHORT_DRAIN)
         simulated.behave("claude", Behaviour(fault=Fault.HANG))
         async with await Program.open() as program:
@@ -241,7 +241,7 @@ class TestStop:
             await upstream(simulated, 2)
             assert running.stop(8) == STOPPED
             for caller in callers:
-                with refused("Cancelled"):
+                with refused("ShuttingDown"):
                     await caller
         books = read_books(running.ledger_file)
         assert books.states == ["cancelled"] * 2

@@ -23,7 +23,7 @@ from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import LedgerSettings
 from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
-from cortexd.errors import AnswerExpired, Cancelled, RateLimited, Timeout
+from cortexd.errors import AnswerExpired, Cancelled, RateLimited, ShuttingDown, Timeout
 from cortexd.ledger import Ledger
 from cortexd.outcome import CostEvent
 from cortexd.providers import loading, make_provider
@@ -163,10 +163,10 @@ class TestCancelling:
         asked = bench.ask(request_id="late")
         ledger, settle = bench.ledger, bench.ledger.settle
 
-        async def settle_late(*arguments: Any) -> Any:
+        async def settle_late(*arguments: Any, **options: Any) -> Any:
             bench.cancel("late")
             await asyncio.sleep(0.05)
-            return await settle(*arguments)
+            return await settle(*arguments, **options)
 
         ledger.settle = settle_late  # type: ignore[method-assign]
         assert (await asked).content.endswith("hello")
@@ -196,6 +196,35 @@ class TestCancelling:
                         ticket.task.cancel()
             await asyncio.wait({asked}, timeout=10)
         await bench.nothing_is_left()
+
+
+class TestUnwritable:
+    async def test_the_cost_is_told_once_it_is_booked(self, bench: Bench) -> None:
+        """The paid answer comes at once; its cost is told, as late, when the file can be written again."""
+        bench.simulated.behave("claude", Behaviour(delay_s=0.3))
+        asked = bench.ask()
+        await assert_eventually_async(lambda: bench.simulated.counts("claude").active == 1)
+        with closing(sqlite3.connect(bench.path, isolation_level=None)) as another:
+            another.execute("BEGIN IMMEDIATE")
+            completion = await asked
+            assert not completion.settled
+            assert bench.events == []
+        await assert_eventually_async(lambda: bench.events, 10)
+        assert [(event.late, event.settled.cost_nano) for event in bench.events] == [(True, completion.cost_nano)]
+        await bench.nothing_is_left()
+
+
+class TestShutDown:
+    async def test_those_left_are_told_why(self, bench: Bench) -> None:
+        """Not that somebody cancelled them; the ledger has them as cancelled, at what may be billed."""
+        bench.simulated.behave("claude", Behaviour(fault=Fault.HANG))
+        asked = bench.ask()
+        await assert_eventually_async(lambda: bench.simulated.counts("claude").active == 1)
+        assert not await bench.service.close(0.05)
+        with pytest.raises(ShuttingDown, match="shut down before the answer came"):
+            await asked
+        [row] = bench.rows()
+        assert (row["state"], row["cost_nano"] > 0) == ("cancelled", True)
 
 
 class TestDeadline:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -43,7 +44,31 @@ async def clock(ledger: Ledger) -> AsyncIterator[Clock]:
     await asyncio.wait({running})
 
 
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A factory: puts the machine elsewhere for this test."""
+    yield lambda name: monkeypatch.setenv("TZ", name)
+    monkeypatch.undo()
+    time.tzset()
+
+
 class TestPeriods:
+    async def test_another_time_zone_counts_without_a_restart(
+        self, ledger: Ledger, zone: Callable[[str], None]
+    ) -> None:
+        """Where the machine moves across the date line, a new day has begun."""
+        zone("Etc/GMT+12")
+        time.tzset()
+        told: list[Period] = []
+        housekeeping = Housekeeping(ledger, LedgerSettings, told.append, look_s=0.001)
+        running = asyncio.create_task(housekeeping.run())
+        await asyncio.sleep(0.02)
+        assert told == []
+        zone("Pacific/Kiritimati")  # 26 hours ahead
+        await assert_eventually_async(lambda: told[:1] == [Period.DAY])
+        running.cancel()
+        await asyncio.wait({running})
+
     async def test_a_new_day_is_told_once(self, clock: Clock) -> None:
         """A day of the same month, however long the clock is looked at."""
         clock.today = TODAY.replace(day=1)
