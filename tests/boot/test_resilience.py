@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,10 @@ from tests.boot.calls import ask, booked, version
 from tests.boot.load import Load, Outcome, Upstream, answered, failed
 from tests.boot.machine import Machine
 from tests.boot.running import is_replaced, main_pid
+from tests.boot.watching import Watched, watching
 from tests.eventually import assert_eventually
 
+Watch = Callable[[str], Watched]
 LEDGER = "/var/lib/cortexd"
 LEFT = "cortexd left the bus before it answered"
 _FILL = f"dd if=/dev/zero of={LEDGER}/filler bs=4k status=none; ! dd if=/dev/zero of={LEDGER}/more count=1 status=none"
@@ -40,6 +43,13 @@ def load(machine: Machine) -> Iterator[Callable[..., Load]]:
     """A factory of Load; what still calls at the end of the test is ended."""
     with ExitStack() as running:
         yield lambda *arguments, **options: running.enter_context(Load(machine, *arguments, **options))
+
+
+@pytest.fixture
+def watch(machine: Machine, tmp_path: Path) -> Iterator[Watch]:
+    """A factory of watching; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda user: running.enter_context(watching(machine, user, tmp_path / user))
 
 
 @pytest.fixture
@@ -136,10 +146,11 @@ class TestBusRestart:
 
 class TestFullDisk:
     def test_paid_answers_come_all_the_same(
-        self, machine: Machine, upstream: Upstream, load: Callable[..., Load], small_disk: None
+        self, machine: Machine, upstream: Upstream, load: Callable[..., Load], small_disk: None, watch: Watch
     ) -> None:
-        """What is paid is delivered, unsettled; what is new is refused; with space again all is booked and goes on."""
+        """What is paid is delivered, what is new refused; with space again all is booked and told, and it goes on."""
         ask(machine)
+        costs = watch("alice")
         upstream.behave({"delay_s": 2})
         paying = load("alice", "paid", 10)
         assert_eventually(lambda: upstream.count("active") == 10, 20, "ten requests at the provider")
@@ -150,6 +161,7 @@ class TestFullDisk:
         paid = paying.ended()
         assert [(outcome.error, outcome.settled) for outcome in paid] == [("", False)] * 10
         assert {outcome.error for outcome in load("carol", "other", 3).ended()} == {"LedgerUnavailable"}
+        assert costs("cost") == []
         assert machine.run("cortexctl", "status", check=False).status == 1
 
         upstream.behave({})
@@ -157,6 +169,10 @@ class TestFullDisk:
         assert_eventually(
             lambda: machine.run("cortexctl", "status", check=False).status == 0, 30, "a ledger that writes"
         )
+        assert_eventually(lambda: len(costs("cost")) == 10, 20, "the costs to be told")
+        assert {event["request_id"]: event["cost_nano_usd"] for event in costs("cost")} == {
+            outcome.prompt: outcome.cost_nano for outcome in paid
+        }
         again = load("alice", "paid", 10).ended()
         assert by_prompt(again) == by_prompt(paid)
         assert set(upstream.times_asked([outcome.prompt for outcome in paid]).values()) == {1}
