@@ -4,6 +4,7 @@ and where systemd-nspawn cannot work, they are skipped.
 `fresh`      a factory: each call boots a Debian on which cortexd was never installed
 `installed`  one such system for a whole module: the package, the simulated providers as claude and kimi_k2, the
              credential CANARY_KEY for both, and the users alice (group cortex) and bob
+`upstream`   its simulated claude, which behaves again when the test ends
 `drop_in`    settings of the unit there, `settings` of cortexd, for one test
 """
 
@@ -19,6 +20,7 @@ import pytest
 
 from cortexd import __version__
 from tests.boot.install import NEWER, install, put_in_keys, start_simulated
+from tests.boot.load import Upstream
 from tests.boot.machine import Machine
 
 _TREE, _PACKAGE = "CORTEXD_BOOT_TREE", "CORTEXD_BOOT_PACKAGE"
@@ -82,6 +84,14 @@ def installed(boot: Callable[[], Machine], package: Path) -> Iterator[Machine]:
         machine.add_user("alice", "cortex")
         machine.add_user("bob")
         yield machine
+
+
+@pytest.fixture
+def upstream(installed: Machine) -> Iterator[Upstream]:
+    claude = Upstream(installed)
+    claude.reset()
+    yield claude
+    claude.reset()
 
 
 @pytest.fixture

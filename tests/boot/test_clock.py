@@ -58,14 +58,6 @@ def served(machine: Machine) -> Iterator[Machine]:
     machine.run("cortexctl", "ledger", "check")
 
 
-@pytest.fixture
-def upstream(machine: Machine) -> Iterator[Upstream]:
-    claude = Upstream(machine)
-    claude.reset()
-    yield claude
-    claude.reset()
-
-
 def set_clock(machine: Machine, to: str) -> None:
     machine.write(_CLOCK, f"{to}\n")
 

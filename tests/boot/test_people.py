@@ -58,14 +58,6 @@ def machine(installed: Machine) -> Machine:
     return installed
 
 
-@pytest.fixture
-def upstream(machine: Machine) -> Iterator[Upstream]:
-    claude = Upstream(machine)
-    claude.reset()
-    yield claude
-    claude.reset()
-
-
 @contextmanager
 def without_polkit(machine: Machine) -> Iterator[None]:
     """polkitd is stopped, and the bus cannot start it again."""

@@ -31,14 +31,6 @@ def machine(installed: Machine) -> Machine:
 
 
 @pytest.fixture
-def upstream(machine: Machine) -> Iterator[Upstream]:
-    claude = Upstream(machine)
-    claude.reset()
-    yield claude
-    claude.reset()
-
-
-@pytest.fixture
 def load(machine: Machine) -> Iterator[Callable[..., Load]]:
     """A factory of Load; what still calls at the end of the test is ended."""
     with ExitStack() as running:
