@@ -11,7 +11,7 @@ from cortexd.catalog import Catalog
 from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.messages import Answer, Call, Usage
-from cortexd.outcome import Sink
+from cortexd.outcome import Teller
 from cortexd.providers import Listener, Provider
 from cortexd.routing import Candidate, Health, LeftOut, Plan, Question
 
@@ -61,7 +61,7 @@ class Attempts:
     ledger: Ledger
     health: Health
     reserved_nano: int
-    sink: Sink | None = None
+    sink: Teller | None = None
     asked: Callable[[Candidate], None] = lambda _candidate: None
     records: list[AttemptRecord] = field(default_factory=list)
     errors: list[ProviderError] = field(default_factory=list)

@@ -38,7 +38,7 @@ from cortexd.ledger import (
     StoredRequest,
 )
 from cortexd.messages import Answer
-from cortexd.outcome import Completion, CostEvent, Sink
+from cortexd.outcome import Completion, CostEvent, Teller
 from cortexd.routing import Candidate, Health, Plan, Question
 
 log = logging.getLogger("cortexd.service")
@@ -88,7 +88,7 @@ class Fulfilment:
     tell: Callable[[CostEvent], None]
     limits: tuple[Limit, ...] = ()
     cheaper: Callable[[int], Plan | None] | None = None
-    sink: Sink | None = None
+    sink: Teller | None = None
     dropped_options: tuple[str, ...] = ()
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password

@@ -67,11 +67,19 @@ class Ticket:
 
 @dataclass(slots=True)
 class Running(Generic[T]):
-    """One request whose work has begun."""
+    """One request whose work has begun. `waiting`: how many calls and streams wait for its answer now."""
 
     content_hash: bytes
     ticket: Ticket
     task: asyncio.Task[T]
+    waiting: int = 0
+
+    def leave(self) -> None:
+        """The stream that began it has lost its reader: end it, unless others wait for the answer."""
+        if self.waiting:
+            self.ticket.state = "running"
+        else:
+            self.task.cancel()
 
 
 class InFlight(Generic[T]):

@@ -36,8 +36,8 @@ class Completion:
     dropped_options: tuple[str, ...] = ()
 
 
-class Sink(Protocol):
-    """Where a stream's events go. Each waits while its reader is behind; `closed` tells once nobody reads."""
+class Teller(Protocol):
+    """What a request tells a stream of its answer. Each event waits while the reader is behind."""
 
     @property
     def spoke(self) -> bool:
@@ -50,6 +50,10 @@ class Sink(Protocol):
     async def deltas(self, deltas: Sequence[Delta]) -> None: ...
 
     async def fallback(self, provider: str, model: str, reason: str) -> None: ...
+
+
+class Sink(Teller, Protocol):
+    """Where a stream's events go."""
 
     async def done(self, completion: Completion) -> None: ...
 

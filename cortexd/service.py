@@ -28,7 +28,7 @@ from cortexd.ledger import Ledger, LimitOverride, Totals
 from cortexd.messages import Role
 from cortexd.outcome import Completion, Condition, CostEvent, Decision, Sink
 from cortexd.routing import Health, Plan, Question, Sessions, State, Wishes, downgrade, plan_route
-from cortexd.streaming import Streams, tell_whole
+from cortexd.streaming import Audience, Streams, tell_whole
 from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
@@ -108,15 +108,17 @@ class Service:
     ) -> tuple[str, asyncio.Task[None]]:
         """Begin to answer into `sink`; returns once the money is reserved. Raises what fails until then.
 
-        The task feeds the sink and closes it; cancelling the task, as when the reader has gone, cancels the request.
+        The task feeds the sink and closes it; cancelling the task, as when the reader has gone, cancels the request,
+        unless another call has joined it.
         """
         request = self.decode(caller, task_type, messages, options)
         with self._streams.opening(caller.uid, self.config.limits.max_streams_per_user):
             answer = await self._earlier(request)
-            live = None
+            running = None
             if answer is None:
-                answer, live = await self._begin(request, sink)
-            return request.request_id, self._streams.feed(caller.uid, answer, live, sink)
+                answer, running = await self._begin(request, sink)
+            leave = None if running is None else running.leave
+            return request.request_id, self._streams.feed(caller.uid, answer, leave, sink)
 
     async def answer(self, request: Request, *, authorised: bool = False) -> Completion:
         """The answer to a decoded request. `authorised`: the caller was, for this very request."""
@@ -185,8 +187,8 @@ class Service:
 
     async def _begin(
         self, request: Request, sink: Sink | None = None, *, authorised: bool = False
-    ) -> tuple[Awaitable[Completion], asyncio.Task[Completion] | None]:
-        """Admit, authorise and route a request and start its work; its answer, and the task that makes it.
+    ) -> tuple[Awaitable[Completion], Running[Completion] | None]:
+        """Admit, authorise and route a request and start its work; its answer, and the work where it is its own.
 
         With a sink it returns once the money is reserved.
         """
@@ -222,13 +224,13 @@ class Service:
         running = self._start(work, sink, place)
         if sink is not None:
             await self._until_reserved(running, work)
-        return self._join(running, abandon=not request.chosen and sink is None), running.task
+        return self._join(running, abandon=not request.chosen and sink is None), running
 
     def _start(self, work: Fulfilment, sink: Sink | None, place: Place) -> Running[Completion]:
-        work.sink = sink
         running = self._inflight.start(work.ticket, work.request.content_hash, self._live(work))
         running.task.add_done_callback(lambda _task: place.leave())
         if sink is not None:
+            work.sink = Audience(sink, lambda: running.waiting > 1)  # beside the stream itself
             work.ticket.state = "streaming"
         return running
 
@@ -338,6 +340,7 @@ class Service:
     @staticmethod
     async def _join(running: Running[Completion], *, abandon: bool) -> Completion:
         """Wait for a request's task. Where the waiter leaves and nobody else can come for the answer, end it."""
+        running.waiting += 1
         try:
             return await asyncio.shield(running.task)
         except asyncio.CancelledError:
@@ -346,6 +349,8 @@ class Service:
             if abandon:
                 running.task.cancel()
             raise
+        finally:
+            running.waiting -= 1
 
 
 async def _ready(completion: Completion) -> Completion:

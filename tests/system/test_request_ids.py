@@ -42,6 +42,20 @@ class TestWhileItRuns:
         assert len({reply.content for reply in replies}) == 1
         assert shared.simulated.counts("claude").requests == 1
 
+    async def test_a_call_outlives_the_stream_that_it_joined(self, shared: Shared, program: Program) -> None:
+        """The stream's reader leaves in the middle; who waits for the same answer gets all of it."""
+        shared.behave("claude", Behaviour(reply="word " * 100, chunks=100, chunk_delay_s=0.02))
+        stream = await Stream.open(program, "user_chat", "hello", request_id="shared")
+        joined = asyncio.create_task(program.complete("user_chat", "hello", request_id="shared"))
+        await program.stats()  # so it has been taken in
+        assert b"text" in await stream.some()
+        stream.close()
+        answer = await joined
+        assert answer.content == "word " * 100
+        assert answer.metadata["cost_known"] is True
+        assert shared.simulated.counts("claude").requests == 1
+        assert [attempt["outcome"] for attempt in shared.books().attempts_of("shared")] == ["ok"]
+
     async def test_it_outlives_its_caller(self, shared: Shared, program: Program) -> None:
         """Who chose an id may leave and fetch the answer later; without one the request ends with its caller."""
         shared.behave("claude", Behaviour(delay_s=0.5))

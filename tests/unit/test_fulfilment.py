@@ -62,9 +62,9 @@ class Bench:
     def ask(self, **options: Any) -> asyncio.Task[Any]:
         return asyncio.create_task(self.service.complete(self.caller(), "user_chat", HELLO, options))
 
-    async def open(self, **options: Any) -> Reader:
+    async def open(self, stall_s: float = 5.0, **options: Any) -> Reader:
         read_end, write_end = make_pipe()
-        sink = PipeSink(write_end, 5.0)
+        sink = PipeSink(write_end, stall_s)
         try:
             request_id, feeding = await self.service.open_stream(self.caller(), "user_chat", HELLO, options, sink)
         except BaseException:
@@ -272,6 +272,25 @@ class TestStreams:
         bench.authorizer.delay_s = 0.0
         again = await bench.open()
         again.close()
+        await bench.nothing_is_left()
+
+    async def test_a_reader_who_reads_nothing_ends_alone(self, bench: Bench) -> None:
+        """Who has joined the request waits no longer than for the reader's patience, and has the whole answer."""
+        answer = "word " * 200_000
+        bench.simulated.behave("claude", Behaviour(reply=answer, chunks=400))
+        reader = await bench.open(stall_s=0.2, request_id="joined")
+        assert (await bench.ask(request_id="joined")).content == answer
+        await asyncio.wait_for(reader.feeding, 10)
+        reader.close()
+        await bench.nothing_is_left()
+
+    async def test_without_others_its_end_is_the_requests(self, bench: Bench) -> None:
+        """A reader who reads nothing ends a request that nobody else waits for, chosen id or not."""
+        bench.simulated.behave("claude", Behaviour(reply="word " * 200_000, chunks=400))
+        reader = await bench.open(stall_s=0.2, request_id="alone")
+        await asyncio.wait_for(reader.feeding, 10)
+        reader.close()
+        assert [row["state"] for row in bench.rows()] == ["failed"]
         await bench.nothing_is_left()
 
 
