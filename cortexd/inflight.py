@@ -67,16 +67,16 @@ class Ticket:
 
 @dataclass(slots=True)
 class Running(Generic[T]):
-    """One request whose work has begun. `waiting`: how many calls and streams wait for its answer now."""
+    """One request whose work has begun. `joined`: how many later calls wait for its answer now."""
 
     content_hash: bytes
     ticket: Ticket
     task: asyncio.Task[T]
-    waiting: int = 0
+    joined: int = 0
 
     def leave(self) -> None:
-        """The stream that began it has lost its reader: end it, unless others wait for the answer."""
-        if self.waiting:
+        """The stream that began it has lost its reader: end it, unless others have joined."""
+        if self.joined:
             self.ticket.state = "running"
         else:
             self.task.cancel()

@@ -230,7 +230,7 @@ class Service:
         running = self._inflight.start(work.ticket, work.request.content_hash, self._live(work))
         running.task.add_done_callback(lambda _task: place.leave())
         if sink is not None:
-            work.sink = Audience(sink, lambda: running.waiting > 1)  # beside the stream itself
+            work.sink = Audience(sink, lambda: running.joined > 0)
             work.ticket.state = "streaming"
         return running
 
@@ -330,17 +330,24 @@ class Service:
         if running is not None:
             same_content(request, running.content_hash)
             request.caller.granted.add(self.action(request.question))
-            return self._join(running, abandon=False)
+            return self._joined(running)
         if kept is not None:
             same_content(request, kept[0])
             request.caller.granted.add(self.action(request.question))
             return _ready(kept[1])
         return None
 
+    async def _joined(self, running: Running[Completion]) -> Completion:
+        """Wait for the answer to a request that an earlier call began."""
+        running.joined += 1
+        try:
+            return await self._join(running, abandon=False)
+        finally:
+            running.joined -= 1
+
     @staticmethod
     async def _join(running: Running[Completion], *, abandon: bool) -> Completion:
         """Wait for a request's task. Where the waiter leaves and nobody else can come for the answer, end it."""
-        running.waiting += 1
         try:
             return await asyncio.shield(running.task)
         except asyncio.CancelledError:
@@ -349,8 +356,6 @@ class Service:
             if abandon:
                 running.task.cancel()
             raise
-        finally:
-            running.waiting -= 1
 
 
 async def _ready(completion: Completion) -> Completion:

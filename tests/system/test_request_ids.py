@@ -47,6 +47,7 @@ class TestWhileItRuns:
         shared.behave("claude", Behaviour(reply="word " * 100, chunks=100, chunk_delay_s=0.02))
         stream = await Stream.open(program, "user_chat", "hello", request_id="shared")
         joined = asyncio.create_task(program.complete("user_chat", "hello", request_id="shared"))
+        await asyncio.sleep(0)
         await program.stats()  # so it has been taken in
         assert b"text" in await stream.some()
         stream.close()
