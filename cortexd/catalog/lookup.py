@@ -68,10 +68,11 @@ class Model:
         return tuple(entry.price for entry in self._begun(moment))
 
     def _begun(self, moment: datetime) -> list[PriceEntry]:
+        """The latest that have begun; before all of them, as on a machine whose clock was never set, the first."""
         today = moment.astimezone(UTC).date()
-        begun = [entry for entry in self.prices if entry.effective_from <= today]
-        latest = max((entry.effective_from for entry in begun), default=None)
-        return [entry for entry in begun if entry.effective_from == latest]
+        days = {entry.effective_from for entry in self.prices}
+        latest = max((day for day in days if day <= today), default=min(days, default=None))
+        return [entry for entry in self.prices if entry.effective_from == latest]
 
 
 def _specificity(entry: PriceEntry) -> tuple[bool, int]:

@@ -144,6 +144,7 @@ class TestNeverSet:
         machine.run("systemctl", "restart", "cortexd.service")
         ask(machine)
         first = spent_nano(machine)
+        assert first > 0
         pid = main_pid(machine)
         set_clock(machine, NOW)
         today = spent_nano(machine)
@@ -161,5 +162,3 @@ class TestZone:
         served.run("ln", "-sfn", "/usr/share/zoneinfo/Pacific/Kiritimati", "/etc/localtime")
         assert_eventually(lambda: day(served)["resets_at"].endswith("T00:00:00+14:00"), _LOOKS_S, "its midnight")
         assert ask(served)
-        served.run("rm", "/etc/localtime")
-        assert_eventually(lambda: day(served)["resets_at"].endswith("T00:00:00+00:00"), _LOOKS_S, "UTC again")

@@ -64,7 +64,7 @@ class TestPrices:
         assert builtin_catalog().cost("claude", "claude-next", Usage(1, 1), MONDAY_NOON) is None
 
     def test_a_price_holds_from_its_day(self) -> None:
-        """Before the first entry's day there is no price; from a later entry's day that one holds."""
+        """From a later entry's day that one holds; before all of them, where the clock is wrong, the first."""
         catalog = parse_catalog(
             '[[models]]\nprovider = "p"\nid = "m"\n'
             '[[models.prices]]\neffective_from = 2026-11-01\ninput = "1"\noutput = "1"\n'
@@ -74,7 +74,7 @@ class TestPrices:
             catalog.cost("p", "m", Usage(MILLION), datetime(2026, *day, tzinfo=UTC))
             for day in ((10, 31), (11, 22), (11, 23))
         ]
-        assert costs == [None, 1_000_000_000, 3_000_000_000]
+        assert costs == [1_000_000_000, 1_000_000_000, 3_000_000_000]
 
 
 class TestWorstCase:
@@ -87,6 +87,12 @@ class TestWorstCase:
     def test_unknown_price_counts_as_the_dearest_known(self) -> None:
         """4,096 output tokens at Opus' 20 USD."""
         assert builtin_catalog().worst_case("x", "y", 0, MONDAY_NOON) == 4096 * 20_000
+
+    def test_a_clock_that_was_never_set_makes_nothing_free(self) -> None:
+        """In 1970 no price has begun: known models cost what they first cost, others as the dearest known."""
+        catalog, then = builtin_catalog(), datetime(1970, 1, 1, tzinfo=UTC)
+        assert catalog.worst_case("claude", "claude-sonnet-5-5", 0, then) == 4096 * 10_000
+        assert catalog.worst_case("x", "y", 0, then) == 4096 * 20_000
 
     def test_operators_rate_and_local(self) -> None:
         """An own rate stands above the list; a local endpoint without one is free."""
