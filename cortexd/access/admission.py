@@ -2,7 +2,8 @@
 
 A user has one line, first come first served. The round holds the users whose turn it can be: those that wait and
 have fewer than `max_active_requests_per_user` under way. Each place that becomes free goes to the user at its
-front, who then stands at its end. So while somebody waits and may have a place, no other user gets two.
+front, who then stands at its end. So while somebody waits and may have a place, no other user gets two. A full queue
+is shared alike: who has less in it than another has still finds room, and the other's latest request is refused.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ class Admission:
         if free:
             self._let_in(uid)
         else:
+            if self._waiting >= self._limits.max_queued_requests:
+                self._push_out(self._longest())
             await self._wait(uid)
         return Place(self, uid)
 
@@ -116,12 +119,28 @@ class Admission:
                 f"(limits.max_queued_requests_per_user); wait for some to be answered",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
-        if self._waiting >= limits.max_queued_requests:
-            raise RateLimited(
-                f"{self._waiting} requests of all users are waiting already, the most there may be "
-                f"(limits.max_queued_requests); try again later",
-                retry_after_ms=_RETRY_AFTER_MS,
-            )
+        if self._waiting >= limits.max_queued_requests and self.queued(self._longest()) <= own + 1:
+            raise self._full()
+
+    def _full(self) -> RateLimited:
+        return RateLimited(
+            f"{self._waiting} requests of all users are waiting already, the most there may be "
+            f"(limits.max_queued_requests); try again later",
+            retry_after_ms=_RETRY_AFTER_MS,
+        )
+
+    def _longest(self) -> int:
+        """The user with the most requests waiting."""
+        return max(self._lines, key=self.queued)
+
+    def _push_out(self, uid: int) -> None:
+        """Refuse the latest of `uid`'s requests that wait."""
+        line = self._lines[uid]
+        full = self._full()
+        waiter, _ = line.popitem()
+        self._shortened(uid, line)
+        if not waiter.done():
+            waiter.set_exception(full)
 
     def _let_in(self, uid: int) -> None:
         self._active[uid] = self._active.get(uid, 0) + 1
@@ -151,12 +170,12 @@ class Admission:
             raise
 
     def _give_up(self, uid: int, waiter: _Waiter) -> None:
-        """The waiter's task has ended: before its turn, or just as it was handed a place, which goes on then."""
+        """The waiter's task has ended: before its turn, pushed out, or as it was handed a place, which goes on then."""
         line = self._lines.get(uid)
         if line is not None and waiter in line:
             del line[waiter]
             self._shortened(uid, line)
-        elif not waiter.cancelled():
+        elif not waiter.cancelled() and waiter.exception() is None:
             self._leave(uid)
 
     def _line_up(self, uid: int) -> None:

@@ -159,6 +159,18 @@ class TestQueue:
         assert shared.simulated.counts("claude").max_concurrent == 1
         assert shared.requests()["claude"] == 3
 
+    async def test_full_it_has_room_for_another_user(self, shared: Shared) -> None:
+        """alice is answered, and the latest of the user who has filled it is refused in her place."""
+        async with neighbour() as alice:
+            shared.reload(limits(max_active_requests=1, max_queued_requests=3))
+            shared.behave("claude", Behaviour(delay_s=0.5))
+            async with flood(5) as flooding:
+                await assert_eventually_async(lambda: sum(task.done() for task in flooding) == 1)
+                content, _ = await alice.ask("and me?")
+                results = await asyncio.gather(*flooding, return_exceptions=True)
+        assert content.endswith("and me?")
+        assert sorted(map(outcome, results)) == ["RateLimited"] * 2 + ["answered"] * 3
+
     async def test_moves_on_when_limits_are_raised(self, shared: Shared) -> None:
         """A reload with more places lets in who waits, at once."""
         shared.reload(limits(max_active_requests=1))

@@ -8,6 +8,7 @@ from typing import Self
 
 from cortexd.access import Admission, Place
 from cortexd.config.settings import LimitSettings
+from cortexd.errors import RateLimited
 
 USERS = (1, 2, 3, 4)
 # "and" is within one turn of the loop: the place is on its way when the waiter is cancelled, or the other way round.
@@ -29,13 +30,15 @@ class Held:
 
 
 class Crowd:
-    """`let_in`: the users in the order in which their requests came in. `places`: those held now, oldest first."""
+    """`let_in`: the users in the order in which their requests came in. `places`: those held now, oldest first.
+    `refused`: the users whose requests were turned away."""
 
     def __init__(self, **limits: int) -> None:
         self.admission = Admission(LimitSettings(**limits))
         self.waiting: list[Waiting] = []
         self.places: list[Held] = []
         self.let_in: list[int] = []
+        self.refused: list[int] = []
         self._asked = 0
         self._highest = self.admission.limits
 
@@ -90,7 +93,11 @@ class Crowd:
             await asyncio.sleep(0)
         for waiting in [waiting for waiting in self.waiting if waiting.task.done()]:
             self.waiting.remove(waiting)
-            if not waiting.task.cancelled():
+            if waiting.task.cancelled():
+                continue
+            if isinstance(waiting.task.exception(), RateLimited):
+                self.refused.append(waiting.uid)
+            else:
                 self.places.append(Held(waiting.number, waiting.uid, waiting.task.result()))
                 self.let_in.append(waiting.uid)
 
@@ -113,6 +120,7 @@ class Crowd:
         assert active == {uid: self.admission.active(uid) for uid in USERS}
         assert max(active.values()) <= self._highest.max_active_requests_per_user
         assert sum(active.values()) <= self._highest.max_active_requests
+        assert self.admission.waiting == len(self.waiting) <= self.admission.limits.max_queued_requests
         for uid in USERS:
             assert self.admission.queued(uid) == sum(waiting.uid == uid for waiting in self.waiting)
         if sum(active.values()) < self.admission.limits.max_active_requests:

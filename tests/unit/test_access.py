@@ -19,7 +19,11 @@ from tests.unit.crowd import STEPS, USERS, Crowd
 
 SECOND_NS = 1_000_000_000
 bounds = st.fixed_dictionaries(
-    {"max_active_requests": st.integers(1, 4), "max_active_requests_per_user": st.integers(1, 4)}
+    {
+        "max_active_requests": st.integers(1, 4),
+        "max_active_requests_per_user": st.integers(1, 4),
+        "max_queued_requests": st.sampled_from((1, 2, 4, 8, 8192)),
+    }
 )
 
 
@@ -175,11 +179,25 @@ class TestBounds:
         assert caught.value.details["retry_after_ms"] == 1000
         await crowd.ask(2)
         with pytest.raises(RateLimited, match=r"3 requests of all.*max_queued_requests\)"):
-            await crowd.admission.enter(3)
+            await crowd.admission.enter(2)
         await crowd.leave(1)
-        await crowd.ask(3)
-        assert crowd.admission.queued(3) == 1
+        await crowd.ask(2)
+        assert crowd.admission.waiting == 3
         await crowd.disperse()
+
+    async def test_a_full_queue_is_shared_alike(self) -> None:
+        """Few users cannot keep the others out: the latest of the longest line is refused for who has less in it."""
+        crowd = Crowd(max_active_requests=1, max_queued_requests=4)
+        await crowd.ask(9, 1, 1, 1, 2)
+        await crowd.ask(3)
+        assert [crowd.admission.queued(uid) for uid in (1, 2, 3)] == [2, 1, 1]
+        await crowd.ask(4)
+        assert [crowd.admission.queued(uid) for uid in (1, 2, 3, 4)] == [1, 1, 1, 1]
+        assert crowd.refused == [1, 1]
+        with pytest.raises(RateLimited, match="4 requests of all users are waiting already"):
+            await crowd.admission.enter(5)  # all have one: nobody has more than he would
+        await crowd.disperse()
+        assert crowd.let_in == [9, 1, 2, 3, 4]
 
     @given(limits=bounds, steps=steps_of(*STEPS))
     async def test_no_place_is_lost_or_given_twice(self, limits: dict[str, int], steps: list[tuple[str, int]]) -> None:
