@@ -41,6 +41,17 @@ def built(namespace: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def built_rust(namespace: Path) -> Path:
+    """The compiled Rust example, where every user can reach it."""
+    project = namespace / "bus-examples-rust"
+    shutil.copytree(CHECKOUT / EXAMPLES / "rust", project)
+    if shutil.which("cargo") is None or subprocess.run(["cargo", "fetch", "--offline"], cwd=project).returncode:
+        pytest.skip("the Rust example needs cargo, and zbus 5 among what it has fetched: cargo fetch, as root")
+    subprocess.run(["cargo", "build", "--offline", "--target-dir=target"], cwd=project, check=True)
+    return project / "target" / "debug" / "ask"
+
+
 def run(as_user: AsUser, *argv: str, user: str = "alice") -> str:
     done = as_user(user, [*argv, PROMPT], environment={"PYTHONPATH": "."})
     assert done.returncode == 0, done.stderr
@@ -100,6 +111,14 @@ class TestPython:
         """dbus-next without anything of ours: the same."""
         printed = run(as_user, PYTHON, "-I", str(EXAMPLES / "with_dbus_next.py"))
         assert re.fullmatch(rf"({re.escape(ANSWER)}\n{USD}\n){{2}}", printed)
+
+
+class TestRust:
+    @pytest.mark.timeout(600)
+    def test_zbus(self, shared: Shared, as_user: AsUser, built_rust: Path) -> None:
+        """The answer and its cost, then the same as a stream."""
+        printed = run(as_user, str(built_rust))
+        assert re.fullmatch(rf"{re.escape(ANSWER)}\n{USD}\n{re.escape(ANSWER)}\n", printed)
 
 
 class TestJavaScript:
