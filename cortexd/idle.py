@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -31,7 +32,7 @@ class Idleness:
             wanted_s = self._idle_exit_s()
             if self._busy() or not wanted_s:
                 self.touch()
-            wanted_s = max(wanted_s, _SHORTEST_S)
+            wanted_s = max(wanted_s, _SHORTEST_S) if wanted_s else math.inf
             left_s = self._touched + wanted_s - time.monotonic()
             if left_s <= 0:
                 return wanted_s

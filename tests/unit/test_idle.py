@@ -32,6 +32,18 @@ class TestIdleness:
         """Neither with 0, nor while somebody waits or watches."""
         assert await lasts(Idleness(lambda: setting, lambda: busy), 1.0)
 
+    async def test_never_means_at_rest(self) -> None:
+        """A daemon that always runs is not woken to look whether it should leave."""
+        looks = 0
+
+        def busy() -> bool:
+            nonlocal looks
+            looks += 1
+            return False
+
+        assert await lasts(Idleness(lambda: 0.0, busy), 0.5)
+        assert looks == 1
+
     async def test_a_call_begins_the_time_again(self) -> None:
         """Each touch puts the end off by the whole time."""
         idleness = Idleness(lambda: 0.6, lambda: False)
