@@ -33,6 +33,12 @@ def pss_mb(pid: int) -> float:
     return status_mb(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:")
 
 
+def wakes(pid: int) -> int:
+    """How often the threads of a process have waited and been woken so far."""
+    said = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(text.partition("voluntary_ctxt_switches:")[2].split()[0]) for text in said)
+
+
 def status_mb(text: str, key: str) -> float:
     """The line `key` of what /proc says of a process, in MiB."""
     for line in text.splitlines():
