@@ -6,10 +6,11 @@ Outgoing text is made safe and numbers are clamped here, because one bad string 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dbus_next import Variant
+from dbus_next.signature import SignatureTree, SignatureType
 
 from cortexd import errors
 from cortexd.errors import CortexError
@@ -91,8 +92,10 @@ def dictionaries(rows: list[Mapping[str, Any]]) -> list[dict[str, Variant]]:
 
 def variant(value: Any) -> Variant:
     """One plain value as a variant: s, b, x, d, ay, as (tuple), aa{sv} (list) or a{sv}."""
-    signature, convert = _ENCODERS[type(value)]
-    return Variant(signature, convert(value))
+    signature, type_, convert = _ENCODERS[type(value)]
+    made = Variant.__new__(Variant)  # its constructor would check once more, item by item, what has just been made
+    made.signature, made.type, made.value = signature, type_, convert(value)
+    return made
 
 
 def string(value: str) -> str:
@@ -114,13 +117,16 @@ def _integer(value: int) -> int:
     return min(max(value, -INT64_MAX), INT64_MAX)
 
 
-_ENCODERS: dict[type, tuple[str, Any]] = {
-    str: ("s", safe_text),
-    bool: ("b", bool),
-    int: ("x", _integer),
-    float: ("d", real),
-    bytes: ("ay", bytes),
-    tuple: ("as", lambda value: [safe_text(item) for item in value]),
-    list: ("aa{sv}", dictionaries),
-    dict: ("a{sv}", dictionary),
+_ENCODERS: dict[type, tuple[str, SignatureType, Callable[[Any], Any]]] = {
+    kind: (signature, SignatureTree(signature).types[0], convert)
+    for kind, signature, convert in (
+        (str, "s", safe_text),
+        (bool, "b", bool),
+        (int, "x", _integer),
+        (float, "d", real),
+        (bytes, "ay", bytes),
+        (tuple, "as", lambda value: [safe_text(item) for item in value]),
+        (list, "aa{sv}", dictionaries),
+        (dict, "a{sv}", dictionary),
+    )
 }

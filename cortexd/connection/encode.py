@@ -20,6 +20,7 @@ from cortexd.connection.signatures import checked_signature
 
 MAX_MESSAGE_BYTES = 31 * 2**20  # dbus-daemon's limit is 32 MiB, and it adds the sender's name
 MAX_DEPTH = 64  # containers within containers, variants included
+_LONGEST_CACHED = 64  # characters of a key
 _PADDING = tuple(bytes(n) for n in range(8))
 _CONTENT_ERRORS = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError, struct.error)
 
@@ -201,6 +202,10 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
 
     def write_entries(self, value: Any, child: Any) -> None:
         self.enter()
+        if child.signature == "{sv}":
+            self.write_named(value)
+            self.depth -= 1
+            return
         key_type, value_type = child.children
         write_key, write_value = _WRITERS[key_type.token], _WRITERS[value_type.token]
         buffer = self.buffer
@@ -209,6 +214,31 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
             write_key(self, key, key_type)
             write_value(self, item, value_type)
         self.depth -= 1
+
+    def write_named(self, value: dict[str, Any]) -> None:
+        """The entries of a{sv}, which nearly everything is: key and signature come written from the cache."""
+        self.enter()
+        buffer = self.buffer
+        for key, item in value.items():
+            if not isinstance(item, Variant):
+                raise TypeError
+            buffer += _PADDING[-len(buffer) & 7]
+            if len(key) <= _LONGEST_CACHED:
+                buffer += _entry_head(key, item.signature)
+            else:
+                self.write_string(key, None)
+                buffer += checked_signature(item.signature)
+            type_ = item.type
+            _WRITERS[type_.token](self, item.value, type_)
+        self.depth -= 1
+
+
+@lru_cache(1024)
+def _entry_head(key: str, signature: str) -> bytes:
+    data = key.encode()
+    if b"\0" in data:
+        raise Unsendable("the message holds U+0000")
+    return _U32(len(data)) + data + b"\0" + checked_signature(signature)
 
 
 _WRITERS: dict[str, Callable[[_Encoder, Any, Any], None]] = {

@@ -41,6 +41,10 @@ UNSENDABLE = {
     "NUL in a string": ("s", ["a\0b"]),
     "NUL in a variant": ("a{sv}", [{"k": Variant("s", "\0")}]),
     "NUL in a key": ("a{ss}", [{"\0": ""}]),
+    "NUL in a variant's key": ("a{sv}", [{"\0": Variant("s", "")}]),
+    "NUL in a variant's long key": ("a{sv}", [{"k" * 99 + "\0": Variant("s", "")}]),
+    "bytes for a variant's key": ("a{sv}", [{b"k": Variant("s", "")}]),
+    "a plain value in a dictionary of variants": ("a{sv}", [{"k": "v"}]),
     "a lone surrogate": ("s", ["\ud800"]),
     "not a string": ("s", [7]),
     "bytes for a string": ("s", [b"x"]),
@@ -185,6 +189,16 @@ class TestSizes:
             with pytest.raises(TooManyValues):
                 await client.call(call_message("Echo", "as", [""] * 200), timeout_s=DEADLINE_S)
             assert client.pending_calls == 0
+
+    async def test_dictionaries_of_variants_pass(self, bus: PrivateBus) -> None:
+        """Keys of every length and values of every kind come back as they were, beside each other and nested."""
+        kinds = [("s", "é"), ("b", True), ("x", -5), ("d", 0.5), ("ay", b"\0\1"), ("as", ["a", ""]), ("y", 7), ("q", 9)]
+        values = {"k" * n: Variant(*kinds[n % len(kinds)]) for n in range(130)}
+        nest = {"é": Variant("aa{sv}", [values, {}]), "": Variant("a{sv}", values)}
+        async with service(bus, echo), await Connection.open(bus.address) as client:
+            for _ in range(2):  # written anew, then from the cache
+                reply = await client.call(call_message("Echo", "a{sv}", nest), timeout_s=DEADLINE_S)
+                assert reply.body == [nest]
 
     async def test_variants_64_deep_pass(self, bus: PrivateBus) -> None:
         """The deepest nesting that the bus takes is taken both ways."""
