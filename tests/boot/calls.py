@@ -41,7 +41,8 @@ def spent_usd(machine: Machine, user: str = "alice") -> float:
     return total
 
 
-def booked(machine: Machine, user: str = "alice") -> Any:
-    """What a user's requests have cost as the ledger has it, by provider."""
-    query = ("a{sv}", "1", "group_by", "as", "1", "provider")
-    return result(call(machine, "GetUsage", *query, user=user, interface=f"{NAME}.Usage"))
+def booked(machine: Machine, user: str = "alice", since: str = "") -> Any:
+    """What a user's requests have cost as the ledger has it, by provider; of the last 30 days, or since that day."""
+    query = ("group_by", "as", "1", "provider", *(("since", "s", since) if since else ()))
+    arguments = ("a{sv}", "2" if since else "1", *query)
+    return result(call(machine, "GetUsage", *arguments, user=user, interface=f"{NAME}.Usage"))

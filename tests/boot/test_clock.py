@@ -1,4 +1,4 @@
-"""The machine's clock is set while cortexd serves: a day on, days back, from 1970, to another zone.
+"""The machine's clock is set while cortexd serves: a month on, days back, from 1970, to another zone.
 
 libfaketime shows the daemon the times; the monotonic clock goes on as it is, as it does where the real clock is set.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.boot.running import main_pid
 from tests.boot.watching import watching
 from tests.eventually import assert_eventually
 
-NOW, NEXT_DAY, EARLIER, NEVER_SET = "+0", "+26h", "-3d", "@1970-01-01 12:00:00"
+NOW, NEXT_MONTH, EARLIER, NEVER_SET = "+0", "+32d", "-3d", "@1970-01-01 12:00:00"
 _CLOCK = "/run/clock"
 _DROP_IN = "/run/systemd/system/cortexd.service.d/clock.conf"
 _SETTINGS = "/etc/cortexd/conf.d/80-budget.toml"
@@ -75,24 +76,26 @@ def spent_nano(machine: Machine) -> int:
 
 
 def total_nano(machine: Machine) -> int:
-    """All that alice has spent, in the month that ends now or later."""
-    return sum(round(row["cost_usd"]["data"] * _NANO) for row in booked(machine))
+    """All that alice has spent since last week."""
+    since = date.today() - timedelta(days=7)
+    return sum(round(row["cost_usd"]["data"] * _NANO) for row in booked(machine, since=since.isoformat()))
 
 
 class TestForwards:
     def test_with_requests_under_way(self, served: Machine, upstream: Upstream, tmp_path: Path) -> None:
-        """They are answered and count for the day they began in; the new day is told, and its budget is whole."""
+        """They are answered and count for the day they began in; the new month is told, and its budget is whole."""
         before = spent_nano(served)
         total = total_nano(served)
         upstream.behave({"delay_s": 2.0})
         with watching(served, "alice", tmp_path / "seen") as seen:
             with Load(served, "alice", "forwards", 3) as calling:
                 assert_eventually(lambda: upstream.count("active") == 3, 20, "three requests at the provider")
-                set_clock(served, NEXT_DAY)
+                set_clock(served, NEXT_MONTH)
                 outcomes = calling.ended()
             assert not failed(outcomes)
             assert spent_nano(served) == 0
-            assert_eventually(lambda: {"day"} <= {event["period"] for event in seen("period")}, _LOOKS_S, "the new day")
+            assert_eventually(lambda: len(seen("period")) == 2, _LOOKS_S, "the new periods")
+            assert [event["period"] for event in seen("period")] == ["day", "month"]
         cost = sum(outcome.cost_nano for outcome in outcomes)
         assert total_nano(served) == total + cost
         upstream.behave({})
