@@ -163,7 +163,7 @@ class TestQueue:
         """alice is answered, and the latest of the user who has filled it is refused in her place."""
         async with neighbour() as alice:
             shared.reload(limits(max_active_requests=1, max_queued_requests=3))
-            shared.behave("claude", Behaviour(delay_s=0.5))
+            shared.behave("claude", Behaviour(delay_s=1.5))
             async with flood(5) as flooding:
                 await assert_eventually_async(lambda: sum(task.done() for task in flooding) == 1)
                 content, _ = await alice.ask("and me?")
