@@ -24,9 +24,11 @@ LEDGER_UNUSABLE = 74
 PROMPT = re.compile(r"crash-\d+-\d+")
 
 
-def spread(round_number: int) -> list[Behaviour]:
-    """Answers that come one after the other over half a second; every eighth fails, so that the other is asked too."""
-    delays = [Behaviour(times=1, delay_s=0.02 * number, status=529 if number % 8 == 7 else 200) for number in range(25)]
+def spread(round_number: int, *, failing: bool) -> list[Behaviour]:
+    """Answers that come one after the other over half a second; of a `failing` provider every eighth is an error, so
+    that the other one is asked too. (One of the two alone: a request must not meet an error at both.)"""
+    statuses = [529 if failing and number % 8 == 7 else 200 for number in range(25)]
+    delays = [Behaviour(times=1, delay_s=0.02 * number, status=status) for number, status in enumerate(statuses)]
     random.Random(round_number).shuffle(delays)
     return [*delays, Behaviour()]
 
@@ -69,9 +71,9 @@ class Round:
         self.prompts = [f"crash-{number}-{index:02}" for index in range(REQUESTS)]
         self.running, self.simulated, self.program = running, simulated, program
         self.kill_after = random.Random(number).randrange(REQUESTS - 5)  # replies
-        for name in SIMULATED_KEYS:
+        for index, name in enumerate(SIMULATED_KEYS):
             simulated.reset(name)
-            simulated.behave(name, *spread(number))
+            simulated.behave(name, *spread(number, failing=index == number % len(SIMULATED_KEYS)))
 
     async def kill(self) -> dict[str, int]:
         """Prompt -> cost of each reply that came before the kill."""
