@@ -36,14 +36,18 @@ def pss_mb(pid: int) -> float:
 def wakes(pid: int) -> int:
     """How often the threads of a process have waited and been woken so far."""
     said = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-    return sum(int(text.partition("voluntary_ctxt_switches:")[2].split()[0]) for text in said)
+    return sum(_number(text, "voluntary_ctxt_switches:") for text in said)
 
 
 def status_mb(text: str, key: str) -> float:
     """The line `key` of what /proc says of a process, in MiB."""
+    return _number(text, key) / _KIB_PER_MB
+
+
+def _number(text: str, key: str) -> int:
     for line in text.splitlines():
         if line.startswith(key):
-            return int(line.split()[1]) / _KIB_PER_MB
+            return int(line.split()[1])
     raise CannotMeasure(f"/proc has no {key}")
 
 

@@ -70,8 +70,9 @@ class Model:
     def _begun(self, moment: datetime) -> list[PriceEntry]:
         """The latest that have begun; before all of them, as on a machine whose clock was never set, the first."""
         today = moment.astimezone(UTC).date()
-        days = {entry.effective_from for entry in self.prices}
-        latest = max((day for day in days if day <= today), default=min(days, default=None))
+        days = [entry.effective_from for entry in self.prices]
+        begun = [day for day in days if day <= today]
+        latest = max(begun) if begun else min(days, default=None)
         return [entry for entry in self.prices if entry.effective_from == latest]
 
 

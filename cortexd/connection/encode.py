@@ -204,16 +204,17 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
         self.enter()
         if child.signature == "{sv}":
             self.write_named(value)
-            self.depth -= 1
-            return
-        key_type, value_type = child.children
+        else:
+            self.write_pairs(value, *child.children)
+        self.depth -= 1
+
+    def write_pairs(self, value: Any, key_type: Any, value_type: Any) -> None:
         write_key, write_value = _WRITERS[key_type.token], _WRITERS[value_type.token]
         buffer = self.buffer
         for key, item in value.items():
             buffer += _PADDING[-len(buffer) & 7]
             write_key(self, key, key_type)
             write_value(self, item, value_type)
-        self.depth -= 1
 
     def write_named(self, value: dict[str, Any]) -> None:
         """The entries of a{sv}, which nearly everything is: key and signature come written from the cache."""

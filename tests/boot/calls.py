@@ -46,3 +46,8 @@ def booked(machine: Machine, user: str = "alice", since: str = "") -> Any:
     query = ("group_by", "as", "1", "provider", *(("since", "s", since) if since else ()))
     arguments = ("a{sv}", "2" if since else "1", *query)
     return result(call(machine, "GetUsage", *arguments, user=user, interface=f"{NAME}.Usage"))
+
+
+def booked_nano(machine: Machine, user: str = "alice", since: str = "") -> int:
+    """The sum of `booked`, in nano-dollars."""
+    return sum(round(row["cost_usd"]["data"] * 10**9) for row in booked(machine, user, since))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.calls import NAME, PATH, ask, booked
+from tests.boot.calls import NAME, PATH, ask, booked_nano
 from tests.boot.install import CANARY_KEY, apt, install, start_simulated
 from tests.boot.load import Upstream
 from tests.boot.machine import Completed, Machine
@@ -110,14 +110,14 @@ class TestCredentials:
 class TestJournal:
     def test_fields_of_a_request(self, machine: Machine, claude: Upstream) -> None:
         """journalctl CORTEXD_UID=… finds a user's request, with who answered and what the ledger has for it."""
-        before = _cost_nano(machine)
+        before = booked_nano(machine)
         ask(machine)
         machine.run("journalctl", "--sync")
         uid = machine.output("id", "--user", "alice")
         found = machine.output("journalctl", "--output=json", "--unit=cortexd", "--lines=1", f"CORTEXD_UID={uid}")
         entry = json.loads(found)
         assert (entry["CORTEXD_PROVIDER"], entry["CORTEXD_STATE"]) == ("claude", "done")
-        assert int(entry["CORTEXD_COST_NANO_USD"]) == _cost_nano(machine) - before > 0
+        assert int(entry["CORTEXD_COST_NANO_USD"]) == booked_nano(machine) - before > 0
 
 
 class TestReload:
@@ -166,7 +166,3 @@ class TestPurge:
         apt(machine, "purge", "cortexd")
         assert machine.output(*_LEFTOVERS.split()) == str(Path(own).parent)
         assert machine.output("ls", str(Path(own).parent)) == "own.conf"
-
-
-def _cost_nano(machine: Machine) -> int:
-    return sum(round(row["cost_usd"]["data"] * 10**9) for row in booked(machine))

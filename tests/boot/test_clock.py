@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.boot.calls import ask, booked
+from tests.boot.calls import ask, booked_nano
 from tests.boot.install import apt
 from tests.boot.load import Load, Upstream, failed
 from tests.boot.machine import Machine
@@ -78,7 +78,7 @@ def spent_nano(machine: Machine) -> int:
 def total_nano(machine: Machine) -> int:
     """All that alice has spent since last week."""
     since = date.today() - timedelta(days=7)
-    return sum(round(row["cost_usd"]["data"] * _NANO) for row in booked(machine, since=since.isoformat()))
+    return booked_nano(machine, since=since.isoformat())
 
 
 class TestForwards:

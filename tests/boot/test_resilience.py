@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.boot.calls import ask, booked, version
+from tests.boot.calls import ask, booked_nano, version
 from tests.boot.load import Load, Outcome, Upstream, answered, failed
 from tests.boot.machine import Machine
 from tests.boot.running import is_replaced, main_pid
@@ -19,7 +19,6 @@ Watch = Callable[[str], Watched]
 LEDGER = "/var/lib/cortexd"
 LEFT = "cortexd left the bus before it answered"
 _FILL = f"dd if=/dev/zero of={LEDGER}/filler bs=4k status=none; ! dd if=/dev/zero of={LEDGER}/more count=1 status=none"
-_NANO = 10**9
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +54,6 @@ def small_disk(machine: Machine) -> Iterator[None]:
     machine.run("umount", LEDGER)
 
 
-def spent_nano(machine: Machine, user: str) -> int:
-    return sum(round(row["cost_usd"]["data"] * _NANO) for row in booked(machine, user))
-
-
 def check_ledger(machine: Machine) -> None:
     """Every request against its entries, and the totals against all of them."""
     machine.run("cortexctl", "ledger", "check")
@@ -67,7 +62,7 @@ def check_ledger(machine: Machine) -> None:
 class TestKill:
     def test_50_calls_of_two_users(self, machine: Machine, upstream: Upstream, load: Callable[..., Load]) -> None:
         """Each call has its answer or is told that cortexd left; repeated with its id, none is asked or paid twice."""
-        before = {user: spent_nano(machine, user) for user in ("alice", "carol")}
+        before = {user: booked_nano(machine, user) for user in ("alice", "carol")}
         upstream.behave(*({"times": 10, "delay_s": 0.5}, {"delay_s": 30}))
         users = {user: load(user, f"kill-{user}", 25) for user in before}
         assert_eventually(lambda: sum(len(user.outcomes) for user in users.values()) == 10, 30, "ten answers")
@@ -91,7 +86,7 @@ class TestKill:
             costs = {outcome.prompt: outcome.cost_nano for outcome in outcomes}
             assert first.items() <= costs.items()
             assert all(costs.values())
-            assert spent_nano(machine, user) - before[user] == sum(costs.values())
+            assert booked_nano(machine, user) - before[user] == sum(costs.values())
         assert set(upstream.times_asked([outcome.prompt for outcome in everything]).values()) == {1}
 
 
