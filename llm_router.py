@@ -22,6 +22,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from cortexd import vendored
+from cortexd.domain.tasks import TaskType
 from cortexd.library.errors import (
     InvalidRequestError,
     LLMRouterError,
@@ -31,7 +32,6 @@ from cortexd.library.errors import (
 )
 from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
 from cortexd.library.wish import Rules, Wish
-from cortexd.tasks import TaskType
 
 if TYPE_CHECKING:
     from anthropic import Anthropic as Anthropic

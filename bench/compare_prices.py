@@ -11,8 +11,8 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 
 from cortexd.catalog import Model, builtin_catalog
-from cortexd.messages import Usage
-from cortexd.money import from_usd
+from cortexd.domain.messages import Usage
+from cortexd.domain.money import from_usd
 
 THEIR_PROVIDERS = {"claude": "anthropic", "kimi_k2": "moonshotai", "deepseek": "deepseek", "llama": "groq"}
 MOMENTS = {

@@ -14,11 +14,11 @@ from typing import Any
 
 from cortexd.access import Action, Authorizer, Budgets, Caller, Turns, period_end, severity
 from cortexd.config.settings import BudgetSettings
+from cortexd.domain.messages import Strategy
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import RequestNotFound
 from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
-from cortexd.messages import Strategy
 from cortexd.routing import Wishes
-from cortexd.tasks import TaskType
 from cortexd.validation import BudgetWish, parse_budget, parse_outcome, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from cortexd.catalog import Catalog
+from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
-from cortexd.messages import Answer, Call, Usage
 from cortexd.outcome import Teller
 from cortexd.providers import Listener, Provider
 from cortexd.routing import Candidate, Health, LeftOut, Plan, Question

@@ -14,7 +14,7 @@ from typing import Any
 
 from dbus_next import Message
 
-from cortexd import __version__, providers, wire
+from cortexd import __version__, providers
 from cortexd.access import Authorizer
 from cortexd.attempts import Party
 from cortexd.bus.caller import Callers
@@ -25,7 +25,7 @@ from cortexd.bus.polkit import Polkit, SameUser
 from cortexd.bus.watchers import Watchers
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, load_config, with_keys
-from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address
+from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address, wire
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.housekeeping import Housekeeping
 from cortexd.idle import Idleness

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from cortexd.access import Caller, budget_exceeded
 from cortexd.attempts import Attempts, Party
+from cortexd.domain.messages import Answer
 from cortexd.errors import (
     AnswerExpired,
     Cancelled,
@@ -37,7 +38,6 @@ from cortexd.ledger import (
     Settled,
     StoredRequest,
 )
-from cortexd.messages import Answer
 from cortexd.outcome import Completion, CostEvent, Teller
 from cortexd.routing import Candidate, Health, Plan, Question
 

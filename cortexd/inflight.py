@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import Cancelled, CortexError, ShuttingDown
 from cortexd.kept import KeptAnswers, Key
-from cortexd.tasks import TaskType
 
 T = TypeVar("T")
 

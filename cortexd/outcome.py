@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cortexd.domain.messages import Answer
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import CortexError
 from cortexd.ledger import AttemptRecord, Settled
-from cortexd.messages import Answer
 from cortexd.providers import Delta
 from cortexd.routing import Plan, Question
-from cortexd.tasks import TaskType
 
 
 @dataclass(frozen=True, slots=True)

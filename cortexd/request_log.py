@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from cortexd.money import format_usd
+from cortexd.domain.money import format_usd
 from cortexd.outcome import CostEvent
 
 log = logging.getLogger("cortexd.requests")

@@ -16,6 +16,8 @@ from cortexd.answer_cache import AnswerCache
 from cortexd.attempts import Party
 from cortexd.catalog import Catalog
 from cortexd.config import Config
+from cortexd.domain.messages import Role
+from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import (
     InvalidArgument,
     RequestNotFound,
@@ -25,11 +27,9 @@ from cortexd.errors import (
 from cortexd.fulfilment import Fulfilment, Request, expired, same_content
 from cortexd.inflight import InFlight, Running, Ticket
 from cortexd.ledger import Ledger, LimitOverride, Totals
-from cortexd.messages import Role
 from cortexd.outcome import Completion, Condition, CostEvent, Decision, Sink
 from cortexd.routing import Health, Plan, Question, Sessions, State, Wishes, downgrade, plan_route
 from cortexd.streaming import Audience, Streams, tell_whole
-from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
 _FINDINGS_PER_USER = 16  # of earlier requests in the ledger, at a time

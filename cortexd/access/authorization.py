@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from cortexd.config.settings import AuthorizationSettings
-from cortexd.messages import Options
-from cortexd.tasks import ALWAYS_PRIVILEGED, TaskType
+from cortexd.domain.messages import Options
+from cortexd.domain.tasks import ALWAYS_PRIVILEGED, TaskType
 
 
 class Action(StrEnum):

@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from cortexd.access.groups import Groups, Uids
 from cortexd.config.settings import BudgetSettings, LimitUsd
+from cortexd.domain.money import NANO_PER_USD, from_usd
 from cortexd.errors import BudgetExceeded
 from cortexd.ledger.records import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
-from cortexd.money import NANO_PER_USD, from_usd
 
 Overrides = Mapping[tuple[str, str], LimitOverride]
 _NO_OVERRIDES: Overrides = {}

@@ -17,14 +17,13 @@ from typing import Any
 
 from dbus_next import Message, MessageFlag, MessageType, Variant
 
-from cortexd import wire
 from cortexd.access import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
-from cortexd.connection import Connection
+from cortexd.connection import Connection, wire
+from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import CortexError, Internal, RateLimited
 from cortexd.faults import internal_error
-from cortexd.untrusted import bounded_text
 
 log = logging.getLogger("cortexd.dispatch")
 

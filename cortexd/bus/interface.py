@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cortexd.access import Action
-from cortexd.wire import OBJECT_PATH
+from cortexd.connection.wire import OBJECT_PATH
 
 ACTION_ANNOTATION = "org.cortexlinux.LLMRouter.Action"
 _FILE = "org.cortexlinux.LLMRouter.xml"

@@ -8,17 +8,18 @@ from typing import Any
 
 from dbus_next import Variant
 
-from cortexd import __version__, wire
+from cortexd import __version__
 from cortexd.access import Action, Caller
 from cortexd.batches import Batches
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
 from cortexd.bus.streams import PipeSink, make_pipe
 from cortexd.bus.watchers import Watchers
+from cortexd.connection import wire
+from cortexd.domain.money import to_usd
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
-from cortexd.money import to_usd
 from cortexd.service import Service, prompt_messages
-from cortexd.tasks import TaskType
 
 FEATURES = (
     "tools",

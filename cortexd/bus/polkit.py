@@ -20,8 +20,8 @@ from dbus_next import Message, Variant
 from cortexd.access import Action, Caller, Turns
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InteractiveAuthorizationRequired
-from cortexd.tasks import TaskType
 
 log = logging.getLogger("cortexd.polkit")
 

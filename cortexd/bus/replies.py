@@ -8,15 +8,15 @@ from typing import Any
 
 from dbus_next import Variant
 
-from cortexd import wire
 from cortexd.accounts import BudgetView
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
+from cortexd.connection import wire
+from cortexd.domain.messages import ToolCall, Usage
+from cortexd.domain.money import to_usd
 from cortexd.errors import CortexError
 from cortexd.inflight import Ticket
 from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
-from cortexd.messages import ToolCall, Usage
-from cortexd.money import to_usd
 from cortexd.outcome import Completion, Condition, Decision
 from cortexd.routing import Health, State
 

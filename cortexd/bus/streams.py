@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from cortexd import wire
 from cortexd.bus import replies
+from cortexd.connection import wire
 from cortexd.errors import Cancelled, CortexError, Timeout
 from cortexd.outcome import Completion
 from cortexd.providers import Delta

@@ -11,14 +11,13 @@ from typing import Any
 
 from dbus_next import Message, Variant
 
-from cortexd import wire
 from cortexd.access import Caller, thresholds_crossed
 from cortexd.bus import replies
 from cortexd.config import Config
-from cortexd.connection import Connection
+from cortexd.connection import Connection, wire
+from cortexd.domain.money import NANO_PER_USD, to_usd
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
 from cortexd.ledger import BudgetChange, Period, Totals
-from cortexd.money import NANO_PER_USD, to_usd
 from cortexd.outcome import CostEvent
 
 log = logging.getLogger("cortexd.watchers")

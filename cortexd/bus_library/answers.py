@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cortexd.bus_library.asking import Ask
 from cortexd.client import Attempt, Completion, Decision
+from cortexd.domain.money import to_usd
 from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
-from cortexd.money import to_usd
 
 _UNKNOWN = float("nan")
 _STANDS_IN = "fallback from "  # how the daemon's reasons begin where the first choice cannot answer

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import InvalidArgument
 from cortexd.library.types import LLMProvider
 from cortexd.library.wish import Rules, Wish, listed
-from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation.checks import as_sequence, shown
 
 

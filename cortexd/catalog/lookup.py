@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Any
 
 from cortexd.config.settings import ProviderSettings
-from cortexd.messages import DEFAULT_MAX_TOKENS, Usage
-from cortexd.money import Price, cost_nano, from_usd, worst_case_nano
+from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Usage
+from cortexd.domain.money import Price, cost_nano, from_usd, worst_case_nano
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

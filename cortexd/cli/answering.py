@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from cortexd.cli.failures import duration
 from cortexd.cli.live import LiveText
 from cortexd.cli.terminal import is_terminal, print_notice
+from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, ProviderFailed
-from cortexd.money import format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Completion

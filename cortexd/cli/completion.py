@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from cortexd.tasks import TaskType
+from cortexd.domain.tasks import TaskType
 
 _FILES = "<files>"
 # what a free text stands for, by its name in the help

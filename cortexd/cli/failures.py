@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from cortexd import errors
+from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, Detail
-from cortexd.money import format_usd
 
 OK, OTHER, USAGE, DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, PARTLY = range(9)
 INTERRUPTED = 130

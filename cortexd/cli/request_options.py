@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cortexd.messages import Strategy
+from cortexd.domain.messages import Strategy
 
 _OPTIONS = (
     click.option("--task", default="user_chat", show_default=True, metavar="TYPE", help="What the request is for."),

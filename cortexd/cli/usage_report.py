@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cortexd.cli.bars import bar
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import is_terminal
-from cortexd.money import NANO_PER_USD, format_usd
+from cortexd.domain.money import NANO_PER_USD, format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import UsageRow

@@ -10,7 +10,6 @@ from typing import Any
 
 from dbus_next import Message, MessageFlag
 
-from cortexd import wire
 from cortexd.connection import (
     BusError,
     BusException,
@@ -24,6 +23,7 @@ from cortexd.connection import (
     session_address,
     system_address,
     take_fd,
+    wire,
 )
 from cortexd.errors import CortexError, Internal, InvalidArgument, RateLimited, ServiceUnavailable, Timeout, TooLarge
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from dbus_next import Variant
 
-from cortexd import wire
+from cortexd.connection import wire
+from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument
-from cortexd.untrusted import INT64_MAX
 
 # JSON is what these hold on the bus; callers may give the value itself
 _JSON_TEXT = frozenset({"parameters", "arguments", "response_schema"})

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-from cortexd import wire
+from cortexd.connection import wire
+from cortexd.domain.messages import ToolCall
 from cortexd.errors import CortexError
-from cortexd.messages import ToolCall
 
 Row = Mapping[str, Any]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cortexd import wire
 from cortexd.client.results import Completion
+from cortexd.connection import wire
+from cortexd.domain.messages import ToolCall
+from cortexd.domain.safe_values import safe_text
 from cortexd.errors import CortexError, Internal
-from cortexd.messages import ToolCall
-from cortexd.untrusted import safe_text
 
 
 @dataclass(frozen=True, slots=True)

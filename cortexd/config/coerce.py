@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cortexd.config.settings import LimitUsd, RateSettings
-from cortexd.tasks import TaskType
+from cortexd.domain.tasks import TaskType
 
 _MINIMUM_ONE = "a whole number of at least 1"
 _MAX_LIMIT_USD = 1_000_000_000  # in nano-dollars it fits into the 64 bits of a bus message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cortexd.config.settings import Config, ProviderSettings, RoutingSettings
-from cortexd.tasks import TaskType
+from cortexd.domain.tasks import TaskType
 
 _CHAT_TASKS = frozenset({TaskType.USER_CHAT, TaskType.REQUIREMENT_PARSING})
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cortexd.tasks import TaskType
+from cortexd.domain.tasks import TaskType
 
 Api = Literal["anthropic", "openai"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
+from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger import queries, statistics
 from cortexd.ledger.actions import Action, Change, ReadBooks, RenewLeases, Reserve, ReserveMore, ResetStats, Settle
@@ -25,7 +26,6 @@ from cortexd.ledger.records import (
 from cortexd.ledger.rows import Lease, Row, as_stored, attempt_row, entry_row, pending_row, settled_row
 from cortexd.ledger.schema import resets
 from cortexd.ledger.statements import Statements, send
-from cortexd.untrusted import INT64_MAX
 
 Stored = Mapping[tuple[int, str], StoredRequest]
 Planned = Any

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
+from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger.schema import outcomes, requests
-from cortexd.untrusted import bounded_text
 
 _MAX_REASON = 1000
 

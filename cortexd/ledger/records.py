@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from cortexd.messages import Usage
+from cortexd.domain.messages import Usage
 
 
 class State(StrEnum):

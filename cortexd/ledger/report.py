@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from cortexd.domain.money import format_usd
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.audit import Audit, audit
 from cortexd.ledger.migrate import revision
 from cortexd.ledger.schema import HEAD, attempts, requests
 from cortexd.ledger.sqlite import reader_engine, unwritable
-from cortexd.money import format_usd
 
 _TITLES = ("started", "user", "request", "task", "state", "tried", "model", "cost")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cortexd.domain.messages import Usage
+from cortexd.domain.safe_values import bounded_text, token_count
 from cortexd.errors import Failure
 from cortexd.ledger.books import Closed, Held
 from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, State, StoredRequest
-from cortexd.messages import Usage
-from cortexd.untrusted import bounded_text, token_count
 
 Row = dict[str, Any]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import RoutingSettings
+from cortexd.domain.messages import Answer, Options
+from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import CortexError, InvalidArgument, ProviderNotConfigured, TooLarge
 from cortexd.library.batch import gathered
 from cortexd.library.clients import Clients
@@ -23,9 +25,7 @@ from cortexd.library.streams import async_pieces, awaited, close, each, pieces
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
 from cortexd.library.types import LABELS, LLMProvider, LLMResponse, RoutingDecision
 from cortexd.library.wish import Rules, Wish, listed
-from cortexd.messages import Answer, Options
 from cortexd.routing import Plan, Question, plan_route
-from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, parse_messages, parse_options
 
 

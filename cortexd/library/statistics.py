@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from cortexd.domain.money import to_usd
 from cortexd.library.types import LLMProvider
-from cortexd.money import to_usd
 
 _ALWAYS_SHOWN = (LLMProvider.CLAUDE, LLMProvider.KIMI_K2)
 

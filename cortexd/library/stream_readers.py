@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cortexd.domain.messages import Answer, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.library.reading import CHUNK, EVENT, encode, seen
-from cortexd.messages import Answer, Usage
 from cortexd.providers.anthropic_answer import StreamCollector
 from cortexd.providers.decoding import MAX_TOOL_CALLS
 from cortexd.providers.failures import malformed

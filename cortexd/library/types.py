@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from cortexd.tasks import TaskType
+from cortexd.domain.tasks import TaskType
 
 
 class LLMProvider(StrEnum):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortexd.config.settings import Api
+from cortexd.domain.messages import Answer, Call
 from cortexd.library.reading import COMPLETION, MESSAGE, completion_body, message_body, seen
 from cortexd.library.stream_readers import ChunkReader, EventReader, StreamReader
-from cortexd.messages import Answer, Call
 from cortexd.providers import anthropic_answer, anthropic_request, openai_answer, openai_request
 from cortexd.providers.request_body import RequestBody
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cortexd.tasks import TaskType
+from cortexd.domain.tasks import TaskType
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from cortexd.domain.messages import Answer, ToolCall, Usage
+from cortexd.domain.safe_values import safe_text
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import Answer, ToolCall, Usage
 from cortexd.providers.collecting import Collector
 from cortexd.providers.decoding import (
     dig,
@@ -27,7 +28,6 @@ from cortexd.providers.decoding import (
     usage_of,
 )
 from cortexd.providers.failures import error_object, malformed
-from cortexd.untrusted import safe_text
 
 _FINISH = {
     "end_turn": "stop",

@@ -13,7 +13,7 @@ import anthropic
 import httpx2
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
-from cortexd.messages import Answer, Call
+from cortexd.domain.messages import Answer, Call
 from cortexd.providers.anthropic_answer import StreamCollector, read_answer
 from cortexd.providers.anthropic_request import request_body
 from cortexd.providers.failures import map_exceptions

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cortexd.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
+from cortexd.domain.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
 from cortexd.providers.request_body import RequestBody, as_is, encode
 
 NON_STREAMING_TOKENS = 21_333  # ten minutes at the vendor's 128,000 tokens an hour

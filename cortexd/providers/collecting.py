@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from io import StringIO
 
-from cortexd.messages import Answer, ToolCall, Usage
+from cortexd.domain.messages import Answer, ToolCall, Usage
+from cortexd.domain.safe_values import safe_text
 from cortexd.providers.failures import malformed
 from cortexd.providers.listening import Delta
-from cortexd.untrusted import safe_text
 
 
 class Collector(ABC):

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cortexd.messages import ToolCall, Usage
+from cortexd.domain.messages import ToolCall, Usage
+from cortexd.domain.safe_values import bounded_text, safe_text, token_count
 from cortexd.providers.failures import malformed
-from cortexd.untrusted import bounded_text, safe_text, token_count
 
 MAX_TOOL_CALLS = 256
 _MAX_NAME = 256

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
+from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import Failure, ProviderError
-from cortexd.untrusted import bounded_text
 
 MAX_MESSAGE = 500
 MAX_RETRY_AFTER_MS = 24 * 3600 * 1000

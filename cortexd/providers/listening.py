@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from cortexd.messages import ToolCall, Usage
+from cortexd.domain.messages import ToolCall, Usage
 
 Delta = str | ToolCall
 """A piece of text, or a tool call once it is whole."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from cortexd.config.settings import Api, NetworkSettings, ProviderSettings
-from cortexd.messages import Answer, Call
+from cortexd.domain.messages import Answer, Call
 from cortexd.providers.reception import Reception
 
 _CLASSES: dict[Api, tuple[str, str]] = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from cortexd.messages import Answer, Usage
+from cortexd.domain.messages import Answer, Usage
+from cortexd.domain.safe_values import safe_text
 from cortexd.providers.decoding import dig, finish_of, json_decoder, json_text, model_of, tool_calls_of, usage_of
 from cortexd.providers.failures import error_object, malformed
-from cortexd.untrusted import safe_text
 
 _FINISH = {
     "stop": "stop",

@@ -13,7 +13,7 @@ import httpx2
 import openai
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
-from cortexd.messages import Answer, Call
+from cortexd.domain.messages import Answer, Call
 from cortexd.providers.failures import map_exceptions
 from cortexd.providers.openai_answer import read_answer
 from cortexd.providers.openai_request import request_body

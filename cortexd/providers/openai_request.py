@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cortexd.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
+from cortexd.domain.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
 from cortexd.providers import kimi_rules
 from cortexd.providers.request_body import RequestBody, as_is, encode
 

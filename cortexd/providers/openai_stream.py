@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
+from cortexd.domain.messages import Answer, ToolCall, Usage
+from cortexd.domain.safe_values import safe_text
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import Answer, ToolCall, Usage
 from cortexd.providers.collecting import Collector
 from cortexd.providers.decoding import MAX_TOOL_CALLS, dig, json_decoder, json_text, model_of, tool_call_of
 from cortexd.providers.failures import error_object, malformed
 from cortexd.providers.openai_answer import Function, finish_reason, read_usage
-from cortexd.untrusted import safe_text
 
 _DONE = b"[DONE]"
 

@@ -9,8 +9,8 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.domain.messages import Answer, Call
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import Answer, Call
 from cortexd.providers.failures import scrub
 from cortexd.providers.listening import Listener
 from cortexd.providers.loading import LoadedApi, build_api, finished, in_background

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httpx2
 
-from cortexd.messages import Answer, Call
+from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.reception import Reception

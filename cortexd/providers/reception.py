@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from cortexd.messages import Answer
+from cortexd.domain.messages import Answer
 from cortexd.providers.collecting import Collector
 from cortexd.providers.listening import Delta, Listener
 from cortexd.providers.patience import Patience

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cortexd.catalog import Catalog
 from cortexd.config import Config, ProviderSettings, how_to_configure
-from cortexd.messages import Privacy, Strategy
-from cortexd.money import worst_case_nano
+from cortexd.domain.messages import Privacy, Strategy
+from cortexd.domain.money import worst_case_nano
 from cortexd.routing.health import Health, State
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.config.settings import ProviderSettings
-from cortexd.money import format_usd
+from cortexd.domain.money import format_usd
 from cortexd.routing.candidates import Candidate, Field, Plan
 from cortexd.routing.health import Health, State
 from cortexd.routing.plan import falls_back, provider_order

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
+from cortexd.domain.messages import Options, Strategy
+from cortexd.domain.money import format_usd
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
-from cortexd.messages import Options, Strategy
-from cortexd.money import format_usd
 from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
 from cortexd.routing.health import Health
 from cortexd.routing.question import Question

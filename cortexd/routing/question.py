@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cortexd.catalog import Model
-from cortexd.messages import DEFAULT_MAX_TOKENS, Message, Options
-from cortexd.tasks import TaskType
+from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Message, Options
+from cortexd.domain.tasks import TaskType
 from cortexd.validation import images_of, prompt_bytes
 
 _TOKENS_PER_MESSAGE = 32  # role markers and the like, generously

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from cortexd.messages import Strategy
-from cortexd.money import format_usd, to_usd
+from cortexd.domain.messages import Strategy
+from cortexd.domain.money import format_usd, to_usd
 from cortexd.routing.candidates import Candidate
 from cortexd.routing.health import Health, State
 

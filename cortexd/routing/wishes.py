@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cortexd.messages import Strategy
-from cortexd.tasks import TaskType
+from cortexd.domain.messages import Strategy
+from cortexd.domain.tasks import TaskType
 
 
 @dataclass(frozen=True, slots=True)

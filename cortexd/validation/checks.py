@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument
-from cortexd.untrusted import safe_text
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from cortexd.messages import ImagePart, Message, Options, Tool
+from cortexd.domain.messages import ImagePart, Message, Options, Tool
 
 _SHAPING_OPTIONS = (
     "provider",

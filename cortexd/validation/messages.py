@@ -6,9 +6,9 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 
+from cortexd.domain.messages import ImagePart, Message, Part, Role, TextPart, ToolCall
+from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
-from cortexd.messages import ImagePart, Message, Part, Role, TextPart, ToolCall
-from cortexd.untrusted import safe_text
 from cortexd.validation.bounds import USUAL, Bounds
 from cortexd.validation.checks import (
     MAX_ID,

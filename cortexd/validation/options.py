@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from cortexd.domain.messages import Options, Privacy, Strategy, Tool
+from cortexd.domain.money import from_usd
+from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
-from cortexd.messages import Options, Privacy, Strategy, Tool
-from cortexd.money import from_usd
-from cortexd.untrusted import safe_text
 from cortexd.validation.bounds import USUAL, Bounds
 from cortexd.validation.checks import (
     NAME,

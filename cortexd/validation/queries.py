@@ -10,10 +10,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from cortexd.domain.messages import Strategy
+from cortexd.domain.money import from_usd
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument, UnknownProvider
-from cortexd.messages import Strategy
-from cortexd.money import from_usd
-from cortexd.tasks import TaskType
 from cortexd.validation.checks import (
     LABEL_KEY,
     as_boolean,

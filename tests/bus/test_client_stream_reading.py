@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from dbus_next import Message
 
-from cortexd import errors, wire
+from cortexd import errors
 from cortexd.client import AsyncClient, DoneEvent, FallbackEvent, Stream, TextEvent, ToolCallEvent
 from cortexd.client.pipe import Lines
-from cortexd.connection import Connection
+from cortexd.connection import Connection, wire
 from tests.bus.private_dbus import PrivateBus, bus_fixture, no_leaks_fixture  # noqa: F401
 from tests.eventually import assert_eventually_async
 

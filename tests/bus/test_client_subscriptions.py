@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from dbus_next import Message
 
-from cortexd import errors, wire
+from cortexd import errors
 from cortexd.client import (
     AsyncClient,
     BudgetThreshold,
@@ -22,7 +22,7 @@ from cortexd.client import (
     ServiceChange,
     Subscription,
 )
-from cortexd.connection import Connection
+from cortexd.connection import Connection, wire
 from tests.bus.private_dbus import PrivateBus, bus_fixture, no_leaks_fixture  # noqa: F401
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
-from cortexd.messages import Call, Message, Role
+from cortexd.domain.messages import Call, Message, Role
 from cortexd.providers import Provider, make_provider
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
 

@@ -66,7 +66,7 @@ class TestImports:
             sys.modules["openai"] = None
             from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
             from cortexd.errors import ProviderError
-            from cortexd.messages import Call, Message, Role
+            from cortexd.domain.messages import Call, Message, Role
             from cortexd.providers import make_provider, preload
             async def main():
                 settings = ProviderSettings("p", "openai", "http://127.0.0.1:1", "m", key=Secret("k"))
@@ -91,7 +91,7 @@ class TestImports:
             import asyncio
             from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
             from cortexd.errors import ProviderError
-            from cortexd.messages import Call, Message, Role
+            from cortexd.domain.messages import Call, Message, Role
             from cortexd.providers import make_provider
             async def main():
                 settings = ProviderSettings("p", "openai", "http://127.0.0.1:1", "m", key=Secret("k"))
@@ -115,7 +115,7 @@ class TestImports:
             import asyncio, logging, sys
             from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
             from cortexd.errors import ProviderError
-            from cortexd.messages import Call, Message, Role
+            from cortexd.domain.messages import Call, Message, Role
             from cortexd.providers import make_provider
             logging.basicConfig(stream=sys.stdout, level=logging.DEBUG, force=True)
             async def main():

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from cortexd import wire
+from cortexd.connection import wire
 from cortexd.demo.simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system.namespace import PYTHON

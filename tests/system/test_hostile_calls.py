@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cortexd import errors, wire
-from cortexd.connection import BusError, close_fds
+from cortexd import errors
+from cortexd.connection import BusError, close_fds, wire
 from tests.eventually import assert_eventually
 from tests.system.footprint import own_files, resident_mb
 from tests.system.hostile import CASES, Case

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
-from cortexd.messages import Usage
 from tests.eventually import assert_eventually_async
 from tests.system.books import read_books
 from tests.system.daemon import Daemon

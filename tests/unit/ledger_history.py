@@ -11,8 +11,8 @@ from random import Random
 
 from test_ledger_parts import CLAUDE, KIMI, attempt, request, settings
 
+from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest, UsageQuery, UsageRow
-from cortexd.messages import Usage
 
 NOW = datetime.now().astimezone()
 TODAY = NOW.date()

@@ -9,9 +9,9 @@ from typing import Any
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import ProviderSettings
+from cortexd.domain.tasks import TaskType
 from cortexd.routing import Health, Plan, Question, Wishes, plan_route
 from cortexd.routing.wishes import NONE
-from cortexd.tasks import TaskType
 from cortexd.validation import parse_messages, parse_options
 
 BOTH = {"ANTHROPIC_API_KEY": "a", "MOONSHOT_API_KEY": "m"}

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from cortexd.access import Action, Admission, Place, Turns, action_for
 from cortexd.access.rate import RequestRate
 from cortexd.config.settings import AuthorizationSettings, LimitSettings
+from cortexd.domain.messages import Options, Tool
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import RateLimited
-from cortexd.messages import Options, Tool
-from cortexd.tasks import TaskType
 from tests.unit.crowd import STEPS, USERS, Crowd
 
 SECOND_NS = 1_000_000_000

@@ -10,7 +10,7 @@ from cortexd.catalog import builtin_catalog
 from cortexd.catalog.lookup import parse_catalog
 from cortexd.config import builtin_config
 from cortexd.config.settings import ProviderSettings, RateSettings
-from cortexd.messages import Usage
+from cortexd.domain.messages import Usage
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MONDAY_PEAK = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from cortexd import wire
 from cortexd.client.outgoing import (
     budget_out,
     messages_out,
@@ -23,8 +22,9 @@ from cortexd.client.outgoing import (
     usage_query_out,
 )
 from cortexd.client.results import Completion, ProviderInfo, filled
+from cortexd.connection import wire
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument
-from cortexd.tasks import TaskType
 from cortexd.validation import parse_messages, parse_options
 
 

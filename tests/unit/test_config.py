@@ -9,8 +9,8 @@ import pytest
 
 from cortexd.config import Config, builtin_config, how_to_configure, load_config, with_keys
 from cortexd.config.settings import BudgetSettings, LimitUsd, RateSettings, Secret
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import ConfigError
-from cortexd.tasks import TaskType
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "config.toml.example"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cortexd.config import Config
+from cortexd.domain.money import from_usd
 from cortexd.errors import Failure
-from cortexd.money import from_usd
 from cortexd.routing import Health, Plan, Wishes, downgrade, plan_route
 from cortexd.routing.wishes import NONE
 from tests.unit.routes import ALL, IMAGE, OFFICE, catalog_of, config, question

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import Cancelled
 from cortexd.inflight import InFlight, Ticket
-from cortexd.tasks import TaskType
 
 
 def ticket(uid: int, request_id: str, *, detached: bool = False) -> Ticket:

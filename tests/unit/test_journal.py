@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from cortexd.domain.tasks import TaskType
 from cortexd.ledger import Settled, Totals
 from cortexd.outcome import CostEvent
 from cortexd.request_log import log_settled
-from cortexd.tasks import TaskType
 
 PROGRAM = """
 import logging, sys

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
 from cortexd.ledger.audit import Audit, audit
 from cortexd.ledger.sqlite import reader_engine
-from cortexd.messages import Usage
 
 _numbers = itertools.count(1)
 CLAUDE = ("claude", "claude-sonnet-5-5")

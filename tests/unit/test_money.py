@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexd.messages import Usage
-from cortexd.money import Price, cost_nano, format_usd, from_usd, to_usd, worst_case_nano
+from cortexd.domain.messages import Usage
+from cortexd.domain.money import Price, cost_nano, format_usd, from_usd, to_usd, worst_case_nano
 
 SONNET = Price(2_000_000_000, 10_000_000_000, 100_000_000, 2_500_000_000)
 COUNTS = st.integers(0, 2**40)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cortexd.domain.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
 from cortexd.providers import anthropic_request, openai_request
 
 TOOL = Tool("weather", "The weather.", '{"type":"object","properties":{"n":{"const":12345678901234567890.10}}}')

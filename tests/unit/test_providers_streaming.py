@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from cortexd.domain.messages import ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
-from cortexd.messages import ToolCall, Usage
 from cortexd.providers.anthropic_answer import StreamCollector
 from cortexd.providers.collecting import Collector
 from cortexd.providers.openai_stream import ChunkCollector

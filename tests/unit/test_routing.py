@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import (
     BudgetExceeded,
     Failure,
@@ -13,7 +14,6 @@ from cortexd.errors import (
     UnknownProvider,
 )
 from cortexd.routing import Health, State
-from cortexd.tasks import TaskType
 from tests.unit.routes import IMAGE, OFFICE, config, names, plan
 
 

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from cortexd.config import Config
+from cortexd.domain.messages import Strategy
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, NoProviderAvailable, ProviderNotConfigured
-from cortexd.messages import Strategy
 from cortexd.routing import Health, Plan, State, Wishes
-from cortexd.tasks import TaskType
 from tests.unit.routes import ALL, OFFICE, config, names, plan
 
 COST, LATENCY = Wishes(strategy=Strategy.COST), Wishes(strategy=Strategy.LATENCY)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cortexd.bus.streams import PipeSink, make_pipe
+from cortexd.domain.messages import ToolCall
 from cortexd.errors import Cancelled, ProviderFailed, Timeout
-from cortexd.messages import ToolCall
 
 
 def lines(descriptor: int) -> list[dict[str, object]]:

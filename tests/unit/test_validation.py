@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from cortexd.domain.messages import ImagePart, Role, TextPart, Tool
+from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import InvalidArgument, TooLarge, UnknownTaskType
-from cortexd.messages import ImagePart, Role, TextPart, Tool
-from cortexd.tasks import TaskType, parse_task_type
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options, prompt_bytes
 
 USER = {"role": "user", "content": "hi"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cortexd.cli.batch.in_flight import Tally
 from cortexd.cli.terminal import is_terminal, may_style
-from cortexd.money import format_usd
+from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -15,7 +15,7 @@ from cortexd.cli.request_options import request_options
 from cortexd.cli.session import run
 from cortexd.cli.settings import Settings
 from cortexd.cli.terminal import is_terminal, print_error, print_note
-from cortexd.money import format_usd
+from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

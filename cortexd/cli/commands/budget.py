@@ -14,7 +14,7 @@ from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import is_terminal, print_json, print_note, print_text
-from cortexd.money import format_usd
+from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, BudgetInfo

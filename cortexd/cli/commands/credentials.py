@@ -17,8 +17,8 @@ from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import is_terminal, print_error, print_json, print_notice, print_text
 from cortexd.cli.unit import NotRestarted, restart
+from cortexd.domain.money import format_usd
 from cortexd.errors import InvalidArgument, ServiceUnavailable, UnknownProvider
-from cortexd.money import format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, ProviderInfo, Verification

@@ -12,7 +12,7 @@ from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import print_json, print_note, print_text
-from cortexd.messages import Strategy
+from cortexd.domain.messages import Strategy
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Preferences

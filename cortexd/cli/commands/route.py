@@ -13,7 +13,7 @@ from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import one_line, print_json, print_text
-from cortexd.money import format_usd, from_usd
+from cortexd.domain.money import format_usd, from_usd
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Decision

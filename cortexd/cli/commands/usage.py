@@ -11,7 +11,7 @@ from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.tables import Column, print_table
 from cortexd.cli.terminal import print_json, print_note, print_text
 from cortexd.cli.usage_report import GROUPS, as_csv, print_report
-from cortexd.money import format_usd
+from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Stats, UsageRow

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from cortexd.messages import Usage
+from cortexd.domain.messages import Usage
 
 NANO_PER_USD = 1_000_000_000
 _MILLION = 1_000_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexd.untrusted import bounded_text, safe_text, token_count
+from cortexd.domain.safe_values import bounded_text, safe_text, token_count
 
 
 class TestSafeText:

@@ -13,8 +13,8 @@ from dbus_next import Variant
 from dbus_next.signature import SignatureTree, SignatureType
 
 from cortexd import errors
+from cortexd.domain.safe_values import INT64_MAX, safe_text
 from cortexd.errors import CortexError
-from cortexd.untrusted import INT64_MAX, safe_text
 
 BUS_NAME = "org.cortexlinux.LLMRouter"
 OBJECT_PATH = "/org/cortexlinux/LLMRouter"
