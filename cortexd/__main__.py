@@ -16,7 +16,7 @@ from pathlib import Path
 from cortexd import __version__
 from cortexd.config import how_to_configure
 from cortexd.errors import ConfigError
-from cortexd.journal import set_up_logging
+from cortexd.telemetry.journal import set_up_logging
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.version:
         print(f"cortexd {__version__}")
         return 0
-    from cortexd import daemon  # late, so that --help and wrong options answer at once
+    from cortexd.daemon import run as daemon
 
     run = daemon.RunOptions(options.bus, options.config)
     try:

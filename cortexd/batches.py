@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from cortexd.access import Action, Caller
+from cortexd.authority import Action, Caller
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
 from cortexd.faults import internal_error

@@ -12,8 +12,9 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from cortexd.access import Caller, budget_exceeded
+from cortexd.accounts import budget_exceeded
 from cortexd.attempts import Attempts, Party
+from cortexd.authority import Caller
 from cortexd.domain.messages import Answer
 from cortexd.errors import (
     AnswerExpired,

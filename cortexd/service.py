@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from cortexd.access import Action, Admission, Authorizer, Caller, Place, Turns, action_for
-from cortexd.accounts import Accounts
+from cortexd.access import Admission, Place, Turns
+from cortexd.accounts.accounts import Accounts
 from cortexd.answer_cache import AnswerCache
 from cortexd.attempts import Party
+from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.domain.messages import Role

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dbus_next import Message, MessageFlag
 
-from cortexd.access import Caller
+from cortexd.authority import Caller
 from cortexd.connection import Connection
 from cortexd.errors import AccessDenied
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from dbus_next import Message, MessageFlag, MessageType, Variant
 
-from cortexd.access import Action, Authorizer, Caller
+from cortexd.authority import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
 from cortexd.connection import Connection, wire

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortexd.access import Action
+from cortexd.authority import Action
 from cortexd.connection.wire import OBJECT_PATH
 
 ACTION_ANNOTATION = "org.cortexlinux.LLMRouter.Action"

@@ -8,7 +8,7 @@ from typing import Any
 
 from dbus_next import Variant
 
-from cortexd.accounts import BudgetView
+from cortexd.accounts.accounts import BudgetView
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
 from cortexd.connection import wire

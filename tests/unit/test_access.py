@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexd.access import Action, Admission, Place, Turns, action_for
+from cortexd.access import Admission, Place, Turns
 from cortexd.access.rate import RequestRate
+from cortexd.authority import Action, action_for
 from cortexd.config.settings import AuthorizationSettings, LimitSettings
 from cortexd.domain.messages import Options, Tool
 from cortexd.domain.tasks import TaskType

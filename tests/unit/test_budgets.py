@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexd.access import Budgets, budget_exceeded, period_end, severity, thresholds_crossed
-from cortexd.access import groups as groups_module
-from cortexd.access.groups import Groups, membership
+from cortexd.accounts import Budgets, budget_exceeded, period_end, severity, thresholds_crossed
+from cortexd.accounts import groups as groups_module
+from cortexd.accounts.groups import Groups, membership
 from cortexd.config.settings import BudgetSettings, LimitUsd
 from cortexd.errors import BudgetExceeded, Timeout
 from cortexd.ledger import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period

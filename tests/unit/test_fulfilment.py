@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from cortexd.access import Action, Caller
 from cortexd.attempts import Party
+from cortexd.authority import Action, Caller
+from cortexd.authority.polkit import SameUser
 from cortexd.batches import Batches
-from cortexd.bus.polkit import SameUser
-from cortexd.bus.streams import PipeSink, make_pipe
+from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import LedgerSettings

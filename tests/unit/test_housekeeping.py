@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.housekeeping import Housekeeping
+from cortexd.daemon.housekeeping import Housekeeping
 from cortexd.ledger import Ledger, NewRequest, Period
 from tests.eventually import assert_eventually_async
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cortexd.idle import Idleness
+from cortexd.daemon.idle import Idleness
 
 _LONG_S = 60.0
 

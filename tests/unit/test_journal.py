@@ -17,12 +17,12 @@ import pytest
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import Settled, Totals
 from cortexd.outcome import CostEvent
-from cortexd.request_log import log_settled
+from cortexd.telemetry.request_log import log_settled
 
 PROGRAM = """
 import logging, sys
 from pathlib import Path
-from cortexd.journal import set_up_logging
+from cortexd.telemetry.journal import set_up_logging
 set_up_logging("info", Path(sys.argv[1]))
 logging.getLogger("cortexd.test").{call}
 """

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from test_ledger_parts import attempt, audited, request, rows, settings, while_locked
 
-from cortexd.access import thresholds_crossed
+from cortexd.accounts import thresholds_crossed
 from cortexd.ledger import BudgetChange, DuplicateRequest, Ledger, Limit, OverBudget, Period
 
 UIDS = (1000, 1001, 1002)

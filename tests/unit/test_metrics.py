@@ -13,8 +13,8 @@ from cortexd.config.settings import MetricsSettings
 from cortexd.domain.messages import Usage
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import AttemptRecord, Settled, Totals
-from cortexd.metrics import Metrics
 from cortexd.outcome import Condition, CostEvent
+from cortexd.telemetry.metrics import Metrics
 from tests.eventually import assert_eventually_async
 
 CONDITION = Condition(5, 2, 1, True, {"claude": True, "kimi_k2": False})

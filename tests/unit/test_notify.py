@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.notify import feed_watchdog
+from cortexd.daemon.notify import feed_watchdog
 
 
 @pytest.fixture

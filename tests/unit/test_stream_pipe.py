@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.bus.streams import PipeSink, make_pipe
+from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.domain.messages import ToolCall
 from cortexd.errors import Cancelled, ProviderFailed, Timeout
 

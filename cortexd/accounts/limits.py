@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from functools import lru_cache
 
-from cortexd.access.groups import Groups, Uids
+from cortexd.accounts.groups import Groups, Uids
 from cortexd.config.settings import BudgetSettings, LimitUsd
 from cortexd.domain.money import NANO_PER_USD, from_usd
 from cortexd.errors import BudgetExceeded

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cortexd.access import Action, Authorizer, Budgets, Caller, Turns, period_end, severity
+from cortexd.access import Turns
+from cortexd.accounts.limits import Budgets, period_end, severity
+from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings
 from cortexd.domain.messages import Strategy
 from cortexd.domain.tasks import TaskType

@@ -11,7 +11,8 @@ from typing import Any
 
 from dbus_next import Message, Variant
 
-from cortexd.access import Caller, thresholds_crossed
+from cortexd.accounts import thresholds_crossed
+from cortexd.authority import Caller
 from cortexd.bus import replies
 from cortexd.config import Config
 from cortexd.connection import Connection, wire

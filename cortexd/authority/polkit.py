@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from dbus_next import Message, Variant
 
-from cortexd.access import Action, Caller, Turns
+from cortexd.access import Turns
+from cortexd.authority import Action, Caller
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost
 from cortexd.domain.tasks import TaskType

@@ -9,12 +9,12 @@ from typing import Any
 from dbus_next import Variant
 
 from cortexd import __version__
-from cortexd.access import Action, Caller
+from cortexd.authority import Action, Caller
 from cortexd.batches import Batches
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
-from cortexd.bus.streams import PipeSink, make_pipe
-from cortexd.bus.watchers import Watchers
+from cortexd.bus.pipe import PipeSink, make_pipe
+from cortexd.bus.signals import Watchers
 from cortexd.connection import wire
 from cortexd.domain.money import to_usd
 from cortexd.domain.tasks import TaskType

@@ -15,27 +15,27 @@ from typing import Any
 from dbus_next import Message
 
 from cortexd import __version__, providers
-from cortexd.access import Authorizer
 from cortexd.attempts import Party
+from cortexd.authority import Authorizer
+from cortexd.authority.polkit import Polkit, SameUser
 from cortexd.bus.caller import Callers
 from cortexd.bus.dispatch import Dispatcher
 from cortexd.bus.interface import InterfaceMismatch, load_interface
-from cortexd.bus.objects import Objects
-from cortexd.bus.polkit import Polkit, SameUser
-from cortexd.bus.watchers import Watchers
+from cortexd.bus.methods import Objects
+from cortexd.bus.signals import Watchers
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, load_config, with_keys
 from cortexd.connection import BusException, BusTimeout, Connection, session_address, system_address, wire
+from cortexd.daemon.housekeeping import Housekeeping
+from cortexd.daemon.idle import Idleness
+from cortexd.daemon.notify import feed_watchdog, notify, reloading
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
-from cortexd.housekeeping import Housekeeping
-from cortexd.idle import Idleness
 from cortexd.ledger import Ledger
-from cortexd.metrics import Metrics
-from cortexd.notify import feed_watchdog, notify, reloading
 from cortexd.outcome import CostEvent
-from cortexd.request_log import log_settled
 from cortexd.routing import Health, State
 from cortexd.service import Service
+from cortexd.telemetry.metrics import Metrics
+from cortexd.telemetry.request_log import log_settled
 
 log = logging.getLogger("cortexd.daemon")
 

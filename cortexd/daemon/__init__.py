@@ -1,0 +1,1 @@
+"""The daemon as a process: start-up, main loop, reload, idle exit, shut-down."""
