@@ -23,7 +23,7 @@ from cortexd.bus.interface import Interface, InterfaceMismatch, Method
 from cortexd.connection import Connection, wire
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import CortexError, Internal, RateLimited
-from cortexd.faults import internal_error
+from cortexd.requests.internal_errors import internal_error
 
 log = logging.getLogger("cortexd.dispatch")
 

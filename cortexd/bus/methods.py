@@ -10,7 +10,6 @@ from dbus_next import Variant
 
 from cortexd import __version__
 from cortexd.authority import Action, Caller
-from cortexd.batches import Batches
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
 from cortexd.bus.pipe import PipeSink, make_pipe
@@ -19,7 +18,8 @@ from cortexd.connection import wire
 from cortexd.domain.money import to_usd
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
-from cortexd.service import Service, prompt_messages
+from cortexd.requests.batches import Batches
+from cortexd.requests.service import Service, prompt_messages
 
 FEATURES = (
     "tools",

@@ -15,8 +15,8 @@ import msgspec
 from cortexd.bus import replies
 from cortexd.connection import wire
 from cortexd.errors import Cancelled, CortexError, Timeout
-from cortexd.outcome import Completion
 from cortexd.providers import Delta
+from cortexd.requests.results import Completion
 
 _PIPE_BYTES = 256 * 1024
 _LAST_WORDS_S = 5.0  # how long a reader that is behind may take to make room for the last event

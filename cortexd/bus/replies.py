@@ -15,9 +15,9 @@ from cortexd.connection import wire
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.money import to_usd
 from cortexd.errors import CortexError
-from cortexd.inflight import Ticket
 from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
-from cortexd.outcome import Completion, Condition, Decision
+from cortexd.requests.in_flight import Ticket
+from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.routing import Health, State
 
 _USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")

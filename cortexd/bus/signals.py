@@ -19,7 +19,7 @@ from cortexd.connection import Connection, wire
 from cortexd.domain.money import NANO_PER_USD, to_usd
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
 from cortexd.ledger import BudgetChange, Period, Totals
-from cortexd.outcome import CostEvent
+from cortexd.requests.results import CostEvent
 
 log = logging.getLogger("cortexd.watchers")
 

@@ -15,7 +15,6 @@ from typing import Any
 from dbus_next import Message
 
 from cortexd import __version__, providers
-from cortexd.attempts import Party
 from cortexd.authority import Authorizer
 from cortexd.authority.polkit import Polkit, SameUser
 from cortexd.bus.caller import Callers
@@ -31,9 +30,10 @@ from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify, reloading
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger
-from cortexd.outcome import CostEvent
+from cortexd.requests.attempts import Party
+from cortexd.requests.results import CostEvent
+from cortexd.requests.service import Service
 from cortexd.routing import Health, State
-from cortexd.service import Service
 from cortexd.telemetry.metrics import Metrics
 from cortexd.telemetry.request_log import log_settled
 

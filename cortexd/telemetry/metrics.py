@@ -17,7 +17,7 @@ from pathlib import Path
 from cortexd import __version__
 from cortexd.config.settings import MetricsSettings
 from cortexd.ledger import AttemptRecord
-from cortexd.outcome import Condition, CostEvent
+from cortexd.requests.results import Condition, CostEvent
 
 log = logging.getLogger("cortexd.metrics")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from cortexd.domain.money import format_usd
-from cortexd.outcome import CostEvent
+from cortexd.requests.results import CostEvent
 
 log = logging.getLogger("cortexd.requests")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexd.answer_cache import AnswerCache, Key
 from cortexd.config.settings import CacheSettings
+from cortexd.requests.answers.cache import AnswerCache, Key
 
 ON = CacheSettings(enabled=True, ttl_s=60, max_bytes=100)
 A, B = (1, b"a"), (1, b"b")

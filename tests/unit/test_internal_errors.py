@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cortexd.faults import internal_error
+from cortexd.requests.internal_errors import internal_error
 
 
 def test_where_and_of_what_kind_without_its_text(caplog: pytest.LogCaptureFixture) -> None:

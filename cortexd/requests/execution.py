@@ -13,7 +13,6 @@ from functools import partial
 from typing import TypeVar
 
 from cortexd.accounts import budget_exceeded
-from cortexd.attempts import Attempts, Party
 from cortexd.authority import Caller
 from cortexd.domain.messages import Answer
 from cortexd.errors import (
@@ -26,9 +25,6 @@ from cortexd.errors import (
     ShuttingDown,
     Timeout,
 )
-from cortexd.faults import internal_error
-from cortexd.inflight import Ticket
-from cortexd.kept import Key
 from cortexd.ledger import (
     AttemptRecord,
     DuplicateRequest,
@@ -39,7 +35,11 @@ from cortexd.ledger import (
     Settled,
     StoredRequest,
 )
-from cortexd.outcome import Completion, CostEvent, Teller
+from cortexd.requests.answers.repeats import Key
+from cortexd.requests.attempts import Attempts, Party
+from cortexd.requests.in_flight import Ticket
+from cortexd.requests.internal_errors import internal_error
+from cortexd.requests.results import Completion, CostEvent, Teller
 from cortexd.routing import Candidate, Health, Plan, Question
 
 log = logging.getLogger("cortexd.service")

@@ -11,8 +11,8 @@ from cortexd.catalog import Catalog
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
-from cortexd.outcome import Teller
 from cortexd.providers import Listener, Provider
+from cortexd.requests.results import Teller
 from cortexd.routing import Candidate, Health, LeftOut, Plan, Question
 
 OK = "ok"

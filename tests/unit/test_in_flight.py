@@ -8,7 +8,7 @@ import pytest
 
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Cancelled
-from cortexd.inflight import InFlight, Ticket
+from cortexd.requests.in_flight import InFlight, Ticket
 
 
 def ticket(uid: int, request_id: str, *, detached: bool = False) -> Ticket:

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cortexd.errors import Cancelled, CortexError, RateLimited, Timeout
-from cortexd.faults import internal_error
-from cortexd.outcome import Completion, Sink, Teller
 from cortexd.providers import Delta
+from cortexd.requests.internal_errors import internal_error
+from cortexd.requests.results import Completion, Sink, Teller
 
 _CLOSING_S = 2.0
 

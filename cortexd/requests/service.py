@@ -12,8 +12,6 @@ from typing import Any
 
 from cortexd.access import Admission, Place, Turns
 from cortexd.accounts.accounts import Accounts
-from cortexd.answer_cache import AnswerCache
-from cortexd.attempts import Party
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -25,12 +23,14 @@ from cortexd.errors import (
     ShuttingDown,
     Timeout,
 )
-from cortexd.fulfilment import Fulfilment, Request, expired, same_content
-from cortexd.inflight import InFlight, Running, Ticket
 from cortexd.ledger import Ledger, LimitOverride, Totals
-from cortexd.outcome import Completion, Condition, CostEvent, Decision, Sink
+from cortexd.requests.answers.cache import AnswerCache
+from cortexd.requests.attempts import Party
+from cortexd.requests.execution import Fulfilment, Request, expired, same_content
+from cortexd.requests.in_flight import InFlight, Running, Ticket
+from cortexd.requests.results import Completion, Condition, CostEvent, Decision, Sink
+from cortexd.requests.streams import Audience, Streams, tell_whole
 from cortexd.routing import Health, Plan, Question, Sessions, State, Wishes, downgrade, plan_route
-from cortexd.streaming import Audience, Streams, tell_whole
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
 
 _FINDINGS_PER_USER = 16  # of earlier requests in the ledger, at a time

@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 
-from cortexd.attempts import Party
 from cortexd.authority import Action, Caller
 from cortexd.authority.polkit import SameUser
-from cortexd.batches import Batches
 from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
@@ -25,10 +23,12 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from cortexd.errors import AnswerExpired, Cancelled, RateLimited, ShuttingDown, Timeout
 from cortexd.ledger import Ledger
-from cortexd.outcome import CostEvent
 from cortexd.providers import loading, make_provider
+from cortexd.requests.attempts import Party
+from cortexd.requests.batches import Batches
+from cortexd.requests.results import CostEvent
+from cortexd.requests.service import Service
 from cortexd.routing import Health
-from cortexd.service import Service
 from tests.eventually import assert_eventually_async
 
 KEYS = {"ANTHROPIC_API_KEY": "sk-sim-claude", "MOONSHOT_API_KEY": "sk-sim-kimi"}

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Cancelled, CortexError, ShuttingDown
-from cortexd.kept import KeptAnswers, Key
+from cortexd.requests.answers.repeats import KeptAnswers, Key
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from cortexd.authority import Action, Caller
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
-from cortexd.faults import internal_error
-from cortexd.fulfilment import Request
-from cortexd.outcome import Completion
-from cortexd.service import Service
+from cortexd.requests.execution import Request
+from cortexd.requests.internal_errors import internal_error
+from cortexd.requests.results import Completion
+from cortexd.requests.service import Service
 from cortexd.validation import parse_batch_options
 
 _MAX_REPLY_BYTES = 24 * 1024 * 1024  # the bus drops a service that sends a message over 32 MiB
