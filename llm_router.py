@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI as AsyncOpenAI
     from openai import OpenAI as OpenAI
 
-    from cortexd.bus_library.engine import BusEngine
-    from cortexd.library.engine import Engine
+    from cortexd.library.in_process.engine import Engine
+    from cortexd.library.over_bus.engine import BusEngine
     from cortexd.library.text_streams import AsyncTextStream, TextStream
 
 __all__ = [
@@ -107,10 +107,10 @@ class _Client:
 def _engine(bus: bool | str, arguments: Mapping[str, str | None]) -> Engine | BusEngine:
     if bus is False:
         vendored.make_importable()
-        from cortexd.library.engine import Engine
+        from cortexd.library.in_process.engine import Engine
 
         return Engine(arguments, _sdk_class)
-    from cortexd.bus_library.engine import BusEngine
+    from cortexd.library.over_bus.engine import BusEngine
 
     return BusEngine(bus, arguments)
 
@@ -119,7 +119,7 @@ def _own_rules(table: Mapping[TaskType, LLMProvider], *, remembers: bool) -> Mut
     """A router's copy of its class's table, that of the bus with a memory of what the program changed."""
     if not remembers:
         return dict(table)
-    from cortexd.bus_library.asking import OwnRules
+    from cortexd.library.over_bus.asking import OwnRules
 
     return OwnRules(table, LLMRouter.ROUTING_RULES)
 

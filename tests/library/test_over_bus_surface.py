@@ -96,7 +96,7 @@ class TestRules:
 
     def test_a_provider_of_the_operators_own(self, served: Served) -> None:
         """A provider that LLMProvider does not name answers under its name."""
-        from cortexd.bus_library.answers import provider_named
+        from cortexd.library.over_bus.answers import provider_named
 
         found = provider_named("vllm")
         assert (found, found.value, f"{found}", isinstance(found, LLMProvider)) == ("vllm", "vllm", "vllm", True)
@@ -175,7 +175,7 @@ class TestErrors:
     )
     def test_the_systems_own(self, error: errors.CortexError) -> None:
         """What cannot happen in process is an error of cortexd.errors and an LLMRouterError both."""
-        from cortexd.bus_library.failures import ours
+        from cortexd.library.over_bus.failures import ours
 
         found = ours(error, fallback=True)
         assert isinstance(found, type(error))
@@ -217,8 +217,8 @@ class TestSurface:
 
     def test_the_same_methods(self) -> None:
         """Both engines take the same calls."""
-        from cortexd.bus_library.engine import BusEngine
-        from cortexd.library.engine import Engine
+        from cortexd.library.in_process.engine import Engine
+        from cortexd.library.over_bus.engine import BusEngine
 
         def methods(kind: type) -> dict[str, list[str]]:
             found = inspect.getmembers(kind, inspect.isfunction)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.anthropic_answer import StreamCollector
+from cortexd.providers.anthropic.answer import StreamCollector
 from cortexd.providers.failures import (
     error_object,
     failure_of_status,

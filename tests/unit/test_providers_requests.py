@@ -9,7 +9,8 @@ import pytest
 
 from cortexd.domain.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers import anthropic_request, openai_request
+from cortexd.providers.anthropic import request as anthropic_request
+from cortexd.providers.openai import request as openai_request
 
 TOOL = Tool("weather", "The weather.", '{"type":"object","properties":{"n":{"const":12345678901234567890.10}}}')
 IMAGE = ImagePart("image/png", "aGk=")

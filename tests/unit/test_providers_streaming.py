@@ -11,9 +11,9 @@ import pytest
 
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.anthropic_answer import StreamCollector
+from cortexd.providers.anthropic.answer import StreamCollector
 from cortexd.providers.collecting import Collector
-from cortexd.providers.openai_stream import ChunkCollector
+from cortexd.providers.openai.stream import ChunkCollector
 from cortexd.providers.patience import Patience
 
 DONE = b"[DONE]"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cortexd.domain.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
-from cortexd.providers import kimi_rules
+from cortexd.providers.openai import kimi_rules
 from cortexd.providers.request_body import RequestBody, as_is, encode
 
 _TOOL_CHOICE_WORDS = frozenset({"auto", "none", "required"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cortexd.bus_library.asking import Ask
 from cortexd.client import Attempt, Completion, Decision
 from cortexd.domain.money import to_usd
+from cortexd.library.over_bus.asking import Ask
 from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
 
 _UNKNOWN = float("nan")

@@ -14,10 +14,10 @@ from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.domain.money import to_usd
 from cortexd.errors import ProviderError
 from cortexd.library.errors import NOBODY, ProviderFailedError, ProvidersFailedError
-from cortexd.library.failures import failure_of
-from cortexd.library.stream_readers import StreamReader
+from cortexd.library.in_process.failures import failure_of
+from cortexd.library.in_process.stream_readers import StreamReader
+from cortexd.library.in_process.vendors import VENDORS, Request, Vendor, request_of
 from cortexd.library.types import LLMProvider, LLMResponse
-from cortexd.library.vendors import VENDORS, Request, Vendor, request_of
 from cortexd.routing import Candidate, Health, Plan, Question
 
 _UNKNOWN = float("nan")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 
-from cortexd.bus_library.asking import Ask
-from cortexd.bus_library.connections import Connections
-from cortexd.bus_library.failures import as_ours
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent
 from cortexd.library.errors import ProviderFailedError
 from cortexd.library.limiter import Limiter
+from cortexd.library.over_bus.asking import Ask
+from cortexd.library.over_bus.connections import Connections
+from cortexd.library.over_bus.failures import as_ours
 from cortexd.library.text_streams import Outcome
 from cortexd.library.types import LLMResponse
 

@@ -20,7 +20,7 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.providers.collecting import Collector
 from cortexd.providers.decoding import MAX_TOOL_CALLS, dig, json_decoder, json_text, model_of, tool_call_of
 from cortexd.providers.failures import error_object, malformed
-from cortexd.providers.openai_answer import Function, finish_reason, read_usage
+from cortexd.providers.openai.answer import Function, finish_reason, read_usage
 
 _DONE = b"[DONE]"
 

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from cortexd.bus_library.answers import Book, answered, decided
-from cortexd.bus_library.asking import Ask, ask_of
-from cortexd.bus_library.connections import Connections
-from cortexd.bus_library.failures import as_ours
-from cortexd.bus_library.streams import Telling, async_pieces, pieces
 from cortexd.library.batch import gathered
 from cortexd.library.errors import InvalidRequestError
 from cortexd.library.limiter import Limiter
+from cortexd.library.over_bus.answers import Book, answered, decided
+from cortexd.library.over_bus.asking import Ask, ask_of
+from cortexd.library.over_bus.connections import Connections
+from cortexd.library.over_bus.failures import as_ours
+from cortexd.library.over_bus.streams import Telling, async_pieces, pieces
 from cortexd.library.settings import said
 from cortexd.library.statistics import Statistics
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 from typing import Any
 
-from cortexd.library.clients import Clients
+from cortexd.library.in_process.clients import Clients
+from cortexd.library.in_process.run import Attempt, Run
 from cortexd.library.limiter import Limiter
-from cortexd.library.run import Attempt, Run
 from cortexd.library.text_streams import Outcome
 from cortexd.library.types import LLMResponse
 

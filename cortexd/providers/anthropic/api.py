@@ -1,7 +1,7 @@
-"""Kimi K2, and every other endpoint in OpenAI's style, through the `openai` SDK. Importing this imports the SDK.
+"""Claude through the `anthropic` SDK. Importing this imports the SDK (2 s, 75 MB): see loading.py.
 
-The SDK's own `post` is used in place of `chat.completions.create`: it takes the body as bytes and leaves the answer
-unread, which halves the processor time and lets us bound what we read.
+The SDK's own `post` is used in place of `messages.create`: it takes the body as bytes and leaves the answer unread,
+which costs less and lets us bound what we read.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import aiohttp
+import anthropic
 import httpx2
-import openai
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.providers.anthropic.answer import StreamCollector, read_answer
+from cortexd.providers.anthropic.request import request_body
 from cortexd.providers.failures import map_exceptions
-from cortexd.providers.openai_answer import read_answer
-from cortexd.providers.openai_request import request_body
-from cortexd.providers.openai_stream import ChunkCollector
 from cortexd.providers.receiving import Format, receive
 from cortexd.providers.reception import Reception
 from cortexd.providers.transport import (
@@ -30,29 +29,29 @@ from cortexd.providers.transport import (
 )
 from cortexd.providers.vendor_clients import make_client
 
-_PATH = "/chat/completions"
+_PATH = "/v1/messages"
 _ERRORS = {
-    openai.APIStatusError: lambda error: from_response(error.response),
-    openai.APIConnectionError: from_connection,
+    anthropic.APIStatusError: lambda error: from_response(error.response),
+    anthropic.APIConnectionError: from_connection,
     httpx2.HTTPError: from_connection,
     aiohttp.ClientError: from_connection,
-    RuntimeError: from_connection,  # closed between two steps of this attempt; the SDK lets it through
+    RuntimeError: from_connection,  # aiohttp's word for a connection that was closed between two reads
 }
-_FORMAT = Format(read_answer, ChunkCollector, _ERRORS)
+_FORMAT = Format(read_answer, StreamCollector, _ERRORS)
 
 
-class OpenAIApi:
+class AnthropicApi:
     """One endpoint with its connections. Building it takes 30 ms and belongs off the event loop."""
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
-        http = http_client(openai.DefaultAioHttpClient, settings, network)
-        self._client = make_client(openai.AsyncOpenAI, settings, http, timeouts(settings))
+        http = http_client(anthropic.DefaultAioHttpClient, settings, network)
+        self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
 
     async def attempt(self, call: Call, reception: Reception) -> Answer:
         """One request. Raises ProviderError and what the listener raises; cancelling it closes the connection."""
-        request = request_body(call, stream=reception.streamed)
+        request = request_body(call, anthropic.transform_schema, stream=reception.streamed)
         with map_exceptions(_ERRORS):
             stream = await self._client.post(
                 _PATH,
@@ -60,7 +59,7 @@ class OpenAIApi:
                 content=request.content,
                 options={"headers": REQUEST_HEADERS},
                 stream=True,
-                stream_cls=openai.AsyncStream[object],
+                stream_cls=anthropic.AsyncStream[object],
             )
         answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reception)
         return replace(answer, dropped_options=request.dropped_options)

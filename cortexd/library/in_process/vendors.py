@@ -9,9 +9,12 @@ from typing import Any
 
 from cortexd.config.settings import Api
 from cortexd.domain.messages import Answer, Call
-from cortexd.library.reading import COMPLETION, MESSAGE, completion_body, message_body, seen
-from cortexd.library.stream_readers import ChunkReader, EventReader, StreamReader
-from cortexd.providers import anthropic_answer, anthropic_request, openai_answer, openai_request
+from cortexd.library.in_process.reading import COMPLETION, MESSAGE, completion_body, message_body, seen
+from cortexd.library.in_process.stream_readers import ChunkReader, EventReader, StreamReader
+from cortexd.providers.anthropic import answer as anthropic_answer
+from cortexd.providers.anthropic import request as anthropic_request
+from cortexd.providers.openai import answer as openai_answer
+from cortexd.providers.openai import request as openai_request
 from cortexd.providers.request_body import RequestBody
 
 

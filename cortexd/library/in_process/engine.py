@@ -15,13 +15,13 @@ from cortexd.domain.messages import Answer, Options
 from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import CortexError, InvalidArgument, ProviderNotConfigured, TooLarge
 from cortexd.library.batch import gathered
-from cortexd.library.clients import Clients
 from cortexd.library.errors import InvalidRequestError, LLMRouterError, ProviderNotConfiguredError
+from cortexd.library.in_process.clients import Clients
+from cortexd.library.in_process.run import Attempt, Run, SharedHealth
+from cortexd.library.in_process.streams import async_pieces, awaited, close, each, pieces
 from cortexd.library.limiter import Limiter
-from cortexd.library.run import Attempt, Run, SharedHealth
 from cortexd.library.settings import configure
 from cortexd.library.statistics import Statistics
-from cortexd.library.streams import async_pieces, awaited, close, each, pieces
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
 from cortexd.library.types import LABELS, LLMProvider, LLMResponse, RoutingDecision
 from cortexd.library.wish import Rules, Wish, listed

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cortexd.bus_library.asking import Ask
 from cortexd.errors import (
     CortexError,
     InvalidArgument,
@@ -28,6 +27,7 @@ from cortexd.library.errors import (
     ProviderNotConfiguredError,
     ProvidersFailedError,
 )
+from cortexd.library.over_bus.asking import Ask
 from cortexd.library.types import LABELS, LLMProvider
 
 _NOBODY_ANSWERED = "no provider answered. "

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from cortexd.domain.messages import Answer, Usage
 from cortexd.errors import Failure, ProviderError
-from cortexd.library.reading import CHUNK, EVENT, encode, seen
-from cortexd.providers.anthropic_answer import StreamCollector
+from cortexd.library.in_process.reading import CHUNK, EVENT, encode, seen
+from cortexd.providers.anthropic.answer import StreamCollector
 from cortexd.providers.decoding import MAX_TOOL_CALLS
 from cortexd.providers.failures import malformed
-from cortexd.providers.openai_answer import read_answer
+from cortexd.providers.openai.answer import read_answer
 
 
 class StreamReader(Protocol):

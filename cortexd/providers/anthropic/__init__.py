@@ -1,0 +1,1 @@
+"""The API kind `anthropic`: Claude's Messages API."""
