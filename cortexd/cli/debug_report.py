@@ -115,7 +115,7 @@ def _service(settings: Settings) -> str:
 
 def _ledger(config: Path | None) -> str:
     from cortexd.config import load_config
-    from cortexd.ledger.maintenance import check
+    from cortexd.ledger.keeping.maintenance import check
 
     path = load_config(config).ledger.path
     problems = check(path)

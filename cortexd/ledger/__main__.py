@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.report import report
+from cortexd.ledger.reading.report import report
 
 
 def main(arguments: list[str]) -> int:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.errors import InvalidArgument, LedgerUnavailable
-from cortexd.ledger.actions import Action, Change, ReadBooks, Reserve, ReserveMore, ResetStats, Settle
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
@@ -28,11 +27,20 @@ from cortexd.ledger.records import (
     UsageQuery,
     UsageRow,
 )
+from cortexd.ledger.writing.actions import (
+    Action,
+    Change,
+    ReadBooks,
+    Reserve,
+    ReserveMore,
+    ResetStats,
+    Settle,
+)
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
-    from cortexd.ledger.readers import Readers
-    from cortexd.ledger.store import Store
-    from cortexd.ledger.writer import Writer
+    from cortexd.ledger.reading.readers import Readers
+    from cortexd.ledger.writing.store import Store
+    from cortexd.ledger.writing.writer import Writer
 
 _DEADLINE_S = 30.0
 
@@ -57,7 +65,7 @@ class Ledger:
     async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
         """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
         store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
-        from cortexd.ledger.writer import Writer
+        from cortexd.ledger.writing.writer import Writer
 
         return cls(store, Writer(store, settings.lease_s), readers)
 
@@ -113,14 +121,14 @@ class Ledger:
 
     async def find(self, uid: int, request_id: str) -> StoredRequest | None:
         """The request that `uid` made under this id, whatever its state."""
-        from cortexd.ledger import queries
+        from cortexd.ledger.reading import queries
 
         name = (uid, request_id)
         return (await self._readers.read(lambda connection: queries.find(connection, [name]))).get(name)
 
     async def stats(self, uid: int | None) -> Stats:
         """What `uid` has settled since its last reset; None: everybody, all time."""
-        from cortexd.ledger import statistics
+        from cortexd.ledger.reading import statistics
 
         if uid is None:
             return await self._readers.read(statistics.everybody)
@@ -132,7 +140,7 @@ class Ledger:
 
     async def spent(self, uid: int) -> Spent:
         """What `uid` has spent in the day and month that now are."""
-        from cortexd.ledger import queries
+        from cortexd.ledger.reading import queries
 
         day = datetime.now().astimezone().strftime("%Y-%m-%d")
         month = day[:7]
@@ -150,7 +158,7 @@ class Ledger:
         Grouped by provider or model a request counts once at each that it was tried with; one that was tried with
         none is under "". Pruned requests have no label and no hour but their day's. Raises TooLarge past 10,000 rows.
         """
-        from cortexd.ledger import usage
+        from cortexd.ledger.reading import usage
 
         try:
             async with asyncio.timeout(_DEADLINE_S), self._reports:
@@ -165,32 +173,32 @@ class Ledger:
 
         Raises RequestNotFound where the ledger does not hold the request, or no longer.
         """
-        from cortexd.ledger import outcomes
+        from cortexd.ledger.writing import outcomes
 
         await self._write(Change(lambda connection: outcomes.keep(connection, uid, request_id, score, reason, labels)))
 
     async def preferences(self, uid: int) -> Mapping[str, Any]:
         """What `uid` has last wished for; empty for nothing."""
-        from cortexd.ledger import choices
+        from cortexd.ledger.writing import preferences as choices
 
         return await self._readers.read(lambda connection: choices.preferences(connection, uid))
 
     async def set_preferences(self, uid: int, wishes: Mapping[str, Any]) -> None:
         """Replace all wishes of `uid`; none deletes them. Raises TooLarge past 64 KiB of JSON."""
-        from cortexd.ledger import choices
+        from cortexd.ledger.writing import preferences as choices
 
         text = choices.as_json(wishes)
         await self._write(Change(lambda connection: choices.keep_preferences(connection, uid, text)))
 
     async def budget_overrides(self) -> dict[tuple[str, str], LimitOverride]:
         """The limits set while the daemon ran, by (scope, name)."""
-        from cortexd.ledger import choices
+        from cortexd.ledger.writing import preferences as choices
 
         return await self._readers.read(choices.budget_overrides)
 
     async def set_budget(self, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
         """Keep a limit that stands above the configuration's; None removes it."""
-        from cortexd.ledger import choices
+        from cortexd.ledger.writing import preferences as choices
 
         await self._write(Change(lambda connection: choices.keep_budget(connection, scope, name, override, by_uid)))
 
@@ -199,7 +207,7 @@ class Ledger:
 
         The current and the previous month always stay. A pruned request id may be used again.
         """
-        from cortexd.ledger import retention
+        from cortexd.ledger.keeping import retention
 
         first_kept = retention.clamped(before, datetime.now().astimezone().date())
         chunks = []
@@ -226,9 +234,8 @@ class Ledger:
 
 
 def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
-    from cortexd.ledger import writer  # noqa: F401  imported here, off the loop
-    from cortexd.ledger.readers import Readers
-    from cortexd.ledger.store import Store
+    from cortexd.ledger.reading.readers import Readers
+    from cortexd.ledger.writing.store import Store
 
     store = Store(settings, instance)
     return store, Readers(settings.path)

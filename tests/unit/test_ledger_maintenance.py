@@ -23,13 +23,13 @@ from alembic.config import Config
 from ledger_history import NOW, TODAY, live
 from test_ledger_parts import KIMI, attempt, audited, complete, eventually, request, rows, settings
 
-import cortexd.ledger.migrations
+import cortexd.ledger.keeping.migrations
 from cortexd.cli.app import main
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger, Totals, UsageQuery
-from cortexd.ledger.maintenance import FIELDS, backup, check, export
-from cortexd.ledger.schema import HEAD
-from cortexd.ledger.sqlite import writer_engine
+from cortexd.ledger.engines.sqlite import writer_engine
+from cortexd.ledger.keeping.maintenance import FIELDS, backup, check, export
+from cortexd.ledger.keeping.schema import HEAD
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 

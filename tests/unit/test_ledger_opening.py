@@ -19,9 +19,9 @@ from test_ledger_parts import attempt, audited, complete, request, rows, setting
 
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, State, Totals
-from cortexd.ledger.schema import HEAD, metadata
-from cortexd.ledger.sqlite import reader_engine
-from cortexd.ledger.statements import Statements
+from cortexd.ledger.engines.sqlite import reader_engine
+from cortexd.ledger.keeping.schema import HEAD, metadata
+from cortexd.ledger.writing.statements import Statements
 
 HOLDER = """
 import asyncio, sys

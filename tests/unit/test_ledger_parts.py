@@ -15,8 +15,8 @@ from typing import Any
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
-from cortexd.ledger.audit import Audit, audit
-from cortexd.ledger.sqlite import reader_engine
+from cortexd.ledger.engines.sqlite import reader_engine
+from cortexd.ledger.reading.audit import Audit, audit
 
 _numbers = itertools.count(1)
 CLAUDE = ("claude", "claude-sonnet-5-5")

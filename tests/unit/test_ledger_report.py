@@ -13,7 +13,7 @@ from test_ledger_parts import KIMI, attempt, complete, request, settings
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger
-from cortexd.ledger.report import report
+from cortexd.ledger.reading.report import report
 
 
 class TestReport:

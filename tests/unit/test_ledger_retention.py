@@ -19,8 +19,9 @@ from ledger_history import NOW, TODAY, expected, live
 from test_ledger_parts import KIMI, attempt, audited, complete, request, rows, settings
 
 from cortexd.errors import LedgerUnavailable, RequestNotFound
-from cortexd.ledger import Ledger, Pruned, Spent, Stats, Totals, UsageQuery, UsageRow, retention
-from cortexd.ledger.maintenance import check
+from cortexd.ledger import Ledger, Pruned, Spent, Stats, Totals, UsageQuery, UsageRow
+from cortexd.ledger.keeping import retention
+from cortexd.ledger.keeping.maintenance import check
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 UIDS = (1000, 1001, 1002)

@@ -35,7 +35,7 @@ def backup_command(target: Path, path: Path | None) -> None:
     To restore it: stop cortexd, put the copy in the ledger's place, remove the -wal and -shm files beside it, give it
     to cortexd's user, start cortexd.
     """
-    from cortexd.ledger.maintenance import backup
+    from cortexd.ledger.keeping.maintenance import backup
 
     backup(_ledger(path), target)
     print_text(f"{target}: the ledger as it is now")
@@ -45,7 +45,7 @@ def backup_command(target: Path, path: Path | None) -> None:
 @_path_option
 def check_command(path: Path | None) -> None:
     """Read the whole ledger and say what is wrong with it: the file, its sums, its safeguards."""
-    from cortexd.ledger.maintenance import check
+    from cortexd.ledger.keeping.maintenance import check
 
     ledger = _ledger(path)
     problems = check(ledger)
@@ -65,7 +65,7 @@ def export_command(
     since: datetime | None, until: datetime | None, form: Literal["jsonl", "csv"], path: Path | None
 ) -> None:
     """Print a line per request, oldest first; a ledger keeps daily sums alone of what it has pruned."""
-    from cortexd.ledger.maintenance import export
+    from cortexd.ledger.keeping.maintenance import export
 
     first = since.date() if since else date.min
     last = until.date() if until else date.max

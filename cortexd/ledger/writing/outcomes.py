@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import InvalidArgument, RequestNotFound
-from cortexd.ledger.schema import outcomes, requests
+from cortexd.ledger.keeping.schema import outcomes, requests
 
 _MAX_REASON = 1000
 

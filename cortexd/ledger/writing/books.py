@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from cortexd.ledger import queries
+from cortexd.ledger.reading import queries
 from cortexd.ledger.records import BudgetChange, Limit, Settled, Totals
-from cortexd.ledger.tallies import Tallies, Tally, Uids
+from cortexd.ledger.writing.tallies import Tallies, Tally, Uids
 
 NOTHING = Totals()
 

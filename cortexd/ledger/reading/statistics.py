@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, distinct, func, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
-from cortexd.ledger.queries import count_and_cost, exact, exact_sum, is_release, last_seq, totals
+from cortexd.ledger.keeping.schema import attempts, carried, daily, entries, prunings, resets
+from cortexd.ledger.reading.queries import count_and_cost, exact, exact_sum, is_release, last_seq, totals
 from cortexd.ledger.records import ProviderStats, Stats
-from cortexd.ledger.schema import attempts, carried, daily, entries, prunings, resets
 
 CARRY_AFTER = 1000  # requests; a reading adds up no more than these before they are carried over
 _NONE = ProviderStats(0, 0, 0)

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.schema import HEAD, REVISIONS, metadata
-from cortexd.ledger.sqlite import append_only, unwritable
+from cortexd.ledger.engines.sqlite import append_only, unwritable
+from cortexd.ledger.keeping.schema import HEAD, REVISIONS, metadata
 
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version "

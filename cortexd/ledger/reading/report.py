@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.domain.money import format_usd
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.audit import Audit, audit
-from cortexd.ledger.migrate import revision
-from cortexd.ledger.schema import HEAD, attempts, requests
-from cortexd.ledger.sqlite import reader_engine, unwritable
+from cortexd.ledger.engines.sqlite import reader_engine, unwritable
+from cortexd.ledger.keeping.migrate import revision
+from cortexd.ledger.keeping.schema import HEAD, attempts, requests
+from cortexd.ledger.reading.audit import Audit, audit
 
 _TITLES = ("started", "user", "request", "task", "state", "tried", "model", "cost")
 

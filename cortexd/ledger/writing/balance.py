@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from cortexd.ledger.books import Before, Books, Held
 from cortexd.ledger.records import BudgetState, Limit, OverBudget, Period
-from cortexd.ledger.tallies import Tally, Uids
+from cortexd.ledger.writing.books import Before, Books, Held
+from cortexd.ledger.writing.tallies import Tally, Uids
 
 _DAY = Period.DAY
 _Move = tuple[Held, int, int]  # whose, and what it adds to spent and to reserved

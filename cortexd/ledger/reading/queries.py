@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
+from cortexd.ledger.keeping.schema import PENDING, entries, meta, requests
 from cortexd.ledger.records import SPENT, Kind, State, StoredRequest, Totals
-from cortexd.ledger.schema import PENDING, entries, meta, requests
 
 _HALF = 32
 _AT_ONCE = 500  # users in one query

@@ -13,16 +13,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger import lock, queries
-from cortexd.ledger.actions import Action, Reserve
-from cortexd.ledger.batch import Batch, Planned, Stored
-from cortexd.ledger.books import Books, Closed, Held
-from cortexd.ledger.migrate import migrate
+from cortexd.ledger.engines.sqlite import unwritable, writer_engine
+from cortexd.ledger.keeping import lock
+from cortexd.ledger.keeping.migrate import migrate
+from cortexd.ledger.keeping.schema import meta
+from cortexd.ledger.reading import queries
 from cortexd.ledger.records import State
-from cortexd.ledger.rows import Lease, moment
-from cortexd.ledger.schema import meta
-from cortexd.ledger.sqlite import unwritable, writer_engine
-from cortexd.ledger.statements import Statements
+from cortexd.ledger.writing.actions import Action, Reserve
+from cortexd.ledger.writing.books import Books, Closed, Held
+from cortexd.ledger.writing.commit_group import Batch, Planned, Stored
+from cortexd.ledger.writing.rows import Lease, moment
+from cortexd.ledger.writing.statements import Statements
 
 Outcome = Any  # what an action's docstring says, or the exception that it ended in
 

@@ -16,11 +16,11 @@ from sqlalchemy import Connection, Row, Select, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
-from cortexd.ledger import queries
-from cortexd.ledger.audit import audit
-from cortexd.ledger.migrate import revision
-from cortexd.ledger.schema import HEAD, REVISIONS, attempts, requests
-from cortexd.ledger.sqlite import append_only, reader_engine, unwritable
+from cortexd.ledger.engines.sqlite import append_only, reader_engine, unwritable
+from cortexd.ledger.keeping.migrate import revision
+from cortexd.ledger.keeping.schema import HEAD, REVISIONS, attempts, requests
+from cortexd.ledger.reading import queries
+from cortexd.ledger.reading.audit import audit
 
 Format = Literal["jsonl", "csv"]
 

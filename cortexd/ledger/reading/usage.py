@@ -22,10 +22,10 @@ from sqlalchemy import (
 )
 
 from cortexd.errors import TooLarge
-from cortexd.ledger.queries import exact, exact_sum
+from cortexd.ledger.engines.sqlite import deadline
+from cortexd.ledger.keeping.schema import attempts, daily, requests
+from cortexd.ledger.reading.queries import exact, exact_sum
 from cortexd.ledger.records import State, UsageQuery, UsageRow
-from cortexd.ledger.schema import attempts, daily, requests
-from cortexd.ledger.sqlite import deadline
 
 MAX_ROWS = 10_000
 _MAX_LABEL_VALUES = 100

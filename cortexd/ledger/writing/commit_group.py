@@ -10,10 +10,8 @@ from sqlalchemy import Connection, delete, insert
 
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
-from cortexd.ledger import queries, statistics
-from cortexd.ledger.actions import Action, Change, ReadBooks, RenewLeases, Reserve, ReserveMore, ResetStats, Settle
-from cortexd.ledger.balance import Balance
-from cortexd.ledger.books import UNKNOWN, Before, Books, Closed, Held
+from cortexd.ledger.keeping.schema import resets
+from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
     AttemptRecord,
     DuplicateRequest,
@@ -23,9 +21,28 @@ from cortexd.ledger.records import (
     State,
     StoredRequest,
 )
-from cortexd.ledger.rows import Lease, Row, as_stored, attempt_row, entry_row, pending_row, settled_row
-from cortexd.ledger.schema import resets
-from cortexd.ledger.statements import Statements, send
+from cortexd.ledger.writing.actions import (
+    Action,
+    Change,
+    ReadBooks,
+    RenewLeases,
+    Reserve,
+    ReserveMore,
+    ResetStats,
+    Settle,
+)
+from cortexd.ledger.writing.balance import Balance
+from cortexd.ledger.writing.books import UNKNOWN, Before, Books, Closed, Held
+from cortexd.ledger.writing.rows import (
+    Lease,
+    Row,
+    as_stored,
+    attempt_row,
+    entry_row,
+    pending_row,
+    settled_row,
+)
+from cortexd.ledger.writing.statements import Statements, send
 
 Stored = Mapping[tuple[int, str], StoredRequest]
 Planned = Any

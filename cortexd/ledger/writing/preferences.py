@@ -11,9 +11,9 @@ from sqlalchemy import Connection, delete, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, TooLarge
+from cortexd.ledger.keeping.schema import budget_overrides as budgets
+from cortexd.ledger.keeping.schema import preferences as wished
 from cortexd.ledger.records import LimitOverride
-from cortexd.ledger.schema import budget_overrides as budgets
-from cortexd.ledger.schema import preferences as wished
 
 _MAX_BYTES = 64 * 1024
 

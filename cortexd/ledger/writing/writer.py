@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
-from cortexd.ledger.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
+from cortexd.ledger.engines.sqlite import unwritable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, Settled, State
-from cortexd.ledger.sqlite import unwritable
-from cortexd.ledger.store import Outcome, Store
+from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
+from cortexd.ledger.writing.store import Outcome, Store
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
 from cortexd.errors import Failure
-from cortexd.ledger.books import Closed, Held
 from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, State, StoredRequest
+from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 

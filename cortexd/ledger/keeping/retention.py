@@ -16,10 +16,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, case, delete, func, insert, select, text, update
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger import queries, statistics
+from cortexd.ledger.engines.sqlite import deletable
+from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, prunings, requests, resets
+from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import ProviderStats, Pruned, State, Stats, Totals
-from cortexd.ledger.schema import attempts, daily, entries, outcomes, prunings, requests, resets
-from cortexd.ledger.sqlite import deletable
 
 MAX_CHUNK = 500  # requests; some 20 ms, for which other writers wait
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.sqlite import reader_engine, unwritable
+from cortexd.ledger.engines.sqlite import reader_engine, unwritable
 
 _THREADS = 2
 _MAX_WAITING = 1000

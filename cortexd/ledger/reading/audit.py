@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
-from cortexd.ledger.queries import exact, exact_sum, is_release, is_spent
+from cortexd.ledger.keeping.schema import daily, entries, prunings, requests
+from cortexd.ledger.reading.queries import exact, exact_sum, is_release, is_spent
 from cortexd.ledger.records import State
-from cortexd.ledger.schema import daily, entries, prunings, requests
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Dialect, Insert, Table, Update, bindparam, insert, update
 from sqlalchemy.exc import DBAPIError
 
-from cortexd.ledger.schema import PENDING, attempts, entries, requests
+from cortexd.ledger.keeping.schema import PENDING, attempts, entries, requests
 
 _GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  # by the settlement
 

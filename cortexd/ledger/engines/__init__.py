@@ -1,0 +1,1 @@
+"""What is a database's own and not SQL."""

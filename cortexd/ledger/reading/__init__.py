@@ -1,0 +1,1 @@
+"""What is read: sums, reports, and the ledger held against itself."""

@@ -1,0 +1,1 @@
+"""What is written: one thread, and what requests become in its transactions."""
