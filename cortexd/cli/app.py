@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import click
 
 from cortexd import __version__
-from cortexd.cli import failures
-from cortexd.cli.command_line import hide_content
+from cortexd.cli.given.command_line import hide_content
 from cortexd.cli.lazy import LazyGroup
 from cortexd.cli.settings import Settings
-from cortexd.cli.terminal import prepare_streams, print_error
+from cortexd.cli.shown import failures
+from cortexd.cli.shown.terminal import prepare_streams, print_error
 from cortexd.errors import ConfigError, CortexError
 
 _COMMANDS = {

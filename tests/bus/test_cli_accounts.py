@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.cli.settings_as_toml import settings_as_toml
+from cortexd.cli.shown.settings_as_toml import settings_as_toml
 from cortexd.client import Client
 from cortexd.config import load_config
 from cortexd.demo.simulated import Behaviour

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 _SHOW = """
-from cortexd.cli.command_line import hide_content
+from cortexd.cli.given.command_line import hide_content
 hide_content()
 print(open("/proc/self/cmdline", "rb").read().rstrip(b"\\0").split(b"\\0")[3:])
 """

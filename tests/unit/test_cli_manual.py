@@ -11,9 +11,9 @@ import click
 import pytest
 
 from cortexd import __main__ as daemon_main
-from cortexd.cli import failures
 from cortexd.cli.app import cortexctl
 from cortexd.cli.completion import script
+from cortexd.cli.shown import failures
 
 PAGES = Path(__file__).resolve().parents[2] / "docs/man"
 

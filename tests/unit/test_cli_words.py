@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd import errors
-from cortexd.cli import failures
 from cortexd.cli.app import cortexctl, main
-from cortexd.cli.bars import bar, gauge
 from cortexd.cli.batch.items import Defaults, item_of
 from cortexd.cli.commands import ask as ask_command
-from cortexd.cli.live import LiveText
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import neutralised, one_line
+from cortexd.cli.shown import failures
+from cortexd.cli.shown.bars import bar, gauge
+from cortexd.cli.shown.live import LiveText
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import neutralised, one_line
 from cortexd.client import Attempt, Completion
 
 

@@ -206,5 +206,5 @@ class TestImports:
 
     def test_tables_in_a_pipe_need_no_rich(self) -> None:
         """rich is loaded to draw on a terminal only."""
-        statement = "from cortexd.cli.tables import *; print_table([Column('a')], [['b']])"
+        statement = "from cortexd.cli.shown.tables import *; print_table([Column('a')], [['b']])"
         assert "rich" not in modules_after(statement)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from cortexd import errors
-from cortexd.cli.failures import MEANINGS
+from cortexd.cli.shown.failures import MEANINGS
 from cortexd.errors import CortexError
 
 ROOT = Path(__file__).resolve().parents[2]

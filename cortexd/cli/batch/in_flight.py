@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortexd import errors
-from cortexd.cli.answering import cancel_quietly
 from cortexd.cli.batch.items import Item
 from cortexd.cli.batch.output import Output
+from cortexd.cli.talking.answering import cancel_quietly
 from cortexd.errors import CortexError
 
 if TYPE_CHECKING:

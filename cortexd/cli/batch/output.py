@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from cortexd.cli.batch.items import Item
-from cortexd.cli.terminal import print_json
+from cortexd.cli.shown.terminal import print_json
 from cortexd.errors import InvalidArgument
 
 

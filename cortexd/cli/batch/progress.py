@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from cortexd.cli.batch.in_flight import Tally
-from cortexd.cli.terminal import is_terminal, may_style
+from cortexd.cli.shown.terminal import is_terminal, may_style
 from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.answering import answer_at_once, answer_live, in_one_line
-from cortexd.cli.attachments import user_content
-from cortexd.cli.prompt import read_prompt
-from cortexd.cli.request_options import pairs, request_options
-from cortexd.cli.session import run
+from cortexd.cli.given.attachments import user_content
+from cortexd.cli.given.prompt import read_prompt
+from cortexd.cli.given.request_options import pairs, request_options
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.terminal import is_terminal, print_json, print_note, print_text
+from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
+from cortexd.cli.talking.answering import answer_at_once, answer_live, in_one_line
+from cortexd.cli.talking.session import run
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Completion

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.failures import PARTLY, duration
-from cortexd.cli.request_options import request_options
-from cortexd.cli.session import run
+from cortexd.cli.given.request_options import request_options
 from cortexd.cli.settings import Settings
-from cortexd.cli.terminal import is_terminal, print_error, print_note
+from cortexd.cli.shown.failures import PARTLY, duration
+from cortexd.cli.shown.terminal import is_terminal, print_error, print_note
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:

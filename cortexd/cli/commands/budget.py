@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.bars import gauge
-from cortexd.cli.failures import LIMIT, local_time
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import is_terminal, print_json, print_note, print_text
+from cortexd.cli.shown.bars import gauge
+from cortexd.cli.shown.failures import LIMIT, local_time
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortexd.cli import failures
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings
-from cortexd.cli.terminal import print_error, print_note
+from cortexd.cli.shown import failures
+from cortexd.cli.shown.terminal import print_error, print_note
+from cortexd.cli.talking.session import run
 from cortexd.errors import RequestNotFound
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cortexd.cli.terminal import print_text
+from cortexd.cli.shown.terminal import print_text
 
 
 @click.command("completion")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cortexd.cli.terminal import print_text
+from cortexd.cli.shown.terminal import print_text
 
 _file_option = click.option(
     "--config",
@@ -39,7 +39,7 @@ def check_command(path: Path | None) -> None:
 @_file_option
 def show_command(path: Path | None) -> None:
     """Print every setting in force as TOML, without keys, each with the file that says so."""
-    from cortexd.cli.settings_as_toml import settings_as_toml
+    from cortexd.cli.shown.settings_as_toml import settings_as_toml
     from cortexd.config import load_config
 
     print_text(settings_as_toml(load_config(path)))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.failures import OTHER, PROVIDER_FAILED, duration
-from cortexd.cli.key_files import DIRECTORY, DROP_INS, KeyFiles
-from cortexd.cli.session import run
+from cortexd.cli.machine.key_files import DIRECTORY, DROP_INS, KeyFiles
+from cortexd.cli.machine.unit import NotRestarted, restart
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import is_terminal, print_error, print_json, print_notice, print_text
-from cortexd.cli.unit import NotRestarted, restart
+from cortexd.cli.shown.failures import OTHER, PROVIDER_FAILED, duration
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import is_terminal, print_error, print_json, print_notice, print_text
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 from cortexd.errors import InvalidArgument, ServiceUnavailable, UnknownProvider
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from cortexd.cli.key_files import DIRECTORY, KeyFiles
+from cortexd.cli.machine.key_files import DIRECTORY, KeyFiles
 from cortexd.cli.settings import Settings
-from cortexd.cli.terminal import print_notice, print_text
+from cortexd.cli.shown.terminal import print_notice, print_text
 from cortexd.errors import InvalidArgument
 
 _ANSWER_S = 15.0
@@ -39,7 +39,7 @@ def command(settings: Settings, file: Path | None, config: Path | None, director
     Keys, prompts, answers and request ids are not in it; names of users, groups and machines may be, so read it before
     you pass it on. It goes into the new FILE, or to standard output. Root sees the most.
     """
-    from cortexd.cli.debug_report import report
+    from cortexd.cli.machine.report import report
 
     quick = replace(settings, timeout_s=settings.timeout_s or _ANSWER_S)
     text = report(quick, config, KeyFiles(directory))

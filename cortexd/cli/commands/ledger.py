@@ -9,8 +9,8 @@ from typing import Literal
 
 import click
 
-from cortexd.cli.failures import OTHER
-from cortexd.cli.terminal import is_terminal, neutralised, print_error, print_note, print_text
+from cortexd.cli.shown.failures import OTHER
+from cortexd.cli.shown.terminal import is_terminal, neutralised, print_error, print_note, print_text
 
 _path_option = click.option(
     "--path",

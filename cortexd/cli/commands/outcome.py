@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortexd.cli.request_options import pairs
-from cortexd.cli.session import run
+from cortexd.cli.given.request_options import pairs
 from cortexd.cli.settings import Settings
-from cortexd.cli.terminal import print_note
+from cortexd.cli.shown.terminal import print_note
+from cortexd.cli.talking.session import run
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.request_options import pairs
-from cortexd.cli.session import run
+from cortexd.cli.given.request_options import pairs
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import print_json, print_note, print_text
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import print_json, print_note, print_text
+from cortexd.cli.talking.session import run
 from cortexd.domain.messages import Strategy
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortexd.cli.failures import PROVIDER_FAILED, duration
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import print_json
+from cortexd.cli.shown.failures import PROVIDER_FAILED, duration
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import print_json
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 from cortexd.errors import UnknownProvider
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cortexd.cli.failures import duration
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import is_terminal, print_json, print_text
+from cortexd.cli.shown.failures import duration
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import is_terminal, print_json, print_text
+from cortexd.cli.talking.session import run
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, RequestInfo

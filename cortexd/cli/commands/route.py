@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.prompt import read_prompt
-from cortexd.cli.request_options import request_options
-from cortexd.cli.session import run
+from cortexd.cli.given.prompt import read_prompt
+from cortexd.cli.given.request_options import request_options
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import one_line, print_json, print_text
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import one_line, print_json, print_text
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd, from_usd
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.failures import NO_DAEMON, OTHER, exit_status, in_words
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import one_line, print_json, print_text
+from cortexd.cli.shown.failures import NO_DAEMON, OTHER, exit_status, in_words
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import one_line, print_json, print_text
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import print_json, print_note, print_text
-from cortexd.cli.usage_report import GROUPS, as_csv, print_report
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import print_json, print_note, print_text
+from cortexd.cli.shown.usage_report import GROUPS, as_csv, print_report
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:

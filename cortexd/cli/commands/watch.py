@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortexd.cli.session import run
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.terminal import one_line, print_json, print_text
+from cortexd.cli.shown.terminal import one_line, print_json, print_text
+from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd, from_usd
 
 if TYPE_CHECKING:

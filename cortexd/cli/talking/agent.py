@@ -10,7 +10,7 @@ import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cortexd.cli.terminal import is_terminal
+from cortexd.cli.shown.terminal import is_terminal
 from cortexd.errors import AccessDenied, InteractiveAuthorizationRequired
 
 _REGISTER_S = 10.0

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cortexd.cli.failures import duration
-from cortexd.cli.live import LiveText
-from cortexd.cli.terminal import is_terminal, print_notice
+from cortexd.cli.shown.failures import duration
+from cortexd.cli.shown.live import LiveText
+from cortexd.cli.shown.terminal import is_terminal, print_notice
 from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, ProviderFailed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cortexd.cli.terminal import is_terminal, neutralised
+from cortexd.cli.shown.terminal import is_terminal, neutralised
 
 
 class LiveText:

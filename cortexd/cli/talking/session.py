@@ -24,7 +24,7 @@ def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
 
 
 async def _converse(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    from cortexd.cli.agent import authentication_agent
+    from cortexd.cli.talking.agent import authentication_agent
     from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
 
     timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortexd import __version__
-from cortexd.cli.key_files import KeyFiles
-from cortexd.cli.scrubbing import journal_lines, scrub
-from cortexd.cli.session import run
+from cortexd.cli.machine.key_files import KeyFiles
+from cortexd.cli.machine.scrubbing import journal_lines, scrub
 from cortexd.cli.settings import Settings
+from cortexd.cli.talking.session import run
 from cortexd.errors import ConfigError, CortexError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _versions() -> str:
 
 
 def _configuration(config: Path | None) -> str:
-    from cortexd.cli.settings_as_toml import settings_as_toml
+    from cortexd.cli.shown.settings_as_toml import settings_as_toml
     from cortexd.config import load_config
 
     return settings_as_toml(load_config(config))

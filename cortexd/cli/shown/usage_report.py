@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from cortexd.cli.bars import bar
-from cortexd.cli.tables import Column, print_table
-from cortexd.cli.terminal import is_terminal
+from cortexd.cli.shown.bars import bar
+from cortexd.cli.shown.tables import Column, print_table
+from cortexd.cli.shown.terminal import is_terminal
 from cortexd.domain.money import NANO_PER_USD, format_usd
 
 if TYPE_CHECKING:

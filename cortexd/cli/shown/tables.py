@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cortexd.cli.terminal import is_terminal, may_style, one_line, print_text
+from cortexd.cli.shown.terminal import is_terminal, may_style, one_line, print_text
 
 
 @dataclass(frozen=True, slots=True)

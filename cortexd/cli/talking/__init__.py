@@ -1,0 +1,1 @@
+"""A command's conversation with the service, and with polkit's agent."""
