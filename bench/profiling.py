@@ -20,7 +20,7 @@ IN_FLIGHT = 4  # enough to keep the loop busy, so that waiting does not head the
 
 _WAITS = ("'poll' of 'select.epoll'", "'get' of '_queue.SimpleQueue'", "'acquire' of '_thread.lock'")
 _LEAST_MS = 0.01  # a thread that does less per request is not shown
-_IMPORTS = (("cortexd.__main__", "cortexd.daemon"), ("sqlalchemy",), ("anthropic",), ("openai",))
+_IMPORTS = (("cortexd.__main__", "cortexd.daemon.run"), ("sqlalchemy",), ("anthropic",), ("openai",))
 
 Row = tuple[str, int, float, float]
 

@@ -235,6 +235,7 @@ class Ledger:
 
 def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
     from cortexd.ledger.reading.readers import Readers
+    from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
     from cortexd.ledger.writing.store import Store
 
     store = Store(settings, instance)

@@ -17,8 +17,8 @@ from cortexd.domain.messages import Answer, Call
 from cortexd.providers.reception import Reception
 
 _CLASSES: dict[Api, tuple[str, str]] = {
-    "anthropic": ("cortexd.providers.anthropic_api", "AnthropicApi"),
-    "openai": ("cortexd.providers.openai_api", "OpenAIApi"),
+    "anthropic": ("cortexd.providers.anthropic.api", "AnthropicApi"),
+    "openai": ("cortexd.providers.openai.api", "OpenAIApi"),
 }
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sdk-import")
 

@@ -118,7 +118,7 @@ class TestReport:
         with pytest.raises(TooLarge, match="narrow since and until"):
             await ledger.usage(UsageQuery(None, *EVER, ("hour",)))
         assert len(await ledger.usage(UsageQuery(None, *EVER, ("provider",)))) <= 20
-        monkeypatch.setattr("cortexd.ledger.sqlite._INSTRUCTIONS", 10)
+        monkeypatch.setattr("cortexd.ledger.engines.sqlite._INSTRUCTIONS", 10)
         monkeypatch.setattr(usage, "_DEADLINE_S", 0.0)
         with pytest.raises(TooLarge, match="takes longer than 0 s; narrow"):
             await ledger.usage(UsageQuery(None, *EVER))
