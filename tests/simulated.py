@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cortexd.demo.simulated import SimulatedProviders
+from simulated import SimulatedProviders
 
 
 @pytest.fixture(scope="session", name="running")

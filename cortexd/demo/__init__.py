@@ -1,1 +1,1 @@
-"""What script/demo and the tests stand on: simulated providers, a private bus and the walk-through."""
+"""The old address of `simulated`, which stands beside this package now. Neither is shipped."""

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from cortexd import __version__
-from cortexd.demo.simulated.control import base_url
+from simulated.control import base_url
 from tests.boot.machine import Completed, Machine
 from tests.eventually import assert_eventually
 
@@ -30,7 +30,7 @@ def install(machine: Machine, package: Path) -> Completed:
 
 def start_simulated(machine: Machine) -> None:
     """From the checkout, as a unit of its own; cortexd is pointed at it."""
-    argv = ["/srv/cortexd/.venv/bin/python", "-B", "-m", "cortexd.demo.simulated", "--port-file=/run/simulated.port"]
+    argv = ["/srv/cortexd/.venv/bin/python", "-B", "-m", "simulated", "--port-file=/run/simulated.port"]
     machine.run("systemd-run", "--unit=simulated", "--working-directory=/srv/cortexd", *argv)
     assert_eventually(lambda: machine.exists("/run/simulated.port"), 30, "the simulated providers")
     base = f"http://127.0.0.1:{machine.read('/run/simulated.port').strip()}"

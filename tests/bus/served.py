@@ -21,7 +21,7 @@ from typing import IO
 
 import pytest
 
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.bus.private_dbus import PrivateBus
 from tests.eventually import assert_eventually
 
@@ -112,7 +112,7 @@ class Served:
 @contextmanager
 def simulated_providers(directory: Path) -> Iterator[ControlClient]:
     port_file = directory / "port"
-    argv = [sys.executable, "-m", "cortexd.demo.simulated", "--port-file", str(port_file)]
+    argv = [sys.executable, "-m", "simulated", "--port-file", str(port_file)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
         try:
             assert_eventually(lambda: port_file.exists() or process.poll() is not None, START_S, "the providers")

@@ -16,7 +16,7 @@ import pytest
 from cortexd.cli.shown.settings_as_toml import settings_as_toml
 from cortexd.client import Client
 from cortexd.config import load_config
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.bus.served import (  # noqa: F401
     START_S,
     Cortexctl,

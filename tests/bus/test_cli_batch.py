@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cortexd.client import Client
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.bus.served import (  # noqa: F401
     START_S,
     Cortexctl,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.client import Client
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.bus.served import (  # noqa: F401
     MAX_PROMPT_BYTES,
     START_S,

@@ -24,7 +24,7 @@ import pytest
 from cortexd.client import Client
 from cortexd.config import with_keys
 from cortexd.config.defaults import builtin_config
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.bus.served import (  # noqa: F401
     START_S,
     Cortexctl,

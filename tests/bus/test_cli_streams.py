@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.client import Client
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.bus.served import (  # noqa: F401
     START_S,
     Cortexctl,

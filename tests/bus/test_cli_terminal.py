@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.bus.served import Served, at_terminal, served_fixture, served_of_module_fixture  # noqa: F401
 
 DIM = re.compile(r"^\x1b\[2m(.*)\x1b\[0m$")

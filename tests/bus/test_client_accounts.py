@@ -10,7 +10,7 @@ import pytest
 
 from cortexd import errors
 from cortexd.client import AsyncClient, BudgetThreshold, Client, Completion, CostEvent, Preferences
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.bus.private_dbus import no_leaks_fixture  # noqa: F401
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
 from tests.eventually import assert_eventually_async

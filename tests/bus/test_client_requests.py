@@ -12,9 +12,9 @@ import pytest
 
 from cortexd import errors
 from cortexd.client import AsyncClient, Client, Completion
-from cortexd.demo.simulated import Behaviour, Fault
 from cortexd.domain.messages import ToolCall
 from cortexd.domain.tasks import TaskType
+from simulated import Behaviour, Fault
 from tests.bus.private_dbus import no_leaks_fixture  # noqa: F401
 from tests.bus.served import MAX_PROMPT_BYTES, Served, served_fixture, served_of_module_fixture  # noqa: F401
 from tests.eventually import assert_eventually_async

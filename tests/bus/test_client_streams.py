@@ -11,7 +11,7 @@ import pytest
 
 from cortexd import errors
 from cortexd.client import AsyncClient, Client, DoneEvent, FallbackEvent, TextEvent, ToolCallEvent
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.bus.private_dbus import no_leaks_fixture, open_fds  # noqa: F401
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
 from tests.eventually import assert_eventually, assert_eventually_async

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
 from cortexd.domain.messages import ImagePart, Message, Role, TextPart, Tool, ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
+from simulated import Behaviour, SimulatedProviders
 from tests.contract.conftest import MakeProvider, call
 
 both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])

@@ -11,10 +11,10 @@ from email.utils import format_datetime
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from cortexd.domain.messages import Answer, Call
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider
+from simulated import Behaviour, Fault, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
 from tests.eventually import assert_eventually_async
 

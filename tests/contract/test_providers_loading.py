@@ -9,9 +9,9 @@ import textwrap
 
 import pytest
 
-from cortexd.demo.simulated import SimulatedProviders
 from cortexd.errors import ProviderError
 from cortexd.providers import preload
+from simulated import SimulatedProviders
 from tests.contract.conftest import MakeProvider, call
 
 

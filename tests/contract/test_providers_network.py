@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from cortexd.config.settings import NetworkSettings
-from cortexd.demo.simulated import SimulatedProviders
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider
+from simulated import SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
 
 both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
 from cortexd.domain.messages import Answer, Call, Tool, ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Delta, Listener, Provider, preload
+from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
 from tests.contract.conftest import HostileServer, MakeProvider, call
 from tests.eventually import assert_eventually_async
 

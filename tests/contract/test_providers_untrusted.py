@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from cortexd.config.settings import Secret
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from cortexd.domain.messages import Answer, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider, preload
+from simulated import Behaviour, Fault, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
 from tests.eventually import assert_eventually_async
 

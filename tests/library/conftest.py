@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cortexd.config import defaults
-from cortexd.demo.simulated import SimulatedProviders
 from llm_router import LLMRouter
+from simulated import SimulatedProviders
 from tests.eventually import assert_eventually
 from tests.simulated import running_fixture  # noqa: F401
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour
 from llm_router import LLMResponse, LLMRouter, LLMRouterError
+from simulated import Behaviour
 from tests.bus.served import Served
 from tests.library.conftest import KEYS
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
 from llm_router import LLMProvider, LLMRouter, TaskType
+from simulated import Behaviour, SimulatedProviders
 from tests.library.conftest import MakeRouter, ask
 
 BOTH = (LLMProvider.CLAUDE, LLMProvider.KIMI_K2)

@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from cortexd.config import defaults
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
 from llm_router import LLMProvider, LLMRouter
+from simulated import Behaviour, SimulatedProviders
 from tests.eventually import assert_eventually_async
 from tests.library.conftest import MakeRouter, ask
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
 from cortexd.library.limiter import Limiter
 from llm_router import InvalidRequestError, LLMProvider, LLMResponse, LLMRouter, LLMRouterError, TaskType
+from simulated import Behaviour, SimulatedProviders
 from tests.eventually import assert_eventually
 from tests.library.conftest import MakeRouter, ask
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
+from simulated import Behaviour, SimulatedProviders
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "python-library.md"

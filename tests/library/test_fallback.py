@@ -9,7 +9,6 @@ import openai
 import pytest
 
 from cortexd.config import defaults
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from llm_router import (
     LLMProvider,
     LLMRouter,
@@ -18,6 +17,7 @@ from llm_router import (
     ProvidersFailedError,
     TaskType,
 )
+from simulated import Behaviour, Fault, SimulatedProviders
 from tests.library.conftest import KEYS, MakeRouter, ask
 
 

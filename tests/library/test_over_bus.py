@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault
 from llm_router import InvalidRequestError, LLMProvider, LLMRouter, ProviderFailedError, TaskType, complete_task
+from simulated import Behaviour, Fault
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.library.conftest import ask

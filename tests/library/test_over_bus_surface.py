@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from cortexd import errors
-from cortexd.demo.simulated import Behaviour
 from llm_router import (
     InvalidRequestError,
     LLMProvider,
@@ -28,6 +27,7 @@ from llm_router import (
     ProvidersFailedError,
     TaskType,
 )
+from simulated import Behaviour
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
 from tests.eventually import assert_eventually
 from tests.library.conftest import ask

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
 from llm_router import (
     InvalidRequestError,
     LLMProvider,
@@ -13,6 +12,7 @@ from llm_router import (
     ProviderNotConfiguredError,
     TaskType,
 )
+from simulated import Behaviour, SimulatedProviders
 from tests.library.conftest import MakeRouter, ask
 
 CHAT = (TaskType.USER_CHAT, TaskType.REQUIREMENT_PARSING)

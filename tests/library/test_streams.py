@@ -10,8 +10,8 @@ import httpx2
 import openai
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
 from llm_router import LLMProvider, LLMRouter, ProvidersFailedError, TaskType
+from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.library.conftest import MakeRouter, ask
 from tests.library.test_answers import BOTH, TOOLS

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.bus.served import simulated_providers
 from tests.system import people
 from tests.system.daemon import SIMULATED_KEYS, Daemon, base_urls

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cortexd.connection import wire
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system.namespace import PYTHON
 from tests.system.people import switch_user, user_environment

@@ -16,7 +16,7 @@ from typing import Any
 from dbus_next import Variant
 
 from cortexd.connection import BusError
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.people import Background
 from tests.system.program import MANAGER, NAME, PROPERTIES, Json, Program, dictionary, messages

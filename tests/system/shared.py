@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, ControlClient
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually
 from tests.system.books import Books, read_books
 from tests.system.calls import call, results

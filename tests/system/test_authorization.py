@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from cortexd.demo.simulated import Behaviour, ControlClient
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually
 from tests.system.calls import ask, ask_again, gdbus_ask, without_asking
 from tests.system.daemon import Daemon

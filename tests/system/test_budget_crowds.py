@@ -9,8 +9,8 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, ControlClient
 from cortexd.errors import BudgetExceeded
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually_async
 from tests.system.books import read_books
 from tests.system.crowd import (  # noqa: F401

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour
 from cortexd.errors import BudgetExceeded
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.crowd import USERS, budgets, crowd, ended, everybody_may_ask_fixture, set_budget, usd  # noqa: F401
 from tests.system.entries import most_held, read_entries

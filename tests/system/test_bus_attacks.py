@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from cortexd.connection import BusTimeout, system_address
-from cortexd.demo.simulated import Behaviour, ControlClient
+from simulated import Behaviour, ControlClient
 from tests.bus.raw_peer import RawPeer
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.calls import call

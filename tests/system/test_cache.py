@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.crowd import everybody_may_ask_fixture  # noqa: F401
 from tests.system.program import Program, program_fixture, refused  # noqa: F401

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.namespace import PYTHON, Service
 from tests.system.people import Background, as_user

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system.daemon import Daemon
 from tests.system.namespace import PYTHON, needs_setuid

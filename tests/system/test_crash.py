@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from cortexd.connection import BusError
-from cortexd.demo.simulated import Behaviour, ControlClient
 from cortexd.errors import AnswerExpired
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.books import Row, read_books
 from tests.system.daemon import SIMULATED_KEYS, Daemon, name_owner

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import pytest
 
 from cortexd.connection import BusError
-from cortexd.demo.simulated import Behaviour
 from cortexd.errors import RateLimited
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.namespace import PYTHON
 from tests.system.people import switch_user, user_environment

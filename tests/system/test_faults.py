@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.system.program import Program, Reply, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 

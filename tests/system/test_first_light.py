@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.system.daemon import Daemon, name_owner
 from tests.system.namespace import Service
 from tests.system.people import Completed

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually
 from tests.system.calls import ask, call, results
 from tests.system.people import as_user

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from dbus_next import Variant
 
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.hostile import INTERFACE_FILE
 from tests.system.isolation import (

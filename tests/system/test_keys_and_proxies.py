@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.system.books import read_books
 from tests.system.calls import ask
 from tests.system.daemon import Daemon

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cortexd.demo.simulated import Behaviour, ControlClient
 from llm_router import LLMProvider, LLMRouter, TaskType
+from simulated import Behaviour, ControlClient
 from tests.system.daemon import Daemon
 from tests.system.namespace import PYTHON
 from tests.system.people import Completed

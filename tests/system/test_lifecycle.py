@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortexd import __version__
-from cortexd.demo.simulated import Behaviour, ControlClient, Fault
+from simulated import Behaviour, ControlClient, Fault
 from tests.bus.private_dbus import dbus_daemon
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.books import read_books

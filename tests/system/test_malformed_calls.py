@@ -12,7 +12,7 @@ import pytest
 from dbus_next import Message, Variant
 
 from cortexd.connection import BusError, BusException, MessageTooLarge, Unsendable, system_address
-from cortexd.demo.simulated import ControlClient
+from simulated import ControlClient
 from tests.bus.raw_peer import RawPeer
 from tests.system.footprint import resident_mb
 from tests.system.program import (

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.system.crowd import everybody_may_ask_fixture  # noqa: F401
 from tests.system.program import MANAGER, Json, Program, dictionary, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401

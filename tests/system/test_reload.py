@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, ControlClient
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.calls import ask, without_asking
 from tests.system.daemon import RELOADED, Daemon, name_owner

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually_async
 from tests.system.program import MANAGER, Json, Program, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.calls import OBJECT, call
 from tests.system.people import Completed, as_user

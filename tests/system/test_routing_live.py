@@ -9,7 +9,7 @@ import json
 import pytest
 from dbus_next import Variant
 
-from cortexd.demo.simulated import Behaviour, Fault
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually_async
 from tests.system.program import Json, Program, program_fixture, refused  # noqa: F401
 from tests.system.shared import EVERYBODY, Shared, shared_fixture, shared_of_module_fixture  # noqa: F401

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.calls import ask, call, results
 from tests.system.namespace import PYTHON

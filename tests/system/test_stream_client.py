@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bench import programs
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.footprint import resident_mb
 from tests.system.program import Program, program_fixture  # noqa: F401

@@ -14,7 +14,7 @@ import pytest
 from dbus_next import Variant
 
 from cortexd.connection import BusError
-from cortexd.demo.simulated import Behaviour
+from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.books import Books, Row
 from tests.system.crowd import everybody_may_ask_fixture  # noqa: F401

@@ -20,7 +20,6 @@ from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import LedgerSettings
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
 from cortexd.errors import AnswerExpired, Cancelled, RateLimited, ShuttingDown, Timeout
 from cortexd.ledger import Ledger
 from cortexd.providers import loading, make_provider
@@ -29,6 +28,7 @@ from cortexd.requests.batches import Batches
 from cortexd.requests.results import CostEvent
 from cortexd.requests.service import Service
 from cortexd.routing import Health
+from simulated import Behaviour, Fault, SimulatedProviders
 from tests.eventually import assert_eventually_async
 
 KEYS = {"ANTHROPIC_API_KEY": "sk-sim-claude", "MOONSHOT_API_KEY": "sk-sim-kimi"}

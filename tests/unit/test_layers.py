@@ -11,47 +11,44 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the ground up. A room may import rooms on lower floors and, within itself, what it likes.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "vendored"),
-    ("faults", "messages", "tasks", "untrusted", "notify", "journal"),
-    ("money",),
-    ("validation",),
+    ("domain",),
+    ("validation", "connection"),
     ("config",),
-    ("catalog", "ledger"),
-    ("providers",),
-    ("routing", "access"),
-    ("kept",),
-    ("inflight", "outcome", "answer_cache", "housekeeping", "idle"),
-    ("attempts", "accounts", "metrics", "request_log"),
-    ("fulfilment", "streaming"),
-    ("service", "library"),
-    ("batches",),
-    ("wire", "connection"),
-    ("bus", "client"),
-    ("cli", "bus_library"),
-    ("demo",),
+    ("catalog", "ledger", "access"),
+    ("providers", "authority", "client"),
+    ("routing",),
+    ("accounts",),
+    ("requests", "library"),
+    ("telemetry", "bus", "cli"),
     ("daemon",),
     ("__main__",),
 )
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 # library -> the rooms that may import it
 LIBRARIES = {
-    "dbus_next": {"bus", "wire", "connection", "client", "daemon"},
+    "dbus_next": {"bus", "connection", "client", "authority", "daemon"},
     "anthropic": {"providers"},
     "openai": {"providers"},
     "sqlalchemy": {"ledger"},
     "alembic": {"ledger"},
     "click": {"cli"},
-    "rich": {"cli", "demo"},
-    "aiohttp": {"demo", "providers"},
+    "rich": {"cli"},
+    "aiohttp": {"providers"},
 }
 # what a client program must be able to import with nothing but the standard library and dbus-next
-CLIENT_SIDE = {"errors", "messages", "tasks", "untrusted", "money", "validation", "wire", "connection", "client"}
+CLIENT_SIDE = {"errors", "domain", "validation", "connection", "client"}
+# what runs in a user's own process never imports the daemon's side
+DAEMON_SIDE = {"daemon", "bus", "telemetry", "requests", "accounts", "authority", "access"}
+USERS_SIDE = {"client", "library", "cli"}
+MAX_FLOORS, MAX_LOOSE_MODULES, MAX_LINES = 12, 8, 400
+NOT_SHIPPED = "demo"  # the old address of simulated/
 
 
 def modules() -> list[tuple[str, Path]]:
     found = []
     for path in sorted((ROOT / "cortexd").rglob("*.py")):
         parts = path.relative_to(ROOT / "cortexd").with_suffix("").parts
-        if parts != ("__init__",):
+        if parts != ("__init__",) and parts[0] != NOT_SHIPPED:
             found.append((parts[0], path))
     return found
 
@@ -106,3 +103,23 @@ class TestRooms:
         for room, path in modules():
             if room in CLIENT_SIDE:
                 assert rooms_imported(path) <= CLIENT_SIDE, path
+
+    def test_users_side_knows_no_daemon(self) -> None:
+        """The client, the library and cortexctl reach the daemon over the bus alone."""
+        for room, path in modules():
+            if room in USERS_SIDE:
+                assert not rooms_imported(path) & DAEMON_SIDE, path
+
+    def test_requests_know_no_bus(self) -> None:
+        """A request's life is told in domain words: no D-Bus type reaches it."""
+        for room, path in modules():
+            if room == "requests":
+                assert not rooms_imported(path) & {"connection", "bus", "client"}, path
+
+    def test_house_is_small_enough_to_overlook(self) -> None:
+        """Few floors, few modules beside the rooms, no module that wants a wall."""
+        loose = [path.name for path in (ROOT / "cortexd").glob("*.py")]
+        long = [path for _, path in modules() if path.read_text("utf-8").count("\n") > MAX_LINES]
+        assert len(FLOORS) <= MAX_FLOORS
+        assert len(loose) <= MAX_LOOSE_MODULES
+        assert not long

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import SimulatedProviders
+from simulated import SimulatedProviders
 from tests.unit.posting import post
 
 CLAUDE_HEADERS = {"x-api-key": "sk-sim-claude", "anthropic-version": "2026-10-21"}

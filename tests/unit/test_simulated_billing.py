@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders, Tokens, cost_nano
+from simulated import Behaviour, SimulatedProviders, Tokens, cost_nano
 
 CLAUDE_HEADERS = {"x-api-key": "sk-sim-claude", "anthropic-version": "2026-10-21"}
 KIMI_HEADERS = {"authorization": "Bearer sk-sim-kimi"}

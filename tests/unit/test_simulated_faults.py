@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cortexd.demo.simulated import Behaviour, Fault, SimulatedProviders
+from simulated import Behaviour, Fault, SimulatedProviders
 
 HEADERS = {
     "claude": {"x-api-key": "sk-sim-claude", "anthropic-version": "2026-10-21"},

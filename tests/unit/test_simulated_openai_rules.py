@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders
+from simulated import Behaviour, SimulatedProviders
 from tests.unit.posting import post
 
 KIMI_HEADERS = {"authorization": "Bearer sk-sim-kimi"}

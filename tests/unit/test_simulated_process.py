@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.demo.simulated import Behaviour, ControlClient, Fault, SimulatedProviders
+from simulated import Behaviour, ControlClient, Fault, SimulatedProviders
 
 BODY = {"model": "kimi-k2.6", "messages": [{"role": "user", "content": "hello"}]}
 HEADERS = {"authorization": "Bearer sk-sim-kimi"}
@@ -22,7 +22,7 @@ DEADLINE_S = 20
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     port_file = tmp_path / "port"
-    command = [sys.executable, "-m", "cortexd.demo.simulated", "--port-file", str(port_file)]
+    command = [sys.executable, "-m", "simulated", "--port-file", str(port_file)]
     with subprocess.Popen(command) as started:
         try:
             end = time.monotonic() + DEADLINE_S

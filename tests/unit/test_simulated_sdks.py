@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from cortexd.demo.simulated import Behaviour, SimulatedProviders, StreamUsage
+from simulated import Behaviour, SimulatedProviders, StreamUsage
 
 WEATHER = {
     "type": "object",

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from weakref import WeakSet
 
-from cortexd.demo.simulated.behaviour import Behaviour, Fault
-from cortexd.demo.simulated.billing import Bill
+from simulated.behaviour import Behaviour, Fault
+from simulated.billing import Bill
 
 MAX_RECEIVED = 1_000
 MAX_BODY_RECORDED = 65_536

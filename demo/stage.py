@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from cortexd.demo.screen import Screen
+from demo.screen import Screen
 
 SIMULATED_KEYS = {"claude": "sk-sim-demo-claude", "kimi_k2": "sk-sim-demo-kimi"}
 _REAL_VARIABLES = {"claude": "ANTHROPIC_API_KEY", "kimi_k2": "MOONSHOT_API_KEY"}
@@ -138,7 +138,7 @@ class Stage:
 
     def _start_simulated(self) -> None:
         port_file = self._directory / "port"
-        argv = [sys.executable, "-m", "cortexd.demo.simulated", "--port-file", str(port_file)]
+        argv = [sys.executable, "-m", "simulated", "--port-file", str(port_file)]
         self._open.callback(_end, subprocess.Popen(argv, stdin=subprocess.DEVNULL))
         _wait(port_file.exists, "the simulated providers")
         base = f"http://127.0.0.1:{port_file.read_text().strip()}"

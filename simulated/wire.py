@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cortexd.demo.simulated.behaviour import Behaviour
-from cortexd.demo.simulated.checks import Refused
-from cortexd.demo.simulated.prompt import Answer, Prompt
+from simulated.behaviour import Behaviour
+from simulated.checks import Refused
+from simulated.prompt import Answer, Prompt
 
 _CHARS_PER_CHUNK = 24
 _MOST_CHUNKS = 1_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from cortexd.demo.simulated.behaviour import Behaviour
-from cortexd.demo.simulated.billing import TOKENS_PER_IMAGE, Tokens, tokens_of
+from simulated.behaviour import Behaviour
+from simulated.billing import TOKENS_PER_IMAGE, Tokens, tokens_of
 
 _ECHO_CHARS = 200
 _SAMPLE_DEPTH = 16

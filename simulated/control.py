@@ -7,9 +7,9 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from cortexd.demo.simulated.behaviour import Behaviour
-from cortexd.demo.simulated.billing import Bill
-from cortexd.demo.simulated.instance import MAX_RECEIVED, Counts, Received
+from simulated.behaviour import Behaviour
+from simulated.billing import Bill
+from simulated.instance import MAX_RECEIVED, Counts, Received
 
 _TIMEOUT_S = 10.0
 

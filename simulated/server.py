@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from cortexd.demo.simulated.anthropic import AnthropicWire
-from cortexd.demo.simulated.behaviour import Behaviour
-from cortexd.demo.simulated.delivery import Exchange
-from cortexd.demo.simulated.instance import MAX_RECEIVED, Instance
-from cortexd.demo.simulated.openai import OpenAIWire
-from cortexd.demo.simulated.respond import respond
-from cortexd.demo.simulated.wire import Wire
+from simulated.anthropic import AnthropicWire
+from simulated.behaviour import Behaviour
+from simulated.delivery import Exchange
+from simulated.instance import MAX_RECEIVED, Instance
+from simulated.openai import OpenAIWire
+from simulated.respond import respond
+from simulated.wire import Wire
 
 _MAX_BODY = 32 * 1024 * 1024
 _MAX_INSTANCES = 64

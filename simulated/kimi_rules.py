@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortexd.demo.simulated.checks import Refused
+from simulated.checks import Refused
 
 PREFIX = "kimi-"
 _ALWAYS_THINKS = "kimi-k2.7-code"

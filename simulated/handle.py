@@ -8,11 +8,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from cortexd.demo.simulated.behaviour import Behaviour
-from cortexd.demo.simulated.billing import Bill
-from cortexd.demo.simulated.control import base_url
-from cortexd.demo.simulated.instance import MAX_RECEIVED, Counts, Received
-from cortexd.demo.simulated.server import Server
+from simulated.behaviour import Behaviour
+from simulated.billing import Bill
+from simulated.control import base_url
+from simulated.instance import MAX_RECEIVED, Counts, Received
+from simulated.server import Server
 
 _TIMEOUT_S = 10.0
 T = TypeVar("T")

@@ -6,19 +6,12 @@ import asyncio
 
 from aiohttp import web
 
-from cortexd.demo.simulated.behaviour import Fault
-from cortexd.demo.simulated.billing import CONTEXT_TOKENS, KNOWN_MODELS
-from cortexd.demo.simulated.checks import Refused
-from cortexd.demo.simulated.delivery import (
-    Exchange,
-    send_body,
-    send_error,
-    send_plain,
-    send_stream,
-    send_without_answer,
-)
-from cortexd.demo.simulated.prompt import Answer, Prompt, answer
-from cortexd.demo.simulated.wire import strict_json
+from simulated.behaviour import Fault
+from simulated.billing import CONTEXT_TOKENS, KNOWN_MODELS
+from simulated.checks import Refused
+from simulated.delivery import Exchange, send_body, send_error, send_plain, send_stream, send_without_answer
+from simulated.prompt import Answer, Prompt, answer
+from simulated.wire import strict_json
 
 KEY_PREFIX = "sk-sim-"
 _KEY_HEADERS = ("x-api-key", "authorization")

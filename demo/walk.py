@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from cortexd.demo.stage import Stage
+from demo.stage import Stage
 
 _OBJECT = "org.cortexlinux.LLMRouter /org/cortexlinux/LLMRouter org.cortexlinux.LLMRouter"
 _BUSCTL_ASK = f"busctl call --timeout=60 {_OBJECT} Ask ss"

@@ -1,4 +1,4 @@
-"""`python -m cortexd.demo.simulated --port-file FILE`: both vendors in one process, until SIGTERM or SIGINT."""
+"""`python -m simulated --port-file FILE`: both vendors in one process, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import signal
 from pathlib import Path
 
-from cortexd.demo.simulated.server import Server
+from simulated.server import Server
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m cortexd.demo.simulated", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulated", description=__doc__)
     parser.add_argument("--port-file", type=Path, required=True, help="gets the port number once requests are served")
     parser.add_argument("--port", type=int, default=0, help="0 lets the kernel choose")
     parser.add_argument("--host", default="127.0.0.1")

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from cortexd.demo.screen import Screen
-from cortexd.demo.stage import Stage, real_keys
-from cortexd.demo.walk import walk
+from demo.screen import Screen
+from demo.stage import Stage, real_keys
+from demo.walk import walk
 
 _INVITATION = """
 You are alice (group cortex), on a private system bus that ends with this shell. Try:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cortexd.demo.simulated import kimi_rules, openai_rules
-from cortexd.demo.simulated.behaviour import Behaviour, StreamUsage
-from cortexd.demo.simulated.billing import Tokens
-from cortexd.demo.simulated.checks import Path, Refused
-from cortexd.demo.simulated.prompt import Answer, Finish, Prompt, Tool, count_tokens
-from cortexd.demo.simulated.wire import Events, encode, encode_with_raw, overlay, pieces, sse
+from simulated import kimi_rules, openai_rules
+from simulated.behaviour import Behaviour, StreamUsage
+from simulated.billing import Tokens
+from simulated.checks import Path, Refused
+from simulated.prompt import Answer, Finish, Prompt, Tool, count_tokens
+from simulated.wire import Events, encode, encode_with_raw, overlay, pieces, sse
 
 _DONE = b"data: [DONE]\n\n"
 # status -> (type, code, message)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from cortexd.demo.simulated.behaviour import Behaviour, Fault
-from cortexd.demo.simulated.billing import Tokens
-from cortexd.demo.simulated.instance import Instance
-from cortexd.demo.simulated.prompt import Answer, Prompt
-from cortexd.demo.simulated.wire import Wire
+from simulated.behaviour import Behaviour, Fault
+from simulated.billing import Tokens
+from simulated.instance import Instance
+from simulated.prompt import Answer, Prompt
+from simulated.wire import Wire
 
 _LONGEST_HANG_S = 900.0
 _JSON = "application/json"

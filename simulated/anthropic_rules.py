@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from cortexd.demo.simulated.checks import (
+from simulated.checks import (
     Check,
     Path,
     Refused,

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cortexd.demo.simulated import anthropic_rules
-from cortexd.demo.simulated.behaviour import Behaviour
-from cortexd.demo.simulated.checks import Refused
-from cortexd.demo.simulated.prompt import Answer, Finish, Prompt, Tool, count_tokens
-from cortexd.demo.simulated.wire import Events, encode, encode_with_raw, overlay, pieces, sse
+from simulated import anthropic_rules
+from simulated.behaviour import Behaviour
+from simulated.checks import Refused
+from simulated.prompt import Answer, Finish, Prompt, Tool, count_tokens
+from simulated.wire import Events, encode, encode_with_raw, overlay, pieces, sse
 
 _ERROR_TYPES = {
     400: "invalid_request_error",
