@@ -234,7 +234,7 @@ def first_ledger(path: Path, source: Path) -> None:
     path.parent.mkdir(parents=True, mode=0o700)
     path.touch(mode=0o600)
     config = Config()
-    config.set_main_option("script_location", cortexd.ledger.migrations.__path__[0])
+    config.set_main_option("script_location", cortexd.ledger.keeping.migrations.__path__[0])
     engine = writer_engine(path, "process")
     with engine.connect() as connection:
         config.attributes["connection"] = connection
