@@ -280,7 +280,8 @@ from datetime import date
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_ledger_parts import settings
-from cortexd.ledger import Ledger, retention
+from cortexd.ledger import Ledger
+from cortexd.ledger.keeping import retention
 
 prune_chunk = retention.prune_chunk
 
