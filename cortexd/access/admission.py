@@ -23,7 +23,7 @@ _Waiter = asyncio.Future[None]
 
 
 class Place:
-    """One place of `Admission`, held until `leave`, in whichever task."""
+    """One place of `Admission`, held until `free`, in whichever task."""
 
     __slots__ = ("_admission", "_uid")
 
@@ -31,7 +31,7 @@ class Place:
         self._admission: Admission | None = admission
         self._uid = uid
 
-    def leave(self) -> None:
+    def free(self) -> None:
         """Give the place back, to whoever's turn it is. Again is harmless."""
         admission, self._admission = self._admission, None
         if admission is not None:
@@ -106,7 +106,7 @@ class Admission:
         try:
             yield
         finally:
-            place.leave()
+            place.free()
 
     def _may_have_another(self, uid: int) -> bool:
         return self._active.get(uid, 0) < self._limits.max_active_requests_per_user

@@ -1,4 +1,4 @@
-"""Which polkit action a request needs. The answer comes from an Authorizer (bus/polkit.py is the real one)."""
+"""Which polkit action a request needs. The answer comes from an Authorizer (polkit.py is the real one)."""
 
 from __future__ import annotations
 

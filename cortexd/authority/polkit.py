@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from dbus_next import Message, Variant
 
 from cortexd.access import Turns
 from cortexd.authority import Action, Caller
 from cortexd.config.settings import AuthorizationSettings
-from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost
+from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost, Message, Variant
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InteractiveAuthorizationRequired
 
@@ -57,11 +54,12 @@ class Verdict:
 
 
 class Polkit:
-    """The real Authorizer. Ordinary yeses are cached briefly per connection, privileged ones never."""
+    """The Authorizer of the system bus, under the `settings` of now. Ordinary yeses are cached briefly per connection,
+    privileged ones never."""
 
-    def __init__(self, connection: Connection, settings: AuthorizationSettings) -> None:
+    def __init__(self, connection: Connection, settings: Callable[[], AuthorizationSettings]) -> None:
         self._connection = connection
-        self.settings = settings
+        self._settings = settings
         self._checks = asyncio.Semaphore(_CHECKS_IN_FLIGHT)
         self._turns = Turns(_CHECKS_PER_USER)
         self._prompts = asyncio.Semaphore(_PROMPTS_OPEN)
@@ -113,7 +111,7 @@ class Polkit:
         await self._decide(caller, Action.COMPLETE, (), await asyncio.shield(shared))
         if rules != self._rules:
             return
-        self._allowed[caller.connection] = time.monotonic() + min(self.settings.cache_s, 30.0)
+        self._allowed[caller.connection] = time.monotonic() + min(self._settings().cache_s, 30.0)
         while len(self._allowed) > _CACHED_AT_MOST:
             self._allowed.popitem(last=False)
 
@@ -151,7 +149,7 @@ class Polkit:
             return await self._call(caller, action, task_types, interactive=True)
 
     async def _check(self, caller: Caller, action: Action, task_types: Sequence[TaskType]) -> Verdict:
-        timeout_s = self.settings.polkit_timeout_s
+        timeout_s = self._settings().polkit_timeout_s
         try:
             async with asyncio.timeout(timeout_s), self._turns.turn(caller.uid), self._checks:
                 return await self._call(caller, action, task_types, interactive=False)
@@ -161,7 +159,7 @@ class Polkit:
     async def _call(
         self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool
     ) -> Verdict:
-        settings = self.settings
+        settings = self._settings()
         timeout_s = settings.interactive_timeout_s if interactive else settings.polkit_timeout_s
         cancellation = secrets.token_hex(8) if interactive else ""
         message = _message(
@@ -214,21 +212,6 @@ class Polkit:
             raise AccessDenied(f"polkit is not running, so {action} is refused to everybody but root")
         log.error("polkit failed a check of %s: %s", action, error)
         raise AccessDenied(f"polkit could not decide about {action}: {error.name}")
-
-
-class SameUser:
-    """The Authorizer of a session or private bus, for development: the daemon's own user may do everything."""
-
-    def admit(self, caller: Caller) -> None:
-        if caller.uid != os.getuid():
-            raise AccessDenied(f"on this bus only user {os.getuid()}, who runs the service, may use it")
-
-    async def authorize(self, caller: Caller, action: Action, _task_types: Sequence[TaskType] = ()) -> None:
-        self.admit(caller)
-        caller.granted.add(action)
-
-    async def may(self, caller: Caller, _action: Action) -> bool:
-        return caller.uid == os.getuid()
 
 
 def _message(member: str, signature: str, body: list[object]) -> Message:

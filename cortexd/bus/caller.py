@@ -7,10 +7,8 @@ import pwd
 from collections import OrderedDict
 from collections.abc import Callable
 
-from dbus_next import Message, MessageFlag
-
 from cortexd.authority import Caller
-from cortexd.connection import Connection
+from cortexd.connection import Connection, Message, MessageFlag
 from cortexd.errors import AccessDenied
 
 _KNOWN_AT_MOST = 4096

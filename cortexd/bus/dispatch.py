@@ -15,12 +15,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dbus_next import Message, MessageFlag, MessageType, Variant
-
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
-from cortexd.connection import Connection, wire
+from cortexd.connection import Connection, Message, MessageFlag, MessageType, Variant, wire
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import CortexError, Internal, RateLimited
 from cortexd.requests.internal_errors import internal_error

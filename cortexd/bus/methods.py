@@ -6,20 +6,19 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from dbus_next import Variant
-
 from cortexd import __version__
 from cortexd.authority import Action, Caller
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
 from cortexd.bus.pipe import PipeSink, make_pipe
-from cortexd.bus.signals import Watchers
-from cortexd.connection import wire
+from cortexd.bus.signals import Signals
+from cortexd.connection import Variant, wire
 from cortexd.domain.money import to_usd
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
 from cortexd.requests.batches import Batches
-from cortexd.requests.service import Service, prompt_messages
+from cortexd.requests.intake import prompt_messages
+from cortexd.requests.service import Service
 
 FEATURES = (
     "tools",
@@ -35,13 +34,13 @@ FEATURES = (
 )
 
 
-class Objects:
+class Methods:
     """What stands behind the interface file. `reload` reads the configuration again; it raises InvalidArgument."""
 
-    def __init__(self, service: Service, watchers: Watchers, reload: Callable[[], None]) -> None:
+    def __init__(self, service: Service, signals: Signals, reload: Callable[[], None]) -> None:
         self._service = service
         self._batches = Batches(service)
-        self._watchers = watchers
+        self._signals = signals
         self._reload = reload
 
     async def ask(self, caller: Caller, task_type: str, prompt: str) -> list[Any]:
@@ -63,12 +62,11 @@ class Objects:
         read_end, write_end = make_pipe()
         sink = PipeSink(write_end, self._service.config.limits.stream_stall_s)
         try:
-            request_id, feeding = await self._service.open_stream(caller, task_type, messages, options, sink)
+            request_id, _ = await self._service.open_stream(caller, task_type, messages, options, sink)
         except BaseException:
             sink.close()
             os.close(read_end)
             raise
-        sink.on_gone = feeding.cancel
         return [request_id, HandedOver(read_end)]
 
     async def cancel(self, caller: Caller, request_id: str) -> list[Any]:
@@ -86,15 +84,15 @@ class Objects:
         return [wire.dictionary(replies.decision(await self._service.route(caller, task_type, messages, options)))]
 
     async def subscribe(self, caller: Caller, wanted: Any) -> list[Any]:
-        number = self._watchers.subscribe(caller, wanted)
+        number = self._signals.subscribe(caller, wanted)
         try:
             return [number, wire.dictionary(await self._snapshot(caller))]
         except CortexError:
-            self._watchers.unsubscribe(caller, number)  # its number was never told
+            self._signals.unsubscribe(caller, number)  # its number was never told
             raise
 
     async def unsubscribe(self, caller: Caller, number: int) -> list[Any]:
-        self._watchers.unsubscribe(caller, number)
+        self._signals.unsubscribe(caller, number)
         return []
 
     async def get_stats(self, caller: Caller) -> list[Any]:
@@ -180,7 +178,7 @@ class Objects:
         }
 
     def properties(self) -> dict[tuple[str, str], Callable[[], Variant]]:
-        service, watchers = self._service, self._watchers
+        service, signals = self._service, self._signals
         return {
             (wire.INTERFACE, "Version"): lambda: Variant("s", __version__),
             (wire.INTERFACE, "Features"): lambda: Variant("as", list(FEATURES)),
@@ -188,7 +186,7 @@ class Objects:
             (wire.INTERFACE, "Providers"): lambda: Variant("as", list(service.config.providers)),
             (wire.INTERFACE, "ActiveRequests"): lambda: Variant("u", service.active_requests),
             (wire.INTERFACE, "TotalRequests"): lambda: Variant(
-                "t", wire.unsigned(watchers.visible_totals().total_requests)
+                "t", wire.unsigned(signals.visible_totals().total_requests)
             ),
-            (wire.INTERFACE, "TotalCostUsd"): lambda: Variant("d", to_usd(watchers.visible_totals().total_cost_nano)),
+            (wire.INTERFACE, "TotalCostUsd"): lambda: Variant("d", to_usd(signals.visible_totals().total_cost_nano)),
         }

@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,15 +33,15 @@ def make_pipe() -> tuple[int, int]:
 
 
 class PipeSink:
-    """Writes events; holds at most the one that is being written. `on_gone` is called once, when the reader leaves."""
+    """Writes events; holds at most the one that is being written."""
 
     def __init__(self, write_end: int, stall_s: float) -> None:
         self.spoke = False
         self.behind = False
-        self.on_gone: Callable[[], object] = lambda: None
         self._fd = write_end
         self._stall_s = stall_s
         self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
         self._partial = False
         self._loop.add_reader(write_end, self._reader_left)  # a pipe's write end becomes readable only by its end
 
@@ -109,7 +109,7 @@ class PipeSink:
 
     def _reader_left(self) -> None:
         self.close()
-        self.on_gone()
+        _resolve(self.gone)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -6,12 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dbus_next import Variant
-
 from cortexd.accounts.accounts import BudgetView
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
-from cortexd.connection import wire
+from cortexd.connection import Variant, wire
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.money import to_usd
 from cortexd.errors import CortexError

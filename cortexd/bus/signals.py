@@ -9,17 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dbus_next import Message, Variant
-
 from cortexd.accounts import thresholds_crossed
 from cortexd.authority import Caller
 from cortexd.bus import replies
 from cortexd.config import Config
-from cortexd.connection import Connection, wire
+from cortexd.connection import Connection, Message, Variant, wire
 from cortexd.domain.money import NANO_PER_USD, to_usd
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
 from cortexd.ledger import BudgetChange, Period, Totals
-from cortexd.requests.results import CostEvent
+from cortexd.requests.events import CostEvent
 
 log = logging.getLogger("cortexd.watchers")
 
@@ -41,14 +39,18 @@ class Subscription:
         return event.uid == self.uid and all(found[key] == value for key, value in self.filter.items())
 
 
-class Watchers:
+class Signals:
     """Subscriptions and the throttled broadcasts. At most limits.max_subscribers; one user may hold half of them."""
 
     def __init__(
-        self, connection: Connection, config: Config, totals: Callable[[], Totals], active: Callable[[], int]
+        self,
+        connection: Connection,
+        config: Callable[[], Config],
+        totals: Callable[[], Totals],
+        active: Callable[[], int],
     ) -> None:
         self._connection = connection
-        self.config = config
+        self._config = config
         self._totals = totals
         self._active = active
         self._subscriptions: dict[int, Subscription] = {}
@@ -68,7 +70,7 @@ class Watchers:
                 raise InvalidArgument(f"filter.{key}: unknown key; expected one of {', '.join(_FILTERS)}")
             if not isinstance(value, str) or len(value) > _MAX_WORD:
                 raise InvalidArgument(f"filter.{key}: expected text of at most {_MAX_WORD} characters")
-        limits = self.config.limits
+        limits = self._config().limits
         held = self._subscriptions.values()
         if (
             sum(item.connection == caller.connection for item in held) >= limits.max_subscriptions_per_connection
@@ -112,17 +114,17 @@ class Watchers:
         """A reload: the totals may be shown in another form, the list of providers may be another one."""
         self.close()
         self._publish()
-        self._properties_changed({"Providers": Variant("as", list(self.config.providers))})
+        self._properties_changed({"Providers": Variant("as", list(self._config().providers))})
 
     def visible_totals(self) -> Totals:
         """The totals as `signals.publish_totals` lets everybody see them."""
-        exact = self.config.signals.publish_totals == "exact"
+        exact = self._config().signals.publish_totals == "exact"
         return self._totals() if exact else self._published
 
     def activity(self) -> None:
         """A request began or ended: publish what changed, soon."""
         if self._timer is None:
-            interval_s = _INTERVAL_S[self.config.signals.publish_totals]
+            interval_s = _INTERVAL_S[self._config().signals.publish_totals]
             wait_s = max(0.0, self._sent_at + interval_s - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._publish)
 
@@ -133,7 +135,7 @@ class Watchers:
     def _budget_changed(self, uid: int, change: BudgetChange) -> None:
         """Tell each threshold that was crossed: to the user's own subscribers; in the log where it is others' too."""
         limit = change.limit
-        for fraction in thresholds_crossed(change, self.config.budgets.thresholds):
+        for fraction in thresholds_crossed(change, self._config().budgets.thresholds):
             if limit.scope != "user":
                 whose = f"{limit.scope} {limit.name}".strip()
                 log.warning("the budget of the %s is used up to %g this %s", whose, fraction, limit.period)
@@ -162,14 +164,14 @@ class Watchers:
         self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
 
     def _totals_changed(self, totals: Totals) -> dict[str, Variant]:
-        exact = self.config.signals.publish_totals == "exact"
+        exact = self._config().signals.publish_totals == "exact"
         usd, requests = to_usd(totals.total_cost_nano), wire.unsigned(totals.total_requests)
         details = wire.dictionary({"total_cost_nano_usd": totals.total_cost_nano} if exact else {})
         self._connection.send(_signal(wire.INTERFACE, "TotalsChanged", "tda{sv}", [requests, usd, details]))
         return {"TotalRequests": Variant("t", requests), "TotalCostUsd": Variant("d", usd)}
 
     def _rounded(self, totals: Totals) -> Totals:
-        mode = self.config.signals.publish_totals
+        mode = self._config().signals.publish_totals
         if mode == "exact":
             return totals
         if mode == "off":

@@ -8,8 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
-from dbus_next import MessageFlag
-
 from cortexd.client.administration import Preferences, Verification
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
@@ -26,7 +24,7 @@ from cortexd.client.outgoing import (
 from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, answer_of, rows_of
 from cortexd.client.streams import Stream
 from cortexd.client.subscription import Subscription
-from cortexd.connection import wire
+from cortexd.connection import MessageFlag, wire
 from cortexd.errors import CortexError
 
 _LONGEST_DEADLINE_MS = 3_600_000

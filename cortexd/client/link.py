@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dbus_next import Message, MessageFlag
-
 from cortexd.connection import (
     BusError,
     BusException,
@@ -17,6 +15,8 @@ from cortexd.connection import (
     Connection,
     ConnectionLost,
     DescriptorMissing,
+    Message,
+    MessageFlag,
     MessageTooLarge,
     Unsendable,
     close_fds,

@@ -9,9 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from dbus_next import Variant
-
-from cortexd.connection import wire
+from cortexd.connection import Variant, wire
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument
 

@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from dbus_next import Message, MessageFlag
-
 from cortexd.client.figures import BudgetThreshold, CostEvent, PeriodStarted, ServiceChange, Snapshot
 from cortexd.client.link import CONNECT_TIMEOUT_S, Link
 from cortexd.client.outgoing import options_out
 from cortexd.client.results import filled
-from cortexd.connection import BusError, BusException, Connection, wire
+from cortexd.connection import BusError, BusException, Connection, Message, MessageFlag, wire
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, ServiceUnavailable
 
 _QUEUED_AT_MOST = 10_000

@@ -5,6 +5,8 @@ done here, because its own transport ends the connection, leaks, or waits for ev
 (docs/decisions tells which and how each was measured). Standard library and dbus-next only.
 """
 
+from dbus_next import Message, MessageFlag, MessageType, Variant
+
 from cortexd.connection.address import session_address, system_address
 from cortexd.connection.core import Connection
 from cortexd.connection.descriptors import close_fds, take_fd
@@ -32,10 +34,14 @@ __all__ = [
     "ConnectionLost",
     "DescriptorMissing",
     "Malformed",
+    "Message",
+    "MessageFlag",
     "MessageTooLarge",
+    "MessageType",
     "NameTaken",
     "TooManyValues",
     "Unsendable",
+    "Variant",
     "close_fds",
     "session_address",
     "system_address",

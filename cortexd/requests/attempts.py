@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from cortexd.catalog import Catalog
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
-from cortexd.providers import Listener, Provider
-from cortexd.requests.results import Teller
+from cortexd.providers import Listener
+from cortexd.requests.setup import Setup
+from cortexd.requests.sinks import DeltaSink
 from cortexd.routing import Candidate, Health, LeftOut, Plan, Question
 
 OK = "ok"
@@ -20,15 +20,6 @@ OK = "ok"
 # while nothing came, or while a slow reader kept us from looking. No hosted model is faster.
 _AHEAD_TOKENS = 256
 _AHEAD_TOKENS_PER_S = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """Who takes part in answering: swapped as a whole by a reload, so that a request sees one configuration."""
-
-    providers: Mapping[str, Provider]
-    timeouts_s: Mapping[str, float]
-    catalog: Catalog
 
 
 @dataclass(slots=True)
@@ -57,11 +48,11 @@ class Attempts:
 
     question: Question
     plan: Plan
-    party: Party
+    setup: Setup
     ledger: Ledger
     health: Health
     reserved_nano: int
-    sink: Teller | None = None
+    sink: DeltaSink | None = None
     asked: Callable[[Candidate], None] = lambda _candidate: None
     records: list[AttemptRecord] = field(default_factory=list)
     errors: list[ProviderError] = field(default_factory=list)
@@ -83,7 +74,7 @@ class Attempts:
         if self._open is None:
             return
         attempt, self._open = self._open, None
-        if self.party.providers[attempt.candidate.provider].ready:
+        if self.setup.providers[attempt.candidate.provider].ready:
             self._record(attempt, outcome, self._most(attempt), known=False, usage=attempt.usage)
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
@@ -109,7 +100,7 @@ class Attempts:
     async def _try(self, candidate: Candidate) -> Answer | None:
         attempt = self._open = _Attempt(candidate, self._listener())
         self.asked(candidate)
-        provider = self.party.providers[candidate.provider]
+        provider = self.setup.providers[candidate.provider]
         try:
             answer = await provider.complete(self._call(candidate), attempt.listener)
         except ProviderError as error:
@@ -137,13 +128,13 @@ class Attempts:
         if listener is None or (listener.usage is None and listener.first_at is None) or self._behind():
             return candidate.worst_case_nano
         said = listener.usage or Usage()
-        model = self.party.catalog.model(candidate.provider, candidate.model)
+        model = self.setup.catalog.model(candidate.provider, candidate.model)
         prompt = said.input_tokens or self.question.size().most_tokens(model)
         output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens
         bound = min(output, self.question.max_tokens)
         moment = self.question.moment
-        most = self.party.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
-        owed = self.party.catalog.cost(candidate.provider, candidate.model, said, moment) or 0
+        most = self.setup.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
+        owed = self.setup.catalog.cost(candidate.provider, candidate.model, said, moment) or 0
         return max(owed, min(most, candidate.worst_case_nano))
 
     def _behind(self) -> bool:
@@ -155,7 +146,7 @@ class Attempts:
         return Call(
             model=candidate.model,
             messages=self.question.messages,
-            timeout_s=self.party.timeouts_s[candidate.provider],
+            timeout_s=self.setup.config.providers[candidate.provider].timeout_s,
             max_tokens=self.question.max_tokens,
             temperature=options.temperature,
             tools=options.tools,
@@ -166,7 +157,7 @@ class Attempts:
     def _answered(self, attempt: _Attempt, answer: Answer) -> None:
         candidate, cost = attempt.candidate, None
         if answer.usage is not None:
-            cost = self.party.catalog.cost(candidate.provider, candidate.model, answer.usage, self.question.moment)
+            cost = self.setup.catalog.cost(candidate.provider, candidate.model, answer.usage, self.question.moment)
         amount = candidate.worst_case_nano if cost is None else cost
         self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from cortexd.authority import Action, Caller
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
-from cortexd.requests.execution import Request
+from cortexd.requests.intake import Request
 from cortexd.requests.internal_errors import internal_error
 from cortexd.requests.results import Completion
 from cortexd.requests.service import Service

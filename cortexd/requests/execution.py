@@ -13,17 +13,13 @@ from functools import partial
 from typing import TypeVar
 
 from cortexd.accounts import budget_exceeded
-from cortexd.authority import Caller
 from cortexd.domain.messages import Answer
 from cortexd.errors import (
-    AnswerExpired,
     Cancelled,
     CortexError,
     Failure,
     LedgerUnavailable,
-    RequestIdReused,
     ShuttingDown,
-    Timeout,
 )
 from cortexd.ledger import (
     AttemptRecord,
@@ -33,47 +29,26 @@ from cortexd.ledger import (
     NewRequest,
     OverBudget,
     Settled,
-    StoredRequest,
 )
-from cortexd.requests.answers.repeats import Key
-from cortexd.requests.attempts import Attempts, Party
+from cortexd.requests.answers.cache import AnswerCache
+from cortexd.requests.attempts import Attempts
+from cortexd.requests.earlier import expired
+from cortexd.requests.events import CostEvent
 from cortexd.requests.in_flight import Ticket
+from cortexd.requests.intake import Request
 from cortexd.requests.internal_errors import internal_error
-from cortexd.requests.results import Completion, CostEvent, Teller
-from cortexd.routing import Candidate, Health, Plan, Question
+from cortexd.requests.results import Completion
+from cortexd.requests.setup import Setup
+from cortexd.requests.sinks import DeltaSink, tell_whole
+from cortexd.routing import Candidate, Health, Plan
 
 log = logging.getLogger("cortexd.service")
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One decoded request on its way."""
-
-    caller: Caller
-    request_id: str
-    chosen: bool
-    question: Question
-    content_hash: bytes
-    deadline_s: float
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def key(self) -> Key:
-        return self.caller.uid, self.request_id
-
-    @property
-    def left_s(self) -> float:
-        """What is left of the time that the request may take."""
-        return self.deadline_s - (time.monotonic() - self.began)
-
-    def timeout(self) -> Timeout:
-        return Timeout(f"no answer within the deadline of {self.deadline_s:g} s; raise options.deadline_ms")
-
-
 @dataclass(slots=True)
-class Fulfilment:
+class Execution:
     """One request's reservation, attempts and settlement.
 
     `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, in nano-dollars,
@@ -83,13 +58,13 @@ class Fulfilment:
     request: Request
     ticket: Ticket
     plan: Plan
-    party: Party
+    setup: Setup
     ledger: Ledger
     health: Health
     tell: Callable[[CostEvent], None]
     limits: tuple[Limit, ...] = ()
     cheaper: Callable[[int], Plan | None] | None = None
-    sink: Teller | None = None
+    sink: DeltaSink | None = None
     dropped_options: tuple[str, ...] = ()
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
@@ -101,7 +76,7 @@ class Fulfilment:
         attempts = Attempts(
             self.request.question,
             self.plan,
-            self.party,
+            self.setup,
             self.ledger,
             self.health,
             self.plan.candidates[0].worst_case_nano,
@@ -115,7 +90,22 @@ class Fulfilment:
             return self._completion(*outcome, attempts, settled)
         raise outcome
 
-    async def give_again(self, earlier: Completion) -> Completion:
+    async def run_or_give_again(self, cache: AnswerCache[Completion]) -> Completion:
+        """As `run`, but for an equal question's answer where the cache has one."""
+        request = self.request
+        until = asyncio.get_running_loop().time() + request.left_s
+        try:
+            completion, hit = await cache.answer((request.caller.uid, request.content_hash), self.run, until)
+        except TimeoutError:
+            raise request.timeout() from None
+        if not hit:
+            return completion
+        again = await self._give_again(completion)
+        if self.sink is not None:
+            await tell_whole(again.content, again.answer.tool_calls, self.sink)
+        return again
+
+    async def _give_again(self, earlier: Completion) -> Completion:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
         key = await self._reserve(0, ())
         self.reserved.set()
@@ -268,24 +258,6 @@ async def _outlasting(work: asyncio.Future[T]) -> T:
         with suppress(asyncio.CancelledError):
             await asyncio.wait({work})
     return work.result()
-
-
-def same_content(request: Request, stored_hash: bytes) -> None:
-    """Raise RequestIdReused where an id belongs to a request with other content."""
-    if request.content_hash != stored_hash:
-        raise RequestIdReused(
-            f"request_id {request.request_id!r} was used for a request with other content; choose another id"
-        )
-
-
-def expired(request: Request, stored: StoredRequest) -> AnswerExpired:
-    """What a request that only the ledger knows is answered with. Raises RequestIdReused for other content."""
-    same_content(request, stored.content_hash)
-    return AnswerExpired(
-        f"request {request.request_id!r} was made before ({stored.state}) and its answer is no longer held; "
-        f"choose another request_id to ask again",
-        cost_nano_usd=stored.cost_nano,
-    )
 
 
 def _state_of(error: CortexError) -> str:

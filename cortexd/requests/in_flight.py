@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Cancelled, CortexError, ShuttingDown
-from cortexd.requests.answers.repeats import KeptAnswers, Key
+from cortexd.requests.answers.repeats import Given, Key, Repeats
 
 T = TypeVar("T")
 
@@ -20,7 +20,8 @@ T = TypeVar("T")
 class Ticket:
     """One request from its arrival to its end. `state`: queued, authorizing, running or streaming.
 
-    `detached`: the caller chose the id, so the request outlives its caller.
+    `detached`: the caller chose the id, so the request outlives its caller. `joined`: how many later calls wait for its
+    answer now.
     """
 
     key: Key
@@ -31,6 +32,7 @@ class Ticket:
     state: str = "queued"
     provider: str = ""
     model: str = ""
+    joined: int = 0
     cancelled: bool = False
     task: asyncio.Task[Any] | None = None
     shut_down: bool = False
@@ -67,19 +69,37 @@ class Ticket:
 
 @dataclass(slots=True)
 class Running(Generic[T]):
-    """One request whose work has begun. `joined`: how many later calls wait for its answer now."""
+    """One request whose work has begun."""
 
     content_hash: bytes
     ticket: Ticket
     task: asyncio.Task[T]
-    joined: int = 0
 
-    def leave(self) -> None:
+    def reader_left(self) -> None:
         """The stream that began it has lost its reader: end it, unless others have joined."""
-        if self.joined:
+        if self.ticket.joined:
             self.ticket.state = "running"
         else:
             self.task.cancel()
+
+    async def join(self) -> T:
+        """Wait, as a later call, for what an earlier one began."""
+        self.ticket.joined += 1
+        try:
+            return await self.wait(abandon=False)
+        finally:
+            self.ticket.joined -= 1
+
+    async def wait(self, *, abandon: bool) -> T:
+        """The request's answer. `abandon`: a waiter who leaves ends the work, as nobody else can come for it."""
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            if self.task.cancelled():
+                raise self.ticket.interruption from None
+            if abandon:
+                self.task.cancel()
+            raise
 
 
 class InFlight(Generic[T]):
@@ -92,7 +112,7 @@ class InFlight(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_change = on_change
-        self._kept = KeptAnswers(size_of, clock)
+        self._repeats = Repeats(size_of, clock)
         self._tickets: dict[Ticket, None] = {}
         self._running: dict[Key, Running[T]] = {}
 
@@ -134,9 +154,9 @@ class InFlight(Generic[T]):
     def running(self, key: Key) -> Running[T] | None:
         return self._running.get(key)
 
-    def kept(self, key: Key) -> tuple[bytes, T] | None:
+    def given(self, key: Key) -> Given[T] | None:
         """The content hash and answer of a request that ended lately."""
-        return self._kept.find(key)
+        return self._repeats.find(key)
 
     async def outlive(self) -> None:
         """Wait for the requests that are under way now, not for later ones."""
@@ -163,4 +183,4 @@ class InFlight(Generic[T]):
         self._on_change()
         if running.task.cancelled() or running.task.exception() is not None or not running.ticket.detached:
             return
-        self._kept.keep(key, running.content_hash, running.task.result())
+        self._repeats.keep(key, running.content_hash, running.task.result())

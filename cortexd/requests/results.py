@@ -1,16 +1,13 @@
-"""What the service tells those above it: an answer, a cost, a routing decision. Costs in nano-dollars."""
+"""What the service gives its callers: an answer, a routing decision, how it is. Costs in nano-dollars."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from cortexd.domain.messages import Answer
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import CortexError
-from cortexd.ledger import AttemptRecord, Settled
-from cortexd.providers import Delta
+from cortexd.ledger import AttemptRecord
 from cortexd.routing import Plan, Question
 
 
@@ -34,54 +31,6 @@ class Completion:
     settled: bool = True
     cache_hit: bool = False
     dropped_options: tuple[str, ...] = ()
-
-
-class Teller(Protocol):
-    """What a request tells a stream of its answer. Each event waits while the reader is behind."""
-
-    @property
-    def spoke(self) -> bool:
-        """Whether any delta has been sent."""
-
-    @property
-    def behind(self) -> bool:
-        """Whether the last event still waits, or waited in vain, for its reader."""
-
-    async def deltas(self, deltas: Sequence[Delta]) -> None: ...
-
-    async def fallback(self, provider: str, model: str, reason: str) -> None: ...
-
-
-class Sink(Teller, Protocol):
-    """Where a stream's events go."""
-
-    async def done(self, completion: Completion) -> None: ...
-
-    async def failed(self, error: CortexError) -> None: ...
-
-    def close(self) -> None:
-        """No more events; the reader sees the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class CostEvent:
-    """One settled request, for whoever may watch `uid`'s costs. Sums in nano-dollars.
-
-    `provider` and `model`: who answered, or failed last; empty where nobody was asked. `state`: done, failed or
-    cancelled. `latency_ms`: from the reservation to the settlement. `late`: the answer was delivered before the ledger
-    could be written.
-    """
-
-    uid: int
-    request_id: str
-    task_type: TaskType
-    provider: str
-    model: str
-    settled: Settled
-    state: str
-    attempts: tuple[AttemptRecord, ...]
-    latency_ms: int
-    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

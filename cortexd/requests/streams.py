@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from cortexd.errors import Cancelled, CortexError, RateLimited, Timeout
-from cortexd.providers import Delta
+from cortexd.errors import CortexError, RateLimited
 from cortexd.requests.internal_errors import internal_error
-from cortexd.requests.results import Completion, Sink, Teller
+from cortexd.requests.results import Completion
+from cortexd.requests.sinks import Sink, tell_whole
 
 _CLOSING_S = 2.0
 
@@ -44,13 +44,14 @@ class Streams:
     def feed(
         self, uid: int, answer: Awaitable[Completion], leave: Callable[[], None] | None, sink: Sink
     ) -> asyncio.Task[None]:
-        """See `sink` to its end and close it. `leave`: this stream began the request, which tells the sink its deltas
-        itself, and calls this when it is cancelled, as when its reader has gone; None: the answer was there, or is
-        another call's.
+        """See `sink` to its end and close it; a reader who leaves cancels this. `leave`: this stream began the request,
+        which tells the sink its deltas itself, and this is called when the stream is cancelled; None: the answer was
+        there, or is another call's.
         """
         feeding = asyncio.create_task(_feed(answer, leave, sink), name="stream")
         self._owners[feeding] = uid
         feeding.add_done_callback(self._owners.pop)
+        sink.gone.add_done_callback(lambda _gone: feeding.cancel())
         return feeding
 
     async def close(self) -> None:
@@ -59,48 +60,11 @@ class Streams:
             await asyncio.wait(self._owners, timeout=_CLOSING_S)
 
 
-class Audience:
-    """The sink of a request that others may have joined: where they have, it goes on without a reader who leaves, or
-    who reads nothing for too long. `others` tells whether somebody else waits for the answer.
-    """
-
-    def __init__(self, sink: Sink, others: Callable[[], bool]) -> None:
-        self._sink = sink
-        self._others = others
-        self._alone = False
-
-    @property
-    def spoke(self) -> bool:
-        return self._sink.spoke
-
-    @property
-    def behind(self) -> bool:
-        return not self._alone and self._sink.behind
-
-    async def deltas(self, deltas: Sequence[Delta]) -> None:
-        await self._while_read(lambda: self._sink.deltas(deltas))
-
-    async def fallback(self, provider: str, model: str, reason: str) -> None:
-        await self._while_read(lambda: self._sink.fallback(provider, model, reason))
-
-    async def _while_read(self, event: Callable[[], Awaitable[None]]) -> None:
-        if self._alone:
-            return
-        try:
-            await event()
-        except (Cancelled, Timeout) as error:
-            if not self._others():
-                raise
-            self._alone = True
-            await self._sink.failed(error)
-            self._sink.close()
-
-
 async def _feed(answer: Awaitable[Completion], leave: Callable[[], None] | None, sink: Sink) -> None:
     try:
         completion = await answer
         if leave is None:
-            await tell_whole(completion, sink)
+            await tell_whole(completion.content, completion.answer.tool_calls, sink)
         await sink.done(completion)
     except CortexError as error:
         await sink.failed(error)
@@ -112,11 +76,3 @@ async def _feed(answer: Awaitable[Completion], leave: Callable[[], None] | None,
         await sink.failed(internal_error("while a stream was told"))
     finally:
         sink.close()
-
-
-async def tell_whole(completion: Completion, sink: Teller) -> None:
-    """An answer that was there already, as deltas."""
-    deltas: list[Delta] = [completion.content] if completion.content else []
-    deltas += completion.answer.tool_calls
-    if deltas:
-        await sink.deltas(deltas)

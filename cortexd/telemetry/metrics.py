@@ -17,7 +17,8 @@ from pathlib import Path
 from cortexd import __version__
 from cortexd.config.settings import MetricsSettings
 from cortexd.ledger import AttemptRecord
-from cortexd.requests.results import Condition, CostEvent
+from cortexd.requests.events import CostEvent
+from cortexd.requests.results import Condition
 
 log = logging.getLogger("cortexd.metrics")
 

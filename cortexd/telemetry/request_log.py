@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from cortexd.domain.money import format_usd
-from cortexd.requests.results import CostEvent
+from cortexd.requests.events import CostEvent
 
 log = logging.getLogger("cortexd.requests")
 

@@ -128,4 +128,4 @@ class Crowd:
 
     def _leave(self, held: Held) -> None:
         self.places.remove(held)
-        held.place.leave()
+        held.place.free()

@@ -52,7 +52,7 @@ def refused_for_ms(rate: RequestRate, per_minute: int) -> int | None:
 
 
 async def left_elsewhere(place: Place) -> None:
-    place.leave()
+    place.free()
 
 
 class TestActions:
@@ -86,8 +86,8 @@ class TestLettingIn:
         admission = Admission(LimitSettings())
         place, other = await admission.enter(1), await admission.enter(1)
         assert (admission.active(1), admission.active(2)) == (2, 0)
-        place.leave()
-        place.leave()
+        place.free()
+        place.free()
         assert admission.active(1) == 1
         async with asyncio.timeout(10):
             await asyncio.create_task(left_elsewhere(other))
@@ -108,7 +108,7 @@ class TestLettingIn:
             with pytest.raises(ValueError, match="no"):
                 await fail()
             assert (admission.active(1), admission.active(2)) == (0, 1)
-            (await waiting[0]).leave()
+            (await waiting[0]).free()
 
     async def test_a_user_waits_for_its_own_places_alone(self) -> None:
         """The third request of a user with two places waits; another user's first does not."""
@@ -235,7 +235,7 @@ class TestGivingUp:
         chosen = crowd.waiting[0].task
         if cancelled_first:
             chosen.cancel()
-        crowd.places.pop().place.leave()
+        crowd.places.pop().place.free()
         chosen.cancel()
         await crowd.settle()
         assert chosen.cancelled()
@@ -273,18 +273,18 @@ class TestRequestsPerMinute:
         clock = Clock()
         admission = Admission(LimitSettings(max_requests_per_minute_per_user=3), RequestRate(clock))
         for _ in range(3):
-            (await admission.enter(1)).leave()
+            (await admission.enter(1)).free()
             clock.ns += 10 * SECOND_NS
         with pytest.raises(RateLimited, match=r"3 requests within a minute.*max_requests_per_minute_per_user") as told:
             await admission.enter(1)
         assert told.value.details["retry_after_ms"] == 30_000
-        (await admission.enter(2)).leave()
+        (await admission.enter(2)).free()
         clock.ns += 30 * SECOND_NS - 1
         with pytest.raises(RateLimited) as told:
             await admission.enter(1)
         assert told.value.details["retry_after_ms"] == 1
         clock.ns += 1
-        (await admission.enter(1)).leave()
+        (await admission.enter(1)).free()
 
     async def test_what_a_full_queue_refused_does_not_count(self) -> None:
         """Only requests that were taken."""

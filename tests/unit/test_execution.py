@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cortexd.authority import Action, Caller
-from cortexd.authority.polkit import SameUser
+from cortexd.authority.same_user import SameUser
 from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
@@ -23,10 +23,10 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.errors import AnswerExpired, Cancelled, RateLimited, ShuttingDown, Timeout
 from cortexd.ledger import Ledger
 from cortexd.providers import loading, make_provider
-from cortexd.requests.attempts import Party
 from cortexd.requests.batches import Batches
-from cortexd.requests.results import CostEvent
+from cortexd.requests.events import CostEvent
 from cortexd.requests.service import Service
+from cortexd.requests.setup import Setup
 from cortexd.routing import Health
 from simulated import Behaviour, Fault, SimulatedProviders
 from tests.eventually import assert_eventually_async
@@ -52,9 +52,9 @@ class Bench:
             name: make_provider(item, config.network, max_answer_bytes=config.limits.max_answer_bytes)
             for name, item in config.providers.items()
         }
-        self.party = Party(self.providers, {name: item.timeout_s for name, item in config.providers.items()}, catalog)
+        self.setup = Setup(config, catalog, self.providers)
         self.health = Health()
-        self.service = Service(config, catalog, self.party, ledger, self.authorizer, self.health, self.events.append)
+        self.service = Service(self.setup, ledger, self.authorizer, self.health, self.events.append)
 
     def caller(self) -> Caller:
         return Caller(":1.1", os.getuid(), "me")
@@ -71,7 +71,6 @@ class Bench:
             sink.close()
             os.close(read_end)
             raise
-        sink.on_gone = feeding.cancel
         return Reader(request_id, read_end, feeding)
 
     def cancel(self, request_id: str) -> None:

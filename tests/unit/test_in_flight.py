@@ -21,16 +21,16 @@ async def answer(text: str, gate: asyncio.Event | None = None) -> str:
     return text
 
 
-class TestKeptAnswers:
+class TestRepeats:
     async def test_a_chosen_ids_answer_is_kept(self) -> None:
         """A repeated call finds the answer; one without a chosen id keeps nothing."""
         inflight: InFlight[str] = InFlight(len)
         await inflight.start(ticket(1, "a", detached=True), b"h", answer("yes")).task
         await inflight.start(ticket(1, "b"), b"", answer("no")).task
         await asyncio.sleep(0)
-        assert inflight.kept((1, "a")) == (b"h", "yes")
-        assert inflight.kept((1, "b")) is None
-        assert inflight.kept((2, "a")) is None
+        assert inflight.given((1, "a")) == (b"h", "yes")
+        assert inflight.given((1, "b")) is None
+        assert inflight.given((2, "a")) is None
 
     async def test_answers_are_kept_ten_minutes(self) -> None:
         """After that only the ledger knows of them."""
@@ -39,7 +39,7 @@ class TestKeptAnswers:
         await inflight.start(ticket(1, "a", detached=True), b"h", answer("yes")).task
         await asyncio.sleep(0)
         now[0] = 601
-        assert inflight.kept((1, "a")) is None
+        assert inflight.given((1, "a")) is None
 
     async def test_kept_answers_are_bounded_in_bytes(self) -> None:
         """Of one user the oldest goes first, and nothing of another's."""
@@ -47,13 +47,13 @@ class TestKeptAnswers:
         for uid, name in ((2, "theirs"), (1, "a"), (1, "b"), (1, "c")):
             await inflight.start(ticket(uid, name, detached=True), b"h", answer(name)).task
             await asyncio.sleep(0)
-        assert inflight.kept((1, "a")) is None
-        assert inflight.kept((1, "b")) == (b"h", "b")
-        assert inflight.kept((2, "theirs")) == (b"h", "theirs")
+        assert inflight.given((1, "a")) is None
+        assert inflight.given((1, "b")) == (b"h", "b")
+        assert inflight.given((2, "theirs")) == (b"h", "theirs")
         for uid in range(3, 7):
             await inflight.start(ticket(uid, "x", detached=True), b"h", answer("x")).task
             await asyncio.sleep(0)
-        assert inflight.kept((2, "theirs")) is None
+        assert inflight.given((2, "theirs")) is None
 
     async def test_an_answer_above_a_users_share_is_not_kept(self) -> None:
         """And pushes nothing out."""
@@ -62,8 +62,8 @@ class TestKeptAnswers:
         for name in sizes:
             await inflight.start(ticket(1, name, detached=True), b"h", answer(name)).task
             await asyncio.sleep(0)
-        assert inflight.kept((1, "small")) == (b"h", "small")
-        assert inflight.kept((1, "large")) is None
+        assert inflight.given((1, "small")) == (b"h", "small")
+        assert inflight.given((1, "large")) is None
 
     async def test_a_failure_is_not_kept(self) -> None:
         """Nobody is answered twice with an old error."""
@@ -76,7 +76,7 @@ class TestKeptAnswers:
         with pytest.raises(ValueError, match="no"):
             await running.task
         await asyncio.sleep(0)
-        assert inflight.kept((1, "a")) is None
+        assert inflight.given((1, "a")) is None
         assert len(inflight) == 0
         assert inflight.tickets(1) == []
 

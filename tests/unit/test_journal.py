@@ -16,7 +16,7 @@ import pytest
 
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import Settled, Totals
-from cortexd.requests.results import CostEvent
+from cortexd.requests.events import CostEvent
 from cortexd.telemetry.request_log import log_settled
 
 PROGRAM = """

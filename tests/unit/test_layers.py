@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 # library -> the rooms that may import it
 LIBRARIES = {
-    "dbus_next": {"bus", "connection", "client", "authority", "daemon"},
+    "dbus_next": {"connection"},
     "anthropic": {"providers"},
     "openai": {"providers"},
     "sqlalchemy": {"ledger"},

@@ -13,7 +13,8 @@ from cortexd.config.settings import MetricsSettings
 from cortexd.domain.messages import Usage
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import AttemptRecord, Settled, Totals
-from cortexd.requests.results import Condition, CostEvent
+from cortexd.requests.events import CostEvent
+from cortexd.requests.results import Condition
 from cortexd.telemetry.metrics import Metrics
 from tests.eventually import assert_eventually_async
 

@@ -78,7 +78,7 @@ class TestPipeSink:
         read_end, write_end = make_pipe()
         sink = PipeSink(write_end, 5)
         gone = asyncio.Event()
-        sink.on_gone = gone.set
+        sink.gone.add_done_callback(lambda _gone: gone.set())
         os.close(read_end)
         await asyncio.wait_for(gone.wait(), 5)
         with pytest.raises(Cancelled):

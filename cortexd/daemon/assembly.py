@@ -1,0 +1,129 @@
+"""Everything that serves, put together here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from cortexd.authority import Authorizer
+from cortexd.authority.polkit import Polkit
+from cortexd.authority.same_user import SameUser
+from cortexd.bus.caller import Callers
+from cortexd.bus.dispatch import Dispatcher
+from cortexd.bus.interface import load_interface
+from cortexd.bus.methods import Methods
+from cortexd.bus.signals import Signals
+from cortexd.catalog import builtin_catalog
+from cortexd.config import Config
+from cortexd.connection import Connection, Message
+from cortexd.ledger import Ledger
+from cortexd.providers import Provider, make_provider
+from cortexd.requests.events import CostEvent
+from cortexd.requests.service import Service
+from cortexd.requests.setup import Setup
+from cortexd.routing import Health, State
+from cortexd.telemetry.metrics import Metrics
+from cortexd.telemetry.request_log import log_settled
+
+
+def make_setup(config: Config, kept: Mapping[str, Provider] | None = None) -> Setup:
+    """The catalogue with the operator's rates, and a provider for each endpoint; those of `kept` are taken over."""
+    kept = kept or {}
+    providers = {
+        name: kept.get(name) or make_provider(settings, config.network, max_answer_bytes=config.limits.max_answer_bytes)
+        for name, settings in config.providers.items()
+    }
+    return Setup(config, builtin_catalog().with_rates(config.providers), providers)
+
+
+class Assembly:
+    """The parts that serve, and what each tells the others. `setup` is the one in force: parts that follow the
+    configuration look there, or are told by `adopt`."""
+
+    def __init__(self, connection: Connection, ledger: Ledger, setup: Setup, *, on_system_bus: bool) -> None:
+        self.setup = setup
+        self.connection = connection
+        self.ledger = ledger
+        self.callers = Callers(connection)
+        self.authority = self._make_authority(on_system_bus)
+        self._pause_ends: asyncio.TimerHandle | None = None
+
+    def _make_authority(self, on_system_bus: bool) -> Polkit | SameUser:
+        if not on_system_bus:
+            return SameUser()
+        return Polkit(self.connection, lambda: self.setup.config.authorization)
+
+    async def put_together(self, reload: Callable[[], None]) -> None:
+        """Make the rest and begin to hear the bus. `reload`: what the method of that name does."""
+        authority: Authorizer = self.authority
+        self.health = Health(self._provider_changed)
+        self.service = service = Service(
+            self.setup,
+            self.ledger,
+            authority,
+            self.health,
+            tell=self._settled,
+            on_activity=lambda: self.signals.activity(),
+            overrides=await self.ledger.budget_overrides(),
+        )
+        self.metrics = Metrics(lambda: self.setup.config.metrics, lambda: service.condition)
+        self.signals = Signals(
+            self.connection, lambda: self.setup.config, lambda: service.totals, lambda: service.active_requests
+        )
+        methods = Methods(service, self.signals, reload)
+        self.dispatcher = Dispatcher(
+            self.connection, load_interface(), self.callers, authority, methods.handlers(), methods.properties()
+        )
+        self.callers.on_left += [self.signals.forget, self.authority.forget]
+        self.connection.on_signal = self._on_signal
+        await self.authority.watch()
+        await self.callers.watch()
+
+    def adopt(self, setup: Setup) -> None:
+        """Go on with another setup; requests under way finish under theirs."""
+        before, self.setup = self.setup, setup
+        self.service.adopt(setup)
+        self.health.forget()
+        for name, item in setup.config.providers.items():
+            known = before.config.providers.get(name)
+            if item.configured != (known is not None and known.configured):
+                state = self.health.state(name) if item.configured else State.UNCONFIGURED
+                self.signals.provider_state(name, state, "")
+        self.signals.configuration_changed()
+
+    @property
+    def busy(self) -> bool:
+        """Somebody waits for an answer, reads a stream, or watches."""
+        waited_for = self.service.active_requests or self.service.open_streams or self.dispatcher.calls_under_way
+        return bool(waited_for or len(self.signals))
+
+    def _settled(self, event: CostEvent) -> None:
+        """Whoever may know of a request's cost."""
+        self.signals.cost_incurred(event)
+        self.metrics.settled(event)
+        if self.setup.config.daemon.log_requests:
+            log_settled(event)
+        if event.late:
+            self.signals.activity()  # its request has ended long ago: nothing else says that the totals changed
+
+    def _provider_changed(self, provider: str, state: State, last_failure: str) -> None:
+        """Tell of it, and look again when a breaker's pause ends: nothing but time says so."""
+        self.signals.provider_state(provider, state, last_failure)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Arm the timer for the next end of a pause, which a further failure may have put off."""
+        if self._pause_ends is not None:
+            self._pause_ends.cancel()
+        wait_s = self.health.next_change()
+        self._pause_ends = (
+            None if wait_s is None else asyncio.get_running_loop().call_later(wait_s + 0.01, self._pause_ended)
+        )
+
+    def _pause_ended(self) -> None:
+        self.health.refresh()
+        self._look_again()
+
+    def _on_signal(self, message: Message) -> None:
+        self.callers.on_signal(message)
+        self.authority.on_signal(message)

@@ -1,0 +1,77 @@
+"""Taking another configuration while requests go on: at SIGHUP, and for Manager.Reload."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cortexd.config import Config
+from cortexd.daemon.assembly import Assembly, make_setup
+from cortexd.daemon.notify import notify, reloading
+from cortexd.errors import ConfigError, InvalidArgument
+from cortexd.providers import Provider
+from cortexd.requests.setup import Setup
+
+log = logging.getLogger("cortexd.daemon")
+
+
+class Reload:
+    """`read` gives the configuration as it stands now, or raises ConfigError; `start` runs work in the background."""
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        read: Callable[[], Config],
+        start: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._assembly = assembly
+        self._read = read
+        self._start = start
+
+    def at_signal(self) -> None:
+        """Take the new configuration where it is right, keep the old one where it is not."""
+        with contextlib.suppress(InvalidArgument):
+            self.or_refuse()
+
+    def or_refuse(self) -> None:
+        """The same; raises InvalidArgument where the new configuration is wrong."""
+        reloading()
+        try:
+            config = self._read()
+        except ConfigError as error:
+            log.error("the configuration stays as it was: %s", error)
+            raise InvalidArgument(f"the configuration stays as it was: {error}") from None
+        else:
+            self._adopt(config)
+        finally:
+            notify("READY=1")
+        log.info("configuration reloaded")
+
+    def _adopt(self, config: Config) -> None:
+        old = self._assembly.setup
+        if config.ledger != old.config.ledger:
+            log.warning("changes of [ledger] take effect at the next start")
+        kept = _unchanged(old, config)
+        self._assembly.adopt(make_setup(config, kept))
+        logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
+        self._start(self._retire([provider for name, provider in old.providers.items() if name not in kept]))
+
+    async def _retire(self, old: list[Provider]) -> None:
+        """Close clients that no new request uses, once the requests that use them have ended."""
+        await self._assembly.service.outlive_requests()
+        for provider in old:
+            await provider.aclose()
+
+
+def _unchanged(old: Setup, config: Config) -> dict[str, Provider]:
+    """The providers whose settings are the same, with their open connections."""
+    before = old.config
+    if config.network != before.network or config.limits.max_answer_bytes != before.limits.max_answer_bytes:
+        return {}
+    return {
+        name: provider
+        for name, provider in old.providers.items()
+        if config.providers.get(name) == before.providers[name]
+    }

@@ -1,0 +1,67 @@
+"""What a caller hands in, checked and bounded: from here on a request is well formed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cortexd.authority import Caller
+from cortexd.config.settings import LimitSettings
+from cortexd.domain.messages import Role
+from cortexd.domain.tasks import parse_task_type
+from cortexd.errors import InvalidArgument, Timeout
+from cortexd.requests.answers.repeats import Key
+from cortexd.routing import Question
+from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One decoded request on its way. `chosen`: its id is the caller's own."""
+
+    caller: Caller
+    request_id: str
+    chosen: bool
+    question: Question
+    content_hash: bytes
+    deadline_s: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def key(self) -> Key:
+        return self.caller.uid, self.request_id
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the time that the request may take."""
+        return self.deadline_s - (time.monotonic() - self.began)
+
+    def timeout(self) -> Timeout:
+        return Timeout(f"no answer within the deadline of {self.deadline_s:g} s; raise options.deadline_ms")
+
+
+def take_in(caller: Caller, task_type: str, messages: object, options: object, limits: LimitSettings) -> Request:
+    """A checked request. Raises InvalidArgument and its kin, or TooLarge."""
+    bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools, limits.max_deadline_ms)
+    kind = parse_task_type(task_type)
+    wanted = parse_options(options, bounds)
+    conversation = parse_messages(messages, bounds)
+    deadline_ms = wanted.deadline_ms or min(limits.default_deadline_ms, limits.max_deadline_ms)
+    hashed = wanted.request_id is not None or wanted.cache
+    return Request(
+        caller,
+        wanted.request_id or secrets.token_hex(10),
+        wanted.request_id is not None,
+        Question(kind, conversation, wanted, datetime.now(UTC)),
+        content_hash(kind, conversation, wanted) if hashed else b"",
+        deadline_ms / 1000,
+    )
+
+
+def prompt_messages(prompt: str) -> list[dict[str, str]]:
+    """The messages of Ask: one user turn."""
+    if not prompt.strip():
+        raise InvalidArgument("prompt: expected some text, got none")
+    return [{"role": Role.USER.value, "content": prompt}]
