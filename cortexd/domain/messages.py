@@ -73,7 +73,7 @@ class Tool:
 
 
 class Strategy(StrEnum):
-    """How to choose among the providers that can answer."""
+    """How to choose among the providers that can answer: a row for each file of routing/strategies/."""
 
     TABLE = "table"  # the operator's routing table
     COST = "cost"  # the cheapest first

@@ -12,7 +12,7 @@ from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable,
 from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
 from cortexd.routing.health import Health
 from cortexd.routing.question import Question
-from cortexd.routing.strategies import RANKINGS
+from cortexd.routing.strategies import ranking
 from cortexd.routing.wishes import NONE, Wishes
 
 
@@ -123,7 +123,7 @@ def _ranked(
     """By strategy; but before all whom the caller asked for, or the session's provider."""
     leader = choice.provider if choice.pinned else sticky
     reason = choice.reason if choice.pinned else f"session stays with {sticky}"
-    ranked = RANKINGS[strategy](capable, field.health, leader is None)
+    ranked = ranking(strategy)(capable, field.health, leader is None)
     first = [replace(item, reason=reason) for item in ranked if item.provider == leader]
     return [*first, *(item for item in ranked if item.provider != leader)]
 

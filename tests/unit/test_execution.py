@@ -302,12 +302,9 @@ class TestReload:
         async def limits_during_reload(caller: Caller) -> Any:
             found = await limits(caller)
             left = {name: item for name, item in config.providers.items() if name != "claude"}
-            party = replace(bench.party, providers={name: bench.providers[name] for name in left})
-            service.adopt(
-                replace(config, providers=left, routing=replace(config.routing, default_provider="kimi_k2", table={})),
-                service.catalog,
-                party,
-            )
+            routing = replace(config.routing, default_provider="kimi_k2", table={})
+            providers = {name: bench.providers[name] for name in left}
+            service.adopt(Setup(replace(config, providers=left, routing=routing), service.catalog, providers))
             return found
 
         service.accounts.limits = limits_during_reload  # type: ignore[method-assign]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +16,10 @@ from cortexd.domain.messages import Strategy
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, NoProviderAvailable, ProviderNotConfigured
 from cortexd.routing import Health, Plan, State, Wishes
+from cortexd.routing.strategies import ranking
 from tests.unit.routes import ALL, OFFICE, config, names, plan
 
+ROOT = Path(__file__).resolve().parents[2]
 COST, LATENCY = Wishes(strategy=Strategy.COST), Wishes(strategy=Strategy.LATENCY)
 CHAT_WITH_KIMI = Wishes({TaskType.USER_CHAT: "kimi_k2"})
 CLAUDE_ALONE = {"ANTHROPIC_API_KEY": "a"}
@@ -234,3 +241,35 @@ class TestSessions:
         for strategy in Strategy:
             with pytest.raises(ProviderNotConfigured, match="no other provider is configured either"):
                 plan(wishes=Wishes(strategy=strategy, sticky="claude"), use=config({}))
+
+
+NEW_STRATEGY = """
+def rank(candidates, health, may_explore):
+    return sorted(candidates, key=lambda item: item.provider, reverse=True)
+"""
+ASK_FOR_IT = """
+from tests.unit.routes import ALL, config, names, plan
+print(*names(plan(use=config(ALL), strategy="backwards")))
+"""
+
+
+class TestAnotherStrategy:
+    def test_every_row_has_its_file(self) -> None:
+        """And every file its row: nothing else lists the strategies."""
+        files = Path(import_module("cortexd.routing.strategies").__path__[0]).glob("[!_]*.py")
+        assert {file.stem for file in files} == {item.value for item in Strategy}
+        assert all(callable(ranking(item)) for item in Strategy)
+
+    def test_is_one_file_and_one_row(self, tmp_path: Path) -> None:
+        """In a copy of the package: options take it, the plan follows it."""
+        for part in ("cortexd", "tests/unit"):
+            shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "test_*"))
+        (tmp_path / "cortexd/routing/strategies/backwards.py").write_text(NEW_STRATEGY)
+        words = tmp_path / "cortexd/domain/messages.py"
+        row = '    TABLE = "table"'
+        assert words.read_text().count(row) == 1
+        words.write_text(words.read_text().replace(row, f'{row}\n    BACKWARDS = "backwards"'))
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_FOR_IT], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout.split() == ["qwen", "kimi_k2", "deepseek", "claude"], done.stderr

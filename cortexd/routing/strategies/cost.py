@@ -1,0 +1,23 @@
+"""The likely cheapest first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cortexd.domain.money import format_usd, to_usd
+from cortexd.routing.candidates import Candidate
+from cortexd.routing.health import Health
+
+
+def rank(candidates: list[Candidate], _health: Health, _may_explore: bool) -> list[Candidate]:
+    """By likely cost, an unknown price last; equals in the order that they came in."""
+    ranked = sorted(candidates, key=lambda item: (item.likely_nano is None, item.likely_nano or 0))
+    return [_with_cost(item, first=place == 0) for place, item in enumerate(ranked)]
+
+
+def _with_cost(candidate: Candidate, *, first: bool) -> Candidate:
+    if candidate.likely_nano is None:
+        return replace(candidate, reason="its price is not known")
+    words = f"likely {format_usd(candidate.likely_nano)}"
+    score = to_usd(candidate.likely_nano)
+    return replace(candidate, reason=f"cheapest: {words}" if first else words, score=score)
