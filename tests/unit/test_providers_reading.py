@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.anthropic.answer import StreamCollector
+from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import (
     error_object,
     failure_of_status,
@@ -54,8 +54,8 @@ class TestEvents:
             [list(splitter.feed(piece)) for _ in range(most)]
 
 
-def collect(*events: dict[str, object], max_bytes: int = 1000) -> StreamCollector:
-    collector = StreamCollector("asked", max_bytes)
+def collect(*events: dict[str, object], max_bytes: int = 1000) -> EventCollector:
+    collector = EventCollector("asked", max_bytes)
     for event in events:
         collector.feed(json.dumps(event).encode())
     return collector

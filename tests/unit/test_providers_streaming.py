@@ -11,7 +11,7 @@ import pytest
 
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.anthropic.answer import StreamCollector
+from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.collecting import Collector
 from cortexd.providers.openai.stream import ChunkCollector
 from cortexd.providers.patience import Patience
@@ -144,7 +144,7 @@ class TestEvents:
             },
             {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "}"}},
         ]
-        collector: Collector = StreamCollector("asked", 1000)
+        collector: Collector = EventCollector("asked", 1000)
         for event in events:
             collector.feed(json.dumps(event).encode())
         assert (collector.take(), collector.output_bytes, collector.usage) == (["ab"], 11, Usage(5, 1))

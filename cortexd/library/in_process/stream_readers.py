@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from cortexd.domain.messages import Answer, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.library.in_process.reading import CHUNK, EVENT, encode, seen
-from cortexd.providers.anthropic.answer import StreamCollector
+from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.decoding import MAX_TOOL_CALLS
 from cortexd.providers.failures import malformed
 from cortexd.providers.openai.answer import read_answer
@@ -35,7 +35,7 @@ class EventReader:
     """Anthropic's events."""
 
     def __init__(self, model: str, max_bytes: int) -> None:
-        self._collector = StreamCollector(model, max_bytes)
+        self._collector = EventCollector(model, max_bytes)
 
     def feed(self, event: Any) -> str:
         row = seen(event, EVENT) or {}

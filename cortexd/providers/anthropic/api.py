@@ -14,8 +14,9 @@ import httpx2
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
-from cortexd.providers.anthropic.answer import StreamCollector, read_answer
+from cortexd.providers.anthropic.answer import read_answer
 from cortexd.providers.anthropic.request import request_body
+from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import map_exceptions
 from cortexd.providers.receiving import Format, receive
 from cortexd.providers.reception import Reception
@@ -37,7 +38,7 @@ _ERRORS = {
     aiohttp.ClientError: from_connection,
     RuntimeError: from_connection,  # aiohttp's word for a connection that was closed between two reads
 }
-_FORMAT = Format(read_answer, StreamCollector, _ERRORS)
+_FORMAT = Format(read_answer, EventCollector, _ERRORS)
 
 
 class AnthropicApi:

@@ -1,6 +1,6 @@
 """A Call as the body of an OpenAI-style `POST /chat/completions`.
 
-Messages go as they are. Only what a model is known to refuse is left out (kimi_rules) and named; where an endpoint
+Messages go as they are. Only what a model is known to refuse is left out (quirks) and named; where an endpoint
 refuses anything else, its 400 is the failure.
 `strict` is not asked for with a response schema, since it refuses every schema that is not closed in all its parts.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cortexd.domain.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
-from cortexd.providers.openai import kimi_rules
+from cortexd.providers.openai import quirks
 from cortexd.providers.request_body import RequestBody, as_is, encode
 
 _TOOL_CHOICE_WORDS = frozenset({"auto", "none", "required"})
@@ -36,7 +36,7 @@ def request_body(call: Call, *, stream: bool = False) -> RequestBody:
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-    dropped = kimi_rules.fit(body)
+    dropped = quirks.fit(body)
     return RequestBody(encode(body), dropped, stream)
 
 

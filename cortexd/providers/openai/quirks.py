@@ -1,4 +1,4 @@
-"""What Moonshot's own kimi-k2.* models refuse of an OpenAI-style request, and what is sent instead.
+"""What single models refuse of an OpenAI-style request, and what is sent instead: Moonshot's own kimi-k2.*.
 
 - Sampling is fixed by the platform: `temperature` is left out.
 - They think, and then take no forced tool. kimi-k2.5 and k2.6 can be told not to think; for the others `tool_choice`
