@@ -13,7 +13,7 @@ from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.providers import Listener
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
-from cortexd.routing import Candidate, Health, LeftOut, Plan, Question
+from cortexd.routing import Candidate, Fallback, Health, Plan, Question
 
 OK = "ok"
 # What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
@@ -55,14 +55,16 @@ class Attempts:
     sink: DeltaSink | None = None
     asked: Callable[[Candidate], None] = lambda _candidate: None
     records: list[AttemptRecord] = field(default_factory=list)
-    errors: list[ProviderError] = field(default_factory=list)
-    skipped: list[LeftOut] = field(default_factory=list)
+    _fallback: Fallback = field(init=False)
     _open: _Attempt | None = None
+
+    def __post_init__(self) -> None:
+        self._fallback = Fallback(self.plan, self.health)
 
     async def run(self, key: int) -> tuple[Candidate, Answer]:
         """Try the candidates until one answers. Raises ProviderFailed or NoProviderAvailable."""
-        for number, candidate in enumerate(self.plan.candidates):
-            if number and not await self._prepare_next(key, candidate):
+        for candidate in self._fallback.turns():
+            if self._fallback.failures and not await self._prepare_next(key, candidate):
                 continue
             answer = await self._try(candidate)
             if answer is not None:
@@ -90,11 +92,11 @@ class Attempts:
             try:
                 await self.ledger.reserve_more(key, more)
             except OverBudget:
-                self.skipped.append(LeftOut(candidate.provider, candidate.model, "a budget has no room for it"))
+                self._fallback.skip(candidate, "a budget has no room for it")
                 return False
             self.reserved_nano += more
         if self.sink is not None and self.sink.spoke:
-            await self.sink.fallback(candidate.provider, candidate.model, str(self.errors[-1]))
+            await self.sink.fallback(candidate.provider, candidate.model, str(self._fallback.failures[-1][1]))
         return True
 
     async def _try(self, candidate: Candidate) -> Answer | None:
@@ -109,7 +111,7 @@ class Attempts:
             return None
         self._open = None
         self._answered(attempt, answer)
-        self.health.succeeded(candidate.provider)
+        self._fallback.answered(candidate)
         if not self._behind():  # a slow reader is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
             self.health.observed(candidate.provider, (time.monotonic() - attempt.began) * 1000, tokens)
@@ -165,7 +167,6 @@ class Attempts:
         candidate = attempt.candidate
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
-        self.errors.append(error)
         cost = self._most(attempt) if error.may_have_billed else 0
         self._record(
             attempt,
@@ -176,8 +177,8 @@ class Attempts:
             text=error.message,
         )
         # A key that may not use the model of one caller's choice is good for everybody else's.
-        if error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None:
-            self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
+        counts = error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None
+        self._fallback.failed(candidate, error, counts=counts)
 
     def _record(
         self,
@@ -196,18 +197,10 @@ class Attempts:
         )
 
     def _all_failed(self) -> CortexError:
-        waits = [error.retry_after_ms for error in self.errors if error.retry_after_ms is not None]
-        details = {"retry_after_ms": min(waits)} if waits else {}
+        wait = self._fallback.retry_after_ms
+        details = {} if wait is None else {"retry_after_ms": wait}
         if len(self.plan.candidates) == 1 and not self.plan.left_out:
-            candidate = self.plan.candidates[0]
-            return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {self.errors[0]}", **details)
-        tried = [
-            f"{candidate.provider} ({candidate.model}): {error}"
-            for candidate, error in zip(self._tried(), self.errors, strict=True)
-        ]
-        left = [f"{item.provider}: {item.reason}" for item in (*self.skipped, *self.plan.left_out)]
-        return NoProviderAvailable("; ".join(["no provider answered. " + tried[0], *tried[1:], *left]), **details)
-
-    def _tried(self) -> list[Candidate]:
-        skipped = {(item.provider, item.model) for item in self.skipped}
-        return [item for item in self.plan.candidates if (item.provider, item.model) not in skipped]
+            [(candidate, error)] = self._fallback.failures
+            return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)
+        left = [f"{item.provider}: {item.reason}" for item in (*self._fallback.skipped, *self.plan.left_out)]
+        return NoProviderAvailable("no provider answered. " + "; ".join([*self._fallback.said(), *left]), **details)

@@ -2,6 +2,7 @@
 
 from cortexd.routing.candidates import Candidate, LeftOut, Plan
 from cortexd.routing.downgrade import downgrade
+from cortexd.routing.fallback import Fallback
 from cortexd.routing.health import Health, State
 from cortexd.routing.plan import plan_route
 from cortexd.routing.question import Question
@@ -10,6 +11,7 @@ from cortexd.routing.wishes import Wishes
 
 __all__ = [
     "Candidate",
+    "Fallback",
     "Health",
     "LeftOut",
     "Plan",
