@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.settings import LimitUsd, RateSettings
 from cortexd.domain.tasks import TaskType
 
@@ -37,6 +38,8 @@ def coerce(owner: type, key: str, value: object, current: object) -> Any:
     """`value` as the type of `owner.key`; `current` is the value that a mapping is merged over. Raises Expectation."""
     if key.endswith("_usd_per_million"):
         return _decimal_usd(value)
+    if key == "api":
+        return _choice(value, tuple(API_KINDS))
     kind = _hints(owner)[key]
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(arm for arm in get_args(kind) if arm is not type(None))

@@ -85,7 +85,7 @@ def _providers(known: Mapping[str, ProviderSettings], table: Table, file: Path) 
             missing = [key for key in _NEW_PROVIDER_NEEDS if key not in value]
             if missing:
                 raise ConfigError(f"{file}: {where}: a new provider needs {', '.join(missing)} as well")
-            base = ProviderSettings(name=name, api="openai", base_url="", model="")
+            base = ProviderSettings(name=name, api="", base_url="", model="")
         providers[name] = _section(base, value, file, where)
     return providers
 

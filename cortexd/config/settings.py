@@ -12,8 +12,6 @@ from typing import Literal
 
 from cortexd.domain.tasks import TaskType
 
-Api = Literal["anthropic", "openai"]
-
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -38,10 +36,11 @@ class RateSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One endpoint. It is configured when enabled and either a key is present or it is local."""
+    """One endpoint; `api` is a name in api_kinds. It is configured when enabled and either a key is present or it is
+    local."""
 
     name: str
-    api: Api
+    api: str
     base_url: str
     model: str
     enabled: bool = True

@@ -12,14 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Protocol, TypeVar
 
-from cortexd.config.settings import Api, NetworkSettings, ProviderSettings
+from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.providers.kinds import api_kind
 from cortexd.providers.reception import Reception
 
-_CLASSES: dict[Api, tuple[str, str]] = {
-    "anthropic": ("cortexd.providers.anthropic.api", "AnthropicApi"),
-    "openai": ("cortexd.providers.openai.api", "OpenAIApi"),
-}
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sdk-import")
 
 T = TypeVar("T")
@@ -33,7 +30,7 @@ class LoadedApi(Protocol):
     async def aclose(self) -> None: ...
 
 
-async def preload(apis: Collection[Api]) -> None:
+async def preload(apis: Collection[str]) -> None:
     """Import the SDKs of `apis` in the background. Raises ImportError where one cannot be imported."""
     for api in apis:
         await finished(in_background(partial(_class, api)))
@@ -56,7 +53,7 @@ def build_api(settings: ProviderSettings, network: NetworkSettings, max_answer_b
     return api
 
 
-def _class(api: Api) -> type:
-    module, name = _CLASSES[api]
+def _class(api: str) -> type:
+    module, name = api_kind(api).adapter
     found: type = getattr(importlib.import_module(module), name)
     return found

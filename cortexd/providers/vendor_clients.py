@@ -10,11 +10,12 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx2
 
-from cortexd.config.settings import Api, NetworkSettings, ProviderSettings
+from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.providers.kinds import api_kind
 from cortexd.providers.transport import (
     ERROR_BODY_BYTES,
     client_options,
@@ -25,13 +26,7 @@ from cortexd.providers.transport import (
 # The SDKs ask for compression; asking for none leaves nothing to blow up.
 _HEADERS = {"Accept-Encoding": "identity"}
 _EVENTS = "text/event-stream"
-_OPTIONS: dict[Api, dict[str, Any]] = {"anthropic": {"open_telemetry": False}, "openai": {}}
-# ANTHROPIC_CUSTOM_HEADERS, OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_ADMIN_KEY: no argument
-# keeps the SDKs from reading them.
-_FROM_ENVIRONMENT: dict[Api, tuple[str, ...]] = {
-    "anthropic": ("_custom_headers",),
-    "openai": ("_custom_headers", "organization", "project", "admin_api_key"),
-}
+_TAIL_BYTES = 1024
 
 T = TypeVar("T")
 
@@ -43,15 +38,16 @@ def make_client(
     timeout: httpx2.Timeout,
 ) -> T:
     """An SDK client of class `kind`. Raises ProviderError (authentication) for a key that cannot be sent."""
+    sdk = api_kind(settings.api).sdk
     client = kind(
         api_key=key_of(settings),
         base_url=settings.base_url,
         max_retries=0,
         timeout=timeout,
         http_client=http,
-        **_OPTIONS[settings.api],
+        **sdk.options,
     )
-    for name in _FROM_ENVIRONMENT[settings.api]:
+    for name in sdk.environment:
         if hasattr(client, name):
             setattr(client, name, {} if name == "_custom_headers" else None)
     return client
@@ -76,8 +72,8 @@ def async_client(kind: Callable[..., T], settings: ProviderSettings, network: Ne
     return make_client(kind, settings, http, _timeouts(settings))
 
 
-def _aiohttp_kind(api: Api) -> type[httpx2.AsyncClient]:
-    kind: type[httpx2.AsyncClient] = importlib.import_module(api).DefaultAioHttpClient
+def _aiohttp_kind(api: str) -> type[httpx2.AsyncClient]:
+    kind: type[httpx2.AsyncClient] = importlib.import_module(api_kind(api).sdk.module).DefaultAioHttpClient
     return kind
 
 
@@ -87,10 +83,12 @@ def _timeouts(settings: ProviderSettings) -> httpx2.Timeout:
 
 
 class _Bounded(httpx2.SyncByteStream):
-    """A body that may hold `left` bytes more and must end by `until` (monotonic seconds)."""
+    """A body that may hold `left` bytes more and must end by `until` (monotonic seconds). `tail`: its last bytes so
+    far."""
 
     def __init__(self, source: httpx2.SyncByteStream, left: int, until: float) -> None:
         self._source, self._left, self._until = source, left, until
+        self.tail = b""
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._source:
@@ -99,6 +97,7 @@ class _Bounded(httpx2.SyncByteStream):
                 raise httpx2.ReadError("the answer is larger than allowed")
             if time.monotonic() > self._until:
                 raise httpx2.ReadTimeout("the answer did not end in time")
+            self.tail = (self.tail + chunk)[-_TAIL_BYTES:]
             yield chunk
 
     def close(self) -> None:
@@ -110,12 +109,14 @@ class _BoundedAsync(httpx2.AsyncByteStream):
 
     def __init__(self, source: httpx2.AsyncByteStream, left: int) -> None:
         self._source, self._left = source, left
+        self.tail = b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._source:
             self._left -= len(chunk)
             if self._left < 0:
                 raise httpx2.ReadError("the answer is larger than allowed")
+            self.tail = (self.tail + chunk)[-_TAIL_BYTES:]
             yield chunk
 
     async def aclose(self) -> None:

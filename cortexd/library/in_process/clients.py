@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
+from cortexd.providers.kinds import api_kind
 
 if TYPE_CHECKING:
     import httpx2
 
-_CLASSES = {"anthropic": ("Anthropic", "AsyncAnthropic"), "openai": ("OpenAI", "AsyncOpenAI")}
 _DIRECT = NetworkSettings()  # proxy variables of the environment are never read
 _STAND_IN_KEY = Secret("replaced")
 
@@ -125,7 +125,7 @@ class Clients:
         from cortexd.providers.vendor_clients import blocking_client
 
         settings = self._providers[name]
-        kind = self._sdk_class(_CLASSES[settings.api][0])
+        kind = self._sdk_class(api_kind(settings.api).sdk.blocking)
         client, connections = blocking_client(kind, settings, _DIRECT, self._max_answer_bytes)
         self._connections.append(connections)
         return client
@@ -135,7 +135,7 @@ class Clients:
         with self._making:
             from cortexd.providers.vendor_clients import async_client
 
-            kind = self._sdk_class(_CLASSES[settings.api][1])
+            kind = self._sdk_class(api_kind(settings.api).sdk.asynchronous)
             return async_client(kind, settings, _DIRECT, self._max_answer_bytes)
 
     def _bound_here(self, name: str) -> _Bound | None:

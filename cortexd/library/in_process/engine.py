@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import RoutingSettings
-from cortexd.domain.messages import Answer, Options
+from cortexd.domain.messages import Options
 from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import CortexError, InvalidArgument, ProviderNotConfigured, TooLarge
 from cortexd.library.batch import gathered
 from cortexd.library.errors import InvalidRequestError, LLMRouterError, ProviderNotConfiguredError
 from cortexd.library.in_process.clients import Clients
-from cortexd.library.in_process.run import Attempt, Run, SharedHealth
-from cortexd.library.in_process.streams import async_pieces, awaited, close, each, pieces
+from cortexd.library.in_process.run import Run, SharedHealth
+from cortexd.library.in_process.streams import async_pieces, pieces, told, told_async
 from cortexd.library.limiter import Limiter
 from cortexd.library.settings import configure
 from cortexd.library.statistics import Statistics
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
 from cortexd.library.types import LABELS, LLMProvider, LLMResponse, RoutingDecision
 from cortexd.library.wish import Rules, Wish, listed
-from cortexd.routing import Plan, Question, plan_route
+from cortexd.routing import Fallback, Plan, Question, plan_route
 from cortexd.validation import Bounds, parse_messages, parse_options
 
 
@@ -55,38 +55,22 @@ class Engine:
     def complete(self, wish: Wish, rules: Rules) -> LLMResponse:
         """The first answer that a provider of the plan gives."""
         run = self._run(wish, rules, asynchronous=False)
-        for candidate in run.plan.candidates:
-            with self.limiter.slot():
-                attempt = run.attempt(candidate)
-                try:
-                    raw = attempt.create(self.clients.blocking(candidate.provider))
-                    whole = attempt.is_whole(raw)
-                    answer = attempt.read(raw) if whole else self._collected(attempt, raw)
-                except Exception as error:
-                    if not run.failed(attempt, error):
-                        raise
-                else:
-                    return run.answered(attempt, answer, raw if whole else None)
-        raise run.all_failed()
+        for exchange in run.exchanges():
+            with self.limiter.slot(), exchange:
+                for _ in told(exchange, self.clients.blocking(exchange.candidate.provider)):
+                    pass
+        return _response(run)
 
     async def acomplete(self, wish: Wish, rules: Rules) -> LLMResponse:
         """As `complete`. An answer that trickles is given up after twice the provider's time-out."""
         run = self._run(wish, rules, asynchronous=True)
-        for candidate in run.plan.candidates:
+        for exchange in run.exchanges():
             async with self.limiter.async_slot():
-                attempt = run.attempt(candidate)
-                try:
-                    client = await self.clients.asynchronous(candidate.provider)
-                    async with asyncio.timeout(2 * attempt.settings.timeout_s):
-                        raw = await awaited(attempt.create(client))
-                        whole = attempt.is_whole(raw)
-                        answer = attempt.read(raw) if whole else await self._collected_async(attempt, raw)
-                except Exception as error:
-                    if not run.failed(attempt, error):
-                        raise
-                else:
-                    return run.answered(attempt, answer, raw if whole else None)
-        raise run.all_failed()
+                with exchange:
+                    client = await self.clients.asynchronous(exchange.candidate.provider)
+                    async with asyncio.timeout(2 * exchange.settings.timeout_s):
+                        await _to_its_end(told_async(exchange, client))
+        return _response(run)
 
     async def complete_batch(
         self, calls: Sequence[Callable[[], Awaitable[LLMResponse]]], max_concurrent: int | None
@@ -110,11 +94,10 @@ class Engine:
         plan, providers = self._plan(question, rules, asynchronous)
         return Run(
             question=question,
-            plan=plan,
-            fallback=rules.fallback and question.options.provider is None,
+            fallback=Fallback(plan, self._health),
+            falls_back=rules.fallback and question.options.provider is None,
             providers=providers,
             catalog=self._catalog,
-            health=self._health,
             book=self.statistics.add if rules.track_costs else _not_booked,
             max_answer_bytes=self._max_answer_bytes,
             stream=stream,
@@ -151,23 +134,16 @@ class Engine:
         except CortexError as error:
             raise LLMRouterError(str(error)) from None
 
-    def _collected(self, attempt: Attempt, events: Any) -> Answer:
-        reader = attempt.reader(self._max_answer_bytes)
-        try:
-            for event in events:
-                reader.feed(event)
-        finally:
-            close(events)
-        return reader.answer()
 
-    async def _collected_async(self, attempt: Attempt, events: Any) -> Answer:
-        reader = attempt.reader(self._max_answer_bytes)
-        try:
-            async for event in each(events):
-                reader.feed(event)
-        finally:
-            await awaited(close(events))
-        return reader.answer()
+async def _to_its_end(pieces: AsyncGenerator[str, None]) -> None:
+    async with aclosing(pieces):
+        async for _ in pieces:
+            pass
+
+
+def _response(run: Run) -> LLMResponse:
+    assert run.response is not None, "the exchanges end with an answer or an exception"
+    return run.response
 
 
 @contextmanager

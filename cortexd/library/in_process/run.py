@@ -1,24 +1,26 @@
-"""One request's attempts: each provider of the plan once, what it answered, and what all of them said when none did."""
+"""One request: each provider of the plan asked once, what it answered, and what all of them said when none did."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from cortexd.catalog import Catalog
 from cortexd.config import ProviderSettings
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.domain.money import to_usd
-from cortexd.errors import ProviderError
+from cortexd.errors import Failure, ProviderError
 from cortexd.library.errors import NOBODY, ProviderFailedError, ProvidersFailedError
+from cortexd.library.in_process.calling import Request, answer_in, is_answer, request_of
 from cortexd.library.in_process.failures import failure_of
-from cortexd.library.in_process.stream_readers import StreamReader
-from cortexd.library.in_process.vendors import VENDORS, Request, Vendor, request_of
+from cortexd.library.in_process.reader import StreamReader
 from cortexd.library.types import LLMProvider, LLMResponse
-from cortexd.routing import Candidate, Health, Plan, Question
+from cortexd.providers.kinds import ApiKind, api_kind
+from cortexd.routing import Candidate, Fallback, Health, Question
 
 _UNKNOWN = float("nan")
 Book = Callable[[LLMProvider, int, int | None], None]
@@ -31,63 +33,42 @@ class SharedHealth:
         self.lock = threading.Lock()
         self.health = Health()
 
-    def note(self, provider: str, failure: ProviderError | None) -> None:
+    def succeeded(self, provider: str) -> None:
         with self.lock:
-            if failure is None:
-                self.health.succeeded(provider)
-            else:
-                self.health.failed(provider, failure.failure, failure.retry_after_ms)
+            self.health.succeeded(provider)
 
-
-@dataclass(slots=True)
-class Attempt:
-    """One call to one provider. `given` says that the consumer of a stream has had a piece of it."""
-
-    candidate: Candidate
-    settings: ProviderSettings
-    vendor: Vendor
-    request: Request
-    began: float = 0.0
-    given: bool = False
-
-    def create(self, client: Any) -> Any:
-        """What the SDK's method returns, or an awaitable of it."""
-        self.began = time.monotonic()
-        return self.vendor.create(client)(**self.request.arguments)
-
-    def is_whole(self, response: Any) -> bool:
-        """Whether `response` is the answer itself and no stream of events."""
-        return not self.request.streamed or self.vendor.is_whole(response)
-
-    def read(self, response: Any) -> Answer:
-        """The Answer in a whole response. Raises ProviderError."""
-        return self.vendor.read(response, self.candidate.model)
-
-    def reader(self, max_bytes: int) -> StreamReader:
-        return self.vendor.stream_reader(self.candidate.model, max_bytes)
+    def failed(self, provider: str, failure: Failure, retry_after_ms: int | None = None) -> None:
+        with self.lock:
+            self.health.failed(provider, failure, retry_after_ms)
 
 
 @dataclass(slots=True)
 class Run:
-    """`fallback`: whether a failure leads on to the next provider, and to an error of ours when there is none."""
+    """`falls_back`: whether a failure leads on to the next provider, and to an error of ours when there is none.
+    `response`: the answer, once there is one."""
 
     question: Question
-    plan: Plan
-    fallback: bool
+    fallback: Fallback
+    falls_back: bool
     providers: dict[str, ProviderSettings]
     catalog: Catalog
-    health: SharedHealth
     book: Book
     max_answer_bytes: int
     stream: bool = False
     errors: dict[LLMProvider, Exception] = field(default_factory=dict)
-    _said: list[str] = field(default_factory=list)
+    response: LLMResponse | None = None
 
-    def attempt(self, candidate: Candidate) -> Attempt:
+    def exchanges(self) -> Iterator[Exchange]:
+        """An exchange with each provider whose turn it is. Raises ProvidersFailedError after the last one in vain."""
+        for candidate in self.fallback.turns():
+            yield self._exchange(candidate)
+        if self.response is None:
+            raise self._all_failed()
+
+    def _exchange(self, candidate: Candidate) -> Exchange:
         """Raises ProviderError where the request cannot be written in the vendor's words."""
         settings = self.providers[candidate.provider]
-        vendor = VENDORS[settings.api]
-        options = self.question.options
+        kind, options = api_kind(settings.api), self.question.options
         call = Call(
             model=candidate.model,
             messages=self.question.messages,
@@ -96,54 +77,103 @@ class Run:
             temperature=options.temperature,
             tools=options.tools,
         )
-        return Attempt(candidate, settings, vendor, request_of(vendor, call, stream=self.stream))
+        return Exchange(self, candidate, settings, kind, request_of(kind, call, stream=self.stream))
 
-    def answered(self, attempt: Attempt, answer: Answer, raw: Any = None) -> LLMResponse:
-        """Book the answer."""
-        self.health.note(attempt.candidate.provider, None)
-        provider, tokens, nano = self._booked(attempt, answer.usage)
-        return LLMResponse(
+    def _all_failed(self) -> ProvidersFailedError:
+        error = ProvidersFailedError(f"{NOBODY} {'; '.join(self.fallback.said())}", self.errors)
+        error.__cause__ = next(reversed(self.errors.values()), None)
+        return error
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call to one provider. What goes wrong in its `with` block leads on to the next one, or comes out of it.
+
+    `given`: the consumer of a stream has had a piece.
+    """
+
+    run: Run
+    candidate: Candidate
+    settings: ProviderSettings
+    kind: ApiKind
+    request: Request
+    began: float = 0.0
+    given: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        return isinstance(error, Exception) and self._failed(error)
+
+    def create(self, client: Any) -> Any:
+        """What the SDK's method returns, or an awaitable of it."""
+        self.began = time.monotonic()
+        return self.kind.sdk_call.method(client)(**self.request.arguments)
+
+    def is_whole(self, given: Any) -> bool:
+        """Whether the method gave the answer itself and no stream of events."""
+        return not self.request.streamed or is_answer(self.kind, given)
+
+    def reader(self) -> StreamReader:
+        return StreamReader(self.kind, self.candidate.model, self.run.max_answer_bytes)
+
+    def took_whole(self, given: Any) -> list[str]:
+        """Book the answer in the SDK's object. Returns its text, if any. Raises ProviderError."""
+        return self._took(answer_in(self.kind, given, self.candidate.model), given)
+
+    def took_body(self, body: bytes) -> list[str]:
+        """The same of a response's body."""
+        return self._took(self.kind.read(body, self.candidate.model))
+
+    def _took(self, answer: Answer, raw: Any = None) -> list[str]:
+        self.answered(answer, raw)
+        return [answer.content] if answer.content else []
+
+    def give(self) -> None:
+        """A piece goes out to whoever asked for a stream."""
+        self.given = self.run.stream
+
+    def answered(self, answer: Answer, raw: Any = None) -> None:
+        """Book the answer and make it the run's response."""
+        self.run.fallback.answered(self.candidate)
+        provider, tokens, nano = self._booked(answer.usage)
+        self.run.response = LLMResponse(
             content=answer.content,
             provider=provider,
             model=answer.model,
             tokens_used=tokens,
             cost_usd=_UNKNOWN if nano is None else to_usd(nano),
-            latency_seconds=time.monotonic() - attempt.began,
+            latency_seconds=time.monotonic() - self.began,
             raw_response=raw,
             tool_calls=[
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in answer.tool_calls
             ],
             finish_reason=answer.finish_reason,
-            dropped_options=attempt.request.dropped_options,
+            dropped_options=self.request.dropped_options,
         )
 
-    def failed(self, attempt: Attempt, error: Exception) -> bool:
+    def cut(self, usage: Usage | None) -> None:
+        """Book what the provider had reported of what was given out; nothing where it had reported nothing."""
+        if self.given and usage is not None:
+            self._booked(usage)
+
+    def _failed(self, error: Exception) -> bool:
         """Note the failure. True to go on; False where `error` is for the caller to see as it is."""
-        secret = attempt.settings.key.reveal() if attempt.settings.key else ""
-        failure = failure_of(error, [secret] if secret else [])
-        self.health.note(attempt.candidate.provider, failure)
-        if not self.fallback or attempt.given:
-            if isinstance(error, ProviderError):
-                raise ProviderFailedError(f"{attempt.candidate.provider} ({attempt.candidate.model}): {failure}")
-            return False
-        self.errors[LLMProvider(attempt.candidate.provider)] = error
-        self._said.append(f"{attempt.candidate.provider} ({attempt.candidate.model}): {failure}")
-        return True
+        secret = self.settings.key.reveal() if self.settings.key else ""
+        run = self.run
+        run.fallback.failed(self.candidate, failure_of(error, [secret] if secret else []))
+        if run.falls_back and not self.given:
+            run.errors[LLMProvider(self.candidate.provider)] = error
+            return True
+        if isinstance(error, ProviderError):
+            raise ProviderFailedError(run.fallback.said()[-1])
+        return False
 
-    def all_failed(self) -> ProvidersFailedError:
-        error = ProvidersFailedError(f"{NOBODY} {'; '.join(self._said)}", self.errors)
-        error.__cause__ = next(reversed(self.errors.values()), None)
-        return error
-
-    def cut(self, attempt: Attempt, usage: Usage | None) -> None:
-        """Book what the provider had reported when a stream ended early; nothing where it had not yet."""
-        if usage is not None:
-            self._booked(attempt, usage)
-
-    def _booked(self, attempt: Attempt, usage: Usage | None) -> tuple[LLMProvider, int, int | None]:
-        name, model = attempt.candidate.provider, attempt.candidate.model
-        nano = None if usage is None else self.catalog.cost(name, model, usage, self.question.moment)
+    def _booked(self, usage: Usage | None) -> tuple[LLMProvider, int, int | None]:
+        name, model, run = self.candidate.provider, self.candidate.model, self.run
+        nano = None if usage is None else run.catalog.cost(name, model, usage, run.question.moment)
         tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
-        self.book(LLMProvider(name), tokens, nano)
+        run.book(LLMProvider(name), tokens, nano)
         return LLMProvider(name), tokens, nano

@@ -5,100 +5,102 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any
 
 from cortexd.library.in_process.clients import Clients
-from cortexd.library.in_process.run import Attempt, Run
+from cortexd.library.in_process.reader import unstreamed
+from cortexd.library.in_process.run import Exchange, Run
 from cortexd.library.limiter import Limiter
 from cortexd.library.text_streams import Outcome
-from cortexd.library.types import LLMResponse
 
 
 def pieces(run: Run, clients: Clients, limiter: Limiter, outcome: Outcome) -> Generator[str, None, None]:
     """The texts of the first provider that answers."""
-    for candidate in run.plan.candidates:
-        with limiter.slot():
-            attempt = run.attempt(candidate)
-            try:
-                outcome.response = yield from _told(run, attempt, clients.blocking(candidate.provider))
-            except Exception as error:
-                if not run.failed(attempt, error):
-                    raise
-            else:
-                return
-    raise run.all_failed()
+    for exchange in run.exchanges():
+        with limiter.slot(), exchange:
+            yield from told(exchange, clients.blocking(exchange.candidate.provider))
+    outcome.response = run.response
 
 
 async def async_pieces(run: Run, clients: Clients, limiter: Limiter, outcome: Outcome) -> AsyncGenerator[str, None]:
     """As `pieces`."""
-    for candidate in run.plan.candidates:
+    for exchange in run.exchanges():
         async with limiter.async_slot():
-            attempt = run.attempt(candidate)
-            try:
-                client = await clients.asynchronous(candidate.provider)
-                async with aclosing(_told_async(run, attempt, client, outcome)) as told:
-                    async for piece in told:
+            with exchange:
+                client = await clients.asynchronous(exchange.candidate.provider)
+                async with aclosing(told_async(exchange, client)) as texts:
+                    async for piece in texts:
                         yield piece
-            except Exception as error:
-                if not run.failed(attempt, error):
-                    raise
-            else:
-                return
-    raise run.all_failed()
+    outcome.response = run.response
 
 
-def _told(run: Run, attempt: Attempt, client: Any) -> Generator[str, None, LLMResponse]:
-    reader = attempt.reader(run.max_answer_bytes)
-    events = attempt.create(client)
+def told(exchange: Exchange, client: Any) -> Generator[str, None, None]:
+    """Ask once; the texts of the answer, one where it came whole."""
+    given = exchange.create(client)
+    if exchange.is_whole(given):
+        yield from exchange.took_whole(given)
+    elif (response := unstreamed(given)) is not None:
+        with closing(response):
+            yield from exchange.took_body(response.read())
+    else:
+        yield from _read(exchange, given)
+
+
+async def told_async(exchange: Exchange, client: Any) -> AsyncGenerator[str, None]:
+    """As `told`."""
+    given = await awaited(exchange.create(client))
+    if exchange.is_whole(given):
+        texts = exchange.took_whole(given)
+    elif (response := unstreamed(given)) is not None:
+        async with aclosing(response):
+            texts = exchange.took_body(await response.aread())
+    else:
+        async with aclosing(_read_async(exchange, given)) as arriving:
+            async for piece in arriving:
+                yield piece
+        return
+    for piece in texts:
+        yield piece
+
+
+def _read(exchange: Exchange, events: Any) -> Generator[str, None, None]:
+    reader = exchange.reader()
     whole = False
     try:
-        for event in events:
-            if piece := reader.feed(event):
-                attempt.given = True
-                yield piece
+        for piece in reader.pieces(events):
+            exchange.give()
+            yield piece
         whole = True
     finally:
         close(events)
-        if attempt.given and not whole:
-            run.cut(attempt, reader.usage_so_far())
-    return run.answered(attempt, reader.answer())
+        if not whole:
+            exchange.cut(reader.usage)
+    exchange.answered(reader.answer(events))
 
 
-async def _told_async(run: Run, attempt: Attempt, client: Any, outcome: Outcome) -> AsyncGenerator[str, None]:
-    reader = attempt.reader(run.max_answer_bytes)
-    events = await awaited(attempt.create(client))
+async def _read_async(exchange: Exchange, events: Any) -> AsyncGenerator[str, None]:
+    reader = exchange.reader()
     whole = False
     try:
-        async with aclosing(each(events)) as arriving:
-            async for event in arriving:
-                if piece := reader.feed(event):
-                    attempt.given = True
-                    yield piece
+        async with aclosing(reader.async_pieces(events)) as arriving:
+            async for piece in arriving:
+                exchange.give()
+                yield piece
         whole = True
     finally:
         await awaited(close(events))
-        if attempt.given and not whole:
-            run.cut(attempt, reader.usage_so_far())
-    outcome.response = run.answered(attempt, reader.answer())
+        if not whole:
+            exchange.cut(reader.usage)
+    exchange.answered(reader.answer(events))
 
 
 def close(events: Any) -> Any:
     """Close an SDK's stream, or a fake's iterator where it can be closed. The result may have to be awaited."""
-    closing = getattr(events, "close", None) or getattr(events, "aclose", None)
-    return closing() if callable(closing) else None
+    closing_method = getattr(events, "close", None) or getattr(events, "aclose", None)
+    return closing_method() if callable(closing_method) else None
 
 
 async def awaited(value: Any) -> Any:
     """`value`, awaited where it can be: a fake's method need not be asynchronous."""
     return await value if inspect.isawaitable(value) else value
-
-
-async def each(events: Any) -> AsyncGenerator[Any, None]:
-    """The items of an asynchronous iterable, or of a plain one in its place."""
-    if hasattr(events, "__aiter__"):
-        async for event in events:
-            yield event
-    else:
-        for event in events:
-            yield event

@@ -70,8 +70,10 @@ class EventCollector(Collector):
         self._uses: list[_ToolUse] = []
 
     def feed(self, data: bytes) -> None:
+        if self.complete:
+            return
         event = _decode_event(data)
-        if not self.complete and (handle := _HANDLERS.get(event.type)):
+        if handle := _HANDLERS.get(event.type):
             handle(self, event)
 
     def end(self) -> None:

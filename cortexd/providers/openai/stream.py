@@ -22,7 +22,7 @@ from cortexd.providers.decoding import MAX_TOOL_CALLS, dig, json_decoder, json_t
 from cortexd.providers.failures import error_object, malformed
 from cortexd.providers.openai.answer import Function, finish_reason, read_usage
 
-_DONE = b"[DONE]"
+DONE = b"[DONE]"
 
 
 class Fragment(msgspec.Struct):
@@ -91,7 +91,7 @@ class ChunkCollector(Collector):
     def feed(self, data: bytes) -> None:
         if self.complete:
             return
-        if data.startswith(_DONE):
+        if data.startswith(DONE):
             self.complete = True
             return
         chunk = _decode(data)

@@ -1,0 +1,46 @@
+"""A Call as an SDK's method takes it, and what the method gives as cortexd's own readers take it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cortexd.domain.messages import Answer, Call
+from cortexd.library.in_process.seeing import encode, seen
+from cortexd.providers.kinds import ApiKind
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Keyword arguments for the SDK's method. `streamed`: the answer comes as events, also where a whole one was
+    asked for."""
+
+    arguments: dict[str, Any]
+    dropped_options: tuple[str, ...]
+    streamed: bool
+
+
+def request_of(kind: ApiKind, call: Call, *, stream: bool) -> Request:
+    """`call` in the vendor's words. Raises ProviderError where it cannot be written as JSON."""
+    body, form = kind.request(call), kind.sdk_call
+    fields: dict[str, Any] = json.loads(body.content)
+    streamed = stream or body.streamed
+    if streamed:
+        fields |= form.streaming
+    arguments = {name: value for name, value in fields.items() if name in form.named}
+    if extra := {name: value for name, value in fields.items() if name not in form.named}:
+        arguments["extra_body"] = extra
+    return Request(arguments, body.dropped_options, streamed)
+
+
+def is_answer(kind: ApiKind, given: Any) -> bool:
+    """Whether the SDK, or a fake in its place, gave an answer where a stream was asked for."""
+    row = seen(given, kind.sdk_call.answer)
+    return isinstance(row, dict) and bool(row.get(kind.sdk_call.whole))
+
+
+def answer_in(kind: ApiKind, given: Any, asked_model: str) -> Answer:
+    """The Answer in a whole response. Raises ProviderError."""
+    form = kind.sdk_call
+    return kind.read(encode(form.completed(seen(given, form.answer))), asked_model)

@@ -1,0 +1,68 @@
+"""The API kind `anthropic`, for providers/kinds.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cortexd.domain.messages import Call
+from cortexd.providers.anthropic.answer import read_answer
+from cortexd.providers.anthropic.request import request_body
+from cortexd.providers.anthropic.stream import EventCollector
+from cortexd.providers.kinds import ApiKind, Sdk, SdkCall
+from cortexd.providers.request_body import RequestBody
+
+_USAGE = {
+    "input_tokens": None,
+    "output_tokens": None,
+    "cache_read_input_tokens": None,
+    "cache_creation_input_tokens": None,
+    "output_tokens_details": {"thinking_tokens": None},
+}
+_BLOCK = {"type": None, "text": None, "id": None, "name": None, "input": None}
+_MESSAGE = {"content": [_BLOCK], "model": None, "stop_reason": None, "usage": _USAGE, "error": None}
+_EVENT = {
+    "type": None,
+    "index": None,
+    "message": _MESSAGE,
+    "content_block": _BLOCK,
+    "delta": {"text": None, "partial_json": None, "thinking": None, "stop_reason": None},
+    "usage": _USAGE,
+    "error": None,
+}
+
+
+def _request(call: Call) -> RequestBody:
+    return request_body(call, lambda schema: schema)
+
+
+def _with_types(message: Any) -> Any:
+    """A block that does not say its type is text where it holds text, a tool call otherwise."""
+    blocks = message.get("content") if isinstance(message, dict) else None
+    for block in blocks if isinstance(blocks, list) else ():
+        if isinstance(block, dict):
+            block.setdefault("type", "text" if "text" in block else "tool_use")
+    return message
+
+
+KIND = ApiKind(
+    adapter=("cortexd.providers.anthropic.api", "AnthropicApi"),
+    request=_request,
+    read=read_answer,
+    collector=EventCollector,
+    sdk=Sdk(
+        module="anthropic",
+        blocking="Anthropic",
+        asynchronous="AsyncAnthropic",
+        options={"open_telemetry": False},
+        environment=("_custom_headers",),  # ANTHROPIC_CUSTOM_HEADERS
+    ),
+    sdk_call=SdkCall(
+        method=lambda client: client.messages.create,
+        named=frozenset({"model", "max_tokens", "messages", "system", "tools", "tool_choice", "stream"}),
+        streaming={"stream": True},
+        answer=_MESSAGE,
+        event=_EVENT,
+        whole="content",
+        completed=_with_types,
+    ),
+)
