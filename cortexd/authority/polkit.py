@@ -127,21 +127,25 @@ class Polkit:
         if verdict.authorized:
             return
         if not verdict.challenge:
-            raise AccessDenied(f"polkit refuses {action} to user {caller.user}{hint}")
+            raise _denied(action, "refused", f"polkit refuses {action} to user {caller.user}{hint}")
         if not caller.interactive:
             raise InteractiveAuthorizationRequired(
                 f"{action} needs authentication; call again with ALLOW_INTERACTIVE_AUTHORIZATION set "
-                f"(busctl does by default, gdbus with -i) and an authentication agent{hint}"
+                f"(busctl does by default, gdbus with -i) and an authentication agent{hint}",
+                action=action.value,
             )
         verdict = await self._prompt(caller, action, task_types)
         if verdict.authorized:
             return
         if verdict.challenge:
-            raise AccessDenied(f"{action} needs authentication, and no authentication agent is running for this session"
-                               f"; start pkttyagent or a desktop agent{hint}")  # fmt: skip
+            words = (
+                f"{action} needs authentication, and no authentication agent is running for this session"
+                f"; start pkttyagent or a desktop agent{hint}"
+            )
+            raise _denied(action, "no_agent", words)
         if verdict.dismissed:
-            raise AccessDenied(f"the authentication for {action} was dismissed")
-        raise AccessDenied(f"the authentication for {action} failed")
+            raise _denied(action, "dismissed", f"the authentication for {action} was dismissed")
+        raise _denied(action, "failed", f"the authentication for {action} failed")
 
     async def _prompt(self, caller: Caller, action: Action, task_types: Sequence[TaskType]) -> Verdict:
         """Let polkit ask a person, one prompt per user at a time."""
@@ -154,7 +158,8 @@ class Polkit:
             async with asyncio.timeout(timeout_s), self._turns.turn(caller.uid), self._checks:
                 return await self._call(caller, action, task_types, interactive=False)
         except TimeoutError:
-            raise AccessDenied(f"polkit did not answer within {timeout_s:g} s, so {action} is refused") from None
+            words = f"polkit did not answer within {timeout_s:g} s, so {action} is refused"
+            raise _denied(action, "timeout", words) from None
 
     async def _call(
         self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool
@@ -183,9 +188,10 @@ class Polkit:
             if interactive:
                 self._withdraw(cancellation)
             waited = "nobody answered the authentication prompt" if interactive else "polkit did not answer"
-            raise AccessDenied(f"{waited} within {timeout_s:g} s, so {action} is refused") from None
+            raise _denied(action, "timeout", f"{waited} within {timeout_s:g} s, so {action} is refused") from None
         except ConnectionLost:
-            raise AccessDenied(f"the bus is gone, so polkit cannot be asked about {action}") from None
+            words = f"the bus is gone, so polkit cannot be asked about {action}"
+            raise _denied(action, "no_polkit", words) from None
         except BusError as error:
             return self._without_polkit(caller, action, error)
         [[authorized, challenge, details]] = reply.body
@@ -209,9 +215,14 @@ class Polkit:
         if error.name.startswith(_ABSENT):
             if caller.uid == 0:
                 return Verdict(authorized=True, challenge=False, dismissed=False)
-            raise AccessDenied(f"polkit is not running, so {action} is refused to everybody but root")
+            raise _denied(action, "no_polkit", f"polkit is not running, so {action} is refused to everybody but root")
         log.error("polkit failed a check of %s: %s", action, error)
-        raise AccessDenied(f"polkit could not decide about {action}: {error.name}")
+        raise _denied(action, "no_polkit", f"polkit could not decide about {action}: {error.name}")
+
+
+def _denied(action: Action, cause: str, words: str) -> AccessDenied:
+    """`cause`, for programs: refused, no_agent, dismissed, failed, timeout or no_polkit (docs/errors.md)."""
+    return AccessDenied(words, action=action.value, cause=cause)
 
 
 def _message(member: str, signature: str, body: list[object]) -> Message:

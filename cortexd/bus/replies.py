@@ -75,6 +75,7 @@ def decision(made: Decision) -> dict[str, Any]:
         "reason": first.reason,
         "action": made.action,
         "strategy": made.plan.strategy.value,
+        "stands_in_for": made.plan.stands_in_for,
         "candidates": [
             {
                 "rank": rank,

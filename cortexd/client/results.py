@@ -143,7 +143,7 @@ class LeftOut:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a request would do: the first choice and why, the polkit action it needs, all candidates in order
-    and the strategy that ranked them."""
+    and the strategy that ranked them. `stands_in_for`: whom the first one replaces; empty where nobody."""
 
     task_type: str
     provider: str
@@ -153,6 +153,7 @@ class Decision:
     strategy: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
+    stands_in_for: str
     raw: dict[str, Any] = field(repr=False)
 
     @classmethod
@@ -166,6 +167,7 @@ class Decision:
             strategy=row.get("strategy", ""),
             candidates=tuple(filled(Candidate, item) for item in row.get("candidates", ())),
             left_out=tuple(filled(LeftOut, item) for item in row.get("left_out", ())),
+            stands_in_for=row.get("stands_in_for", ""),
             raw=row,
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from cortexd.domain.messages import Answer, Call, Usage
-from cortexd.errors import CortexError, NoProviderAvailable, ProviderError, ProviderFailed
+from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.providers import Listener
 from cortexd.requests.setup import Setup
@@ -198,7 +198,9 @@ class Attempts:
 
     def _all_failed(self) -> CortexError:
         wait = self._fallback.retry_after_ms
-        details = {} if wait is None else {"retry_after_ms": wait}
+        details: dict[str, Detail] = {"tried": self._fallback.tried()}
+        if wait is not None:
+            details["retry_after_ms"] = wait
         if len(self.plan.candidates) == 1 and not self.plan.left_out:
             [(candidate, error)] = self._fallback.failures
             return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)

@@ -44,7 +44,8 @@ class LeftOut:
 class Plan:
     """Candidates in the order in which they will be tried, and who was left out and why.
 
-    `pinned`: the caller named provider or model.
+    `pinned`: the caller named provider or model. `stands_in_for`: the provider that caller, table, session or strategy
+    put first, where another one leads in its place.
     """
 
     candidates: tuple[Candidate, ...]
@@ -52,6 +53,7 @@ class Plan:
     strategy: Strategy = Strategy.TABLE
     wishes: Wishes = NONE
     pinned: bool = False
+    stands_in_for: str | None = None
 
     @property
     def reason(self) -> str:

@@ -152,7 +152,8 @@ def _nobody(plan: Plan, order: list[str], config: Config, question: Question) ->
     if len(unconfigured) == len(order):
         first = f"{order[0]}: {how_to_configure(config.providers[order[0]])}"
         alone = len(order) == 1
-        return ProviderNotConfigured(first if alone else f"{first}; no other provider is configured either")
+        words = first if alone else f"{first}; no other provider is configured either"
+        return ProviderNotConfigured(words, provider=order[0])
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     return NoProviderAvailable(f"no provider can answer this {question.task_type} request: {words}")
 
@@ -166,4 +167,5 @@ def _explained(plan: Plan, leader: str, config: Config) -> Plan:
     because = "it is not configured"
     if config.providers[leader].configured:
         because = left or "its breaker is open after failures"
-    return replace(plan, candidates=(replace(first, reason=f"fallback from {leader}: {because}"), *plan.candidates[1:]))
+    led = (replace(first, reason=f"fallback from {leader}: {because}"), *plan.candidates[1:])
+    return replace(plan, candidates=led, stands_in_for=leader)

@@ -123,3 +123,43 @@ class TestRooms:
         assert len(FLOORS) <= MAX_FLOORS
         assert len(loose) <= MAX_LOOSE_MODULES
         assert not long
+
+
+# What takes our own sentences apart is a contract that nobody sees. Those that read other people's words may.
+READS_OTHERS_WORDS = ("providers/", "cli/machine/", "connection/", "library/in_process/")
+TAKING_APART = {
+    "startswith",
+    "endswith",
+    "partition",
+    "rpartition",
+    "split",
+    "removeprefix",
+    "removesuffix",
+    "find",
+    "index",
+}
+SENTENCES = {"message", "reason", "route_reason"}
+
+
+def sentences_taken_apart(path: Path) -> list[str]:
+    """Calls such as `error.message.split(…)`, and `… in error.message`."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        taken = None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in TAKING_APART:
+            taken = node.func.value
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            taken = node.comparators[0]
+        if isinstance(taken, ast.Attribute) and taken.attr in SENTENCES:
+            found.append(ast.unparse(node))
+        if isinstance(taken, ast.Call) and ast.unparse(taken) in ("str(error)", "str(refusal)", "str(failure)"):
+            found.append(ast.unparse(node))
+    return found
+
+
+class TestContracts:
+    @pytest.mark.parametrize("path", [path for _, path in modules()], ids=lambda path: str(path.relative_to(ROOT)))
+    def test_no_sentence_of_ours_is_taken_apart(self, path: Path) -> None:
+        """Our parts speak to each other in keys and details."""
+        if not str(path.relative_to(ROOT / "cortexd")).startswith(READS_OTHERS_WORDS):
+            assert sentences_taken_apart(path) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -39,9 +38,17 @@ _STATUS: dict[type[CortexError], int] = {
     errors.TooLarge: LIMIT,
     errors.Timeout: TIMEOUT,
 }
-_ALWAYS_SAID: dict[str, Callable[[int], str]] = {
+# what a person is told of a detail beside the sentence; None: the sentence says it, the detail is for programs
+_WORDS: dict[str, Callable[[int], str] | None] = {
     "retry_after_ms": lambda value: f"try again in {duration(value)}",
     "cost_nano_usd": lambda value: f"it cost {format_usd(value)}",
+    "period": None,
+    "limit_usd": None,
+    "resets_at": None,
+    "provider": None,
+    "tried": None,
+    "action": None,
+    "cause": None,
 }
 
 
@@ -50,19 +57,16 @@ def exit_status(error: CortexError) -> int:
 
 
 def in_words(error: CortexError) -> str:
-    """The error's sentence, with its details as words where the sentence does not say them itself."""
-    details = [words for key, value in error.details.items() if (words := _detail(key, value, error.message))]
+    """The error's sentence, with what its details say beside it as words."""
+    details = [words for key, value in error.details.items() if (words := _in_words(key, value))]
     return f"{error.message} ({', '.join(details)})" if details else error.message
 
 
-def _detail(key: str, value: Detail, sentence: str) -> str:
-    """Empty where the sentence has it already."""
-    if key in _ALWAYS_SAID:
-        return _ALWAYS_SAID[key](int(value))
-    shown = local_time(str(value)) if key == "resets_at" else str(value)
-    if re.search(rf"(?<!\w){re.escape(shown)}(?!\w)", sentence):
-        return ""
-    return f"it starts again at {shown}" if key == "resets_at" else f"{key.replace('_', ' ')} {shown}"
+def _in_words(key: str, value: Detail) -> str:
+    if key not in _WORDS:  # of a daemon that is newer than this
+        return f"{key.replace('_', ' ')} {value}"
+    words = _WORDS[key]
+    return words(int(value)) if words else ""
 
 
 def local_time(text: str) -> str:

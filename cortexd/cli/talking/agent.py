@@ -49,7 +49,7 @@ def _terminal(refusal: InteractiveAuthorizationRequired) -> int:
 
 
 def _nobody_to_ask(refusal: InteractiveAuthorizationRequired, why: str) -> AccessDenied:
-    action = refusal.message.split(" ", 1)[0] if refusal.message.startswith("org.") else "this"
+    action = refusal.details.get("action", "this")
     return AccessDenied(
         f"{action} needs authentication, but {why}; run it at a terminal or as root, or let an administrator allow it"
     )

@@ -11,7 +11,6 @@ from cortexd.library.over_bus.asking import Ask
 from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
 
 _UNKNOWN = float("nan")
-_STANDS_IN = "fallback from "  # how the daemon's reasons begin where the first choice cannot answer
 Book = Callable[[LLMProvider, int, int | None], None]
 
 
@@ -51,7 +50,7 @@ def decided(decision: Decision, ask: Ask) -> RoutingDecision:
     first = provider_named(decision.provider)
     if ask.forced:
         return RoutingDecision(first, ask.task_type, decision.reason, RoutingDecision.FORCED)
-    if decision.reason.startswith(_STANDS_IN):
+    if decision.stands_in_for:
         return RoutingDecision(first, ask.task_type, decision.reason, RoutingDecision.STANDING_IN)
     reason = f"{ask.task_type} goes to {ask.provider}" if ask.provider else decision.reason
     return RoutingDecision(first, ask.task_type, reason, RoutingDecision.BY_RULE)

@@ -7,7 +7,6 @@ LLMRouterError both, so that a program's `except` clauses go on to hold. `__caus
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,13 +26,9 @@ from cortexd.library.errors import (
     ProviderNotConfiguredError,
     ProvidersFailedError,
 )
+from cortexd.library.over_bus.answers import provider_named
 from cortexd.library.over_bus.asking import Ask
 from cortexd.library.types import LABELS, LLMProvider
-
-_NOBODY_ANSWERED = "no provider answered. "
-_NAMES = "|".join(provider.value for provider in LLMProvider)
-# "claude (its model): why", and "qwen: why" for one that was not tried; what follows is the failure's text
-_ATTEMPT = re.compile(rf"(?:^|; )({_NAMES})(?: (\([^()]*\))(?: failed)?)?: ")
 
 _BOTH: dict[type[CortexError], type[LLMRouterError]] = {}
 
@@ -59,29 +54,24 @@ def ours(error: CortexError, *, fallback: bool) -> LLMRouterError:
 
 
 def _not_configured(error: CortexError) -> LLMRouterError:
-    name = error.message.partition(":")[0]
-    label = LABELS[LLMProvider(name)] if name in LABELS else name
-    return ProviderNotConfiguredError(f"{label} API not configured and no fallback available: {error}")
+    provider = provider_named(str(error.details.get("provider", "")))
+    label = LABELS.get(provider, provider.value)
+    return ProviderNotConfiguredError(f"{label} API not configured and no fallback available: {error.message}")
 
 
 def _failed(error: CortexError, fallback: bool) -> LLMRouterError:
-    words = error.message.removeprefix(_NOBODY_ANSWERED)
-    if isinstance(error, NoProviderAvailable) and words == error.message:  # nobody was asked
-        return LLMRouterError(str(error))
+    tried = _tried(error)
+    if isinstance(error, NoProviderAvailable) and not tried:  # nobody was asked
+        return LLMRouterError(error.message)
     if not fallback:
-        return ProviderFailedError(str(error))
-    return ProvidersFailedError(f"{NOBODY} {words}", _errors_in(words))
+        return ProviderFailedError(error.message)
+    return ProvidersFailedError(f"{NOBODY} {error.message}", tried)
 
 
-def _errors_in(words: str) -> dict[LLMProvider, Exception]:
-    """What each provider that was tried is reported to have said."""
-    found = list(_ATTEMPT.finditer(words))
-    ends = [*(match.start() for match in found[1:]), len(words)]
-    return {
-        LLMProvider(match[1]): ProviderFailedError(words[match.start() : end].removeprefix("; "))
-        for match, end in zip(found, ends, strict=True)
-        if match[2]
-    }
+def _tried(error: CortexError) -> dict[LLMProvider, Exception]:
+    """How each provider that was asked failed; the error's own sentence has what it said."""
+    pairs = (item.partition(":") for item in str(error.details.get("tried", "")).split(",") if item)
+    return {provider_named(name): ProviderFailedError(f"{name} failed: {failure}") for name, _, failure in pairs}
 
 
 def _of_both(kind: type[CortexError]) -> type[LLMRouterError]:
