@@ -1,0 +1,56 @@
+"""Whose turn it is, until one answers, and what the others said."""
+
+from __future__ import annotations
+
+from cortexd.errors import Failure, ProviderError
+from cortexd.routing import Fallback, Health, State
+from tests.unit.routes import ALL, config, names, plan
+
+BUSY = ProviderError(Failure.RATE_LIMITED, "busy", retry_after_ms=9000)
+DOWN = ProviderError(Failure.RATE_LIMITED, "down", retry_after_ms=4000)
+BROKEN = ProviderError(Failure.SERVER, "broken")
+
+
+class TestTurns:
+    def test_each_once(self) -> None:
+        """Where nobody answers everybody has one turn, in the plan's order."""
+        made = plan(use=config(ALL))
+        fallback = Fallback(made, Health())
+        for candidate in fallback.turns():
+            fallback.failed(candidate, BROKEN)
+        assert [candidate.provider for candidate, _ in fallback.failures] == names(made)
+        assert fallback.answered_by is None
+        assert fallback.retry_after_ms is None
+
+    def test_nobody_after_an_answer(self) -> None:
+        """The first answer is the last turn, and what was before it stays known."""
+        fallback = Fallback(plan(use=config(ALL)), Health())
+        turns = fallback.turns()
+        first, second, third = next(turns), next(turns), next(turns)
+        fallback.failed(first, BUSY)
+        fallback.skip(second, "too dear")
+        fallback.answered(third)
+        assert next(turns, None) is None
+        assert (fallback.answered_by, [item.provider for item in fallback.skipped]) == (third, [second.provider])
+
+    def test_what_all_said(self) -> None:
+        """Each failure is named with its provider and model, and the shortest wait is everybody's."""
+        fallback = Fallback(plan(), Health())
+        for candidate, error in zip(fallback.turns(), (BUSY, DOWN), strict=True):
+            fallback.failed(candidate, error)
+        assert [line.partition(": ")[0] for line in fallback.said()] == [
+            "claude (claude-sonnet-5-5)",
+            "kimi_k2 (kimi-k2.6)",
+        ]
+        assert fallback.retry_after_ms == 4000
+
+    def test_health_hears_what_counts(self) -> None:
+        """A failure that says nothing of the provider leaves its health alone; an answer mends it."""
+        health = Health()
+        fallback = Fallback(plan(), health)
+        first, second = fallback.turns()
+        fallback.failed(first, BROKEN, counts=False)
+        fallback.failed(second, BROKEN)
+        assert (health.state(first.provider), health.state(second.provider)) == (State.OK, State.DEGRADED)
+        fallback.answered(second)
+        assert health.state(second.provider) is State.OK
