@@ -76,6 +76,13 @@ class TestChunks:
             ).answer()
             assert answer.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "g", "[1]"))
 
+    @pytest.mark.parametrize("index", [None, 0])
+    def test_fragments_mixed_by_id(self, index: int | None) -> None:
+        """Ids that come again tell whose fragment it is; one without an id belongs to the last."""
+        mixed = [fragment(index, "a", "f", '{"x"'), fragment(index, "b", "g", "["), fragment(index, "a", None, ":1")]
+        answer = fed(*mixed, fragment(index, None, None, "}"), fragment(index, "b", None, "]"), DONE).answer()
+        assert answer.tool_calls == (ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", "[]"))
+
     def test_arguments_of_other_kinds(self) -> None:
         """Arguments as an object become text, none at all the empty object; a missing id is made up."""
         answer = fed(fragment(0, "a", "f", {"x": "ü"}), fragment(1, None, "g"), chunk("tool_calls")).answer()

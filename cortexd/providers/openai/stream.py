@@ -4,7 +4,7 @@ Usage stands on the last chunk, which has no choices, or (elsewhere than at Open
 every chunk as a running total: the last one counts. `[DONE]` ends the stream; some servers leave it out, so a finish
 reason will do. Reasoning has a field of its own (`reasoning_content`, `reasoning`): it is counted and not heard.
 Fragments of a tool call share an index, and nothing says that a call is whole before all are. Servers that give no
-index, or the same one to all, tell calls apart by their ids.
+index, or the same one to all, tell calls apart by their ids; a fragment without an id belongs to the last call.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ _decode = json_decoder(Chunk)
 class _Growing:
     """A tool call as far as it has come."""
 
-    def __init__(self, id_: object) -> None:
-        self.id = id_
+    def __init__(self) -> None:
+        self.id: str | int | None = None
         self.name: object = None
         self.arguments: StringIO | None = None
         self.call: ToolCall | None = None
@@ -86,7 +86,8 @@ class ChunkCollector(Collector):
         self._has_content = False
         self._refused = False
         self._calls: list[_Growing] = []
-        self._by_index: dict[object, _Growing] = {}
+        self._by_index: dict[int | None, _Growing] = {}  # the last one that had it
+        self._by_id: dict[tuple[int | None, object], _Growing] = {}
 
     def feed(self, data: bytes) -> None:
         if self.complete:
@@ -145,15 +146,19 @@ class ChunkCollector(Collector):
     def _growing(self, fragment: Fragment) -> _Growing:
         """The call that the fragment belongs to: a new one where it brings an index or an id of its own."""
         index = fragment.index if isinstance(fragment.index, int) else None
-        known = self._by_index.get(index)
-        if known is not None and (not fragment.id or fragment.id == known.id or not known.id):
-            known.id = known.id or fragment.id
-            return known
+        id_ = fragment.id if isinstance(fragment.id, str | int) and fragment.id else None
+        known = self._by_id.get((index, id_), self._by_index.get(index))
+        if known is None or (id_ and known.id and known.id != id_):
+            known = self._begin()
+        known.id = known.id or id_
+        self._by_index[index] = self._by_id[index, known.id] = known
+        return known
+
+    def _begin(self) -> _Growing:
         if len(self._calls) == MAX_TOOL_CALLS:
             raise malformed(f"the answer holds more than {MAX_TOOL_CALLS} tool calls")
-        known = self._by_index[index] = _Growing(fragment.id)
-        self._calls.append(known)
-        return known
+        self._calls.append(_Growing())
+        return self._calls[-1]
 
     def end(self) -> None:
         if not (self._begun or self._model):
