@@ -30,6 +30,10 @@ class Sdk:
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: tuple[str, ...] = ()
 
+    def made(self, value: Any) -> bool:
+        """Whether `value` is one of its own objects, and no program's fake."""
+        return type(value).__module__.partition(".")[0] == self.module
+
 
 @dataclass(frozen=True, slots=True)
 class SdkCall:

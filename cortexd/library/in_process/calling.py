@@ -42,5 +42,5 @@ def is_answer(kind: ApiKind, given: Any) -> bool:
 
 def answer_in(kind: ApiKind, given: Any, asked_model: str) -> Answer:
     """The Answer in a whole response. Raises ProviderError."""
-    form = kind.sdk_call
-    return kind.read(encode(form.completed(seen(given, form.answer))), asked_model)
+    row = seen(given, kind.sdk_call.answer)
+    return kind.read(encode(row if kind.sdk.made(given) else kind.sdk_call.completed(row)), asked_model)
