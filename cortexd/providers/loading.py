@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.kinds import api_kind
-from cortexd.providers.reception import Reception
+from cortexd.providers.reader import Reader
 
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sdk-import")
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class LoadedApi(Protocol):
     """A vendor's adapter with its client and connections."""
 
-    async def attempt(self, call: Call, reception: Reception) -> Answer: ...
+    async def attempt(self, call: Call, reader: Reader) -> Answer: ...
 
     async def aclose(self) -> None: ...
 

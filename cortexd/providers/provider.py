@@ -14,7 +14,7 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import scrub
 from cortexd.providers.listening import Listener
 from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
-from cortexd.providers.reception import Reception
+from cortexd.providers.reader import Reader
 
 
 class Provider(Protocol):
@@ -56,41 +56,41 @@ class SdkProvider:
         self._max_answer_bytes = max_answer_bytes
         self._api: Future[LoadedApi] | None = None
         self._closed = False
-        self._receptions: set[Reception] = set()
+        self._readers: set[Reader] = set()
         key = settings.key.reveal() if settings.key else ""
         proxy_password = urlsplit(network.proxy or "").password
         self._secrets = tuple(secret for secret in (key, proxy_password) if secret)
 
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
-        reception = Reception(listener, call.timeout_s)
-        self._receptions.add(reception)
+        reader = Reader(listener, call.timeout_s)
+        self._readers.add(reader)
         try:
-            return await self._attempt(call, reception)
+            return await self._attempt(call, reader)
         except asyncio.CancelledError:
             # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
             task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling() and not reception.interrupted:
+            if self._closed and task is not None and not task.cancelling() and not reader.interrupted:
                 raise _closed_error() from None
             raise
         except ProviderError as error:
-            if reception.interrupted:
+            if reader.interrupted:
                 raise
             error.message = scrub(error.message, self._secrets)
             raise error from None
         finally:
-            self._receptions.discard(reception)
+            self._readers.discard(reader)
 
-    async def _attempt(self, call: Call, reception: Reception) -> Answer:
+    async def _attempt(self, call: Call, reader: Reader) -> Answer:
         sent = False
         try:
-            async with reception.patience:
+            async with reader.patience:
                 api = await self._loaded()
                 if self._closed:
                     raise _closed_error()
                 sent = True
-                return await api.attempt(call, reception)
+                return await api.attempt(call, reader)
         except TimeoutError:
-            if reception.interrupted:
+            if reader.interrupted:
                 raise
             if self._closed:
                 raise _closed_error(may_have_billed=True) from None
@@ -115,9 +115,9 @@ class SdkProvider:
         if self._api is not None and self.ready:
             await self._api.result().aclose()
         # aiohttp wakes who waits for a connection or for the head of an answer, but nobody in the middle of one.
-        for reception in self._receptions:
-            if reception.begun:
-                reception.patience.give_up()
+        for reader in self._readers:
+            if reader.begun:
+                reader.patience.give_up()
 
 
 def _closed_error(*, may_have_billed: bool = False) -> ProviderError:

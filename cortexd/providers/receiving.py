@@ -1,4 +1,4 @@
-"""A response, an event stream or whole, read to its Answer while a Reception passes on what has come."""
+"""A response, an event stream or whole, read to its Answer while its Reader passes on what has come."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx2
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
 from cortexd.providers.failures import Errors, map_exceptions
-from cortexd.providers.reception import Reception
+from cortexd.providers.reader import Reader
 from cortexd.providers.sse import EventSplitter
 from cortexd.providers.transport import arriving, read_bounded
 
@@ -40,47 +40,47 @@ class Stream(Protocol):
     async def close(self) -> None: ...
 
 
-async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, reception: Reception) -> Answer:
+async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
     """Read the answer to `call`, an event stream or whole, and close the stream.
 
     Raises ProviderError, and what the listener raises as it is.
     """
     try:
-        with map_exceptions(form.errors, unless=lambda: reception.interrupted):
-            return await _read(stream.response, call, form, max_bytes, reception)
+        with map_exceptions(form.errors, unless=lambda: reader.interrupted):
+            return await _read(stream.response, call, form, max_bytes, reader)
     finally:
         with suppress(*form.errors):
             await stream.close()
 
 
-async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reception: Reception) -> Answer:
-    reception.arrived()
+async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
+    reader.arrived()
     async with arriving(response) as chunks:
         if response.headers.get("content-type", "").lower().startswith(_EVENTS):
-            return await _collect(chunks, form, form.collector(call.model, max_bytes), reception)
-        body = await read_bounded(chunks, max_bytes, reception.arrived)
+            return await _collect(chunks, form, form.collector(call.model, max_bytes), reader)
+        body = await read_bounded(chunks, max_bytes, reader.arrived)
     answer = form.whole(body, call.model)
-    await reception.tell_whole(answer)
+    await reader.tell_whole(answer)
     return answer
 
 
-async def _collect(chunks: AsyncIterator[bytes], form: Format, collector: Collector, reception: Reception) -> Answer:
+async def _collect(chunks: AsyncIterator[bytes], form: Format, collector: Collector, reader: Reader) -> Answer:
     events = EventSplitter()
     try:
         async for chunk in chunks:
-            reception.arrived()
+            reader.arrived()
             for data in events.feed(chunk):
                 collector.feed(data)
             if collector.complete:
                 break
-            reception.note(collector)
-            await reception.tell(collector.take())
+            reader.note(collector)
+            await reader.tell(collector.take())
         collector.end()
     finally:
-        reception.note(collector)
-    await reception.tell(collector.take())
+        reader.note(collector)
+    await reader.tell(collector.take())
     await _read_to_end(chunks, form.errors)
-    return replace(collector.answer(), time_to_first_token_ms=reception.time_to_first_token_ms)
+    return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
 
 
 async def _read_to_end(chunks: AsyncIterator[bytes], errors: Errors) -> None:

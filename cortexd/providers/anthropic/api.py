@@ -18,8 +18,8 @@ from cortexd.providers.anthropic.answer import read_answer
 from cortexd.providers.anthropic.request import request_body
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import map_exceptions
+from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
-from cortexd.providers.reception import Reception
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
     from_connection,
@@ -50,9 +50,9 @@ class AnthropicApi:
         self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
 
-    async def attempt(self, call: Call, reception: Reception) -> Answer:
+    async def attempt(self, call: Call, reader: Reader) -> Answer:
         """One request. Raises ProviderError and what the listener raises; cancelling it closes the connection."""
-        request = request_body(call, anthropic.transform_schema, stream=reception.streamed)
+        request = request_body(call, anthropic.transform_schema, stream=reader.streamed)
         with map_exceptions(_ERRORS):
             stream = await self._client.post(
                 _PATH,
@@ -62,7 +62,7 @@ class AnthropicApi:
                 stream=True,
                 stream_cls=anthropic.AsyncStream[object],
             )
-        answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reception)
+        answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reader)
         return replace(answer, dropped_options=request.dropped_options)
 
     async def aclose(self) -> None:

@@ -1,4 +1,7 @@
-"""An answer's way to whoever listens, each wait for the provider bounded. Imports no SDK and nothing below one."""
+"""Upstream: one attempt's reader bounds each wait for the provider, and lets its listener hear what has come.
+
+Imports no SDK and nothing below one.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from cortexd.providers.listening import Delta, Listener
 from cortexd.providers.patience import Patience
 
 
-class Reception:
-    """One attempt, from its start. `async with reception.patience` around it raises TimeoutError.
+class Reader:
+    """Of one attempt, from its start. `async with reader.patience` around it raises TimeoutError.
 
     Without a listener `limit_s` bounds the attempt as a whole; with one, each wait for the provider and no wait for the
     listener. `begun`: the provider has begun to answer. `interrupted`: an exception in flight is the listener's own.
