@@ -13,7 +13,7 @@ from cortexd.library.over_bus.answers import Book, answered, decided
 from cortexd.library.over_bus.asking import Ask, ask_of
 from cortexd.library.over_bus.connections import Connections
 from cortexd.library.over_bus.failures import as_ours
-from cortexd.library.over_bus.streams import Telling, async_pieces, pieces
+from cortexd.library.over_bus.streams import StreamReader, async_pieces, pieces
 from cortexd.library.settings import said
 from cortexd.library.statistics import Statistics
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
@@ -64,17 +64,17 @@ class BusEngine:
 
     def stream(self, wish: Wish, rules: Rules) -> TextStream:
         outcome = Outcome()
-        return TextStream(pieces(self._telling(wish, rules, outcome), self.clients, self.limiter), outcome)
+        return TextStream(pieces(self._reader(wish, rules, outcome), self.clients, self.limiter), outcome)
 
     def astream(self, wish: Wish, rules: Rules) -> AsyncTextStream:
         outcome = Outcome()
-        return AsyncTextStream(async_pieces(self._telling(wish, rules, outcome), self.clients, self.limiter), outcome)
+        return AsyncTextStream(async_pieces(self._reader(wish, rules, outcome), self.clients, self.limiter), outcome)
 
     def set_rate_limit(self, max_concurrent: int | None) -> None:
         self.limiter.set(max_concurrent)
 
-    def _telling(self, wish: Wish, rules: Rules, outcome: Outcome) -> Telling:
-        return Telling(_checked(wish, rules), outcome, partial(answered, book=self._book(rules)))
+    def _reader(self, wish: Wish, rules: Rules, outcome: Outcome) -> StreamReader:
+        return StreamReader(_checked(wish, rules), outcome, partial(answered, book=self._book(rules)))
 
     def _book(self, rules: Rules) -> Book:
         return self.statistics.add if rules.track_costs else _not_booked

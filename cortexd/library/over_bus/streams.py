@@ -16,8 +16,8 @@ from cortexd.library.types import LLMResponse
 
 
 @dataclass(slots=True)
-class Telling:
-    """One stream's way to its consumer. `given`: it has had a piece."""
+class StreamReader:
+    """Reads one stream for its consumer. `given`: it has had a piece."""
 
     ask: Ask
     outcome: Outcome
@@ -36,14 +36,14 @@ class Telling:
         return ""
 
 
-def pieces(telling: Telling, connections: Connections, limiter: Limiter) -> Generator[str, None, None]:
+def pieces(reader: StreamReader, connections: Connections, limiter: Limiter) -> Generator[str, None, None]:
     """The texts, as they come. Dropping the generator ends the request: closing would wait, on whatever thread."""
-    ask = telling.ask
+    ask = reader.ask
     with limiter.slot(), as_ours(ask):
         stream = connections.for_threads().stream(ask.task_type, ask.messages, **ask.options)
         for event in stream.events():
             try:
-                piece = telling.piece(event)
+                piece = reader.piece(event)
             except ProviderFailedError:
                 stream.close()
                 raise
@@ -51,13 +51,13 @@ def pieces(telling: Telling, connections: Connections, limiter: Limiter) -> Gene
                 yield piece
 
 
-async def async_pieces(telling: Telling, connections: Connections, limiter: Limiter) -> AsyncGenerator[str, None]:
+async def async_pieces(reader: StreamReader, connections: Connections, limiter: Limiter) -> AsyncGenerator[str, None]:
     """As `pieces`."""
-    ask = telling.ask
+    ask = reader.ask
     async with limiter.async_slot():
         with as_ours(ask):
             client = await connections.for_this_loop()
             async with client.stream(ask.task_type, ask.messages, **ask.options) as stream:
-                while telling.outcome.response is None:
-                    if piece := telling.piece(await stream.next_event()):
+                while reader.outcome.response is None:
+                    if piece := reader.piece(await stream.next_event()):
                         yield piece
