@@ -16,7 +16,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+_Loader = type[importlib.machinery.SourceFileLoader] | type[importlib.machinery.ExtensionFileLoader]
 _PAGE_MB = os.sysconf("SC_PAGESIZE") / 2**20
 TOP = 25
 
@@ -50,17 +52,18 @@ class Costs:
 
 def watch(costs: Costs) -> None:
     """From here on, note what each module costs as it is executed."""
-    for loader in (importlib.machinery.SourceFileLoader, importlib.machinery.ExtensionFileLoader):
+    loaders: tuple[_Loader, ...] = (importlib.machinery.SourceFileLoader, importlib.machinery.ExtensionFileLoader)
+    for loader in loaders:
         _watch_loader(loader, costs)
 
 
-def _watch_loader(loader: type, costs: Costs) -> None:
+def _watch_loader(loader: _Loader, costs: Costs) -> None:
     execute = loader.exec_module
 
-    def exec_module(self: object, module: ModuleType) -> None:
+    def exec_module(self: Any, module: ModuleType) -> None:
         costs.of(module.__name__, lambda: execute(self, module))
 
-    loader.exec_module = exec_module
+    loader.exec_module = exec_module  # type: ignore[method-assign]
 
 
 def _package(name: str) -> str:
