@@ -11,7 +11,7 @@ _PAUSE_S = 0.01
 T = TypeVar("T")
 
 
-def assert_eventually(predicate: Callable[[], T], timeout: float = 10.0, message: str = "") -> T:
+def assert_eventually(predicate: Callable[[], T | None], timeout: float = 10.0, message: str = "") -> T:
     """The first true value of `predicate`; an AssertionError with `message` after `timeout` seconds without one.
 
     An AssertionError inside `predicate` counts as "not yet", and the last one is shown.
@@ -26,7 +26,7 @@ def assert_eventually(predicate: Callable[[], T], timeout: float = 10.0, message
         time.sleep(_PAUSE_S)
 
 
-async def assert_eventually_async(predicate: Callable[[], T], timeout: float = 10.0, message: str = "") -> T:
+async def assert_eventually_async(predicate: Callable[[], T | None], timeout: float = 10.0, message: str = "") -> T:
     """The same for a predicate that another task of this loop will make true."""
     deadline = time.monotonic() + timeout
     while True:
@@ -38,7 +38,7 @@ async def assert_eventually_async(predicate: Callable[[], T], timeout: float = 1
         await asyncio.sleep(_PAUSE_S)
 
 
-def _try(predicate: Callable[[], T]) -> tuple[T | None, AssertionError | None]:
+def _try(predicate: Callable[[], T | None]) -> tuple[T | None, AssertionError | None]:
     try:
         return predicate(), None
     except AssertionError as doubt:

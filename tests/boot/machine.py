@@ -36,7 +36,7 @@ class Machine:
     def __init__(self, tree: Path, directory: Path) -> None:
         self.name = f"cortexd-{os.getpid()}-{next(_numbers)}"
         self._console = directory / f"{self.name}.console"
-        script = [CHECKOUT / "script/lib/machine", tree, self.name, CHECKOUT]
+        script: list[str | Path] = [CHECKOUT / "script/lib/machine", tree, self.name, CHECKOUT]
         alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]
         with self._console.open("wb") as console:
             self._process = subprocess.Popen(

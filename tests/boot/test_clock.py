@@ -72,7 +72,8 @@ def day(machine: Machine) -> dict[str, Any]:
 
 def spent_nano(machine: Machine) -> int:
     """Of alice's budget of the day."""
-    return round(day(machine)["spent_usd"] * _NANO)
+    nano: int = round(day(machine)["spent_usd"] * _NANO)
+    return nano
 
 
 def total_nano(machine: Machine) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
 from cortexd import __version__
 from tests.boot.calls import NAME, PATH, ask, booked, call, spent_usd, version
+from tests.boot.conftest import Write
 from tests.boot.install import CANARY_KEY
 from tests.boot.machine import Machine
 from tests.boot.running import exits, is_replaced, main_pid
@@ -40,7 +42,7 @@ def is_connected(machine: Machine, command: str) -> bool:
 
 
 class TestActivation:
-    def test_first_call_starts_it(self, installed: Machine, record_property) -> None:
+    def test_first_call_starts_it(self, installed: Machine, record_property: Callable[[str, object], None]) -> None:
         """Nothing runs until a user of group cortex asks; then there is an answer, and it has a price."""
         installed.run("systemctl", "stop", "cortexd.service")
         began = time.monotonic()
@@ -71,7 +73,7 @@ class TestPrograms:
 
 
 class TestRecovery:
-    def test_hang_is_ended(self, installed: Machine, drop_in) -> None:
+    def test_hang_is_ended(self, installed: Machine, drop_in: Write) -> None:
         """A daemon that no longer turns its event loop is replaced by a new one."""
         drop_in("WatchdogSec=3\nTimeoutAbortSec=1\n")
         pid = main_pid(installed)
@@ -80,7 +82,7 @@ class TestRecovery:
         assert "Watchdog timeout" in installed.journal("--unit=cortexd.service")
         assert ask(installed)
 
-    def test_healthy_daemon_stays(self, installed: Machine, drop_in) -> None:
+    def test_healthy_daemon_stays(self, installed: Machine, drop_in: Write) -> None:
         """Three watchdog periods in a row pass without a restart."""
         drop_in("WatchdogSec=1\n")
         pid, restarts = main_pid(installed), installed.unit("NRestarts")
@@ -105,7 +107,7 @@ class TestRecovery:
 
 
 class TestIdleExit:
-    def test_leaves_and_comes_back(self, installed: Machine, settings) -> None:
+    def test_leaves_and_comes_back(self, installed: Machine, settings: Write) -> None:
         """After idle_exit_s without a caller it leaves with success, and the next call has its answer."""
         version(installed)
         settings("[daemon]\nidle_exit_s = 0.5\n")
@@ -114,7 +116,7 @@ class TestIdleExit:
         assert version(installed) == __version__
 
     @pytest.mark.timeout(300)
-    def test_no_call_fails_at_the_moment_of_leaving(self, installed: Machine, settings) -> None:
+    def test_no_call_fails_at_the_moment_of_leaving(self, installed: Machine, settings: Write) -> None:
         """A caller whose calls come just when it leaves gets an answer each time, and no start limit is reached."""
         version(installed)
         settings("[daemon]\nidle_exit_s = 0.25\n")
@@ -122,7 +124,7 @@ class TestIdleExit:
         installed.run("sh", "-c", _CALLS_AROUND_THE_EXIT, timeout=100)
         assert exits(installed) - before >= 5
 
-    def test_stays_for_a_subscriber(self, installed: Machine, settings) -> None:
+    def test_stays_for_a_subscriber(self, installed: Machine, settings: Write) -> None:
         """As long as somebody watches costs it does not leave; then it does."""
         version(installed)
         installed.run("systemd-run", "--unit=watcher", "cortexctl", "watch")

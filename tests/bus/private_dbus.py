@@ -7,10 +7,11 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sized
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypedDict, Unpack
 
 import pytest
 from dbus_next import Message, MessageFlag
@@ -118,6 +119,11 @@ async def no_leaks_fixture() -> AsyncIterator[None]:
     )
 
 
+async def assert_count(seen: Sized, count: int, what: str) -> None:
+    """Of `what`, so many have come, or will."""
+    await assert_eventually_async(lambda: len(seen) == count, message=what)
+
+
 def call_message(
     member: str = "Echo", signature: str = "", *args: object, to: str = NAME, quiet: bool = False
 ) -> Message:
@@ -127,9 +133,17 @@ def call_message(
     )
 
 
+class Bounds(TypedDict, total=False):
+    """As Connection.open takes them."""
+
+    max_outgoing_bytes: int
+    max_values: int
+    stall_s: float
+
+
 @asynccontextmanager
 async def service(
-    bus: PrivateBus, handle: Callable[[Connection, Message], None], **options: float
+    bus: PrivateBus, handle: Callable[[Connection, Message], None], **options: Unpack[Bounds]
 ) -> AsyncIterator[Connection]:
     """A connection that owns NAME and gives each call to `handle`."""
     async with await Connection.open(bus.address, **options) as connection:

@@ -187,8 +187,7 @@ class TestBudget:
             assert watching.stdout is not None
             watching.stdout.readline()
             with Client(served.address) as client:
-                [used] = client.usage(since=TODAY, until=TODAY) or [None]
-                spent = used.cost_usd if used else 0.0
+                spent = sum(row.cost_usd for row in client.usage(since=TODAY, until=TODAY))
                 client.set_budget("each_user", day_usd=spent + 0.06)
             try:
                 served.simulated.behave("claude", Behaviour(input_tokens=1000, output_tokens=4000))

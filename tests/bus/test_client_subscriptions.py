@@ -257,7 +257,7 @@ async def _watch_calls(monitor: Connection, served: Served) -> None:
 async def _ask_until_heard(client: AsyncClient, costs: Subscription) -> CostEvent:
     """The subscription follows a new service soon, not at once: ask until a cost of it arrives."""
     async with asyncio.timeout(DEADLINE_S):
-        heard = asyncio.create_task(anext(costs))  # type: ignore[arg-type]
+        heard = asyncio.create_task(anext(costs))
         while not heard.done():
             await client.ask("hello")
             await asyncio.wait([heard], timeout=0.05)

@@ -26,6 +26,7 @@ from tests.bus.private_dbus import (  # noqa: F401
     NAME,
     PATH,
     PrivateBus,
+    assert_count,
     bus_fixture,
     call_message,
     echo,
@@ -274,7 +275,7 @@ class TestIncomingCalls:
                 async with RawPeer.open(bus.address) as peer:
                     await peer.send(call_message())
                     count = len(waiting)
-                    await assert_eventually_async(lambda before=count: len(waiting) > before, message="the call")
+                    await assert_count(waiting, count + 1, "the call")
             for message in waiting:
                 echo(server, message)
             server.on_call = lambda message: echo(server, message)

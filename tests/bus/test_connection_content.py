@@ -249,9 +249,9 @@ class TestOddMessages:
             data = bytes(peer.encode(call_message("Echo", "s", "x")))
             await peer.send_bytes(with_field(data, 200, b"\1s\0\2\0\0\0hi\0"))
             assert (await peer.receive(MessageType.METHOD_RETURN)).body == ["x"]
-            data = bytearray(peer.encode(call_message("Echo", "s", "y")))
-            data[2] |= 0xF8
-            await peer.send_bytes(data)
+            flagged = bytearray(peer.encode(call_message("Echo", "s", "y")))
+            flagged[2] |= 0xF8
+            await peer.send_bytes(flagged)
             assert (await peer.receive(MessageType.METHOD_RETURN)).body == ["y"]
             assert not server.closed
 

@@ -13,9 +13,11 @@ import pytest
 from dbus_next import Message, MessageType
 
 from cortexd.connection import BusError, Connection, ConnectionLost, DescriptorMissing, take_fd
+from cortexd.connection.decode import Frame
 from tests.bus.private_dbus import (  # noqa: F401
     DEADLINE_S,
     PrivateBus,
+    assert_count,
     bus_fixture,
     call_message,
     echo,
@@ -253,7 +255,7 @@ class TestReceiving:
                 before = open_fds()
                 for number in range(1, 21):
                     await peer.send(call_message(quiet=True), [read] * 253)
-                    await assert_eventually_async(lambda n=number: len(counts) == n, message="the message")
+                    await assert_count(counts, number, "the message")
                 assert set(counts) == {253}
                 await assert_eventually_async(lambda: open_fds() == before, message="as many descriptors as before")
 
@@ -291,7 +293,7 @@ class TestReceiving:
                     with room_for(room):
                         await peer.send(call_message(quiet=True), [read] * 10)
                         count = len(counts)
-                        await assert_eventually_async(lambda n=count: len(counts) > n, message="the message")
+                        await assert_count(counts, count + 1, "the message")
         assert counts == [4, 10]
 
     async def test_half_a_message_keeps_none(self, tmp_path: Path) -> None:
@@ -317,7 +319,7 @@ class TestReceiving:
                 await peer.send(call_message(), [write])
                 await asyncio.sleep(3600)
 
-        found: list[Message] = []
+        found: list[list[int]] = []
         async with (
             scripted_bus(tmp_path / "s", send_odd_type) as address,
             await Connection.open(address, on_call=lambda message: found.append(message.unix_fds)),
@@ -325,7 +327,7 @@ class TestReceiving:
             await assert_eventually_async(lambda: bool(found), message="the next message")
         assert len(found[0]) == 1
 
-    async def test_a_cancelled_call_keeps_no_descriptor(self, bus: PrivateBus) -> None:
+    async def test_a_cancelled_call_keeps_no_descriptor(self, bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> None:
         """A caller cancelled in the very turn in which its answer came leaves nothing open."""
         calls: list[Message] = []
         with pipe() as (read, _):
@@ -333,19 +335,18 @@ class TestReceiving:
                 service(bus, lambda _, message: calls.append(message)) as server,
                 await Connection.open(bus.address) as client,
             ):
-                before = open_fds()
+                before, settle = open_fds(), client._calls.settle
                 for number in range(1, 51):
                     call = asyncio.create_task(client.call(call_message(), timeout_s=DEADLINE_S, take_fds=True))
-                    await assert_eventually_async(lambda n=number: len(calls) == n, message="the call")
-                    settle = client._calls.settle
+                    await assert_count(calls, number, "the call")
 
-                    def settle_and_cancel(frame, call=call, settle=settle) -> None:
+                    def settle_and_cancel(frame: Frame, call: asyncio.Task[Message] = call) -> None:
                         settle(frame)
                         call.cancel()
 
-                    client._calls.settle = settle_and_cancel
+                    monkeypatch.setattr(client._calls, "settle", settle_and_cancel)
                     server.send(Message.new_method_return(calls[-1], "h", [0], [read]))
                     with pytest.raises(asyncio.CancelledError):
                         await call
-                    client._calls.settle = settle
+                    monkeypatch.setattr(client._calls, "settle", settle)
                 await assert_eventually_async(lambda: open_fds() == before, message="as many descriptors as before")

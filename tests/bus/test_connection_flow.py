@@ -207,7 +207,12 @@ class TestLoad:
         async with service(bus, receive), RawPeer.open(bus.address) as peer:
             data = bytes(peer.encode(call_message("Flood", "s", "x" * 50, quiet=True))) * 1000
             peer.sock.setblocking(True)
-            flood = threading.Thread(target=lambda: [peer.sock.sendall(data) for _ in range(50)], daemon=True)
+
+            def send() -> None:
+                for _ in range(50):
+                    peer.sock.sendall(data)
+
+            flood = threading.Thread(target=send, daemon=True)
             flood.start()
             async with asyncio.timeout(2 * DEADLINE_S):
                 await asyncio.gather(done.wait(), heart())

@@ -27,7 +27,7 @@ LONG = "Grüße, \N{ROCKET} and \u0000\ud800. " * 200
 class Ear:
     """A listener's ear: what it heard, call by call, and what it does besides."""
 
-    def __init__(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, then: Callable[[], Awaitable[object]] | None = None) -> None:
         self.calls: list[Sequence[Delta]] = []
         self.listener = Listener(self._hear)
         self._then = then

@@ -86,6 +86,12 @@ async def at_provider(shared: Shared, count: int) -> None:
     await assert_eventually_async(lambda: shared.simulated.counts("claude").active == count)
 
 
+async def assert_counts(shared: Shared, *, requests: int, aborts: int) -> None:
+    """So many requests have come to the provider, and so many of them were given up."""
+    await assert_eventually_async(lambda: shared.simulated.counts("claude").client_aborts == aborts)
+    await assert_eventually_async(lambda: shared.simulated.counts("claude").requests == requests)
+
+
 def settled(shared: Shared, request_id: str) -> bool:
     return bool(shared.books().request(request_id)["state"] != "pending")
 
@@ -287,10 +293,7 @@ class TestBatches:
             await at_provider(shared, 2)
             await leaving.close()
             await asyncio.gather(asking, return_exceptions=True)
-            await assert_eventually_async(
-                lambda aborts=aborts: shared.simulated.counts("claude").client_aborts == aborts
-            )
-            await assert_eventually_async(lambda begun=begun: shared.simulated.counts("claude").requests == begun)
+            await assert_counts(shared, requests=begun, aborts=aborts)
             await at_provider(shared, 0)
         async with programs_of("alice") as (alice,):
             answers = await batch(alice, ["a", "b", "c", "d"], request_id="stays")

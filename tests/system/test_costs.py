@@ -113,7 +113,7 @@ class TestPrices:
     async def test_one_request(self, shared: Shared, program: Program, name: str) -> None:
         """Both vendors' accounting, every price: what we say is what the list and the provider say."""
         expected = CASES[name]
-        shared.behave(expected.provider, Behaviour(**expected.tokens))
+        shared.behave(expected.provider, Behaviour.from_json(expected.tokens))
         await program.call(USAGE, "ResetStats")
         reply = await program.complete("user_chat", "hello", **dict(expected.options))
         assert_told_alike(shared, reply, expected)
@@ -128,7 +128,7 @@ class TestPrices:
     async def test_a_stream_costs_the_same(self, shared: Shared, program: Program, name: str) -> None:
         """Claude's long answers are streamed; their usage comes in two parts."""
         expected = CASES[name]
-        shared.behave("claude", Behaviour(**expected.tokens))
+        shared.behave("claude", Behaviour.from_json(expected.tokens))
         reply = await program.complete("user_chat", "hello", max_tokens=60_000, **dict(expected.options))
         assert shared.simulated.received("claude")[0].json()["stream"] is True
         assert_told_alike(shared, reply, expected)

@@ -68,6 +68,7 @@ async def neighbour() -> AsyncIterator[Neighbour]:
         alice = Neighbour(process)
         await alice.ask("warm-up")
         yield alice
+        assert process.stdin is not None
         process.stdin.close()
         async with asyncio.timeout(10):
             assert await process.wait() == 0

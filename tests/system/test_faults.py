@@ -64,7 +64,7 @@ async def worst_case_nano(program: Program, provider: str) -> int:
     """As Route shows it, held against what the prompt and max_tokens can cost at the least and within reason."""
     route = await program.route(TASKS[provider], PROMPT, max_tokens=MAX_TOKENS)
     [candidate] = [row for row in route["candidates"] if row["provider"] == provider]
-    nano = round(candidate["worst_case_cost_usd"] * 10**9)
+    nano: int = round(candidate["worst_case_cost_usd"] * 10**9)
     rate_in, rate_out = WORST_RATES[provider]
     at_least = len(PROMPT) * rate_in + MAX_TOKENS * rate_out
     assert at_least <= nano <= at_least + 100 * rate_in

@@ -134,7 +134,7 @@ class TestIntrospect:
                 assert before.strip().startswith(f"{node.attrib['name']}:"), node.attrib["name"]
                 for argument in node.findall("arg"):
                     assert f"@{argument.attrib['name']}:" in before, (node.attrib["name"], argument.attrib["name"])
-            before = (node.text or "") if node.tag is ET.Comment else before
+            before = (node.text or "") if node.tag is ET.Comment else before  # type: ignore[comparison-overlap]  # see insert_comments
 
 
 # of the samples, which are right in their types alone

@@ -110,6 +110,10 @@ class TestPolicy:
         assert "is not registered" in as_user("alice", check(f"{NAME}.own-the-world")).stderr
 
 
+def assert_challenged(as_user: AsUser, action: str) -> None:
+    assert_eventually(lambda: as_user("alice", check(action)).returncode == CHALLENGE)
+
+
 @pytest.fixture
 def install_example(namespace: Path, as_user: AsUser) -> Iterator[Callable[[str, str, str], None]]:
     """Installs an example rule as an administrator would, for another name than the one it stands there for."""
@@ -126,7 +130,7 @@ def install_example(namespace: Path, as_user: AsUser) -> Iterator[Callable[[str,
         rule.unlink()
     assert_eventually(lambda: "retains_authorization" in as_user("bob", check(COMPLETE)).stdout)
     for action in ADMINISTERED:
-        assert_eventually(lambda action=action: as_user("alice", check(action)).returncode == CHALLENGE)
+        assert_challenged(as_user, action)
 
 
 class TestExamples:

@@ -63,7 +63,7 @@ class TestWhileItRuns:
         for number, options in enumerate(({"request_id": "left"}, {}), 1):
             leaving = await Program.open()
             asking = asyncio.create_task(leaving.complete("user_chat", "hello", **options))
-            await assert_eventually_async(lambda number=number: shared.simulated.counts("claude").requests == number)
+            await assert_asked(shared, number)
             await leaving.close()
             await asyncio.gather(asking, return_exceptions=True)
             await assert_eventually_async(lambda: shared.books().rows[-1]["state"] != "pending")
@@ -137,6 +137,10 @@ def busctl(timeout: str, *option: str) -> Completed:
     """alice's call, as she would type it, with one option."""
     arguments = ("saa{sv}a{sv}", "user_chat", "1", "2", "role", "s", "user", "content", "s", "hello", "1", *option)
     return as_user("alice", ["busctl", "--system", timeout, "call", *OBJECT, NAME, "CompleteWithOptions", *arguments])
+
+
+async def assert_asked(shared: Shared, times: int) -> None:
+    await assert_eventually_async(lambda: shared.simulated.counts("claude").requests == times)
 
 
 def settled(row: Json) -> Json | None:

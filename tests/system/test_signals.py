@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from simulated import Behaviour
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.calls import ask, call, results
 from tests.system.namespace import PYTHON
@@ -57,6 +57,10 @@ def heard_by(watcher: Background, member: str) -> list[list[Any]]:
     return [line[1:] for line in lines if line[0] == member]
 
 
+def assert_heard(watcher: Background, member: str, at_least: int) -> None:
+    assert_eventually(lambda: len(heard_by(watcher, member)) >= at_least)
+
+
 def last_count(program: Program) -> int | None:
     """The requests that the last TotalsChanged told."""
     heard = program.heard("TotalsChanged")
@@ -101,7 +105,7 @@ class TestCosts:
         """With who failed last, and the worst case where the cost is not known."""
         await program.subscribe()
         shared.behave("claude", Behaviour(status=500))
-        shared.behave("kimi_k2", Behaviour(fault="malformed_json"))
+        shared.behave("kimi_k2", Behaviour(fault=Fault.MALFORMED_JSON))
         with refused("NoProviderAvailable"):
             await program.complete("user_chat", "hello", request_id="failed")
         [[request_id, _, provider, model, usd, details]] = program.heard("CostIncurred")
@@ -205,10 +209,10 @@ class TestUsers:
             assert done.returncode == 0, done.stderr
         for user, watcher in watchers.items():
             count = 2 if user == "alice" else 1
-            assert_eventually(lambda watcher=watcher, count=count: len(heard_by(watcher, "CostIncurred")) >= count)
+            assert_heard(watcher, "CostIncurred", count)
         owners = {row["request_id"]: row["user"] for row in shared.books().rows}
         for user, watcher in watchers.items():
-            assert_eventually(lambda watcher=watcher: heard_by(watcher, "TotalsChanged"))
+            assert_heard(watcher, "TotalsChanged", 1)
             assert {owners[body[0]] for body in heard_by(watcher, "CostIncurred")} == {user}
         assert len(heard_by(watchers["alice"], "CostIncurred")) == 2
 
