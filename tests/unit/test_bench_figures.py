@@ -1,6 +1,7 @@
 """The benchmark's promises: declared figures, targets, tables, the JSON."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -84,7 +85,7 @@ class TestReport:
         assert many.split(None, 2) == ["not", "measured", "x.many_per_s (how many): at least 1000 /s is wanted"]
         assert "  met  " in report.verdicts([CASE], {"x.many_per_s": 1000}).splitlines()[2]
 
-    def test_the_json_is_one_flat_object(self, tmp_path) -> None:
+    def test_the_json_is_one_flat_object(self, tmp_path: Path) -> None:
         """A longer old file is replaced as a whole, in place."""
         file = tmp_path / "figures.json"
         file.write_text("x" * 1000)

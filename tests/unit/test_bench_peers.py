@@ -14,7 +14,7 @@ from bench.processes import CannotMeasure, Child
 
 
 @pytest.fixture
-def offline(monkeypatch) -> None:
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
 
@@ -26,7 +26,7 @@ class TestChoice:
         without = {case.name for case in choose(cases, read_arguments(cases, []))}
         assert {case.name for case in choose(cases, read_arguments(cases, ["--peers"]))} - without == {"peers"}
 
-    def test_the_case_without_the_option_is_a_wrong_argument(self, capsys) -> None:
+    def test_the_case_without_the_option_is_a_wrong_argument(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Naming the case does not install anything: the answer says what is missing."""
         with pytest.raises(SystemExit) as end:
             read_arguments(find_cases(), ["peers"])
@@ -36,7 +36,7 @@ class TestChoice:
 
 @pytest.mark.usefixtures("offline")
 class TestEnvironment:
-    def test_what_the_index_does_not_have_is_said_in_words(self, tmp_path) -> None:
+    def test_what_the_index_does_not_have_is_said_in_words(self, tmp_path: Path) -> None:
         """Without the package index the reason and the way out are told, and the next time it is tried again."""
         wish = tmp_path / "requirements.txt"
         wish.write_text("litellm[proxy]==1.0\n")
@@ -44,7 +44,7 @@ class TestEnvironment:
             with pytest.raises(peers.CannotInstall, match=r"(?s)litellm.*package index.*without --peers nothing"):
                 peers.make(tmp_path / "peers", wish)
 
-    def test_it_is_made_once_and_anew_for_other_requirements(self, tmp_path) -> None:
+    def test_it_is_made_once_and_anew_for_other_requirements(self, tmp_path: Path) -> None:
         """A second run finds it; another file of requirements replaces it."""
         wish, directory = tmp_path / "requirements.txt", tmp_path / "peers"
         wish.write_text("# nothing\n")
@@ -63,7 +63,7 @@ class TestEnvironment:
         assert lines
         assert all("==" in line and "/" not in line for line in lines)
 
-    def test_the_peers_see_nothing_of_the_user(self, monkeypatch, tmp_path) -> None:
+    def test_the_peers_see_nothing_of_the_user(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """No key, no database and no telemetry setting of whoever runs the benchmark, and no way out."""
         for name in ("OPENAI_API_KEY", "DATABASE_URL", "LITELLM_MASTER_KEY", "REDIS_HOST", "http_proxy"):
             monkeypatch.setenv(name, "x")
@@ -75,7 +75,7 @@ class TestEnvironment:
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the programs are compiled with gcc")
 class TestClient:
-    def test_the_first_reply_is_waited_for(self, tmp_path_factory) -> None:
+    def test_the_first_reply_is_waited_for(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Seconds from spawn to an answer; the plain client then makes every call that it is told to."""
         lab = Lab(programs.build(tmp_path_factory.mktemp("programs")), tmp_path_factory.mktemp("lab"), quick=True)
         with lab.upstream() as upstream:

@@ -38,8 +38,11 @@ def change(before: int, after: int, limit: int = 1_000) -> BudgetChange:
     return BudgetChange(Limit("user", "alice", Period.DAY, limit, frozenset((7,))), before, after)
 
 
-async def limits_of(settings: BudgetSettings, user: str = "alice", uid: int = 7, **overrides: LimitOverride):
-    scopes = {tuple(key.partition("_for_")[::2]): override for key, override in overrides.items()}
+async def limits_of(
+    settings: BudgetSettings, user: str = "alice", uid: int = 7, **overrides: LimitOverride
+) -> tuple[Limit, ...]:
+    parts = {key: key.partition("_for_") for key in overrides}
+    scopes = {(scope, name): overrides[key] for key, (scope, _, name) in parts.items()}
     return await Budgets(settings, scopes).limits_for(uid, user)
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from cortexd import errors
 from cortexd.cli.app import cortexctl, main
 from cortexd.cli.batch.items import Defaults, item_of
-from cortexd.cli.commands import ask as ask_command
 from cortexd.cli.shown import failures
 from cortexd.cli.shown.bars import bar, gauge
 from cortexd.cli.shown.live import LiveText
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import neutralised, one_line
+from cortexd.cli.talking.answering import in_one_line
 from cortexd.client import Attempt, Completion
 
 
@@ -185,7 +185,7 @@ class TestAskLine:
             },
         )
         assert done.attempts[0] == Attempt(provider="claude", outcome="timeout")
-        assert ask_command.in_one_line(done) == (
+        assert in_one_line(done) == (
             "kimi_k2 m, 0 + 0 tokens, at most $2.00, 1 min 1 s, claude failed: timeout, without temperature, "
             "ended by length, not in the ledger"
         )

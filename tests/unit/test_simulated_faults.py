@@ -340,6 +340,6 @@ class TestCounts:
     def test_misspelt_behaviour(self, simulated: SimulatedProviders) -> None:
         """An unknown fault or field is refused at once."""
         with pytest.raises(ValueError, match="hangs"):
-            Behaviour(fault="hangs")
+            Behaviour(fault="hangs")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="unknown behaviour fields: relpy"):
             Behaviour.from_json({"relpy": "x"})

@@ -70,7 +70,7 @@ class TestAnthropicAnswers:
     ) -> None:
         """input_tokens excludes cache reads and writes."""
         tokens = {"input_tokens": 10, "output_tokens": 20, "cache_read_tokens": 300, "cache_write_tokens": 40}
-        simulated.behave("claude", Behaviour(**tokens, reasoning_tokens=5))
+        simulated.behave("claude", Behaviour.from_json({**tokens, "reasoning_tokens": 5}))
         usage = (await claude.messages.create(**CLAUDE)).usage
         assert (usage.input_tokens, usage.output_tokens) == (10, 20)
         assert (usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (300, 40)
@@ -142,7 +142,9 @@ class TestAnthropicAnswers:
         async with claude.messages.stream(**CLAUDE, tools=CLAUDE_TOOLS) as stream:
             message = await stream.get_final_message()
         assert [block.type for block in message.content] == ["text", "tool_use"]
-        assert message.content[1].input == json.loads(arguments)
+        called = message.content[1]
+        assert called.type == "tool_use"
+        assert called.input == json.loads(arguments)
 
 
 class TestOpenAIAnswers:
@@ -159,7 +161,7 @@ class TestOpenAIAnswers:
     ) -> None:
         """prompt_tokens includes cached tokens, completion_tokens includes reasoning."""
         tokens = {"input_tokens": 10, "output_tokens": 20, "cache_read_tokens": 300, "reasoning_tokens": 5}
-        simulated.behave("kimi_k2", Behaviour(**tokens))
+        simulated.behave("kimi_k2", Behaviour.from_json(tokens))
         usage = (await kimi.chat.completions.create(**KIMI)).usage
         assert usage
         assert usage.prompt_tokens_details
@@ -244,7 +246,9 @@ class TestAbsurdAnswers:
         assert (message.content[0].text, message.content[1].name, message.model) == (text, text, text)
         completion = await kimi.chat.completions.create(**KIMI)
         said = completion.choices[0].message
-        assert (said.content, (said.tool_calls or ())[0].function.name, completion.model) == (text, text, text)
+        [called] = said.tool_calls or []
+        assert called.type == "function"
+        assert (said.content, called.function.name, completion.model) == (text, text, text)
         assert kimi_text(await kimi_chunks(kimi)) == text
         assert claude_text(await claude_events(claude)) == text
 
@@ -253,6 +257,7 @@ class TestAbsurdAnswers:
         simulated.behave("claude", Behaviour(status=500, error_message="\u0000\ud800", error_type="weird"))
         with pytest.raises(anthropic.InternalServerError) as caught:
             await claude.messages.create(**CLAUDE)
+        assert isinstance(caught.value.body, dict)
         assert caught.value.body["error"] == {"type": "weird", "message": "\u0000\ud800"}
 
     async def test_raw_content(
