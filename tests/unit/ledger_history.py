@@ -9,10 +9,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from test_ledger_parts import CLAUDE, KIMI, attempt, request, settings
-
 from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest, UsageQuery, UsageRow
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, request, settings
 
 NOW = datetime.now().astimezone()
 TODAY = NOW.date()

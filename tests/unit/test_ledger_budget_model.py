@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from test_ledger_budgets import limit
-from test_ledger_parts import attempt, request, settings
 
 from cortexd.ledger import Limit, Period
 from cortexd.ledger.records import State
 from cortexd.ledger.writing import tallies
 from cortexd.ledger.writing.actions import Action, ReadBooks, Reserve, ReserveMore, Settle
 from cortexd.ledger.writing.store import Store
+from tests.unit.test_ledger_budgets import limit
+from tests.unit.test_ledger_parts import attempt, request, settings
 
 DAYS = {"2026-11-23": datetime(2026, 11, 23, 12), "2026-11-24": datetime(2026, 11, 24, 12)}
 SHARED = (limit(90, None, Period.MONTH), limit(60), limit(50, (1, 2)))

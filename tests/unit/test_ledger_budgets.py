@@ -7,17 +7,17 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_ledger_parts import attempt, audited, request, rows, settings, while_locked
 
 from cortexd.accounts import thresholds_crossed
 from cortexd.ledger import BudgetChange, DuplicateRequest, Ledger, Limit, OverBudget, Period
+from tests.unit.test_ledger_parts import attempt, audited, request, rows, settings, while_locked
 
 UIDS = (1000, 1001, 1002)
 NAMES = {None: ("machine", ""), frozenset((1000, 1001)): ("group", "students")}
@@ -156,9 +156,8 @@ class TestManyAtOnce:
 DAEMON = """
 import asyncio, os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_ledger_parts import attempt, request, settings
-from test_ledger_budgets import UIDS, limits_of
+from tests.unit.test_ledger_parts import attempt, request, settings
+from tests.unit.test_ledger_budgets import UIDS, limits_of
 from cortexd.ledger import Ledger, OverBudget
 
 async def main():
@@ -184,7 +183,7 @@ asyncio.run(main())
 
 
 def spend_and_kill(directory: Path, after_lines: int) -> list[str]:
-    command = [sys.executable, "-c", DAEMON, str(directory), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", DAEMON, str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
         assert daemon.stdout is not None
         said = [daemon.stdout.readline() for _ in range(after_lines)]
@@ -217,7 +216,7 @@ class TestKill:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path):
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     ledger = await Ledger.open(settings(tmp_path))
     yield ledger
     await ledger.close()
@@ -283,7 +282,7 @@ class TestReserve:
 
     async def test_a_used_id_is_told_before_an_empty_budget(self, ledger: Ledger) -> None:
         """Repeating a paid request is a repetition, also when no budget is left for a new one."""
-        again = {"request_id": "again", "caller_chosen": True}
+        again: dict[str, Any] = {"request_id": "again", "caller_chosen": True}
         await spend(ledger, 5, [limit(5)], **again)
         with pytest.raises(DuplicateRequest):
             await ledger.reserve(request(**again), 5, [limit(5)])

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_ledger_parts import audited, rows, settings
-
 from cortexd.ledger import Ledger
+from tests.unit.test_ledger_parts import audited, rows, settings
 
 IN_FLIGHT = 50
 ROUNDS = 8
@@ -18,8 +17,7 @@ ROUNDS = 8
 DAEMON = """
 import asyncio, os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_ledger_parts import attempt, request, settings
+from tests.unit.test_ledger_parts import attempt, request, settings
 from cortexd.ledger import Ledger
 
 async def main():
@@ -35,7 +33,7 @@ async def main():
             await ledger.settle(key, "done", [attempt(1_000 + number)])
             os.write(1, f"settled {name}\\n".encode())
 
-    await asyncio.gather(*(user(number) for number in range(int(sys.argv[3]))))
+    await asyncio.gather(*(user(number) for number in range(int(sys.argv[2]))))
 
 asyncio.run(main())
 """
@@ -43,7 +41,7 @@ asyncio.run(main())
 
 def run_and_kill(directory: Path, after_lines: int) -> list[list[str]]:
     """What a daemon had said when it was killed, after at least so many lines."""
-    command = [sys.executable, "-c", DAEMON, str(directory), str(Path(__file__).parent), str(IN_FLIGHT)]
+    command = [sys.executable, "-c", DAEMON, str(directory), str(IN_FLIGHT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
         assert daemon.stdout is not None
         said = [daemon.stdout.readline() for _ in range(after_lines)]

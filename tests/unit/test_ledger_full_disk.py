@@ -13,8 +13,7 @@ import pytest
 DAEMON = """
 import asyncio, json, os, resource, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from test_ledger_parts import attempt, audited, complete, eventually, request, settings
+from tests.unit.test_ledger_parts import attempt, audited, complete, eventually, request, settings
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger
 
@@ -59,7 +58,7 @@ async def main():
     said["totals_full"] = ledger.totals.total_cost_nano
     said["state_full"] = (await ledger.find(1000, "paid")).state
     free()
-    if sys.argv[4] == "idle":
+    if sys.argv[3] == "idle":
         await eventually(lambda: ledger.writable)
     else:
         await complete(ledger, 7, request_id="later")
@@ -78,7 +77,7 @@ TMPFS = 'mount -t tmpfs -o size=2m,mode=700 tmpfs "$1" && shift && exec "$@"'
 
 
 def daemon(directory: Path, how: str, then: str) -> list[str]:
-    return [sys.executable, "-c", DAEMON, str(directory), how, str(Path(__file__).parent), then]
+    return [sys.executable, "-c", DAEMON, str(directory), how, then]
 
 
 def own_namespace(directory: Path) -> list[str]:

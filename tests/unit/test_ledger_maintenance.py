@@ -20,8 +20,6 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from ledger_history import NOW, TODAY, live
-from test_ledger_parts import KIMI, attempt, audited, complete, eventually, request, rows, settings
 
 import cortexd.ledger.keeping.migrations
 from cortexd.cli.app import main
@@ -30,6 +28,8 @@ from cortexd.ledger import Ledger, Totals, UsageQuery
 from cortexd.ledger.engines.sqlite import writer_engine
 from cortexd.ledger.keeping.maintenance import FIELDS, backup, check, export
 from cortexd.ledger.keeping.schema import HEAD
+from tests.unit.ledger_history import NOW, TODAY, live
+from tests.unit.test_ledger_parts import KIMI, attempt, audited, complete, eventually, request, rows, settings
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 

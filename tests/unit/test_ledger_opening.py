@@ -15,13 +15,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
-from test_ledger_parts import attempt, audited, complete, request, rows, settings
 
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, State, Totals
 from cortexd.ledger.engines.sqlite import reader_engine
 from cortexd.ledger.keeping.schema import HEAD, metadata
 from cortexd.ledger.writing.statements import Statements
+from tests.unit.test_ledger_parts import attempt, audited, complete, request, rows, settings
 
 HOLDER = """
 import asyncio, sys
@@ -187,7 +187,7 @@ class TestSchema:
 
     def test_holds_64_bit_money_in_postgresql_too(self) -> None:
         """In PostgreSQL's words each table has 64-bit amounts and keys, and nothing of SQLite."""
-        dialect = postgresql.dialect()
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
         made = {name: str(CreateTable(table).compile(dialect=dialect)) for name, table in metadata.tables.items()}
         assert "nano BIGINT" in made["entries"]
         assert "seq BIGSERIAL" in made["entries"]

@@ -9,11 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from test_ledger_parts import KIMI, attempt, complete, request, settings
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger
 from cortexd.ledger.reading.report import report
+from tests.unit.test_ledger_parts import KIMI, attempt, complete, request, settings
 
 
 class TestReport:

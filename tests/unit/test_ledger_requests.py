@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from test_ledger_parts import (
+
+from cortexd.errors import InvalidArgument, LedgerUnavailable, RequestNotFound
+from cortexd.ledger import DuplicateRequest, Ledger, ProviderStats, State, Stats, Totals
+from tests.unit.test_ledger_parts import (
     CLAUDE,
     KIMI,
     attempt,
@@ -24,9 +27,6 @@ from test_ledger_parts import (
     settings,
     while_locked,
 )
-
-from cortexd.errors import InvalidArgument, LedgerUnavailable, RequestNotFound
-from cortexd.ledger import DuplicateRequest, Ledger, ProviderStats, State, Stats, Totals
 
 
 @pytest.fixture
@@ -283,7 +283,8 @@ class TestLeases:
         ledger = await Ledger.open(chosen, instance="here")
 
         def lease() -> tuple[str, str]:
-            return tuple(rows(chosen.path, "SELECT instance, lease_until FROM requests")[0])  # type: ignore[return-value]
+            instance, until = rows(chosen.path, "SELECT instance, lease_until FROM requests")[0]
+            return instance, until
 
         key = await ledger.reserve(request(), 5)
         first = lease()

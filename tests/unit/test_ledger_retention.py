@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_history import NOW, TODAY, expected, live
-from test_ledger_parts import KIMI, attempt, audited, complete, request, rows, settings
 
 from cortexd.errors import LedgerUnavailable, RequestNotFound
 from cortexd.ledger import Ledger, Pruned, Spent, Stats, Totals, UsageQuery, UsageRow
 from cortexd.ledger.keeping import retention
 from cortexd.ledger.keeping.maintenance import check
+from tests.unit.ledger_history import NOW, TODAY, expected, live
+from tests.unit.test_ledger_parts import KIMI, attempt, audited, complete, request, rows, settings
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 UIDS = (1000, 1001, 1002)
@@ -148,6 +148,7 @@ class TestFigures:
                     await ledger.reset_stats(uid)
 
         pruned, *_ = await asyncio.gather(ledger.prune(SOON), *(use(uid) for uid in UIDS))
+        assert pruned is not None
         assert pruned.requests > 20
         assert ledger.totals == before + Totals(120, 120_000)
         for uid in UIDS:
@@ -278,8 +279,7 @@ PRUNER = """
 import asyncio, os, sys
 from datetime import date
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_ledger_parts import settings
+from tests.unit.test_ledger_parts import settings
 from cortexd.ledger import Ledger
 from cortexd.ledger.keeping import retention
 
@@ -311,7 +311,7 @@ class TestKill:
         path = settings(tmp_path).path
         chance = random.Random(1)
         left = [count(path, "requests")]
-        command = [sys.executable, "-c", PRUNER, str(tmp_path), str(Path(__file__).parent)]
+        command = [sys.executable, "-c", PRUNER, str(tmp_path)]
         for _ in range(3):
             with subprocess.Popen(command, stdout=subprocess.PIPE) as daemon:
                 assert daemon.stdout is not None
@@ -333,10 +333,9 @@ CRAMPED = """
 import asyncio, random, resource, sys
 from datetime import date
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from ledger_history import live
-from test_ledger_parts import settings
-from test_ledger_retention import figures
+from tests.unit.ledger_history import live
+from tests.unit.test_ledger_parts import settings
+from tests.unit.test_ledger_retention import figures
 from cortexd.errors import LedgerUnavailable
 
 def limit(size):
@@ -365,7 +364,7 @@ asyncio.run(main())
 class TestFullDisk:
     def test_changes_nothing_until_there_is_space(self, tmp_path: Path) -> None:
         """A pruning that the disk has no space for is refused in words, and done later; no figure changes."""
-        command = [sys.executable, "-c", CRAMPED, str(tmp_path), str(Path(__file__).parent)]
+        command = [sys.executable, "-c", CRAMPED, str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         refusal, stayed = done.stdout.splitlines()

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from test_ledger_parts import CLAUDE, KIMI, attempt, audited, complete, request, rows, settings
 
 from cortexd.ledger import Ledger
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, audited, complete, request, rows, settings
 
 
 class TestExactness:

@@ -11,13 +11,13 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from ledger_history import TODAY, expected, live
-from test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings
 
 from cortexd.errors import InvalidArgument, RequestNotFound, TooLarge
 from cortexd.ledger import Ledger, LimitOverride, Stats, UsageQuery
 from cortexd.ledger.engines.sqlite import reader_engine
 from cortexd.ledger.reading import statistics, usage
+from tests.unit.ledger_history import TODAY, expected, live
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings
 
 GROUPS = ("day", "hour", "task_type", "provider", "model", "label", "uid")
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
