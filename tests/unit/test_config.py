@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -16,8 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "config.toml.example"
 
 
+class Write(Protocol):
+    """Writes a file of the configuration; the path is the main file's."""
+
+    def __call__(self, text: str, name: str = ...) -> Path: ...
+
+
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     def write(text: str, name: str = "config.toml") -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -34,7 +41,7 @@ class TestLoad:
         assert table[TaskType.USER_CHAT] == table[TaskType.REQUIREMENT_PARSING] == "claude"
         assert [task for task, provider in table.items() if provider == "kimi_k2"] == list(TaskType)[2:]
 
-    def test_later_files_stand_above_earlier_ones(self, write) -> None:
+    def test_later_files_stand_above_earlier_ones(self, write: Write) -> None:
         """conf.d overrides config.toml key by key, in the order of names."""
         write("[limits]\nmax_tools = 5\n", "conf.d/20-site.toml")
         write("[limits]\nmax_tools = 4\n", "conf.d/10-vendor.toml")
@@ -45,7 +52,7 @@ class TestLoad:
         assert config.routing.table[TaskType.CONFIGURATION] == "kimi_k2"
         assert [path.name for path in config.sources] == ["config.toml", "10-vendor.toml", "20-site.toml"]
 
-    def test_a_provider_of_ones_own(self, write) -> None:
+    def test_a_provider_of_ones_own(self, write: Write) -> None:
         """Any OpenAI-style endpoint joins with four lines, and may carry the operator's own price."""
         config = load_config(
             write(
@@ -57,7 +64,7 @@ class TestLoad:
         assert office.configured
         assert office.rate == RateSettings("0.05", "0.1")
 
-    def test_budgets_merge_amount_by_amount(self, write) -> None:
+    def test_budgets_merge_amount_by_amount(self, write: Write) -> None:
         """A later file changes the amounts that it names, of the users that it names."""
         write(
             "[budgets]\nthresholds = [0.9, 0.5, 1, 0.5]\n"
@@ -124,14 +131,14 @@ class TestLoad:
             ("[limits\n", "is not valid TOML"),
         ],
     )
-    def test_errors_name_file_key_and_expectation(self, write, text: str, words: str) -> None:
+    def test_errors_name_file_key_and_expectation(self, write: Write, text: str, words: str) -> None:
         """An administrator can mend the file from the message alone."""
         with pytest.raises(ConfigError, match=words) as caught:
             load_config(write(text))
         assert "config.toml" in str(caught.value) or "routing." in words or "limits.default" in words
 
     @pytest.mark.parametrize("name", ["key", "api_key"])
-    def test_keys_do_not_belong_in_the_text(self, write, name: str) -> None:
+    def test_keys_do_not_belong_in_the_text(self, write: Write, name: str) -> None:
         """A key in the configuration is refused, and not repeated in the error."""
         with pytest.raises(ConfigError, match="keys do not belong in the configuration") as caught:
             load_config(write(f"[providers.claude]\n{name} = 'sk-canary'"))
@@ -161,7 +168,7 @@ class TestKeys:
         config = with_keys(builtin_config(), {"CREDENTIALS_DIRECTORY": str(tmp_path), "ANTHROPIC_API_KEY": "env"})
         assert self.key(config) == "from-credential"
 
-    def test_key_file(self, write, tmp_path: Path) -> None:
+    def test_key_file(self, write: Write, tmp_path: Path) -> None:
         """A file of mode 0600 is read; one that others may read is refused with the command that mends it."""
         file = tmp_path / "claude.key"
         file.write_text("from-file\n")
@@ -193,7 +200,7 @@ class TestKeys:
 
 
 class TestExample:
-    def test_every_setting_is_in_the_example(self, write) -> None:
+    def test_every_setting_is_in_the_example(self, write: Write) -> None:
         """The commented example names every setting, and each commented value is accepted."""
         uncommented = "\n".join(
             line[2:] if line.startswith("# ") and ("=" in line or line.startswith("# [")) else line
@@ -210,7 +217,7 @@ class TestExample:
             settings = {item.name for item in dataclasses.fields(getattr(builtin_config(), section.name))}
             assert settings == set(shown[section.name]), section.name
 
-    def test_the_example_as_it_stands_changes_nothing(self, write) -> None:
+    def test_the_example_as_it_stands_changes_nothing(self, write: Write) -> None:
         """Installed as it is, it means the built-in defaults."""
         import dataclasses
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import (
+    Errors,
     error_object,
     failure_of_status,
     map_exceptions,
@@ -54,7 +56,7 @@ class TestEvents:
             [list(splitter.feed(piece)) for _ in range(most)]
 
 
-def collect(*events: dict[str, object], max_bytes: int = 1000) -> EventCollector:
+def collect(*events: Mapping[str, object], max_bytes: int = 1000) -> EventCollector:
     collector = EventCollector("asked", max_bytes)
     for event in events:
         collector.feed(json.dumps(event).encode())
@@ -227,7 +229,7 @@ class TestRetryAfter:
 class TestMapping:
     def test_the_first_row_that_fits(self) -> None:
         """The first type that fits makes the error; others pass through."""
-        table = {
+        table: Errors = {
             KeyError: lambda error: ProviderError(Failure.SERVER, f"key {error}"),
             LookupError: lambda _error: ProviderError(Failure.TIMEOUT, "lookup"),
         }
