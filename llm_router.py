@@ -179,7 +179,7 @@ class LLMRouter:
         self.track_costs = track_costs
         self.ROUTING_RULES = _own_rules(type(self).ROUTING_RULES, remembers=bus is not False)
 
-    def route_task(self, task_type: TaskType, force_provider: LLMProvider | None = None) -> RoutingDecision:
+    def route_task(self, task_type: TaskType, force_provider: LLMProvider | str | None = None) -> RoutingDecision:
         """Who would be asked first, and why; asks nobody. Raises LLMRouterError where nobody can answer."""
         return self._engine.route(task_type, force_provider, self._rules())
 
@@ -187,9 +187,9 @@ class LLMRouter:
         self,
         messages: Messages,
         task_type: TaskType = TaskType.USER_CHAT,
-        force_provider: LLMProvider | None = None,
+        force_provider: LLMProvider | str | None = None,
         temperature: float | None = 0.7,
-        max_tokens: int = 4096,
+        max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
     ) -> LLMResponse:
         """The answer to `messages` (dictionaries of role and content; tools in OpenAI's form).
@@ -204,9 +204,9 @@ class LLMRouter:
         self,
         messages: Messages,
         task_type: TaskType = TaskType.USER_CHAT,
-        force_provider: LLMProvider | None = None,
+        force_provider: LLMProvider | str | None = None,
         temperature: float | None = 0.7,
-        max_tokens: int = 4096,
+        max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
     ) -> LLMResponse:
         """As `complete`, without blocking the event loop. Cancelling it closes the connection."""
@@ -228,9 +228,9 @@ class LLMRouter:
         self,
         messages: Messages,
         task_type: TaskType = TaskType.USER_CHAT,
-        force_provider: LLMProvider | None = None,
+        force_provider: LLMProvider | str | None = None,
         temperature: float | None = 0.7,
-        max_tokens: int = 4096,
+        max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
     ) -> TextStream:
         """The answer's text piece by piece; afterwards the stream's `response` is the LLMResponse.
@@ -245,9 +245,9 @@ class LLMRouter:
         self,
         messages: Messages,
         task_type: TaskType = TaskType.USER_CHAT,
-        force_provider: LLMProvider | None = None,
+        force_provider: LLMProvider | str | None = None,
         temperature: float | None = 0.7,
-        max_tokens: int = 4096,
+        max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
     ) -> AsyncTextStream:
         """As `stream`, for `async for`."""

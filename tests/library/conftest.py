@@ -31,10 +31,14 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def assert_left_alone(running: SimulatedProviders, name: str) -> None:
+    assert_eventually(lambda: running.counts(name).active == 0)
+
+
 @pytest.fixture
 def simulated(running: SimulatedProviders) -> SimulatedProviders:
     for name in NAMES:  # what the test before left on its way would be taken off this one's bill
-        assert_eventually(lambda name=name: running.counts(name).active == 0)
+        assert_left_alone(running, name)
         running.reset(name)
     return running
 

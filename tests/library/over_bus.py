@@ -42,7 +42,7 @@ def pair_of_fixture(served: Served) -> Iterator[MakePair]:
     made: list[Pair] = []
 
     def build(**arguments: Any) -> Pair:
-        made.append(Pair(LLMRouter(**KEYS, **urls, **arguments), LLMRouter(bus=served.address, **arguments)))
+        made.append(Pair(LLMRouter(**{**KEYS, **urls, **arguments}), LLMRouter(bus=served.address, **arguments)))
         return made[-1]
 
     yield build

@@ -129,8 +129,8 @@ class TestLoops:
 
     async def test_a_router_that_is_dropped(self, simulated: SimulatedProviders, make: MakeRouter) -> None:
         """A router that nobody holds any more closes its connections, in threads and in running loops."""
-        urls = {"claude_base_url": simulated.url("claude"), "kimi_base_url": simulated.url("kimi_k2")}
-        router = LLMRouter("sk-sim-a", "sk-sim-b", **urls)
+        claude, kimi = simulated.url("claude"), simulated.url("kimi_k2")
+        router = LLMRouter("sk-sim-a", "sk-sim-b", claude_base_url=claude, kimi_base_url=kimi)
         router.complete(ask())
         await router.acomplete(ask())
         assert simulated.counts("claude").open_connections == 2
@@ -175,12 +175,12 @@ class TestBatch:
         assert await router.complete_batch([]) == []
 
     @pytest.mark.parametrize("number", [0, -1, 2.5, True])
-    async def test_numbers_that_are_none(self, router: LLMRouter, number: object) -> None:
+    async def test_numbers_that_are_none(self, router: LLMRouter, number: float) -> None:
         """A limit is a whole number from 1 on."""
         with pytest.raises(InvalidRequestError, match="max_concurrent"):
-            await router.complete_batch([{}], max_concurrent=number)
+            await router.complete_batch([{}], max_concurrent=number)  # type: ignore[arg-type]
         with pytest.raises(InvalidRequestError, match="max_concurrent"):
-            router.set_rate_limit(number)
+            router.set_rate_limit(number)  # type: ignore[arg-type]
 
 
 class TestWaiting:

@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -48,7 +49,7 @@ class TestEqual:
         """The same calls give the same figures, to the nano-dollar; a reset begins at zero."""
         assert pair.own.get_stats() == pair.bus.get_stats()
         for task in TaskType:
-            pair.both(lambda router, task=task: router.complete(ask(f"about {task}"), task))
+            pair.both(partial(LLMRouter.complete, messages=ask(f"about {task}"), task_type=task))
             assert pair.own.get_stats() == pair.bus.get_stats()
         assert pair.bus.get_stats()["total_requests"] == len(TaskType)
         for router in pair:
@@ -148,7 +149,8 @@ class TestStreams:
         served.simulated.behave(provider, Behaviour(reply=TEN_WORDS, chunks=5, thinking="Hm."))
         plain = pair.bus.complete(ask(), force_provider=provider)
         for router in pair:
-            stream, astream = (make(ask(), force_provider=provider) for make in (router.stream, router.astream))
+            stream = router.stream(ask(), force_provider=provider)
+            astream = router.astream(ask(), force_provider=provider)
             assert (stream.response, "".join(stream)) == (None, TEN_WORDS)
             assert "".join([piece async for piece in astream]) == TEN_WORDS
             for response in (stream.response, astream.response):

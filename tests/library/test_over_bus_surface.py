@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class TestRules:
             plain.default_provider = LLMProvider.KIMI_K2
             del plain.ROUTING_RULES[TaskType.USER_CHAT]
             assert plain.complete(ask()).provider is LLMProvider.KIMI_K2
-            plain.ROUTING_RULES = {TaskType.USER_CHAT: "claude"}
+            plain.ROUTING_RULES = {TaskType.USER_CHAT: "claude"}  # type: ignore[dict-item]
             assert plain.complete(ask()).provider is LLMProvider.CLAUDE
             assert plain._rules().own == set(TaskType)
 
@@ -91,7 +92,7 @@ class TestRules:
     def test_decisions(self, pair: Pair, task: TaskType) -> None:
         """route_task says the same, forced or not, and spends nothing."""
         for forced in (None, LLMProvider.CLAUDE, "kimi_k2"):
-            own, bus = pair.both(lambda router, forced=forced: router.route_task(task, forced))
+            own, bus = pair.both(partial(LLMRouter.route_task, task_type=task, force_provider=forced))
             assert own == bus
         assert pair.bus.get_stats()["total_requests"] == 0
 
@@ -159,7 +160,7 @@ class TestErrors:
             lambda router: router.complete(ask(), force_provider="deepseek"),
             lambda router: router.route_task(TaskType.USER_CHAT, "deepseek"),
         ):
-            own, bus = pair.both(lambda router, call=call: raised(lambda: call(router)))
+            own, bus = (raised(partial(call, router)) for router in pair)
             assert type(own) is type(bus) is ProviderNotConfiguredError
             assert str(bus).startswith(str(own))
 
@@ -196,9 +197,10 @@ class TestErrors:
     @pytest.mark.parametrize("name", ["claude_api_key", "kimi_base_url", "openai_model"])
     def test_keys_are_refused(self, name: str) -> None:
         """A key, an address or a model beside bus= is an error that says what to do."""
+        given: dict[str, Any] = {"bus": True, name: "x"}
         with pytest.raises(ValueError, match=rf"^{name}: with bus= .* leave out bus= to use your own"):
-            LLMRouter(bus=True, **{name: "x"})
-        assert LLMRouter(bus=True, **{name: None}).claude_client is None
+            LLMRouter(**given)
+        assert LLMRouter(**{**given, name: None}).claude_client is None
         with pytest.raises(TypeError, match="did you mean"):
             LLMRouter(bus=True, clod_api_key="x")
 

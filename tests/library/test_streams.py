@@ -31,7 +31,8 @@ class TestWhole:
         """The pieces make the answer, and afterwards the response has costs and figures as the plain call has."""
         simulated.behave(provider, Behaviour(reply=TEN_WORDS, chunks=5, thinking="Hm."))
         plain = router.complete(ask(), force_provider=provider)
-        stream, astream = (make(ask(), force_provider=provider) for make in (router.stream, router.astream))
+        stream = router.stream(ask(), force_provider=provider)
+        astream = router.astream(ask(), force_provider=provider)
         assert stream.response is None
         for pieces, response in (
             (list(stream), stream.response),

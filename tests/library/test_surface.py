@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -125,7 +126,7 @@ class TestSdkClasses:
         router = make()
         with patch(f"llm_router.{name}") as fake:
             assert getattr(router, attribute) is fake.return_value
-        said: dict[str, Any] = fake.call_args.kwargs
+        said: Mapping[str, Any] = fake.call_args.kwargs
         assert (said["max_retries"], said["api_key"].startswith("sk-sim-")) == (0, True)
         assert said["base_url"].startswith("http://127.0.0.1:")
 

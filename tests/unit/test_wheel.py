@@ -71,6 +71,7 @@ RIGHT = """
             reveal_type(stream.response)  # LLMResponse | None
         reveal_type(router.ROUTING_RULES)  # MutableMapping[TaskType, LLMProvider]
         reveal_type(await router.complete_batch([{"messages": MESSAGES}]))  # list[LLMResponse | BaseException]
+        reveal_type(router.complete(MESSAGES, force_provider="office", max_tokens=None))  # LLMResponse
         return await router.acomplete(MESSAGES, task_type=TaskType.SYSTEM_OPERATION)
 
 
