@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.config.settings import Api, NetworkSettings, ProviderSettings, Secret
+from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
 from cortexd.domain.messages import Call, Message, Role
 from cortexd.providers import Provider, make_provider
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
@@ -90,7 +90,7 @@ async def make() -> AsyncIterator[MakeProvider]:
 
     def build(name: str, url: str, network: NetworkSettings = DIRECT, **changes: Any) -> Provider:
         limit = changes.pop("max_answer_bytes", MAX_ANSWER_BYTES)
-        api: Api = "anthropic" if name == "claude" else "openai"
+        api: str = "anthropic" if name == "claude" else "openai"
         settings = ProviderSettings(name, api, url, MODELS[name], key=Secret(f"sk-sim-{name}-0123456789"))
         made.append(make_provider(replace(settings, **changes), network, max_answer_bytes=limit))
         return made[-1]

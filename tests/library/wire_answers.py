@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,7 +178,7 @@ def _fragments_of(number: int, call: Call, style: str, rng: random.Random) -> li
 def _events(what: Said, rng: random.Random) -> list[Event]:
     rows = [_block_events(block, rng) for block in _message(what)["content"]]
     opening = _message(what) | {"content": [], "stop_reason": None}
-    events = [{"type": "message_start", "message": opening}]
+    events: list[Event] = [{"type": "message_start", "message": opening}]
     for index, row in enumerate(rows):
         events += [{**event, "index": index} for event in row]
         if rng.random() < 0.2:
@@ -203,7 +203,7 @@ def _block_events(block: Event, rng: random.Random) -> list[Event]:
 _STREAM: dict[str, Callable[[Said, random.Random], list[Event]]] = {ANTHROPIC: _events, OPENAI: _chunks}
 
 
-def frames(api: str, events: list[Event | str], rng: random.Random, *, done: bool = True) -> bytes:
+def frames(api: str, events: Sequence[Event | str], rng: random.Random, *, done: bool = True) -> bytes:
     """Events as server-sent events; one given as text is the data itself."""
     end = rng.choice(("\n", "\r\n"))
     lines = []
