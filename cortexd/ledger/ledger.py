@@ -18,9 +18,9 @@ from cortexd.ledger.records import (
     LimitOverride,
     NewRequest,
     Pruned,
+    RequestState,
     Settled,
     Spent,
-    State,
     Stats,
     StoredRequest,
     Totals,
@@ -107,8 +107,8 @@ class Ledger:
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
         written again; `late` is called with it then. RequestNotFound where the request is not pending.
         """
-        end = State(state)
-        if end is State.PENDING:
+        end = RequestState(state)
+        if end is RequestState.PENDING:
             raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
         settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
         return settled

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cortexd.domain.messages import Usage
 
 
-class State(StrEnum):
+class RequestState(StrEnum):
     """Where a request stands. LOST: its daemon died before it was settled."""
 
     PENDING = "pending"
@@ -113,7 +113,7 @@ class StoredRequest:
     caller_chosen: bool
     content_hash: bytes
     task_type: str
-    state: State
+    state: RequestState
     started_at: datetime
     finished_at: datetime | None = None
     provider: str = ""

@@ -14,7 +14,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cortexd.ledger import Limit, Period
-from cortexd.ledger.records import State
+from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing import tallies
 from cortexd.ledger.writing.actions import Action, ReadBooks, Reserve, ReserveMore, Settle
 from cortexd.ledger.writing.store import Store
@@ -110,7 +110,7 @@ class Play:
                     actions.append(ReserveMore(made.key, nano))
                     expected.append(self.model.more(made, nano))
                 else:
-                    actions.append(Settle(made.key, State.DONE, (attempt(nano),)))
+                    actions.append(Settle(made.key, RequestState.DONE, (attempt(nano),)))
                     expected.append(self.model.settle(made, nano))
         outcomes = self.store.run(actions)
         assert [type(outcome).__name__ for outcome in outcomes] == expected

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from cortexd.errors import ConfigError, LedgerUnavailable
-from cortexd.ledger import Ledger, State, Totals
+from cortexd.ledger import Ledger, RequestState, Totals
 from cortexd.ledger.engines.sqlite import reader_engine
 from cortexd.ledger.keeping.schema import HEAD, metadata
 from cortexd.ledger.writing.statements import Statements
@@ -220,10 +220,10 @@ class TestRecovery:
         assert (again.recovered, again.totals) == (2, Totals(3, 12_530))
         lost = await again.find(1000, "open")
         assert lost is not None
-        assert (lost.state, lost.cost_nano, lost.cost_known) == (State.LOST, 12_000, False)
+        assert (lost.state, lost.cost_nano, lost.cost_known) == (RequestState.LOST, 12_000, False)
         done = await again.find(1000, "done")
         assert done is not None
-        assert (done.state, done.cost_nano) == (State.DONE, 500)
+        assert (done.state, done.cost_nano) == (RequestState.DONE, 500)
         assert (await again.stats(1000)).total_cost_nano == 12_500
         settled = await again.settle(await again.reserve(request(), 9), "done", [attempt(7)])
         assert (settled.user_day_nano, settled.user_month_nano) == (12_507, 12_507)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.errors import InvalidArgument, LedgerUnavailable, RequestNotFound
-from cortexd.ledger import DuplicateRequest, Ledger, ProviderStats, State, Stats, Totals
+from cortexd.ledger import DuplicateRequest, Ledger, ProviderStats, RequestState, Stats, Totals
 from tests.unit.test_ledger_parts import (
     CLAUDE,
     KIMI,
@@ -71,7 +71,7 @@ class TestReserve:
         with pytest.raises(DuplicateRequest) as refused:
             await ledger.reserve(request(request_id="job", caller_chosen=caller_chosen), 1)
         stored = refused.value.stored
-        assert (stored.key, stored.state, stored.content_hash) == (key, State.DONE, b"h" * 32)
+        assert (stored.key, stored.state, stored.content_hash) == (key, RequestState.DONE, b"h" * 32)
         assert (stored.cost_nano, stored.cost_known, stored.provider) == (7_000, True, "claude")
 
     async def test_lets_two_users_use_the_same_id(self, ledger: Ledger) -> None:
@@ -90,7 +90,7 @@ class TestReserve:
         outcomes = await while_locked(path, crowd)
         refused = [outcome for outcome in outcomes[:8] if isinstance(outcome, DuplicateRequest)]
         assert len(refused) == 7
-        assert all(error.stored.state is State.PENDING for error in refused)
+        assert all(error.stored.state is RequestState.PENDING for error in refused)
         assert len({key for key in outcomes if isinstance(key, int)}) == 9
 
     async def test_given_up_leaves_nothing_reserved(self, ledger: Ledger, path: Path) -> None:
@@ -231,7 +231,7 @@ class TestReading:
         await complete(ledger, 5_000, request_id="job", started_at=started, labels={"k": "v"})
         found = await ledger.find(1000, "job")
         assert found is not None
-        assert (found.started_at, found.state, found.labels) == (started, State.DONE, {"k": "v"})
+        assert (found.started_at, found.state, found.labels) == (started, RequestState.DONE, {"k": "v"})
         assert found.finished_at is not None
         assert found.finished_at.tzinfo is UTC
         assert await ledger.find(1001, "job") is None

@@ -19,7 +19,7 @@ from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines.sqlite import deletable
 from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, prunings, requests, resets
 from cortexd.ledger.reading import queries, statistics
-from cortexd.ledger.records import ProviderStats, Pruned, State, Stats, Totals
+from cortexd.ledger.records import ProviderStats, Pruned, RequestState, Stats, Totals
 
 MAX_CHUNK = 500  # requests; some 20 ms, for which other writers wait
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
@@ -83,7 +83,7 @@ def prune_chunk(connection: Connection, before: date) -> Chunk | None:
 
 
 def _oldest(connection: Connection, before: str) -> list[_Old]:
-    settled = (requests.c.day < before) & (requests.c.state != State.PENDING)
+    settled = (requests.c.day < before) & (requests.c.state != RequestState.PENDING)
     by_age = select(requests).where(settled).order_by(requests.c.day, requests.c.uid).limit(MAX_CHUNK)
     rows = list(connection.execute(by_age))
     keys = _listed(row.id for row in rows)

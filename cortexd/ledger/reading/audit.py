@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from cortexd.ledger.keeping.schema import daily, entries, prunings, requests
 from cortexd.ledger.reading.queries import exact, exact_sum, is_release, is_spent
-from cortexd.ledger.records import State
+from cortexd.ledger.records import RequestState
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def audit(connection: Connection) -> Audit:
     for row in connection.execution_options(yield_per=1000).execute(_each_request()):
         charged_here = exact(row.charged_high, row.charged_low)
         count += 1
-        pending += row.state == State.PENDING
+        pending += row.state == RequestState.PENDING
         charged += charged_here
         reserved += exact(row.reserved_high, row.reserved_low)
         wrong += charged_here != row.cost_nano

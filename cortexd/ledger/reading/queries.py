@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, requests
-from cortexd.ledger.records import SPENT, Kind, State, StoredRequest, Totals
+from cortexd.ledger.records import SPENT, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
 _AT_ONCE = 500  # users in one query
@@ -162,7 +162,7 @@ def _stored(row: Row[Any]) -> StoredRequest:
         caller_chosen=row.caller_chosen,
         content_hash=row.content_hash,
         task_type=row.task_type,
-        state=State(row.state),
+        state=RequestState(row.state),
         started_at=_aware(row.started_at),
         finished_at=None if row.finished_at is None else _aware(row.finished_at),
         provider=row.provider,

@@ -25,7 +25,7 @@ from cortexd.errors import TooLarge
 from cortexd.ledger.engines.sqlite import deadline
 from cortexd.ledger.keeping.schema import attempts, daily, requests
 from cortexd.ledger.reading.queries import exact, exact_sum
-from cortexd.ledger.records import State, UsageQuery, UsageRow
+from cortexd.ledger.records import RequestState, UsageQuery, UsageRow
 
 MAX_ROWS = 10_000
 _MAX_LABEL_VALUES = 100
@@ -97,7 +97,7 @@ def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum) -> Usag
 
 
 def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
-    settled = (requests.c.state != State.PENDING) & _chosen(connection, query)
+    settled = (requests.c.state != RequestState.PENDING) & _chosen(connection, query)
     columns: Columns = {
         "day": requests.c.day,
         "hour": func.strftime("%Y-%m-%dT%H", requests.c.started_at, "localtime"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, Settled, State
+from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, RequestState, Settled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,7 +34,7 @@ class Settle:
     """Result: Settled. `late` gets it instead where whoever waits was told that it could not be written in time."""
 
     key: int
-    state: State
+    state: RequestState
     attempts: Sequence[AttemptRecord]
     late: Callable[[Settled], None] | None = None
 

@@ -18,7 +18,7 @@ from cortexd.ledger.records import (
     Kind,
     NewRequest,
     OverBudget,
-    State,
+    RequestState,
     StoredRequest,
 )
 from cortexd.ledger.writing.actions import (
@@ -100,7 +100,12 @@ class Batch:
             return error
 
     def settle(
-        self, held: Held, state: State, made: Sequence[AttemptRecord], before: Before = UNKNOWN, lost_nano: int = 0
+        self,
+        held: Held,
+        state: RequestState,
+        made: Sequence[AttemptRecord],
+        before: Before = UNKNOWN,
+        lost_nano: int = 0,
     ) -> Closed:
         """Release what is held, charge each attempt (or what a lost request had reserved), close the row."""
         self._closed.add(held.key)
@@ -110,7 +115,7 @@ class Batch:
             nano = self._charge(held, attempt.cost_nano, cost)
             cost += nano
             self._attempts.append(attempt_row(held.key, number, attempt, nano))
-        known = state is not State.LOST and all(attempt.cost_known for attempt in made)
+        known = state is not RequestState.LOST and all(attempt.cost_known for attempt in made)
         closed = Closed(held, cost, known, before)
         self._balance.move(held, cost, -held.nano)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))

@@ -11,7 +11,7 @@ from typing import Any
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
 from cortexd.errors import Failure
-from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, State, StoredRequest
+from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
 from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
@@ -48,7 +48,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
         "caller_chosen": request.caller_chosen,
         "content_hash": request.content_hash,
         "task_type": request.task_type,
-        "state": State.PENDING.value,
+        "state": RequestState.PENDING.value,
         "instance": lease.instance,
         "lease_until": lease.until,
         "started_at": moment(request.started_at),
@@ -58,7 +58,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
     }
 
 
-def settled_row(closed: Closed, state: State, made: Sequence[AttemptRecord], now: str) -> Row:
+def settled_row(closed: Closed, state: RequestState, made: Sequence[AttemptRecord], now: str) -> Row:
     """The request's provider is the one that answered, or the last that failed."""
     last = next((attempt for attempt in reversed(made) if attempt.outcome == "ok"), made[-1] if made else None)
     return {
@@ -108,7 +108,7 @@ def as_stored(key: int, request: NewRequest) -> StoredRequest:
         caller_chosen=request.caller_chosen,
         content_hash=request.content_hash,
         task_type=request.task_type,
-        state=State.PENDING,
+        state=RequestState.PENDING,
         started_at=request.started_at,
         labels=request.labels,
     )

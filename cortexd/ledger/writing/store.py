@@ -18,7 +18,7 @@ from cortexd.ledger.keeping import lock
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
-from cortexd.ledger.records import State
+from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Reserve
 from cortexd.ledger.writing.books import Books, Closed, Held
 from cortexd.ledger.writing.commit_group import Batch, Planned, Stored
@@ -104,7 +104,7 @@ class Store:
         batch = Batch(Books(), self._now())
         for row in rows:
             held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
-            batch.settle(held, State.LOST, (), lost_nano=held.nano)
+            batch.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if rows:
             batch.write(self._connection, self._statements)
         self._connection.commit()

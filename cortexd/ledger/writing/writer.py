@@ -15,7 +15,7 @@ from typing import TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.engines.sqlite import unwritable
-from cortexd.ledger.records import DuplicateRequest, OverBudget, Settled, State
+from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.store import Outcome, Store
 
@@ -179,7 +179,7 @@ class Writer:
         for job, outcome in told:
             if job.waiter.cancelled():
                 if isinstance(job.action, Reserve) and isinstance(outcome, int):
-                    self.submit(Settle(outcome, State.CANCELLED, ()))  # nobody has the key to do it
+                    self.submit(Settle(outcome, RequestState.CANCELLED, ()))  # nobody has the key to do it
                 elif isinstance(job.action, Settle):
                     _tell_late([(job.action, outcome)])
             elif isinstance(outcome, Exception):
