@@ -179,28 +179,28 @@ class Ledger:
 
     async def preferences(self, uid: int) -> Mapping[str, Any]:
         """What `uid` has last wished for; empty for nothing."""
-        from cortexd.ledger.writing import preferences as choices
+        from cortexd.ledger.writing import preferences
 
-        return await self._readers.read(lambda connection: choices.preferences(connection, uid))
+        return await self._readers.read(lambda connection: preferences.preferences(connection, uid))
 
     async def set_preferences(self, uid: int, wishes: Mapping[str, Any]) -> None:
         """Replace all wishes of `uid`; none deletes them. Raises TooLarge past 64 KiB of JSON."""
-        from cortexd.ledger.writing import preferences as choices
+        from cortexd.ledger.writing import preferences
 
-        text = choices.as_json(wishes)
-        await self._write(Change(lambda connection: choices.keep_preferences(connection, uid, text)))
+        text = preferences.as_json(wishes)
+        await self._write(Change(lambda connection: preferences.keep_preferences(connection, uid, text)))
 
     async def budget_overrides(self) -> dict[tuple[str, str], LimitOverride]:
         """The limits set while the daemon ran, by (scope, name)."""
-        from cortexd.ledger.writing import preferences as choices
+        from cortexd.ledger.writing import preferences
 
-        return await self._readers.read(choices.budget_overrides)
+        return await self._readers.read(preferences.budget_overrides)
 
     async def set_budget(self, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
         """Keep a limit that stands above the configuration's; None removes it."""
-        from cortexd.ledger.writing import preferences as choices
+        from cortexd.ledger.writing import preferences
 
-        await self._write(Change(lambda connection: choices.keep_budget(connection, scope, name, override, by_uid)))
+        await self._write(Change(lambda connection: preferences.keep_budget(connection, scope, name, override, by_uid)))
 
     async def prune(self, before: date) -> Pruned:
         """Turn settled requests of days before `before` into daily sums, which stay for good, and delete them.

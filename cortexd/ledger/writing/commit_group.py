@@ -49,7 +49,7 @@ Planned = Any
 
 
 @dataclass(slots=True)
-class Batch:
+class CommitGroup:
     """Plans actions in order and writes their rows; the books stay as they are until `book`, but for the tallies:
     they follow each action, so that the next one sees what it leaves, and `undo` takes that back.
 

@@ -1,4 +1,4 @@
-"""What people have chosen and the daemon must not forget: users' preferences, limits set while it runs."""
+"""What people have set and the daemon must not forget: users' preferences, limits set while it runs."""
 
 from __future__ import annotations
 

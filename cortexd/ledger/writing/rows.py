@@ -100,7 +100,7 @@ def entry_row(held: Held, kind: Kind, nano: int, now: str) -> Row:
 
 
 def as_stored(key: int, request: NewRequest) -> StoredRequest:
-    """A request of this very batch, as a duplicate of it is told."""
+    """A request of this very group, as a duplicate of it is told."""
     return StoredRequest(
         key=key,
         uid=request.uid,

@@ -21,11 +21,11 @@ from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Reserve
 from cortexd.ledger.writing.books import Books, Closed, Held
-from cortexd.ledger.writing.commit_group import Batch, Planned, Stored
+from cortexd.ledger.writing.commit_group import CommitGroup, Planned, Stored
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.statements import Statements
 
-Outcome = Any  # what an action's docstring says, or the exception that it ended in
+Result = Any  # what an action's docstring says, or the exception that it ended in
 
 
 class Store:
@@ -48,8 +48,8 @@ class Store:
                 raise LedgerUnavailable(f"cannot open the ledger {settings.path}: {reason}") from error
             self._opened = opened.pop_all()
 
-    def run(self, actions: Sequence[Action]) -> list[Outcome]:
-        """Commit all actions together; their outcomes in order, errors as values.
+    def run(self, actions: Sequence[Action]) -> list[Result]:
+        """Commit all actions together; their results in order, errors as values.
 
         Used request ids are looked for only where the unique index objects. Where the group fails for one action's
         sake, each is run by itself; where nothing can be written now, all fail alike (`sqlite.unwritable` tells).
@@ -69,26 +69,26 @@ class Store:
         """Close the file, then drop the lock."""
         self._opened.close()
 
-    def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Outcome]:
+    def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Result]:
         self._connection.begin()
-        batch = Batch(self.books, self._now(), self._used_ids(actions) if conflict else {})
+        group = CommitGroup(self.books, self._now(), self._used_ids(actions) if conflict else {})
         try:
-            planned = [batch.plan(action, self._connection) for action in actions]
-            batch.write(self._connection, self._statements)
+            planned = [group.plan(action, self._connection) for action in actions]
+            group.write(self._connection, self._statements)
             self._connection.commit()
         except BaseException:
-            batch.undo()
+            group.undo()
             raise
-        batch.book()
+        group.book()
         return [self._finished(result) for result in planned]
 
-    def _one_by_one(self, actions: Sequence[Action], error: Exception) -> list[Outcome]:
+    def _one_by_one(self, actions: Sequence[Action], error: Exception) -> list[Result]:
         self._connection.rollback()
         if len(actions) == 1 or unwritable(error):
             return [error] * len(actions)
         return [self.run([action])[0] for action in actions]
 
-    def _finished(self, planned: Planned) -> Outcome:
+    def _finished(self, planned: Planned) -> Result:
         return self.books.settle(planned) if isinstance(planned, Closed) else planned
 
     def _used_ids(self, actions: Sequence[Action]) -> Stored:
@@ -101,12 +101,12 @@ class Store:
         (Daemons that share a ledger without a lock would take only their own rows and those of expired leases.)
         """
         rows = queries.reserved(self._connection)
-        batch = Batch(Books(), self._now())
+        group = CommitGroup(Books(), self._now())
         for row in rows:
             held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
-            batch.settle(held, RequestState.LOST, (), lost_nano=held.nano)
+            group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if rows:
-            batch.write(self._connection, self._statements)
+            group.write(self._connection, self._statements)
         self._connection.commit()
         return len(rows)
 

@@ -17,7 +17,7 @@ from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.engines.sqlite import unwritable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
-from cortexd.ledger.writing.store import Outcome, Store
+from cortexd.ledger.writing.store import Result, Store
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Job:
     """An action and who waits for it."""
 
     action: Action
-    waiter: asyncio.Future[Outcome]
+    waiter: asyncio.Future[Result]
 
 
 class Writer:
@@ -56,11 +56,11 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, action: Action) -> asyncio.Future[Outcome]:
+    def submit(self, action: Action) -> asyncio.Future[Result]:
         """Queue an action. The future ends once the action is durable, or has failed; loop thread only."""
         if self._queue.qsize() >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
-        waiter: asyncio.Future[Outcome] = self._loop.create_future()
+        waiter: asyncio.Future[Result] = self._loop.create_future()
         self._queue.put(Job(action, waiter))
         return waiter
 
@@ -109,22 +109,22 @@ class Writer:
     def _write(self, jobs: list[Job]) -> None:
         wanted = [job for job in jobs if not _given_up(job)]
         if self._blocked is not None and self._owed:
-            outcomes: list[Outcome] = [self._blocked] * len(wanted)  # writing what is owed was the probe
+            results: list[Result] = [self._blocked] * len(wanted)  # writing what is owed was the probe
         else:
-            outcomes = self._run([job.action for job in wanted])
-        for job, outcome in zip(wanted, outcomes, strict=True):
-            if isinstance(job.action, Settle) and _unwritten(outcome):
+            results = self._run([job.action for job in wanted])
+        for job, result in zip(wanted, results, strict=True):
+            if isinstance(job.action, Settle) and _unwritten(result):
                 self._owe(job.action)
-        self._tell(wanted, outcomes)
+        self._tell(wanted, results)
 
     def _write_owed(self) -> None:
         """Settle what is owed, oldest first, until all is written or nothing can be."""
         while self._owed:
             group = [self._owed.popleft() for _ in range(min(MAX_GROUP, len(self._owed)))]
-            outcomes = self._run(group)
-            again = [action for action, outcome in zip(group, outcomes, strict=True) if _unwritten(outcome)]
+            results = self._run(group)
+            again = [action for action, result in zip(group, results, strict=True) if _unwritten(result)]
             self._owed.extendleft(reversed(again))
-            self._on_loop(_tell_late, list(zip(group, outcomes, strict=True)))
+            self._on_loop(_tell_late, list(zip(group, results, strict=True)))
             if again:
                 return
 
@@ -134,14 +134,14 @@ class Writer:
         else:
             _log.error("request %d stays pending: %d settlements are owed already", action.key, MAX_OWED)
 
-    def _run(self, actions: Sequence[Action]) -> list[Outcome]:
-        outcomes = self._store.run(actions)
-        self._blocked = next((outcome for outcome in outcomes if _unwritten(outcome)), None)
+    def _run(self, actions: Sequence[Action]) -> list[Result]:
+        results = self._store.run(actions)
+        self._blocked = next((result for result in results if _unwritten(result)), None)
         if self._blocked is not None:
             self._note_writable(False)
         elif not all(isinstance(action, ReadBooks) for action in actions):  # reading proves nothing
             self._note_writable(True)
-        return outcomes
+        return results
 
     def _note_writable(self, writable: bool) -> None:
         """A word in the log when it changes, not for each request."""
@@ -159,44 +159,44 @@ class Writer:
             self._renewed = now
             self._run([RenewLeases()])
 
-    def _tell(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
-        told = [(job, self._in_words(outcome)) for job, outcome in zip(jobs, outcomes, strict=True)]
+    def _tell(self, jobs: Sequence[Job], results: Sequence[Result]) -> None:
+        told = [(job, self._in_words(result)) for job, result in zip(jobs, results, strict=True)]
         self._on_loop(self._resolve, told)
 
     def _on_loop(self, call: Callable[[T], None], argument: T) -> None:
         with suppress(RuntimeError):  # the loop has ended: nobody waits
             self._loop.call_soon_threadsafe(call, argument)
 
-    def _in_words(self, outcome: Outcome) -> Outcome:
-        if not isinstance(outcome, Exception) or isinstance(outcome, CortexError | DuplicateRequest | OverBudget):
-            return outcome
-        if reason := unwritable(outcome):
+    def _in_words(self, result: Result) -> Result:
+        if not isinstance(result, Exception) or isinstance(result, CortexError | DuplicateRequest | OverBudget):
+            return result
+        if reason := unwritable(result):
             return LedgerUnavailable(f"the ledger cannot be written: {reason}")
-        _log.error("the ledger refused a record", exc_info=outcome)
-        return LedgerUnavailable(f"the ledger refused this record ({type(outcome).__name__})")
+        _log.error("the ledger refused a record", exc_info=result)
+        return LedgerUnavailable(f"the ledger refused this record ({type(result).__name__})")
 
-    def _resolve(self, told: list[tuple[Job, Outcome]]) -> None:
-        for job, outcome in told:
+    def _resolve(self, told: list[tuple[Job, Result]]) -> None:
+        for job, result in told:
             if job.waiter.cancelled():
-                if isinstance(job.action, Reserve) and isinstance(outcome, int):
-                    self.submit(Settle(outcome, RequestState.CANCELLED, ()))  # nobody has the key to do it
+                if isinstance(job.action, Reserve) and isinstance(result, int):
+                    self.submit(Settle(result, RequestState.CANCELLED, ()))  # nobody has the key to do it
                 elif isinstance(job.action, Settle):
-                    _tell_late([(job.action, outcome)])
-            elif isinstance(outcome, Exception):
-                job.waiter.set_exception(outcome)
+                    _tell_late([(job.action, result)])
+            elif isinstance(result, Exception):
+                job.waiter.set_exception(result)
             else:
-                job.waiter.set_result(outcome)
+                job.waiter.set_result(result)
 
 
-def _tell_late(settlements: Sequence[tuple[Settle, Outcome]]) -> None:
+def _tell_late(settlements: Sequence[tuple[Settle, Result]]) -> None:
     """Whoever settled has gone on without waiting any longer."""
-    for action, outcome in settlements:
-        if action.late is not None and isinstance(outcome, Settled):
-            action.late(outcome)
+    for action, result in settlements:
+        if action.late is not None and isinstance(result, Settled):
+            action.late(result)
 
 
-def _unwritten(outcome: Outcome) -> TypeGuard[Exception]:
-    return isinstance(outcome, Exception) and unwritable(outcome) is not None
+def _unwritten(result: Result) -> TypeGuard[Exception]:
+    return isinstance(result, Exception) and unwritable(result) is not None
 
 
 def _given_up(job: Job) -> bool:

@@ -18,7 +18,7 @@ def upgrade() -> None:
     _create_prunings()
     _create_carried()
     _create_outcomes()
-    _create_choices()
+    _create_preferences()
 
 
 def _create_daily() -> None:
@@ -82,7 +82,7 @@ def _create_outcomes() -> None:
     )
 
 
-def _create_choices() -> None:
+def _create_preferences() -> None:
     op.create_table(
         "preferences",
         sa.Column("uid", sa.BigInteger, primary_key=True, autoincrement=False),
