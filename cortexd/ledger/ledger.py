@@ -46,7 +46,7 @@ _DEADLINE_S = 30.0
 
 
 class Ledger:
-    """One SQLite file in the hands of one daemon. Every method may raise LedgerUnavailable.
+    """One ledger in the hands of one daemon. Every method may raise LedgerUnavailable.
 
     A write whose caller gives up may still be committed; a reservation given up is then settled as cancelled,
     free of charge. Leases of pending rows are renewed by the writer thread itself.
@@ -234,9 +234,11 @@ class Ledger:
 
 
 def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+    from cortexd.ledger.engines import place_of
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
     from cortexd.ledger.writing.store import Store
 
-    store = Store(settings, instance)
-    return store, Readers(settings.path)
+    place = place_of(settings)
+    store = Store(place, instance, settings.lease_s)
+    return store, Readers(place)

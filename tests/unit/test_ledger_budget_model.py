@@ -14,6 +14,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cortexd.ledger import Limit, Period
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing import tallies
 from cortexd.ledger.writing.actions import Action, ReadBooks, Reserve, ReserveMore, Settle
@@ -130,7 +131,7 @@ class Play:
 @given(groups=st.lists(st.lists(steps, max_size=6), min_size=2, max_size=12))
 def check(groups: list[list[Step]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        store = Store(settings(Path(directory)), "model")
+        store = Store(place_of(settings(Path(directory))), "model", lease_s=900)
         try:
             play = Play(store)
             for wanted in groups:

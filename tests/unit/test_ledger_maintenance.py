@@ -23,9 +23,10 @@ from alembic.config import Config
 
 import cortexd.ledger.keeping.migrations
 from cortexd.cli.app import main
+from cortexd.config.settings import LedgerSettings
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger, Totals, UsageQuery
-from cortexd.ledger.engines.sqlite import writer_engine
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import FIELDS, backup, check, export
 from cortexd.ledger.keeping.schema import HEAD
 from tests.unit.ledger_history import NOW, TODAY, live
@@ -235,7 +236,7 @@ def first_ledger(path: Path, source: Path) -> None:
     path.touch(mode=0o600)
     config = Config()
     config.set_main_option("script_location", cortexd.ledger.keeping.migrations.__path__[0])
-    engine = writer_engine(path, "process")
+    engine = place_of(LedgerSettings(path=path)).writer()
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")

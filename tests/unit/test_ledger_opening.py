@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateTable
 
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, RequestState, Totals
-from cortexd.ledger.engines.sqlite import reader_engine
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.schema import HEAD, metadata
 from cortexd.ledger.writing.statements import Statements
 from tests.unit.test_ledger_parts import attempt, audited, complete, request, rows, settings
@@ -148,10 +148,8 @@ class TestSchema:
                 leave_an_empty_version_table(path)
             await (await Ledger.open(settings(directory))).close()
             assert [tuple(row) for row in rows(path, "SELECT version_num FROM alembic_version")] == [(HEAD,)]
-            engine = reader_engine(path)
-            with engine.connect() as connection:
+            with place_of(settings(directory)).reading() as connection:
                 assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-            engine.dispose()
             found = rows(path, "SELECT type, name, sql FROM sqlite_master")
             schemas.append({(row[0], row[1], " ".join((row[2] or "").split())) for row in found})
         assert schemas[0] == schemas[1]

@@ -15,7 +15,7 @@ from typing import Any
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
-from cortexd.ledger.engines.sqlite import reader_engine
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.reading.audit import Audit, audit
 
 _numbers = itertools.count(1)
@@ -67,12 +67,8 @@ def rows(path: Path, sql: str) -> list[sqlite3.Row]:
 
 
 def audited(path: Path) -> Audit:
-    engine = reader_engine(path)
-    try:
-        with engine.connect() as connection:
-            return audit(connection)
-    finally:
-        engine.dispose()
+    with place_of(LedgerSettings(path=path)).reading() as connection:
+        return audit(connection)
 
 
 async def eventually(what: Callable[[], bool], deadline_s: float = 20.0) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from cortexd.errors import InvalidArgument, RequestNotFound, TooLarge
 from cortexd.ledger import Ledger, LimitOverride, Stats, UsageQuery
-from cortexd.ledger.engines.sqlite import reader_engine
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.reading import statistics, usage
 from tests.unit.ledger_history import TODAY, expected, live
 from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings
@@ -118,7 +118,7 @@ class TestReport:
         with pytest.raises(TooLarge, match="narrow since and until"):
             await ledger.usage(UsageQuery(None, *EVER, ("hour",)))
         assert len(await ledger.usage(UsageQuery(None, *EVER, ("provider",)))) <= 20
-        monkeypatch.setattr("cortexd.ledger.engines.sqlite._INSTRUCTIONS", 10)
+        monkeypatch.setattr("cortexd.ledger.engines.sqlite.engine._INSTRUCTIONS", 10)
         monkeypatch.setattr(usage, "_DEADLINE_S", 0.0)
         with pytest.raises(TooLarge, match="takes longer than 0 s; narrow"):
             await ledger.usage(UsageQuery(None, *EVER))
@@ -130,15 +130,13 @@ class TestReport:
         """SQLite finds a user's requests by day and user, and everybody's by day: neither reads the whole table."""
         ledger, _ = await live(tmp_path, random.Random(5), count=20)
         await ledger.close()
-        engine = reader_engine(settings(tmp_path).path)
         plans = []
-        with engine.connect() as connection:
+        with place_of(settings(tmp_path)).reading() as connection:
             for uid in (1000, None):
                 chosen = usage._of_requests(connection, UsageQuery(uid, TODAY - timedelta(days=9), TODAY), [])
                 sql = str(chosen.compile(connection, compile_kwargs={"literal_binds": True}))
                 found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")
                 plans.append(" ".join(row[3] for row in found))
-        engine.dispose()
         assert "requests_day_uid (day=? AND uid=?)" in plans[0]
         assert "requests_day_uid (day>? AND day<?)" in plans[1]
 

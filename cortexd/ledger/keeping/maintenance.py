@@ -1,24 +1,23 @@
-"""A ledger's file in an administrator's hands: copied, checked, written out; also while its daemon runs."""
+"""A ledger in an administrator's hands: copied, checked, written out; also while its daemon runs."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import Connection, Row, Select, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Row, Select, func, select
 
-from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
-from cortexd.ledger.engines.sqlite import append_only, reader_engine, unwritable
+from cortexd.config.settings import LedgerSettings
+from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger.engines import engine_of, place_of
 from cortexd.ledger.keeping.migrate import revision
-from cortexd.ledger.keeping.schema import HEAD, REVISIONS, attempts, requests
+from cortexd.ledger.keeping.schema import APPEND_ONLY, HEAD, REVISIONS, attempts, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.reading.audit import audit
 
@@ -29,7 +28,6 @@ class Stream(Protocol):
     def write(self, text: str, /) -> object: ...
 
 
-_MAX_TOLD = 20
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _PLAIN = ("request_id", "uid", "user", "task_type", "state", "day", "provider", "model")
 FIELDS = (*_PLAIN, "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
@@ -40,7 +38,8 @@ def backup(path: Path, target: Path) -> None:
 
     Raises InvalidArgument where there is something at `target`, AccessDenied, LedgerUnavailable.
     """
-    _reach(path)
+    place = place_of(LedgerSettings(path=path))
+    place.reach()
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
@@ -48,10 +47,7 @@ def backup(path: Path, target: Path) -> None:
     except OSError as error:
         raise LedgerUnavailable(f"cannot write {target}: {error.strerror}") from error
     try:
-        _copy(path, target)
-    except sqlite3.Error as error:
-        target.unlink(missing_ok=True)
-        raise LedgerUnavailable(f"cannot copy {path} to {target}: {unwritable(error) or error}") from error
+        place.copy(target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -81,38 +77,12 @@ def export(path: Path, since: date, until: date, stream: Stream, form: Format) -
         return number
 
 
-def _reach(path: Path) -> None:
-    try:
-        path.open("rb").close()
-    except FileNotFoundError:
-        raise LedgerUnavailable(f"there is no ledger at {path}; name its file with --path") from None
-    except PermissionError:
-        raise AccessDenied(f"{path} is for root and cortexd's own user; try again with sudo") from None
-    except OSError as error:
-        raise LedgerUnavailable(f"cannot read {path}: {error.strerror}") from error
-
-
 @contextmanager
 def _reading(path: Path) -> Iterator[Connection]:
-    _reach(path)
-    engine = reader_engine(path)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    except SQLAlchemyError as error:
-        raise LedgerUnavailable(f"cannot read {path}: {unwritable(error) or type(error).__name__}") from error
-    finally:
-        engine.dispose()
-
-
-def _copy(path: Path, target: Path) -> None:
-    """In one step, which holds no writer up; then out of WAL mode, so that the copy is one file."""
-    with (
-        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(target)) as copy,
-    ):
-        source.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")
+    place = place_of(LedgerSettings(path=path))
+    place.reach()
+    with place.reading() as connection:
+        yield connection
 
 
 def _revision_problem(connection: Connection) -> str | None:
@@ -124,24 +94,8 @@ def _revision_problem(connection: Connection) -> str | None:
     return f"its schema is {found or 'none'}, and this cortexd knows {HEAD}"
 
 
-def _integrity(connection: Connection) -> Iterator[str]:
-    for (found,) in connection.execute(text(f"PRAGMA integrity_check({_MAX_TOLD})")):
-        if found != "ok":
-            yield f"the file is damaged: {found}"
-
-
-def _foreign_keys(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(text("PRAGMA foreign_key_check")).fetchmany(_MAX_TOLD):
-        yield f"a row of {row[0]} (row {row[1]}) belongs to none of {row[2]}"
-
-
-def _triggers(connection: Connection) -> Iterator[str]:
-    rows = connection.scalars(text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"))
-    there = {" ".join(found.split()) for found in rows}
-    for statement in append_only("entries"):
-        wanted = " ".join(statement.split())
-        if wanted not in there:
-            yield f"entries can be changed: the trigger {wanted.split()[2]} is missing or another"
+def _damage(connection: Connection) -> Iterator[str]:
+    return engine_of(connection).damage(connection, APPEND_ONLY)
 
 
 def _sums(connection: Connection) -> Iterator[str]:
@@ -158,7 +112,7 @@ def _sums(connection: Connection) -> Iterator[str]:
         )
 
 
-_CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_integrity, _foreign_keys, _triggers, _sums)
+_CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_damage, _sums)
 
 
 def _requests(since: date, until: date) -> Select[Any]:

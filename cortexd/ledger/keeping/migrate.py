@@ -8,8 +8,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines.sqlite import append_only, unwritable
-from cortexd.ledger.keeping.schema import HEAD, REVISIONS, metadata
+from cortexd.ledger.engines import engine_of
+from cortexd.ledger.keeping.schema import APPEND_ONLY, HEAD, REVISIONS, metadata
 
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version "
@@ -39,7 +39,7 @@ def revision(connection: Connection) -> str | None:
     try:
         found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     except DBAPIError as error:
-        if unwritable(error):
+        if engine_of(connection).unwritable(error):
             raise
         return None
     return found
@@ -48,8 +48,8 @@ def revision(connection: Connection) -> str | None:
 def _create(connection: Connection) -> None:
     """A new ledger at HEAD, without Alembic's 9 MB; a test holds it against what the migrations build."""
     metadata.create_all(connection, checkfirst=False)
-    for statement in append_only("entries") if connection.dialect.name == "sqlite" else ():
-        connection.execute(text(statement))
+    for table in APPEND_ONLY:
+        engine_of(connection).make_append_only(connection, table)
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})
 

@@ -6,17 +6,16 @@ totals, users' statistics, reports by day and the audit read what is left here b
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, case, delete, func, insert, select, update
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines.sqlite import deletable
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, prunings, requests, resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import ProviderStats, Pruned, RequestState, Stats, Totals
@@ -76,7 +75,7 @@ def prune_chunk(connection: Connection, before: date) -> Chunk | None:
     _carry(connection, old)
     queries.count_pruned(connection, _after_checkpoint(connection, old))
     queries.keep_last_key(connection)
-    gone = _delete(connection, _listed(one.row.id for one in old))
+    gone = _delete(connection, engine_of(connection).keys(one.row.id for one in old))
     _audit(connection, before.isoformat(), old, gone)
     _lower_marks(connection)
     return Chunk(len(old), frozenset(one.row.day for one in old))
@@ -86,7 +85,7 @@ def _oldest(connection: Connection, before: str) -> list[_Old]:
     settled = (requests.c.day < before) & (requests.c.state != RequestState.PENDING)
     by_age = select(requests).where(settled).order_by(requests.c.day, requests.c.uid).limit(MAX_CHUNK)
     rows = list(connection.execute(by_age))
-    keys = _listed(row.id for row in rows)
+    keys = engine_of(connection).keys(row.id for row in rows)
     released = case((queries.is_release, entries.c.seq))
     charged = queries.exact_sum(case((queries.is_spent, entries.c.nano), else_=0))
     sums = select(entries.c.request, func.max(released), *charged).where(entries.c.request.in_(keys))
@@ -109,11 +108,6 @@ def _refuse_wrong(one: _Old) -> None:
             f"nothing is pruned: request {one.row.request_id} of uid {one.row.uid} costs {one.row.cost_nano} "
             f"nano-dollars and its entries say {one.charged_nano}; run cortexctl ledger check"
         )
-
-
-def _listed(keys: Iterable[int]) -> Select[Any]:
-    """Keys for an IN: one value to bind, where each on its own would take longer than the deleting."""
-    return select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value)
 
 
 def _daily_rows(old: Sequence[_Old]) -> Iterator[dict[str, Any]]:
@@ -179,10 +173,8 @@ def _after_checkpoint(connection: Connection, old: Sequence[_Old]) -> Totals:
 
 def _delete(connection: Connection, keys: Select[Any]) -> int:
     """The number of entries that are gone."""
-    lift, restore = deletable("entries")
-    connection.execute(text(lift))
-    gone = connection.execute(delete(entries).where(entries.c.request.in_(keys))).rowcount
-    connection.execute(text(restore))
+    with engine_of(connection).deletable(connection, entries.name):
+        gone = connection.execute(delete(entries).where(entries.c.request.in_(keys))).rowcount
     for table in (attempts, outcomes):
         connection.execute(delete(table).where(table.c.request.in_(keys)))
     connection.execute(delete(requests).where(requests.c.id.in_(keys)))

@@ -75,7 +75,7 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
-# Append-only: triggers refuse UPDATE and DELETE, but for retention.py. An entry's day and month are its request's.
+# Append-only: the database refuses UPDATE and DELETE, but for retention.py. An entry's day and month are its request's.
 entries = Table(
     "entries",
     metadata,
@@ -91,6 +91,8 @@ entries = Table(
     Index("entries_uid_seq", "uid", "seq"),
     Index("entries_request", "request"),  # or deleting a request would look for its entries through all of them
 )
+
+APPEND_ONLY = (entries.name,)
 
 # Sums of pruned requests, kept for good; several rows may have the same day, user, task type, provider and model.
 # A request with several attempts has a share in several rows, and so is counted in four ways, each once: `requests`

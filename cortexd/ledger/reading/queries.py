@@ -21,7 +21,7 @@ is_release = entries.c.kind == Kind.RELEASE
 
 
 def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Two columns that `exact` puts together: a plain SUM of 64-bit amounts overflows in SQLite."""
+    """Two columns that `exact` puts together: a plain SUM of 64-bit amounts may overflow."""
     low = column.bitwise_and((1 << _HALF) - 1)
     return func.sum(column.bitwise_rshift(_HALF)), func.sum(low)
 
@@ -66,7 +66,7 @@ def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple
     """Those of the (uid, request id) pairs that the ledger knows."""
     wanted = set(names)
     uids, ids = {uid for uid, _ in wanted}, {request_id for _, request_id in wanted}
-    # Not by pairs: SQLite would read the whole table for those.
+    # Not by pairs: the whole table might be read for those.
     near = select(requests).where(requests.c.uid.in_(uids), requests.c.request_id.in_(ids))
     found = {(row.uid, row.request_id): _stored(row) for row in connection.execute(near)}
     return {name: found[name] for name in wanted & found.keys()}

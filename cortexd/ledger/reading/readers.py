@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines.sqlite import reader_engine, unwritable
+from cortexd.ledger.engines import Place
 
 _THREADS = 2
 _MAX_WAITING = 1000
@@ -22,8 +21,9 @@ T = TypeVar("T")
 class Readers:
     """At most _THREADS readings at a time and _MAX_WAITING in all."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = reader_engine(path, _THREADS)
+    def __init__(self, place: Place) -> None:
+        self._unwritable = place.engine.unwritable
+        self._connections = place.readers(_THREADS)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-reader")
         self._waiting = 0
 
@@ -40,12 +40,12 @@ class Readers:
     def close(self) -> None:
         """Let running readings end. Blocks; not for the loop's thread."""
         self._threads.shutdown(cancel_futures=True)
-        self._engine.dispose()
+        self._connections.dispose()
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         try:
-            with self._engine.connect() as connection:
+            with self._connections.connect() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
-            reason = unwritable(error) or type(error).__name__
+            reason = self._unwritable(error) or type(error).__name__
             raise LedgerUnavailable(f"the ledger cannot be read: {reason}") from error

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.exc import SQLAlchemyError
 
+from cortexd.config.settings import LedgerSettings
 from cortexd.domain.money import format_usd
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines.sqlite import reader_engine, unwritable
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.migrate import revision
 from cortexd.ledger.keeping.schema import HEAD, attempts, requests
 from cortexd.ledger.reading.audit import Audit, audit
@@ -24,18 +24,12 @@ def report(path: Path, limit: int = 50) -> str:
     """The last `limit` requests and the sums over all, as text. Raises LedgerUnavailable."""
     if not path.exists():
         raise LedgerUnavailable(f"there is no ledger at {path}")
-    engine = reader_engine(path)
-    try:
-        with engine.connect() as connection:
-            found = revision(connection)
-            if found != HEAD:
-                raise LedgerUnavailable(f"{path} has schema {found or 'none'}, and this cortexd reads {HEAD}")
-            lines = _table(_rows(connection, limit))
-            return "\n".join((*lines, "", *_summary(audit(connection))))
-    except SQLAlchemyError as error:
-        raise LedgerUnavailable(f"cannot read {path}: {unwritable(error) or type(error).__name__}") from error
-    finally:
-        engine.dispose()
+    with place_of(LedgerSettings(path=path)).reading() as connection:
+        found = revision(connection)
+        if found != HEAD:
+            raise LedgerUnavailable(f"{path} has schema {found or 'none'}, and this cortexd reads {HEAD}")
+        lines = _table(_rows(connection, limit))
+        return "\n".join((*lines, "", *_summary(audit(connection))))
 
 
 def _rows(connection: Connection, limit: int) -> list[tuple[str, ...]]:

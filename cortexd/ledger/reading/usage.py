@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from cortexd.errors import TooLarge
-from cortexd.ledger.engines.sqlite import deadline
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import attempts, daily, requests
 from cortexd.ledger.reading.queries import exact, exact_sum
 from cortexd.ledger.records import RequestState, UsageQuery, UsageRow
@@ -60,7 +60,7 @@ class _Sum:
 
 def read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
     """The report, ordered by its keys. Raises TooLarge past MAX_ROWS rows, or where it takes too long."""
-    with deadline(connection, _DEADLINE_S) as out_of_time:
+    with engine_of(connection).deadline(connection, _DEADLINE_S) as out_of_time:
         try:
             return _read(connection, query)
         except Exception as error:
@@ -165,8 +165,7 @@ def _days(first: str, last: str) -> list[str]:
 
 def _label(connection: Connection, key: str, settled: ColumnElement[bool]) -> ColumnElement[str]:
     """A request's value of one label: one of the dearest, `_OTHER`, or "" where it has none."""
-    each = func.json_each(requests.c.labels).table_valued("key", "value").alias("each")
-    found = select(each.c.value).where(each.c.key == key).scalar_subquery()
+    found = engine_of(connection).json_value(requests.c.labels, key)
     value = case((requests.c.labels == "{}", ""), else_=func.coalesce(found, ""))
     high, low = exact_sum(requests.c.cost_nano)
     dearest = (

@@ -1,6 +1,6 @@
 """The statements of the hot path: written in Core, compiled once, sent straight to the driver.
 
-Executing through SQLAlchemy costs 0.2 ms a request, twice what SQLite itself takes. So the rows (rows.py) hold the
+Executing through SQLAlchemy costs 0.2 ms a request, twice what the database takes. So the rows (rows.py) hold the
 driver's own values: times as text in the form that SQLAlchemy's DateTime reads, enumerations as their text.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -11,10 +10,8 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from cortexd.config.settings import LedgerSettings
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines.sqlite import unwritable, writer_engine
-from cortexd.ledger.keeping import lock
+from cortexd.ledger.engines import Place
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
@@ -31,28 +28,29 @@ Result = Any  # what an action's docstring says, or the exception that it ended 
 class Store:
     """The one writing connection and the books beside it; used by one thread at a time."""
 
-    def __init__(self, settings: LedgerSettings, instance: str) -> None:
-        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
+    def __init__(self, place: Place, instance: str, lease_s: float) -> None:
+        """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
+        self.unwritable = place.engine.unwritable
         self._instance = instance
-        self._lease = timedelta(seconds=settings.lease_s)
+        self._lease = timedelta(seconds=lease_s)
         with ExitStack() as opened:
-            opened.callback(os.close, lock.claim(settings.path))
+            opened.enter_context(place.claim())
             try:
-                self._connection = opened.enter_context(writer_engine(settings.path, settings.durability).connect())
+                self._connection = opened.enter_context(place.writer().connect())
                 self._statements = Statements(self._connection.dialect)
                 migrate(self._connection)
                 self.recovered = self._recover()
                 self.books = self._load()
             except SQLAlchemyError as error:
-                reason = unwritable(error) or str(error)
-                raise LedgerUnavailable(f"cannot open the ledger {settings.path}: {reason}") from error
+                reason = self.unwritable(error) or str(error)
+                raise LedgerUnavailable(f"cannot open the ledger {place}: {reason}") from error
             self._opened = opened.pop_all()
 
     def run(self, actions: Sequence[Action]) -> list[Result]:
         """Commit all actions together; their results in order, errors as values.
 
         Used request ids are looked for only where the unique index objects. Where the group fails for one action's
-        sake, each is run by itself; where nothing can be written now, all fail alike (`sqlite.unwritable` tells).
+        sake, each is run by itself; where nothing can be written now, all fail alike (`unwritable` tells).
         """
         try:
             return self._commit(actions)
@@ -66,7 +64,7 @@ class Store:
             return self._one_by_one(actions, error)
 
     def close(self) -> None:
-        """Close the file, then drop the lock."""
+        """Close the connection, then give the place up."""
         self._opened.close()
 
     def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Result]:
@@ -84,7 +82,7 @@ class Store:
 
     def _one_by_one(self, actions: Sequence[Action], error: Exception) -> list[Result]:
         self._connection.rollback()
-        if len(actions) == 1 or unwritable(error):
+        if len(actions) == 1 or self.unwritable(error):
             return [error] * len(actions)
         return [self.run([action])[0] for action in actions]
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
-from cortexd.ledger.engines.sqlite import unwritable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.store import Result, Store
@@ -113,7 +112,7 @@ class Writer:
         else:
             results = self._run([job.action for job in wanted])
         for job, result in zip(wanted, results, strict=True):
-            if isinstance(job.action, Settle) and _unwritten(result):
+            if isinstance(job.action, Settle) and self._unwritten(result):
                 self._owe(job.action)
         self._tell(wanted, results)
 
@@ -122,7 +121,7 @@ class Writer:
         while self._owed:
             group = [self._owed.popleft() for _ in range(min(MAX_GROUP, len(self._owed)))]
             results = self._run(group)
-            again = [action for action, result in zip(group, results, strict=True) if _unwritten(result)]
+            again = [action for action, result in zip(group, results, strict=True) if self._unwritten(result)]
             self._owed.extendleft(reversed(again))
             self._on_loop(_tell_late, list(zip(group, results, strict=True)))
             if again:
@@ -136,7 +135,7 @@ class Writer:
 
     def _run(self, actions: Sequence[Action]) -> list[Result]:
         results = self._store.run(actions)
-        self._blocked = next((result for result in results if _unwritten(result)), None)
+        self._blocked = next((result for result in results if self._unwritten(result)), None)
         if self._blocked is not None:
             self._note_writable(False)
         elif not all(isinstance(action, ReadBooks) for action in actions):  # reading proves nothing
@@ -146,10 +145,14 @@ class Writer:
     def _note_writable(self, writable: bool) -> None:
         """A word in the log when it changes, not for each request."""
         if self.writable and isinstance(self._blocked, Exception):
-            _log.error("the ledger cannot be written: %s; new requests are refused", unwritable(self._blocked))
+            reason = self._store.unwritable(self._blocked)
+            _log.error("the ledger cannot be written: %s; new requests are refused", reason)
         elif writable and not self.writable:
             _log.warning("the ledger can be written again")
         self.writable = writable
+
+    def _unwritten(self, result: Result) -> TypeGuard[Exception]:
+        return isinstance(result, Exception) and self._store.unwritable(result) is not None
 
     def _renew_when_due(self) -> None:
         now = time.monotonic()
@@ -170,7 +173,7 @@ class Writer:
     def _in_words(self, result: Result) -> Result:
         if not isinstance(result, Exception) or isinstance(result, CortexError | DuplicateRequest | OverBudget):
             return result
-        if reason := unwritable(result):
+        if reason := self._store.unwritable(result):
             return LedgerUnavailable(f"the ledger cannot be written: {reason}")
         _log.error("the ledger refused a record", exc_info=result)
         return LedgerUnavailable(f"the ledger refused this record ({type(result).__name__})")
@@ -193,10 +196,6 @@ def _tell_late(settlements: Sequence[tuple[Settle, Result]]) -> None:
     for action, result in settlements:
         if action.late is not None and isinstance(result, Settled):
             action.late(result)
-
-
-def _unwritten(result: Result) -> TypeGuard[Exception]:
-    return isinstance(result, Exception) and unwritable(result) is not None
 
 
 def _given_up(job: Job) -> bool:

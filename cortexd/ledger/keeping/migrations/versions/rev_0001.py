@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from cortexd.ledger.engines.sqlite import append_only
+from cortexd.ledger.engines import engine_of
 
 revision = "0001"
 down_revision = None
@@ -92,6 +92,4 @@ def _create_entries() -> None:
     )
     op.create_index("entries_uid_month_day", "entries", ["uid", "month", "day", "kind", "nano"])
     op.create_index("entries_uid_seq", "entries", ["uid", "seq"])
-    if op.get_bind().dialect.name == "sqlite":
-        for statement in append_only("entries"):
-            op.execute(statement)
+    engine_of(op.get_bind()).make_append_only(op.get_bind(), "entries")

@@ -1,0 +1,100 @@
+"""What a database is to the rest of the ledger: the words that SQL has none for, and the place where a ledger lies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy.exc import SQLAlchemyError
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.errors import LedgerUnavailable
+
+
+class Engine(ABC):
+    """One kind of database. It holds nothing: what it is asked concerns a connection, an error or a statement."""
+
+    dialect: str
+    """SQLAlchemy's name of it, by which a connection leads back to here."""
+
+    @abstractmethod
+    def place(self, settings: LedgerSettings) -> Place:
+        """Where these settings put the ledger; opens nothing."""
+
+    @abstractmethod
+    def unwritable(self, error: BaseException) -> str | None:
+        """Why nothing can be written (or read) for now, in words; None where `error` concerns one statement only."""
+
+    @abstractmethod
+    def make_append_only(self, connection: Connection, table: str) -> None:
+        """Let the database itself refuse UPDATE and DELETE on `table`."""
+
+    @abstractmethod
+    def deletable(self, connection: Connection, table: str) -> AbstractContextManager[None]:
+        """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
+
+    @abstractmethod
+    def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:
+        """Interrupt what runs on `connection` after so long; gives a function that tells whether that has come."""
+
+    @abstractmethod
+    def keys(self, keys: Iterable[int]) -> Select[Any]:
+        """Keys for an IN, however many: one value to bind."""
+
+    @abstractmethod
+    def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
+        """The text under `key` in a column that holds a JSON object; NULL where it has none."""
+
+    @abstractmethod
+    def damage(self, connection: Connection, append_only: Sequence[str]) -> Iterator[str]:
+        """What is wrong with the database as such, a line each: pages, foreign keys, tables that can be changed."""
+
+
+class Place(ABC):
+    """Where one ledger lies; `str` gives it as an operator knows it."""
+
+    engine: Engine
+
+    @abstractmethod
+    def claim(self) -> AbstractContextManager[None]:
+        """Make the place where there is none, and own it meanwhile: proof that no other daemon serves its requests.
+
+        Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon has it.
+        """
+
+    @abstractmethod
+    def writer(self) -> sqlalchemy.Engine:
+        """For the one writing connection. Its transactions may write as they begin: none waits or fails later on."""
+
+    @abstractmethod
+    def readers(self, connections: int = 1) -> sqlalchemy.Engine:
+        """For reading only, also beside a daemon; each transaction sees one state of the ledger."""
+
+    @abstractmethod
+    def reach(self) -> None:
+        """See that there is a ledger to read. Raises AccessDenied, LedgerUnavailable, which say what to do."""
+
+    @abstractmethod
+    def copy(self, target: Path) -> None:
+        """Copy the ledger as it is at one instant into the empty file `target`, which then needs nothing beside it.
+
+        Holds no writer up. Raises LedgerUnavailable.
+        """
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A single connection of `readers`; what the database refuses is LedgerUnavailable."""
+        pool = self.readers()
+        try:
+            with pool.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            reason = self.engine.unwritable(error) or type(error).__name__
+            raise LedgerUnavailable(f"cannot read {self}: {reason}") from error
+        finally:
+            pool.dispose()

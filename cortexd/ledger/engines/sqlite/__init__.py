@@ -1,0 +1,1 @@
+"""SQLite: one file in WAL mode, in the hands of one daemon."""

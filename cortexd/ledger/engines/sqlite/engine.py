@@ -1,0 +1,115 @@
+"""Everything that is SQLite and not SQL: triggers, deadlines, JSON tables, and what its errors mean to an operator."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.ledger.engines.engine import Engine
+from cortexd.ledger.engines.sqlite.file import SqliteFile
+
+_INSTRUCTIONS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
+_MAX_TOLD = 20
+_TRIGGER = """
+CREATE TRIGGER {table}_refuse_{action} BEFORE {action} ON {table}
+BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
+"""
+
+# Primary result codes after which no other write would succeed either.
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_BUSY: "another process keeps the file locked",
+    sqlite3.SQLITE_LOCKED: "another connection keeps the file locked",
+    sqlite3.SQLITE_READONLY: "the file is read-only",
+    sqlite3.SQLITE_IOERR: "reading or writing the disk failed",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+    sqlite3.SQLITE_PERM: "access to the file is refused",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
+}
+
+
+class SqliteEngine(Engine):
+    dialect = "sqlite"
+
+    def place(self, settings: LedgerSettings) -> SqliteFile:
+        return SqliteFile(self, settings.path, settings.durability)
+
+    def unwritable(self, error: BaseException) -> str | None:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        return None if code is None else _UNWRITABLE.get(code & 0xFF)
+
+    def make_append_only(self, connection: Connection, table: str) -> None:
+        for action in ("UPDATE", "DELETE"):
+            connection.execute(text(_trigger(table, action)))
+
+    @contextmanager
+    def deletable(self, connection: Connection, table: str) -> Iterator[None]:
+        connection.execute(text(f"DROP TRIGGER {table}_refuse_DELETE"))
+        yield
+        connection.execute(text(_trigger(table, "DELETE")))
+
+    @contextmanager
+    def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:
+        end = time.monotonic() + seconds
+
+        def over() -> bool:
+            return time.monotonic() > end
+
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_progress_handler(over, _INSTRUCTIONS)
+        try:
+            yield over
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    def keys(self, keys: Iterable[int]) -> Select[Any]:
+        # Keys bound one by one would take longer than the deleting.
+        return select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value)
+
+    def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
+        each = func.json_each(document).table_valued("key", "value").alias("each")
+        return select(each.c.value).where(each.c.key == key).scalar_subquery()
+
+    def damage(self, connection: Connection, append_only: Sequence[str]) -> Iterator[str]:
+        yield from _damaged_pages(connection)
+        yield from _orphans(connection)
+        for table in append_only:
+            yield from _changeable(connection, table)
+
+
+def _trigger(table: str, action: str) -> str:
+    return _TRIGGER.format(table=table, action=action)
+
+
+def _damaged_pages(connection: Connection) -> Iterator[str]:
+    for (found,) in connection.execute(text(f"PRAGMA integrity_check({_MAX_TOLD})")):
+        if found != "ok":
+            yield f"the file is damaged: {found}"
+
+
+def _orphans(connection: Connection) -> Iterator[str]:
+    for row in connection.execute(text("PRAGMA foreign_key_check")).fetchmany(_MAX_TOLD):
+        yield f"a row of {row[0]} (row {row[1]}) belongs to none of {row[2]}"
+
+
+def _changeable(connection: Connection, table: str) -> Iterator[str]:
+    found = text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+    there = {_one_line(sql) for sql in connection.scalars(found, {"table": table})}
+    for action in ("UPDATE", "DELETE"):
+        if _one_line(_trigger(table, action)) not in there:
+            yield f"{table} can be changed: the trigger {table}_refuse_{action} is missing or another"
+
+
+def _one_line(sql: str) -> str:
+    return " ".join(sql.split())
