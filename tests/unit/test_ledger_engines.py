@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, func, insert, literal, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from test_ledger_parts import settings
 
 from cortexd.ledger.engines import Place, engine_of, place_of
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import metadata, resets
+from tests.unit.test_ledger_parts import settings
 
 LEDGER = Path(__file__).resolve().parents[2] / "cortexd" / "ledger"
 OWN_WORDS = re.compile("sqlite|pragma|json_each|postgres|psycopg", re.IGNORECASE)
