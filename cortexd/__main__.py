@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return daemon.CONFIG_WRONG
     if options.check_config:
         for file in config.sources:
-            print(f"{file}: right")
+            print(f"{file}: OK")
         for settings in config.providers.values():
             print(f"{settings.name}: {'configured' if settings.configured else how_to_configure(settings)}")
         return 0

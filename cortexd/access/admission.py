@@ -115,8 +115,8 @@ class Admission:
         own, limits = self.queued(uid), self._limits
         if own >= limits.max_queued_requests_per_user:
             raise RateLimited(
-                f"you already have {own} requests waiting, the most one user may have "
-                f"(limits.max_queued_requests_per_user); wait for some to be answered",
+                f"You have {own} requests waiting, your limit (limits.max_queued_requests_per_user). "
+                f"Wait until some are answered.",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
         if self._waiting >= limits.max_queued_requests and self.queued(self._longest()) <= own + 1:
@@ -124,8 +124,8 @@ class Admission:
 
     def _full(self) -> RateLimited:
         return RateLimited(
-            f"{self._waiting} requests of all users are waiting already, the most there may be "
-            f"(limits.max_queued_requests); try again later",
+            f"{self._waiting} requests of all users are waiting, the machine's limit (limits.max_queued_requests). "
+            f"Try again later.",
             retry_after_ms=_RETRY_AFTER_MS,
         )
 

@@ -32,8 +32,8 @@ class RequestRate:
         if len(begun) >= per_minute and (wait_ns := begun[-per_minute] + _WINDOW_NS - now) > 0:
             wait_ms = -(-wait_ns // _NS_PER_MS)
             raise RateLimited(
-                f"you have begun {per_minute} requests within a minute, the most one user may "
-                f"(limits.max_requests_per_minute_per_user); try again in {wait_ms / 1000:.1f} s",
+                f"You started {per_minute} requests in the last minute, your limit "
+                f"(limits.max_requests_per_minute_per_user).",
                 retry_after_ms=wait_ms,
             )
         begun.append(now)

@@ -32,7 +32,7 @@ class Turns:
         """
         if self._present[uid] >= self._at_once + self.waiting:
             raise RateLimited(
-                f"you already have {self.waiting} such calls waiting, the most one user may have; wait for some to end",
+                f"You have {self.waiting} such calls waiting, your limit. Wait until some have ended.",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
         gate = self._gates.setdefault(uid, asyncio.Semaphore(self._at_once))

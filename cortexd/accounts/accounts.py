@@ -159,7 +159,7 @@ class Accounts:
         """Note how well an answer served. Raises RequestNotFound where this user made no such request."""
         score, reason, labels = parse_outcome(score, details)
         if not request_id or len(request_id) > 64:
-            raise RequestNotFound("you made no request with that id")
+            raise RequestNotFound("You made no request with that id.")
         async with self._readings.turn(uid):
             await self._ledger.report_outcome(uid, request_id, score, reason, labels)
 

@@ -82,6 +82,9 @@ def period_end(period: Period, now: datetime) -> datetime:
     return min(instant for instant in midnights if instant.date() >= first)  # a midnight may come twice, or not at all
 
 
+_ADJECTIVE = {Period.DAY: "daily", Period.MONTH: "monthly"}
+
+
 def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
     """The refusal for its caller. What others have spent is not in it: a group's or the machine's rest is not told.
 
@@ -89,14 +92,14 @@ def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
     """
     state, limit = over.state, over.state.limit
     whose = {"user": "your", "group": f"the {limit.name} group's", "machine": "this machine's"}[limit.scope]
-    left = f", ${_usd(state.left_nano)} of it left," if limit.scope == "user" else ""
+    budget = f"{whose} ${_usd(limit.nano)} {_ADJECTIVE[limit.period]} budget"
+    room = f"the ${_usd(state.left_nano)} left of {budget}" if limit.scope == "user" else f"{budget} has room for"
     end = period_end(limit.period, now)
-    amount = _usd(limit.nano)
     return BudgetExceeded(
-        f"{whose} budget of ${amount} a {limit.period}{left} has no room for what this request may cost; lower "
-        f"max_tokens, choose a cheaper model, or try again when it starts anew at {end:%Y-%m-%d %H:%M}",
+        f"This request may cost more than {room}. "
+        f"Lower max_tokens, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}.",
         period=limit.period.value,
-        limit_usd=amount,
+        limit_usd=_usd(limit.nano),
         resets_at=end.isoformat(),
     )
 

@@ -78,7 +78,9 @@ class Dispatcher:
             return
         tasks = self._tasks[message.sender]
         if len(tasks) >= _CALLS_PER_CONNECTION:
-            busy = RateLimited("too many calls under way on this connection", retry_after_ms=1000)
+            busy = RateLimited(
+                "This connection has too many calls under way. Wait until some have ended.", retry_after_ms=1000
+            )
             self._send(message, _error(message, busy))
             return
         task = asyncio.create_task(self._run(message, method), name=f"{method.name} from {message.sender}")
@@ -121,7 +123,7 @@ class Dispatcher:
     def _place(self, uid: int) -> Iterator[None]:
         """Count one call of `uid`. Raises RateLimited past what one user may have under way."""
         if self._calls_of[uid] >= _CALLS_PER_USER:
-            raise RateLimited("you have too many calls under way; wait for some to end", retry_after_ms=1000)
+            raise RateLimited("You have too many calls under way. Wait until some have ended.", retry_after_ms=1000)
         self._calls_of[uid] += 1
         try:
             yield

@@ -77,7 +77,7 @@ class Signals:
             or sum(item.uid == caller.uid for item in held) >= max(1, limits.max_subscribers // 2)
             or len(held) >= limits.max_subscribers
         ):
-            raise RateLimited("too many subscriptions; end one with Unsubscribe", retry_after_ms=1000)
+            raise RateLimited("There are too many subscriptions. End one with Unsubscribe.", retry_after_ms=1000)
         number, self._next_id = self._next_id, self._next_id % 0xFFFFFFFF + 1
         self._subscriptions[number] = Subscription(caller.connection, caller.uid, wanted)
         return number
@@ -138,7 +138,7 @@ class Signals:
         for fraction in thresholds_crossed(change, self._config().budgets.thresholds):
             if limit.scope != "user":
                 whose = f"{limit.scope} {limit.name}".strip()
-                log.warning("the budget of the %s is used up to %g this %s", whose, fraction, limit.period)
+                log.warning("%g %% of the %s's budget for this %s is used", fraction * 100, whose, limit.period)
                 continue
             body = [limit.period.value, fraction, to_usd(change.after_nano), to_usd(limit.nano)]
             for connection in {item.connection for item in self._subscriptions.values() if item.uid == uid}:

@@ -193,7 +193,7 @@ class Link:
 
     def _from_reply(self, error: BusError) -> CortexError:
         if error.name in _ABSENT:
-            return ServiceUnavailable(f"cortexd is not running on {self.bus_in_words}; start it with {self._start()}")
+            return ServiceUnavailable(f"cortexd is not running on {self.bus_in_words}. Start it with {self._start()}")
         if error.name.startswith(_NOT_STARTED):
             return ServiceUnavailable(f"cortexd could not be started on {self.bus_in_words}: {error.text}")
         if error.name in _ENDED:

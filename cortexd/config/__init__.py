@@ -1,6 +1,6 @@
 """Configuration: TOML files over built-in defaults, and keys from outside the text."""
 
-from cortexd.config.credentials import how_to_configure, with_keys
+from cortexd.config.credentials import how_to_configure, what_is_missing, with_keys
 from cortexd.config.defaults import builtin_config
 from cortexd.config.load import DEFAULT_PATH, load_config
 from cortexd.config.settings import Config, NetworkSettings, ProviderSettings, Secret
@@ -14,5 +14,6 @@ __all__ = [
     "builtin_config",
     "how_to_configure",
     "load_config",
+    "what_is_missing",
     "with_keys",
 ]

@@ -28,6 +28,11 @@ def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config
     return dataclasses.replace(config, providers=providers)
 
 
+def what_is_missing(settings: ProviderSettings) -> str:
+    """Why this provider is not configured, in two words."""
+    return "no key" if settings.enabled else "switched off"
+
+
 def how_to_configure(settings: ProviderSettings) -> str:
     """What an administrator has to set so that this provider can answer."""
     name = settings.name

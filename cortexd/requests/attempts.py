@@ -205,4 +205,4 @@ class Attempts:
             [(candidate, error)] = self._fallback.failures
             return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)
         left = [f"{item.provider}: {item.reason}" for item in (*self._fallback.skipped, *self.plan.left_out)]
-        return NoProviderAvailable("no provider answered. " + "; ".join([*self._fallback.said(), *left]), **details)
+        return NoProviderAvailable("No provider answered. " + "; ".join([*self._fallback.said(), *left]), **details)

@@ -32,7 +32,7 @@ class _Room:
         size = len(completion.content.encode("utf-8", "replace")) + 2048
         size += sum(len(call.arguments.encode("utf-8", "replace")) for call in completion.answer.tool_calls)
         if size > self.left:
-            return TooLarge("the batch's answers together are larger than one reply may be; ask for this one alone")
+            return TooLarge("The batch's answers are larger than one reply may be. Ask for this one alone.")
         self.left -= size
         return completion
 
@@ -78,7 +78,9 @@ class Batches:
     async def _answers(self, decoded: Sequence[Request | CortexError], parallel: int) -> list[Item]:
         """Bounded as a whole by the longest deadline that a request may have; what is not done by then is Timeout."""
         bound_s = self._service.config.limits.max_deadline_ms / 1000
-        results: list[Item] = [Timeout(f"not done when the batch ended after {bound_s:g} s")] * len(decoded)
+        results: list[Item] = [
+            Timeout(f"The batch ended after {bound_s:g} s, before this was answered. Ask for it again.")
+        ] * len(decoded)
         waiting = iter(enumerate(decoded))
         room = _Room()
 

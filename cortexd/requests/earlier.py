@@ -57,7 +57,7 @@ def same_content(request: Request, earlier_hash: bytes) -> None:
     """Raise RequestIdReused where an id belongs to a request with other content."""
     if request.content_hash != earlier_hash:
         raise RequestIdReused(
-            f"request_id {request.request_id!r} was used for a request with other content; choose another id"
+            f"The request_id {request.request_id!r} was used for a request with other content. Choose another."
         )
 
 
@@ -65,8 +65,8 @@ def expired(request: Request, stored: StoredRequest) -> AnswerExpired:
     """What a request that only the ledger knows is answered with. Raises RequestIdReused for other content."""
     same_content(request, stored.content_hash)
     return AnswerExpired(
-        f"request {request.request_id!r} was made before ({stored.state}) and its answer is no longer held; "
-        f"choose another request_id to ask again",
+        f"The request {request.request_id!r} was made before ({stored.state}), and its answer is no longer held. "
+        f"Choose another request_id to ask again.",
         cost_nano_usd=stored.cost_nano,
     )
 

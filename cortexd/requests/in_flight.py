@@ -41,7 +41,7 @@ class Ticket:
     def interruption(self) -> CortexError:
         """What whoever waits for this request is told where its work was cut off."""
         if self.shut_down:
-            return ShuttingDown("the service shut down before the answer came; ask again", retry_after_ms=1000)
+            return ShuttingDown("cortexd shut down before the answer came. Ask again.", retry_after_ms=1000)
         return Cancelled("the request was cancelled")
 
     def cancel(self) -> None:

@@ -39,7 +39,7 @@ class Request:
         return self.deadline_s - (time.monotonic() - self.began)
 
     def timeout(self) -> Timeout:
-        return Timeout(f"no answer within the deadline of {self.deadline_s:g} s; raise options.deadline_ms")
+        return Timeout(f"No answer came within the deadline of {self.deadline_s:g} s. Raise options.deadline_ms.")
 
 
 def take_in(caller: Caller, task_type: str, messages: object, options: object, limits: LimitSettings) -> Request:

@@ -128,7 +128,7 @@ class Service:
     def cancel(self, caller: Caller, request_id: str) -> None:
         """End one of the caller's own requests. Raises RequestNotFound."""
         if not self._in_flight.cancel((caller.uid, request_id)):
-            raise RequestNotFound("you have no request with that id waiting or under way")
+            raise RequestNotFound("You have no request with that id waiting or under way.")
 
     def requests(self, caller: Caller) -> list[Ticket]:
         """The caller's own requests that are waiting or under way, oldest first."""
@@ -159,7 +159,7 @@ class Service:
 
     def refuse_when_closing(self) -> None:
         if self._closing:
-            raise ShuttingDown("the service is shutting down; try again in a moment", retry_after_ms=1000)
+            raise ShuttingDown("cortexd is shutting down. Try again in a moment.", retry_after_ms=1000)
 
     def decode(self, caller: Caller, task_type: str, messages: object, options: object) -> Request:
         """A checked request. Raises InvalidArgument and its kin, TooLarge or ShuttingDown."""
@@ -253,7 +253,7 @@ class Service:
             async with asyncio.timeout(wait_s), self._admission.slot(caller.uid):
                 await self._authorizer.authorize(caller, action, task_types)
         except TimeoutError:
-            raise Timeout(f"no place became free within {wait_s:g} s; end some of your requests") from None
+            raise Timeout(f"No place became free within {wait_s:g} s. End some of your requests.") from None
 
     async def _authorize(self, request: Request) -> None:
         question = request.question

@@ -27,7 +27,8 @@ class Streams:
         """While a stream is opened: it has its descriptors already. Raises RateLimited where `uid` has `most`."""
         if self._opening[uid] + sum(owner == uid for owner in self._owners.values()) >= most:
             raise RateLimited(
-                f"you already have {most} streams open (limits.max_streams_per_user); close one", retry_after_ms=1000
+                f"You have {most} streams open, your limit (limits.max_streams_per_user). Close one.",
+                retry_after_ms=1000,
             )
         self._opening[uid] += 1
         try:

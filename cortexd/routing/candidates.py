@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cortexd.catalog import Catalog
-from cortexd.config import Config, ProviderSettings, how_to_configure
+from cortexd.config import Config, ProviderSettings, what_is_missing
 from cortexd.domain.messages import Privacy, Strategy
 from cortexd.domain.money import worst_case_nano
 from cortexd.routing.health import Health, State
@@ -80,7 +80,7 @@ class Field:
         entry = self.catalog.model(settings.name, model)
         options, size = self.question.options, self.size
         checks: tuple[tuple[bool, Callable[[], str]], ...] = (
-            (not settings.configured, lambda: how_to_configure(settings)),
+            (not settings.configured, lambda: what_is_missing(settings)),
             (options.privacy is Privacy.LOCAL and not settings.local, lambda: "is not local (privacy: local)"),
             (self.wishes.local_only and not settings.local, lambda: "is not local (you prefer local_only)"),
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),

@@ -136,8 +136,8 @@ def _affordable(plan: Plan, limit: int | None) -> Plan:
     if dear and len(dear) == len(plan.candidates):
         least = min(item.worst_case_nano for item in dear)
         raise BudgetExceeded(
-            f"options.max_cost_usd: this request could cost up to {format_usd(least)}, more than the limit of "
-            f"{format_usd(limit)}; raise the limit or lower max_tokens"
+            f"This request may cost {format_usd(least)}, more than max_cost_usd ({format_usd(limit)}). "
+            f"Raise max_cost_usd or lower max_tokens."
         )
     words = f"could cost more than max_cost_usd ({format_usd(limit)})"
     return replace(
@@ -155,7 +155,7 @@ def _nobody(plan: Plan, order: list[str], config: Config, question: Question) ->
         words = first if alone else f"{first}; no other provider is configured either"
         return ProviderNotConfigured(words, provider=order[0])
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
-    return NoProviderAvailable(f"no provider can answer this {question.task_type} request: {words}")
+    return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}")
 
 
 def _explained(plan: Plan, leader: str, config: Config) -> Plan:
@@ -166,6 +166,6 @@ def _explained(plan: Plan, leader: str, config: Config) -> Plan:
     left = next((item.reason for item in plan.left_out if item.provider == leader), "")
     because = "it is not configured"
     if config.providers[leader].configured:
-        because = left or "its breaker is open after failures"
+        because = left or "it failed repeatedly and is avoided for now"
     led = (replace(first, reason=f"fallback from {leader}: {because}"), *plan.candidates[1:])
     return replace(plan, candidates=led, stands_in_for=leader)

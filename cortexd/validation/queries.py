@@ -92,7 +92,7 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
     until = parsed.get("until", today)
     since = parsed.get("since", max(until - timedelta(days=_USUAL_DAYS - 1), _FIRST_DAY))
     if until < since:
-        raise InvalidArgument(f"query.until: expected a day not before since ({since}), got {until}")
+        raise InvalidArgument(f"query.until: {until} is before query.since ({since})")
     if (until - since).days >= _MAX_DAYS:
         raise InvalidArgument(
             f"query.since: expected at most {_MAX_DAYS} days at once, got {(until - since).days + 1}; ask in parts"

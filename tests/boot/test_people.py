@@ -136,7 +136,7 @@ class TestNobodyToAsk:
 
 class TestWithoutPolkit:
     def test_stopped(self, machine: Machine) -> None:
-        """While polkitd cannot be had root alone is served; once it is back, its users are."""
+        """If polkitd is unavailable, only root is served; once it is back, its users are."""
         with without_polkit(machine):
             refused, served = ask_as(machine, "alice"), ask_as(machine, "root")
         assert refused.status == DENIED

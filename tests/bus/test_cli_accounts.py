@@ -280,7 +280,7 @@ no_proxy = [".example"]
     def test_check(self, cortexctl: Cortexctl, file: Path) -> None:
         """check names the files that are right, and what is wrong in one; no service is needed."""
         done = cortexctl("config", "check", "--config", str(file), bus="unix:path=/nonexistent")
-        assert done.stdout.splitlines() == [f"{file}: right", f"{file.parent}/conf.d/more.toml: right"]
+        assert done.stdout.splitlines() == [f"{file}: OK", f"{file.parent}/conf.d/more.toml: OK"]
         file.write_text("[limits]\nmax_mesages = 5\n")
         done = cortexctl("config", "check", "--config", str(file))
         assert (done.returncode, done.stdout) == (OTHER, "")

@@ -205,7 +205,7 @@ class TestEndings:
             done = cortexctl(*words)
             assert (done.returncode, done.stdout) == (NO_DAEMON, "")
             [line] = done.stderr.splitlines()
-            assert line.startswith(f"cortexctl: cortexd is not running on the bus at {served.address}; start it with ")
+            assert line.startswith(f"cortexctl: cortexd is not running on the bus at {served.address}. Start it with ")
 
     def test_no_bus(self, cortexctl: Cortexctl, tmp_path: Path) -> None:
         """Where there is no bus that is what it says."""

@@ -20,7 +20,7 @@ from tests.system.users import open_as, programs_of, uid_of
 CONFIG = "[daemon]\npreload_sdks = true\n[limits]\nmax_batch_requests = 20\n"
 SLOW = Behaviour(delay_s=60)
 InBackground = Callable[..., Background]
-NO_SUCH = "you have no request with that id waiting or under way"
+NO_SUCH = "You have no request with that id waiting or under way."
 
 # alice's batch of three privileged requests and two ordinary ones, asked for interactively.
 PRIVILEGED_BATCH = """

@@ -94,7 +94,7 @@ class TestWithout:
     def test_a_daemon(self, as_user: AsUser) -> None:
         """The error says how to start it."""
         said, _ = lines(as_user("alice", program()))
-        assert said.startswith("ServiceUnavailable cortexd is not running on the system bus; start it with")
+        assert said.startswith("ServiceUnavailable cortexd is not running on the system bus. Start it with")
 
     def test_keys(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """Where the system has no key the error names the provider, as in process."""

@@ -67,7 +67,7 @@ class TestOptions:
         environment = {"ANTHROPIC_API_KEY": "sk-sim-not-to-be-shown"}
         done = as_user("cortexd", [*CORTEXD, "--check-config", "--config", str(path)], environment=environment)
         assert done.returncode == 0, done.stderr
-        assert f"{path}: right\n" in done.stdout
+        assert f"{path}: OK\n" in done.stdout
         assert "claude: configured\n" in done.stdout
         assert "kimi_k2: no key: run cortexctl credentials set kimi_k2" in done.stdout
         assert "MOONSHOT_API_KEY" in done.stdout

@@ -191,7 +191,7 @@ class TestOutcomes:
         """A request that is not the caller's does not exist for him; a score outside 0 to 1 is refused."""
         ledger = await Ledger.open(settings(tmp_path))
         await complete(ledger, uid=1001, request_id="job")
-        with pytest.raises(RequestNotFound, match="you have no request job"):
+        with pytest.raises(RequestNotFound, match="You have no request job"):
             await ledger.report_outcome(1000, "job", 1.0, "", {})
         with pytest.raises(InvalidArgument, match="from 0 to 1"):
             await ledger.report_outcome(1001, "job", 1.5, "", {})

@@ -26,10 +26,10 @@ class TestTable:
         assert names(made) == (["claude", "kimi_k2"] if chat else ["kimi_k2", "claude"])
         assert made.reason == f"{task} goes to {names(made)[0]}"
 
-    def test_who_has_no_key_is_left_out_with_the_way_to_mend_it(self) -> None:
+    def test_who_has_no_key_is_left_out(self) -> None:
         """Unconfigured providers are named, not tried."""
         left = {item.provider: item.reason for item in plan().left_out}
-        assert "DEEPSEEK_API_KEY" in left["deepseek"]
+        assert left["deepseek"] == "no key"
 
     def test_the_reason_says_why_another_one_leads(self) -> None:
         """A missing key of the table's provider is no error while somebody can answer."""
@@ -90,7 +90,7 @@ class TestOptions:
         """Whoever could cost more is left out; if that is everybody, the error says the least."""
         made = plan(max_tokens=1000, max_cost_usd=0.005)
         assert names(made) == ["kimi_k2"]
-        with pytest.raises(BudgetExceeded, match=r"could cost up to \$0\.0\d+, more than the limit of \$0\.0001"):
+        with pytest.raises(BudgetExceeded, match=r"may cost \$0\.0\d+, more than max_cost_usd \(\$0\.0001"):
             plan(max_cost_usd=0.0001)
 
     def test_a_prompt_that_cannot_fit(self) -> None:
@@ -107,7 +107,7 @@ class TestHealth:
             health.failed("claude", Failure.SERVER)
         made = plan(health=health)
         assert names(made) == ["kimi_k2", "claude"]
-        assert made.reason == "fallback from claude: its breaker is open after failures"
+        assert made.reason == "fallback from claude: it failed repeatedly and is avoided for now"
 
     def test_states_and_their_signals(self) -> None:
         """ok → degraded → open → degraded when time has passed → ok, each told once."""

@@ -74,7 +74,7 @@ class TestUsage:
             ({"since": "٢٠٢٦-01-01"}, r"query\.since"),
             ({"until": "9999-12-31"}, r"query\.until"),
             ({"since": 20260101}, r"query\.since"),
-            ({"since": "2026-11-25"}, r"query\.until: expected a day not before since \(2026-11-25\)"),
+            ({"since": "2026-11-25"}, r"query\.until: 2026-11-24 is before query\.since \(2026-11-25\)"),
             ({"since": "2016-01-01"}, r"query\.since: expected at most 3700 days at once, got 3981"),
             ({"group_by": "day"}, r"query\.group_by: expected a list"),
             ({"group_by": ["week"]}, r"query\.group_by\[0\]: expected one of day, hour"),

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="A text file as context, by its name, or a PNG, JPEG, GIF or WebP image; may be repeated.",
 )
 @click.option("--request-id", metavar="ID", help="Your own id: repeating the call never pays twice.")
-@click.option("--cache", is_flag=True, help="An answer that an equal request of yours got lately will do.")
+@click.option("--cache", is_flag=True, help="Take the answer that you got lately to an equal request, at no cost.")
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),

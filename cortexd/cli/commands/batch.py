@@ -48,8 +48,13 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on with --output: ask only what is not answered there.")
 @click.option("--overwrite", is_flag=True, help="Begin --output anew, where it exists.")
-@click.option("--run-id", default="", metavar="ID", help="Begins the request ids: another run, other answers.")
-@click.option("--ask-again", is_flag=True, help="Pay again for answers that were given before and are lost.")
+@click.option(
+    "--run-id",
+    default="",
+    metavar="ID",
+    help="Start of each request id. With another ID everything is asked, and paid for, again.",
+)
+@click.option("--ask-again", is_flag=True, help="Ask, and pay, again where an earlier answer is no longer held.")
 @click.pass_obj
 def command(
     settings: Settings,

@@ -25,14 +25,14 @@ def command() -> None:
 @command.command("check")
 @_file_option
 def check_command(path: Path | None) -> None:
-    """Say which files are right, or what is wrong in one: its name, the key and what was expected.
+    """Say which files are OK, or what is wrong in one: its name, the key and what was expected.
 
     Keys are the service's own: cortexctl providers says which are missing, cortexctl reload takes changes over.
     """
     from cortexd.config import load_config
 
     config = load_config(path)
-    print_text("\n".join(f"{file}: right" for file in config.sources) or "no files: the built-in defaults hold")
+    print_text("\n".join(f"{file}: OK" for file in config.sources) or "There are no files; the built-in defaults hold.")
 
 
 @command.command("show")

@@ -9,7 +9,7 @@ import click
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.failures import PROVIDER_FAILED, duration
 from cortexd.cli.shown.tables import Column, print_table
-from cortexd.cli.shown.terminal import print_json
+from cortexd.cli.shown.terminal import print_json, print_text
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
 from cortexd.errors import UnknownProvider
@@ -58,11 +58,21 @@ def _show(providers: list[ProviderInfo], as_json: bool) -> None:
         print_json([dict(item.raw) for item in providers])
         return
     print_table(_COLUMNS, [(item.name, item.state, ", ".join(item.models), _note(item)) for item in providers])
+    if any(map(_lacks_key, providers)):
+        print_text("To give one a key: sudo cortexctl credentials set NAME")
 
 
 def _note(item: ProviderInfo) -> str:
-    notes = [item.hint, f"last failure: {item.last_failure}" if item.last_failure else "", "local" * item.local]
+    notes = [
+        "no key" if _lacks_key(item) else item.hint,
+        f"last failure: {item.last_failure}" if item.last_failure else "",
+        "local" * item.local,
+    ]
     return "; ".join(note for note in notes if note)
+
+
+def _lacks_key(item: ProviderInfo) -> bool:
+    return not (item.configured or item.has_key or item.local)
 
 
 def _show_verified(results: list[Verification], as_json: bool) -> None:

@@ -57,9 +57,13 @@ def exit_status(error: CortexError) -> int:
 
 
 def in_words(error: CortexError) -> str:
-    """The error's sentence, with what its details say beside it as words."""
-    details = [words for key, value in error.details.items() if (words := _in_words(key, value))]
-    return f"{error.message} ({', '.join(details)})" if details else error.message
+    """The error's text, with what its details say beside it as a last sentence, or in brackets behind half a one."""
+    details = ", ".join(words for key, value in error.details.items() if (words := _in_words(key, value)))
+    if not details:
+        return error.message
+    if error.message[-1:] == ".":  # whole sentences
+        return f"{error.message} {details[0].upper()}{details[1:]}."
+    return f"{error.message} ({details})"
 
 
 def _in_words(key: str, value: Detail) -> str:

@@ -24,7 +24,7 @@ def keep(
     named = (requests.c.uid == uid) & (requests.c.request_id == request_id)
     key = connection.scalar(select(requests.c.id).where(named))
     if key is None:
-        raise RequestNotFound(f"you have no request {request_id} in the ledger")
+        raise RequestNotFound(f"You have no request {request_id} in the ledger.")
     connection.execute(delete(outcomes).where(outcomes.c.request == key))
     given = {"score": score, "reason": bounded_text(reason, _MAX_REASON), "labels": json.dumps(dict(labels))}
     connection.execute(insert(outcomes), {"request": key, "at": datetime.now(UTC).replace(tzinfo=None), **given})
