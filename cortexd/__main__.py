@@ -52,10 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = daemon.read_config(run)
     except ConfigError as error:
-        if options.check_config:
-            print(f"cortexd: {error}", file=sys.stderr)
-        else:
-            logging.getLogger("cortexd").critical("the configuration cannot be used: %s", error)
+        for problem in error.problems:
+            if options.check_config:
+                print(f"cortexd: {problem}", file=sys.stderr)
+            else:
+                logging.getLogger("cortexd").critical("the configuration cannot be used: %s", problem)
         return daemon.CONFIG_WRONG
     if options.check_config:
         for file in config.sources:

@@ -147,8 +147,28 @@ class Internal(CortexError):
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of the configuration: the file, the setting in it (either may be ""), and what is wrong with it."""
+
+    file: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        places = [name if name.isprintable() else repr(name) for name in (self.file, self.key) if name]
+        return ": ".join((*places, self.reason))
+
+
 class ConfigError(Exception):
-    """The configuration cannot be used; the text names file, key and expectation."""
+    """The configuration cannot be used; the text names file, key and reason of every one of the `problems`."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        super().__init__(*problems)
+        self.problems = tuple(item if isinstance(item, Problem) else Problem("", "", item) for item in problems)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.problems))
 
 
 class Failure(StrEnum):

@@ -113,7 +113,8 @@ def _run(arguments: list[str]) -> int:
         print_error(failures.in_words(error))
         return failures.exit_status(error)
     except ConfigError as error:
-        print_error(str(error))
+        for problem in error.problems:
+            print_error(str(problem))
         return failures.OTHER
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,22 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from cortexd.config.addresses import endpoint_address, proxy_address, proxy_exceptions, without_credentials
 from cortexd.config.api_kinds import API_KINDS
-from cortexd.config.settings import LimitUsd, RateSettings
+from cortexd.config.bounds import BOUNDS, Bound
+from cortexd.config.problems import Expectation
+from cortexd.config.settings import BudgetSettings, LimitUsd, NetworkSettings, ProviderSettings, RateSettings
 from cortexd.domain.tasks import TaskType
 
-_MINIMUM_ONE = "a whole number of at least 1"
-_MAX_LIMIT_USD = 1_000_000_000  # in nano-dollars it fits into the 64 bits of a bus message
 _MAX_THRESHOLDS = 16
-
-
-class Expectation(Exception):
-    """What a setting expects, in words; `path` and `got` where the fault is inside the value."""
-
-    def __init__(self, words: str, path: str = "", got: object = None) -> None:
-        super().__init__(words)
-        self.path = path
-        self.got = got
+_USD_DECIMALS = 9  # nano-dollars are the smallest that is counted
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @cache
@@ -36,15 +30,17 @@ def _hints(owner: type) -> dict[str, Any]:
 
 def coerce(owner: type, key: str, value: object, current: object) -> Any:
     """`value` as the type of `owner.key`; `current` is the value that a mapping is merged over. Raises Expectation."""
-    if key.endswith("_usd_per_million"):
-        return _decimal_usd(value)
-    if key == "api":
-        return _choice(value, tuple(API_KINDS))
+    if check := _ADDRESSES.get((owner, key)):
+        return _address(check, key, value)
+    if by_name := _BY_NAME.get(key):
+        return by_name(value)
     kind = _hints(owner)[key]
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(arm for arm in get_args(kind) if arm is not type(None))
     if get_origin(kind) is Literal:
         return _choice(value, get_args(kind))
+    if kind in (int, float):
+        return _number(value, kind, BOUNDS[owner][key])
     if key == "table":
         return {**(current if isinstance(current, dict) else {}), **_routing_table(value)}
     if kind is LimitUsd:
@@ -56,22 +52,43 @@ def coerce(owner: type, key: str, value: object, current: object) -> Any:
     return _COERCERS[kind](value)
 
 
+def _address(check: Callable[[object], Any], key: str, value: object) -> Any:
+    """A wrong address is shown without what may be a password in it."""
+    try:
+        return check(value)
+    except Expectation as fault:
+        got = fault.got if fault.path else value
+        raise Expectation(str(fault), fault.path or key, _without_credentials(got)) from None
+
+
+def _without_credentials(value: object) -> object:
+    if isinstance(value, str):
+        return without_credentials(value)
+    if isinstance(value, list):
+        return [_without_credentials(item) for item in value]
+    return {key: _without_credentials(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _variable(value: object) -> str:
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise Expectation("the name of an environment variable")
+    return value
+
+
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise Expectation("true or false")
     return value
 
 
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise Expectation(_MINIMUM_ONE)
-    return value
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise Expectation("a number of seconds, 0 or more")
-    return float(value)
+def _number(value: object, kind: type, bound: Bound) -> int | float:
+    """An int where `kind` is int, else a float: seconds."""
+    what = "a whole number" if kind is int else "a number of seconds"
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        raise Expectation(f"{what} {bound}")
+    if not bound.holds(value):
+        raise Expectation(f"{what} {bound}", why=bound.why if value > bound.most else "")
+    return int(value) if kind is int else float(value)
 
 
 def _string(value: object) -> str:
@@ -81,10 +98,10 @@ def _string(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    path = Path(_string(value))
-    if not path.is_absolute():
+    text = _string(value)
+    if not text.startswith("/") or not text.isprintable():
         raise Expectation("an absolute path")
-    return path
+    return Path(text)
 
 
 def _strings(value: object) -> tuple[str, ...]:
@@ -118,18 +135,11 @@ def _provider(key: str, value: object) -> str:
     return value
 
 
-def _decimal_usd(value: object) -> str:
-    amount = _finite(value)
-    if amount is None or not 0 <= amount <= 1_000_000:
-        raise Expectation('USD per million tokens as text, such as "0.35"')
-    return str(value)
-
-
 def _rate(value: object) -> RateSettings:
-    keys = set(_hints(RateSettings))
-    if not isinstance(value, dict) or set(value) != keys:
+    keys = tuple(_hints(RateSettings))
+    if not isinstance(value, dict) or set(value) != set(keys):
         raise Expectation(f"a table with {' and '.join(sorted(keys))}")
-    return RateSettings(**{key: _decimal_usd(amount) for key, amount in value.items()})
+    return RateSettings(**{key: _usd(RateSettings, key, f"rate.{key}", value[key]) for key in keys})
 
 
 def _limit(path: str, value: object, current: object) -> LimitUsd:
@@ -140,7 +150,7 @@ def _limit(path: str, value: object, current: object) -> LimitUsd:
     for key, amount in value.items():
         if key not in keys:
             raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", amount)
-    amounts = {key: _limit_usd(f"{path}.{key}", amount) for key, amount in value.items()}
+    amounts = {key: _usd(LimitUsd, key, f"{path}.{key}", amount) for key, amount in value.items()}
     return replace(current if isinstance(current, LimitUsd) else LimitUsd(), **amounts)
 
 
@@ -155,10 +165,13 @@ def _limits_by_name(path: str, value: object, current: object) -> dict[str, Limi
     return known
 
 
-def _limit_usd(path: str, value: object) -> str:
-    amount = _finite(value)
-    if amount is None or not 0 <= amount <= _MAX_LIMIT_USD or int(amount.as_tuple().exponent) < -9:
-        raise Expectation('USD, 0 or more, with at most nine decimals, such as "2.50"', path, value)
+def _usd(owner: type, key: str, path: str, value: object) -> str:
+    """An amount as the text that it was written in."""
+    bound, amount = BOUNDS[owner][key], _finite(value)
+    if amount is None or int(amount.as_tuple().exponent) < -_USD_DECIMALS:
+        raise Expectation(f'USD {bound}, with at most nine decimals, such as "2.50"', path, value)
+    if not bound.holds(amount):
+        raise Expectation(f"USD {bound}", path, value, bound.why if amount > bound.most else "")
     return str(value)
 
 
@@ -166,7 +179,7 @@ def _finite(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        amount = Decimal(str(value))
+        amount = Decimal(value if isinstance(value, int) else str(value))
     except InvalidOperation:
         return None
     return amount if amount.is_finite() else None
@@ -174,19 +187,27 @@ def _finite(value: object) -> Decimal | None:
 
 def _fractions(value: object) -> tuple[float, ...]:
     """Ascending, each once."""
+    bound = BOUNDS[BudgetSettings]["thresholds"]
     items: list[Any] = value if isinstance(value, list) and len(value) <= _MAX_THRESHOLDS else [None]
-    if not all(isinstance(item, int | float) and not isinstance(item, bool) and 0 < item <= 1 for item in items):
-        raise Expectation(f"a list of at most {_MAX_THRESHOLDS} numbers above 0 and up to 1")
+    if not all(isinstance(item, int | float) and not isinstance(item, bool) and bound.holds(item) for item in items):
+        raise Expectation(f"a list of at most {_MAX_THRESHOLDS} numbers {bound}")
     return tuple(sorted({float(item) for item in items}))
 
 
+_ADDRESSES: dict[tuple[type, str], Callable[[object], Any]] = {
+    (ProviderSettings, "base_url"): endpoint_address,
+    (NetworkSettings, "proxy"): proxy_address,
+    (NetworkSettings, "no_proxy"): proxy_exceptions,
+}
 _COERCERS: dict[Any, Callable[[object], Any]] = {
     bool: _boolean,
-    int: _integer,
-    float: _seconds,
     str: _string,
     Path: _path,
     tuple[str, ...]: _strings,
     tuple[float, ...]: _fractions,
     RateSettings: _rate,
+}
+_BY_NAME: dict[str, Callable[[object], Any]] = {
+    "key_variable": _variable,
+    "api": lambda value: _choice(value, tuple(API_KINDS)),
 }

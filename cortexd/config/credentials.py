@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from cortexd.config.files import Unusable, is_there, read_file, refuse_unsafe_directory
+from cortexd.config.names import credential_files
+from cortexd.config.problems import Problems
 from cortexd.config.settings import Config, ProviderSettings, Secret
-from cortexd.errors import ConfigError
+from cortexd.errors import ConfigError, Problem
 
 MAX_KEY_BYTES = 16 * 1024
 
 
 def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
-    """`config` with each provider's key filled in where one is found. Raises ConfigError for an unusable file."""
+    """`config` with each provider's key filled in where one is found. Raises ConfigError for every unusable one."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
-    providers = {
-        name: dataclasses.replace(settings, key=_find_key(settings, directory, environ))
-        for name, settings in config.providers.items()
-    }
+    problems = Problems()
+    providers = dict(config.providers)
+    for name, settings in providers.items():
+        with problems.collected():
+            providers[name] = dataclasses.replace(settings, key=_find_key(settings, directory, environ))
+    problems.raise_any()
     return dataclasses.replace(config, providers=providers)
 
 
@@ -44,33 +48,31 @@ def how_to_configure(settings: ProviderSettings) -> str:
 
 def _find_key(settings: ProviderSettings, directory: str | None, environ: Mapping[str, str]) -> Secret | None:
     if directory:
-        for name in (f"keys_{settings.name}", settings.name):
+        for name in credential_files(settings.name):
             file = Path(directory) / name
-            if file.is_file():
-                return _read_key(file)
+            if is_there(file):
+                return _read_key(file, private=False)  # of systemd's: the directory is closed
     if settings.key_file is not None:
-        _refuse_open_file(settings.key_file)
-        return _read_key(settings.key_file)
+        return _read_key(settings.key_file, private=True)
     value = environ.get(settings.key_variable, "").strip() if settings.key_variable else ""
     return _secret(value, f"environment variable {settings.key_variable}") if value else None
 
 
-def _refuse_open_file(file: Path) -> None:
+def _read_key(file: Path, private: bool) -> Secret | None:
     try:
-        mode = file.stat().st_mode
-    except OSError as error:
-        raise ConfigError(f"{file}: the key file cannot be read: {error.strerror}") from None
-    if mode & (stat.S_IRWXO | stat.S_IWGRP):
-        raise ConfigError(f"{file}: the key file is open to other users; make it 0600 (chmod 600 {file})")
-
-
-def _read_key(file: Path) -> Secret | None:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_KEY_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{file}: the key file cannot be read: {error.strerror}") from None
+        data = read_file(file, most=MAX_KEY_BYTES, private=private)
+        if private:
+            _refuse_unsafe_place(file)
+    except Unusable as reason:
+        raise ConfigError(Problem(str(file), "", f"the key file {reason}")) from None
     return key_in(data, str(file))
+
+
+def _refuse_unsafe_place(file: Path) -> None:
+    try:
+        refuse_unsafe_directory(file.parent)
+    except Unusable as reason:
+        raise Unusable(f"cannot be trusted: its directory {reason}") from None
 
 
 def key_in(data: bytes, source: str) -> Secret | None:
@@ -78,11 +80,11 @@ def key_in(data: bytes, source: str) -> Secret | None:
     try:
         text = data.decode("ascii").strip()
     except UnicodeDecodeError:
-        raise ConfigError(f"{source}: holds no key: keys are plain ASCII text") from None
+        raise ConfigError(Problem(source, "", "holds no key: keys are plain ASCII text")) from None
     return _secret(text, source) if text else None
 
 
 def _secret(text: str, source: str) -> Secret:
     if len(text) > MAX_KEY_BYTES or not text.isprintable() or not text.isascii() or " " in text:
-        raise ConfigError(f"{source}: holds no key: a key is one line of ASCII without blanks")
+        raise ConfigError(Problem(source, "", "holds no key: a key is one line of ASCII without blanks"))
     return Secret(text)

@@ -36,8 +36,10 @@ class RateSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One endpoint; `api` is a name in api_kinds. It is configured when enabled and either a key is present or it is
-    local."""
+    """One endpoint; `api` is a name in api_kinds. It is configured when enabled, and a key is present or it is local.
+
+    `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
+    """
 
     name: str
     api: str
@@ -45,6 +47,7 @@ class ProviderSettings:
     model: str
     enabled: bool = True
     local: bool = False
+    insecure: bool = False
     timeout_s: float = 120.0
     connect_timeout_s: float = 10.0
     max_connections: int = 256

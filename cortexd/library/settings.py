@@ -11,9 +11,10 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from urllib.parse import urlsplit
 
 from cortexd.config import Config, ProviderSettings, Secret, builtin_config, with_keys
+from cortexd.config.addresses import endpoint_address, parse_address, without_credentials
+from cortexd.config.problems import Expectation
 from cortexd.errors import ConfigError
 from cortexd.library.errors import InvalidRequestError
 from cortexd.library.types import LLMProvider
@@ -88,7 +89,13 @@ def _asked_for(settings: ProviderSettings, asked: Mapping[str, str | None]) -> P
 
 
 def _checked_url(argument: str, url: str, local: bool) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidRequestError(f"{argument}: expected a URL that starts with http:// or https://, got {url[:80]!r}")
-    return f"{url.rstrip('/')}/v1" if local and parts.path in ("", "/") else url
+    try:
+        address = parse_address(endpoint_address(url))
+    except Expectation as expected:
+        got = without_credentials(url)[:80]
+        raise InvalidRequestError(f"{argument}: expected {expected}, got {got!r}") from None
+    if address.crosses_in_clear:
+        raise InvalidRequestError(
+            f"{argument}: http:// to {address.host} would show keys and prompts to the network; use https://"
+        )
+    return f"{url.rstrip('/')}/v1" if local and address.path in ("", "/") else url

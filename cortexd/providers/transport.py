@@ -9,14 +9,14 @@ import asyncio
 import logging
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar, cast
 
 import aiohttp
 import httpx2
 
+from cortexd.config.addresses import bypasses
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import malformed, status_error
@@ -88,21 +88,6 @@ def _proxy(url: str | None) -> httpx2.Proxy | None:
         proxy.headers["Authorization"] = f"Basic {credentials}"
         proxy.auth = None
     return proxy
-
-
-def bypasses(host: str, no_proxy: Collection[str]) -> bool:
-    """Whether `host` is in `no_proxy`: "*", an address, a network, or a domain with all below it."""
-    return any(_covers(entry.strip().lower(), host.lower()) for entry in no_proxy)
-
-
-def _covers(entry: str, host: str) -> bool:
-    if entry == "*":
-        return True
-    try:
-        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        domain = entry.removeprefix("*").lstrip(".")
-        return host == domain or host.endswith(f".{domain}")
 
 
 def key_of(settings: ProviderSettings) -> str:

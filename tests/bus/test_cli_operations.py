@@ -300,7 +300,7 @@ class TestDebugReport:
         cortexctl("credentials", "set", "claude", "--no-restart", *place.options, input=KEY, more=place.environment)
         cortexctl("ask", "--request-id", "r-canary", self.PROMPT)
         config = place.root / "config.toml"
-        proxy = f'[network]\nproxy = "http://user:{KEY}@proxy.example:1"\n'
+        proxy = f'[network]\nproxy = "http://user:{KEY}@proxy.example:1"\nno_proxy = ["127.0.0.1"]\n'
         config.write_text((Path(served.address.partition("=")[2]).parent / "config.toml").read_text() + proxy)
         file = place.root / "report"
         words = ("debug-report", str(file), "--config", str(config), "--directory", str(place.root / "credentials"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from cortexd.config import Config, builtin_config, how_to_configure, load_config, with_keys
-from cortexd.config.settings import BudgetSettings, LimitUsd, RateSettings, Secret
+from cortexd.config.settings import BudgetSettings, LimitUsd, ProviderSettings, RateSettings, Secret
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import ConfigError
 
@@ -89,8 +90,8 @@ class TestLoad:
         [
             ("[limit]", "limit: unknown setting; did you mean 'limits'"),
             ("[limits]\nmax_tool = 1", "limits.max_tool: unknown setting; did you mean 'max_tools'"),
-            ("[limits]\nmax_tools = 'a'", "limits.max_tools: expected a whole number of at least 1, got 'a'"),
-            ("[limits]\nmax_tools = 0", "limits.max_tools: expected a whole number of at least 1, got 0"),
+            ("[limits]\nmax_tools = 'a'", "limits.max_tools: expected a whole number from 1 to [0-9_]+, got 'a'"),
+            ("[limits]\nmax_tools = 0", "limits.max_tools: expected a whole number from 1 to [0-9_]+, got 0"),
             ("[limits]\nmax_tools = true", "limits.max_tools: expected a whole number"),
             ("[routing]\nfallback = 'yes'", "routing.fallback: expected true or false, got 'yes'"),
             ("[routing.table]\nuser_chat = 'nobody'", "routing.table.user_chat: unknown provider 'nobody'"),
@@ -108,26 +109,39 @@ class TestLoad:
             ("[providers.claude.rate]\ninput_usd_per_million = '1'", "expected a table with input_usd_per_million and"),
             ("[ledger]\ndurability = 'none'", "ledger.durability: expected one of 'process', 'power'"),
             ("[authorization]\nprivileged_task_types = ['x']", "expected task types"),
-            ("[limits]\nmax_deadline_ms = 5", "limits.default_deadline_ms: expected at most"),
-            ("[limits]\nmax_requests_per_minute_per_user = 0", "expected a whole number of at least 1, got 0"),
+            ("[limits]\nmax_deadline_ms = 500", "limits.max_deadline_ms: expected at least limits.default"),
+            ("[limits]\ndefault_deadline_ms = 4_000_000", "limits.default_deadline_ms: expected at most"),
+            ("[limits]\nmax_requests_per_minute_per_user = 0", "expected a whole number from 1 to [0-9_]+, got 0"),
             ("[budgets]\nmachine = 3", "budgets.machine: expected a table with day_usd and month_usd, got 3"),
             ("[budgets.machine]\nday = 3", "budgets.machine.day: expected one of day_usd, month_usd, got 3"),
-            ("[budgets.machine]\nday_usd = -1", "budgets.machine.day_usd: expected USD, 0 or more, .* got -1"),
-            ("[budgets.each_user]\nmonth_usd = 'ten'", "budgets.each_user.month_usd: expected USD, .* got 'ten'"),
-            ("[budgets.each_user]\nday_usd = inf", "budgets.each_user.day_usd: expected USD, .* got inf"),
-            ("[budgets.each_user]\nday_usd = true", "budgets.each_user.day_usd: expected USD, .* got True"),
-            ("[budgets.each_user]\nday_usd = 1e10", "budgets.each_user.day_usd: expected USD, .* got 10000000000.0"),
+            (
+                "[budgets.machine]\nday_usd = -1",
+                "budgets.machine.day_usd: expected USD from 0 to 1_000_000_000, got -1",
+            ),
+            ("[budgets.each_user]\nmonth_usd = 'ten'", "budgets.each_user.month_usd: expected USD from 0 .* got 'ten'"),
+            ("[budgets.each_user]\nday_usd = inf", "budgets.each_user.day_usd: expected USD from 0 .* got inf"),
+            ("[budgets.each_user]\nday_usd = true", "budgets.each_user.day_usd: expected USD from 0 .* got True"),
+            (
+                "[budgets.each_user]\nday_usd = 1e10",
+                "budgets.each_user.day_usd: expected USD from 0 .* got 10000000000.0",
+            ),
             (
                 "[budgets.users.al]\nday_usd = '1e-10'",
-                "budgets.users.al.day_usd: expected USD, .* at most nine decimals",
+                "budgets.users.al.day_usd: expected USD .* at most nine decimals",
             ),
             ("[budgets.users]\nal = '5'", "budgets.users.al: expected a table with day_usd and month_usd, got '5'"),
             ("[budgets]\ngroups = 5", "budgets.groups: expected a table of name = "),
             ("[budgets.groups.'a b']", "budgets.groups.'a b': expected names without blanks"),
-            ("[budgets]\nthresholds = [0.5, 1.5]", "budgets.thresholds: expected a list of at most 16 numbers above 0"),
-            ("[budgets]\nthresholds = 0.5", "budgets.thresholds: expected a list of at most 16 numbers above 0"),
+            (
+                "[budgets]\nthresholds = [0.5, 1.5]",
+                "budgets.thresholds: expected a list of at most 16 numbers from 0.001 to 1",
+            ),
+            (
+                "[budgets]\nthresholds = 0.5",
+                "budgets.thresholds: expected a list of at most 16 numbers from 0.001 to 1",
+            ),
             ("[budgets]\nat_limit = 'ask'", "budgets.at_limit: expected one of 'stop', 'downgrade', got 'ask'"),
-            ("[cache]\nttl_s = -1", "cache.ttl_s: expected a number of seconds, 0 or more, got -1"),
+            ("[cache]\nttl_s = -1", "cache.ttl_s: expected a number of seconds from 0.1 to [0-9_]+, got -1"),
             ("[limits\n", "is not valid TOML"),
         ],
     )
@@ -135,7 +149,41 @@ class TestLoad:
         """An administrator can mend the file from the message alone."""
         with pytest.raises(ConfigError, match=words) as caught:
             load_config(write(text))
-        assert "config.toml" in str(caught.value) or "routing." in words or "limits.default" in words
+        assert [Path(problem.file).name for problem in caught.value.problems] == ["config.toml"]
+        assert all(problem.reason for problem in caught.value.problems)
+
+    def test_every_problem_is_told(self, write: Write) -> None:
+        """One check names what is wrong in all files, each setting with its file."""
+        write("[cache]\nenabled = 1\n[nonsense]\n", "conf.d/10-a.toml")
+        write("[limits\n", "conf.d/20-b.toml")
+        main = write("[limits]\nmax_tools = 0\nmax_messages = 5\nmax_answer = 3\n")
+        with pytest.raises(ConfigError) as caught:
+            load_config(main)
+        assert {(Path(problem.file).name, problem.key) for problem in caught.value.problems} == {
+            ("config.toml", "limits.max_tools"),
+            ("config.toml", "limits.max_answer"),
+            ("10-a.toml", "cache.enabled"),
+            ("10-a.toml", "nonsense"),
+            ("20-b.toml", ""),
+        }
+        assert str(caught.value).count("; ") >= 4
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "limits = " + "[" * 100_000,
+            "[limits]\nmax_tools = " + "9" * 5_000,
+            "[limits]\nmax_tools = 0x" + "f" * 5_000,
+            "[budgets.machine]\nday_usd = 0x" + "f" * 5_000,
+            "[cache]\nttl_s = 0x" + "f" * 5_000,
+            "[ledger]\npath = '/a\\u0000b'".replace("'", '"'),
+        ],
+    )
+    def test_what_breaks_a_reader_is_refused(self, write: Write, text: str) -> None:
+        """Nesting, digits and NUL without end are a ConfigError that names the file, as any other mistake."""
+        with pytest.raises(ConfigError) as caught:
+            load_config(write(text))
+        assert {Path(problem.file).name for problem in caught.value.problems} == {"config.toml"}
 
     @pytest.mark.parametrize("name", ["key", "api_key"])
     def test_keys_do_not_belong_in_the_text(self, write: Write, name: str) -> None:
@@ -183,7 +231,7 @@ class TestKeys:
     def test_what_is_no_key_is_refused_without_showing_it(self, tmp_path: Path, content: bytes) -> None:
         """The error names the file, never what is in it."""
         (tmp_path / "claude").write_bytes(content)
-        with pytest.raises(ConfigError, match="holds no key") as caught:
+        with pytest.raises(ConfigError, match=r"holds no key|larger than") as caught:
             with_keys(builtin_config(), {"CREDENTIALS_DIRECTORY": str(tmp_path)})
         assert content.decode("latin-1")[:8] not in str(caught.value).replace(str(tmp_path), "")
 
@@ -200,26 +248,25 @@ class TestKeys:
 
 
 class TestExample:
-    def test_every_setting_is_in_the_example(self, write: Write) -> None:
+    def test_every_setting_is_in_the_example(self, write: Write, tmp_path: Path) -> None:
         """The commented example names every setting, and each commented value is accepted."""
         uncommented = "\n".join(
             line[2:] if line.startswith("# ") and ("=" in line or line.startswith("# [")) else line
             for line in EXAMPLE.read_text().splitlines()
             if not line.startswith("#:")
         )
-        load_config(write(uncommented))
+        write("-----BEGIN CERTIFICATE-----\n", "authorities.pem")
+        load_config(write(uncommented.replace("/etc/ssl/certs/ca-certificates.crt", str(tmp_path / "authorities.pem"))))
         shown = tomllib.loads(uncommented)
-        import dataclasses
-
         for section in dataclasses.fields(Config):
             if section.name in ("sources", "providers"):
                 continue
             settings = {item.name for item in dataclasses.fields(getattr(builtin_config(), section.name))}
             assert settings == set(shown[section.name]), section.name
+        of_a_provider = {item.name for item in dataclasses.fields(ProviderSettings)} - {"name", "key"}
+        assert of_a_provider == set(shown["providers"]["claude"])
 
     def test_the_example_as_it_stands_changes_nothing(self, write: Write) -> None:
         """Installed as it is, it means the built-in defaults."""
-        import dataclasses
-
         loaded = load_config(write(EXAMPLE.read_text()))
         assert dataclasses.replace(loaded, sources=()) == builtin_config()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexd.config.addresses import bypasses
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import (
@@ -22,7 +23,6 @@ from cortexd.providers.failures import (
     upstream_text,
 )
 from cortexd.providers.sse import MAX_EVENT_BYTES, EventSplitter
-from cortexd.providers.transport import bypasses
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

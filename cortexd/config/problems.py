@@ -1,0 +1,41 @@
+"""What is wrong with a configuration, gathered: one check tells all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cortexd.errors import ConfigError, Problem
+
+
+class Expectation(Exception):
+    """What a setting expects, in words. `why` it does; `path` and `got` where the fault is inside the value."""
+
+    def __init__(self, words: str, path: str = "", got: object = None, why: str = "") -> None:
+        super().__init__(words)
+        self.path = path
+        self.got = got
+        self.why = why
+
+
+class Problems:
+    """The faults found so far, each once, in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+
+    def add(self, file: Path | str, key: str, reason: str) -> None:
+        self._found[Problem(str(file), key, reason)] = None
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """What the block raises as ConfigError is one more to tell, and no reason to stop."""
+        try:
+            yield
+        except ConfigError as error:
+            self._found.update(dict.fromkeys(error.problems))
+
+    def raise_any(self) -> None:
+        if self._found:
+            raise ConfigError(*self._found)

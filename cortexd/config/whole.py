@@ -1,0 +1,78 @@
+"""What no single value can tell: settings that contradict each other, or lead to what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cortexd.config.addresses import bypasses, on_this_machine, parse_address
+from cortexd.config.files import Unusable, read_file
+from cortexd.config.names import taken_names
+from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings
+
+_MAX_CA_BYTES = 16 * 1024 * 1024
+Faults = Iterator[tuple[str, str]]
+
+
+def faults_of_whole(config: Config) -> Faults:
+    """Each setting at fault, and what is wrong with it."""
+    yield from _routes(config)
+    yield from _names(config)
+    yield from _addresses(config)
+    yield from _authorities(config)
+    yield from _deadlines(config.limits)
+
+
+def _deadlines(limits: LimitSettings) -> Faults:
+    most, usual = limits.max_deadline_ms, limits.default_deadline_ms
+    if usual > most and usual == LimitSettings().default_deadline_ms:
+        yield "limits.max_deadline_ms", f"expected at least limits.default_deadline_ms, which is {usual}, got {most}"
+    elif usual > most:
+        yield "limits.default_deadline_ms", f"expected at most limits.max_deadline_ms, which is {most}, got {usual}"
+
+
+def _routes(config: Config) -> Faults:
+    named = {f"routing.table.{task}": provider for task, provider in config.routing.table.items()}
+    named["routing.default_provider"] = config.routing.default_provider
+    for path, provider in named.items():
+        if provider not in config.providers:
+            yield path, f"unknown provider {provider!r}; expected one of {', '.join(config.providers)}"
+
+
+def _names(config: Config) -> Faults:
+    for name, earlier in taken_names(config.providers).items():
+        yield f"providers.{name}", f"differs too little from provider {earlier!r}; choose another name"
+
+
+def _addresses(config: Config) -> Faults:
+    for name, settings in config.providers.items():
+        reader = None if settings.insecure else _reader_between(settings, config.network)
+        if reader:
+            yield (
+                f"providers.{name}.base_url",
+                f"http:// would show keys and prompts to {reader}; use https://, or accept that with insecure = true",
+            )
+
+
+def _reader_between(settings: ProviderSettings, network: NetworkSettings) -> str:
+    """Who could read what goes to the endpoint, "" for nobody."""
+    address = parse_address(settings.base_url)
+    if address.scheme == "https":
+        return ""
+    if not on_this_machine(address.host):
+        return f"the network on the way to {address.host}"
+    if network.proxy is None or settings.local or bypasses(address.host, network.no_proxy):
+        return ""
+    proxy = parse_address(network.proxy).host
+    return "" if on_this_machine(proxy) else f"the proxy {proxy}"
+
+
+def _authorities(config: Config) -> Faults:
+    if config.network.ca_file is None:
+        return
+    try:
+        data = read_file(config.network.ca_file, most=_MAX_CA_BYTES)
+    except Unusable as reason:
+        yield "network.ca_file", f"{config.network.ca_file} {reason}"
+    else:
+        if b"-----BEGIN CERTIFICATE-----" not in data and b"-----BEGIN TRUSTED CERTIFICATE-----" not in data:
+            yield "network.ca_file", f"expected certificates in PEM form in {config.network.ca_file}"
