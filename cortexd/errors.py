@@ -4,13 +4,13 @@
     ├── InvalidArgument            a field is missing, malformed or out of range
     │   ├── UnknownTaskType
     │   └── UnknownProvider
-    ├── AccessDenied               polkit said no, or asking was in vain
+    ├── AccessDenied               polkit said no, or asking was in vain; details: action, cause (a Denial)
     │   └── InteractiveAuthorizationRequired   asking could have helped
-    ├── ProviderNotConfigured      the key or endpoint to set is in the text
-    ├── NoProviderAvailable        every candidate was tried or left out
-    ├── ProviderFailed             one provider was asked for, and failed
+    ├── ProviderNotConfigured      the key or endpoint to set is in the text; details: provider
+    ├── NoProviderAvailable        every candidate was tried or left out; details: tried, left_out
+    ├── ProviderFailed             one provider was asked for, and failed; details: tried
     ├── RateLimited                details: retry_after_ms
-    ├── BudgetExceeded
+    ├── BudgetExceeded             details: period, limit_usd, resets_at
     ├── TooLarge
     ├── Timeout
     ├── Cancelled
@@ -26,18 +26,22 @@
     ProviderError                  one attempt failed; never leaves the service
 
 The class name is the last part of the D-Bus error name (wire.py holds the table).
-`details` ends the text as `[key=value …]`, which `cortexd.client` parses back.
+`details` ends the text as `[key=value …]`, which `cortexd.client` parses back. They, and never the words before them,
+are what one part of cortexd reads of another's error. docs/errors.md has each key.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 Detail = int | str
-_DETAILS = re.compile(r"\s*\[((?:[a-z_]+=[^\s\]]+ ?)+)\]$")
+_PAIR = r"[a-z_]+=[^\s\]]+"
+_DETAILS = re.compile(rf"({_PAIR}(?: {_PAIR})*)\]")
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 
 
 class CortexError(Exception):
@@ -49,22 +53,26 @@ class CortexError(Exception):
         self.details: dict[str, Detail] = details
 
     def __str__(self) -> str:
-        if not self.details:
-            return self.message
+        return f"{self.message}{self.brackets}"
+
+    @property
+    def brackets(self) -> str:
+        """The end of the text that holds the details."""
         pairs = " ".join(f"{key}={value}" for key, value in self.details.items())
-        return f"{self.message} [{pairs}]"
+        return f" [{pairs}]" if pairs else ""
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Rebuild an error from the text that `str(error)` gave."""
-        found = _DETAILS.search(text)
+        message, _, end = text.rpartition(" [")  # no detail holds a blank
+        found = _DETAILS.fullmatch(end)
         if found is None:
             return cls(text)
         details: dict[str, Detail] = {}
         for pair in found.group(1).split():
             key, _, value = pair.partition("=")
-            details[key] = int(value) if re.fullmatch(r"-?\d+", value) else value
-        return cls(text[: found.start()], **details)
+            details[key] = int(value) if _NUMBER.fullmatch(value) else value
+        return cls(message, **details)
 
 
 class InvalidArgument(CortexError):
@@ -160,6 +168,22 @@ class Problem:
         return ": ".join((*places, self.reason))
 
 
+class Denial(StrEnum):
+    """Why the answer was a no: the detail `cause` of AccessDenied."""
+
+    REFUSED = "refused"  # polkit's rules say no, and a password would not help
+    NOT_ASKED = "not_asked"  # a password would help, and the call did not allow to ask for one
+    NO_AGENT = "no_agent"  # nor is there anything that could ask
+    DISMISSED = "dismissed"
+    NOT_AUTHENTICATED = "not_authenticated"  # a wrong password
+    UNANSWERED = "unanswered"  # nobody answered the prompt in time
+    POLKIT_SILENT = "polkit_silent"
+    POLKIT_ABSENT = "polkit_absent"
+    POLKIT_FAILED = "polkit_failed"
+    UNKNOWN_CALLER = "unknown_caller"
+    OTHER_USER = "other_user"  # a private bus serves its own user alone
+
+
 class ConfigError(Exception):
     """The configuration cannot be used; the text names file, key and reason of every one of the `problems`."""
 
@@ -182,6 +206,17 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     CONNECTION = "connection"  # not reached, or cut off
     MALFORMED = "malformed_answer"  # not what the vendor's API promises
+
+
+def tried_detail(attempts: Iterable[tuple[str, Failure]]) -> str:
+    """The detail `tried`: `claude:server_error,kimi_k2:timeout`, in the order of the attempts."""
+    return ",".join(f"{provider}:{failure}" for provider, failure in attempts)
+
+
+def tried_of(error: CortexError) -> dict[str, str]:
+    """The detail `tried` of `error`: provider -> Failure, or a newer service's word; empty where nobody was tried."""
+    pairs = (pair.partition(":") for pair in str(error.details.get("tried", "")).split(",") if pair)
+    return {provider: failure for provider, _, failure in pairs}
 
 
 @dataclass(slots=True, eq=False)

@@ -19,7 +19,7 @@ from cortexd.authority import Action, Caller
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost, Message, Variant
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import AccessDenied, CortexError, InteractiveAuthorizationRequired
+from cortexd.errors import AccessDenied, CortexError, Denial, InteractiveAuthorizationRequired
 
 log = logging.getLogger("cortexd.polkit")
 
@@ -127,25 +127,17 @@ class Polkit:
         if verdict.authorized:
             return
         if not verdict.challenge:
-            raise _denied(action, "refused", f"polkit refuses {action} to user {caller.user}{hint}")
+            raise _denied(action, Denial.REFUSED, f"polkit refuses {action} to user {caller.user}{hint}")
         if not caller.interactive:
             raise InteractiveAuthorizationRequired(
                 f"{action} needs authentication; call again with ALLOW_INTERACTIVE_AUTHORIZATION set "
                 f"(busctl does by default, gdbus with -i) and an authentication agent{hint}",
                 action=action.value,
+                cause=Denial.NOT_ASKED.value,
             )
         verdict = await self._prompt(caller, action, task_types)
-        if verdict.authorized:
-            return
-        if verdict.challenge:
-            words = (
-                f"{action} needs authentication, and no authentication agent is running for this session"
-                f"; start pkttyagent or a desktop agent{hint}"
-            )
-            raise _denied(action, "no_agent", words)
-        if verdict.dismissed:
-            raise _denied(action, "dismissed", f"the authentication for {action} was dismissed")
-        raise _denied(action, "failed", f"the authentication for {action} failed")
+        if not verdict.authorized:
+            raise _refused_prompt(action, verdict, hint)
 
     async def _prompt(self, caller: Caller, action: Action, task_types: Sequence[TaskType]) -> Verdict:
         """Let polkit ask a person, one prompt per user at a time."""
@@ -158,8 +150,7 @@ class Polkit:
             async with asyncio.timeout(timeout_s), self._turns.turn(caller.uid), self._checks:
                 return await self._call(caller, action, task_types, interactive=False)
         except TimeoutError:
-            words = f"polkit did not answer within {timeout_s:g} s, so {action} is refused"
-            raise _denied(action, "timeout", words) from None
+            raise _silent(action, timeout_s) from None
 
     async def _call(
         self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool
@@ -187,11 +178,11 @@ class Polkit:
         except BusTimeout:
             if interactive:
                 self._withdraw(cancellation)
-            waited = "nobody answered the authentication prompt" if interactive else "polkit did not answer"
-            raise _denied(action, "timeout", f"{waited} within {timeout_s:g} s, so {action} is refused") from None
+            raise (_unanswered if interactive else _silent)(action, timeout_s) from None
         except ConnectionLost:
-            words = f"the bus is gone, so polkit cannot be asked about {action}"
-            raise _denied(action, "no_polkit", words) from None
+            raise _denied(
+                action, Denial.POLKIT_ABSENT, f"the bus is gone, so polkit cannot be asked about {action}"
+            ) from None
         except BusError as error:
             return self._without_polkit(caller, action, error)
         [[authorized, challenge, details]] = reply.body
@@ -215,14 +206,37 @@ class Polkit:
         if error.name.startswith(_ABSENT):
             if caller.uid == 0:
                 return Verdict(authorized=True, challenge=False, dismissed=False)
-            raise _denied(action, "no_polkit", f"polkit is not running, so {action} is refused to everybody but root")
+            words = f"polkit is not running, so {action} is refused to everybody but root"
+            raise _denied(action, Denial.POLKIT_ABSENT, words)
         log.error("polkit failed a check of %s: %s", action, error)
-        raise _denied(action, "no_polkit", f"polkit could not decide about {action}: {error.name}")
+        raise _denied(action, Denial.POLKIT_FAILED, f"polkit could not decide about {action}: {error.name}")
 
 
-def _denied(action: Action, cause: str, words: str) -> AccessDenied:
-    """`cause`, for programs: refused, no_agent, dismissed, failed, timeout or no_polkit (docs/errors.md)."""
-    return AccessDenied(words, action=action.value, cause=cause)
+def _denied(action: Action, cause: Denial, words: str) -> AccessDenied:
+    return AccessDenied(words, action=action.value, cause=cause.value)
+
+
+def _refused_prompt(action: Action, verdict: Verdict, hint: str) -> AccessDenied:
+    """Why a prompt did not lead to a yes."""
+    if verdict.challenge:
+        words = (
+            f"{action} needs authentication, and no authentication agent is running for this session"
+            f"; start pkttyagent or a desktop agent{hint}"
+        )
+        return _denied(action, Denial.NO_AGENT, words)
+    if verdict.dismissed:
+        return _denied(action, Denial.DISMISSED, f"the authentication for {action} was dismissed")
+    return _denied(action, Denial.NOT_AUTHENTICATED, f"the authentication for {action} failed")
+
+
+def _silent(action: Action, timeout_s: float) -> AccessDenied:
+    words = f"polkit did not answer within {timeout_s:g} s, so {action} is refused"
+    return _denied(action, Denial.POLKIT_SILENT, words)
+
+
+def _unanswered(action: Action, timeout_s: float) -> AccessDenied:
+    words = f"nobody answered the authentication prompt within {timeout_s:g} s, so {action} is refused"
+    return _denied(action, Denial.UNANSWERED, words)
 
 
 def _message(member: str, signature: str, body: list[object]) -> Message:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cortexd.authority.authorization import Action, Caller
 from cortexd.connection import Message
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import AccessDenied
+from cortexd.errors import AccessDenied, Denial
 
 
 class SameUser:
@@ -16,7 +16,8 @@ class SameUser:
 
     def admit(self, caller: Caller) -> None:
         if caller.uid != os.getuid():
-            raise AccessDenied(f"on this bus only user {os.getuid()}, who runs the service, may use it")
+            words = f"on this bus only user {os.getuid()}, who runs the service, may use it"
+            raise AccessDenied(words, cause=Denial.OTHER_USER.value)
 
     async def authorize(self, caller: Caller, action: Action, _task_types: Sequence[TaskType] = ()) -> None:
         self.admit(caller)

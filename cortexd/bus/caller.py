@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from cortexd.authority import Caller
 from cortexd.connection import Connection, Message, MessageFlag
-from cortexd.errors import AccessDenied
+from cortexd.errors import AccessDenied, Denial
 
 _KNOWN_AT_MOST = 4096
 _TIMEOUT_S = 10.0
@@ -63,7 +63,8 @@ class Callers:
         try:
             [uid] = await self._connection.call_bus("GetConnectionUnixUser", "s", sender, timeout_s=_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - gone, silent or refused: in each case nobody we could serve
-            raise AccessDenied(f"cannot tell who is calling: {type(error).__name__}") from None
+            words = f"cannot tell who is calling: {type(error).__name__}"
+            raise AccessDenied(words, cause=Denial.UNKNOWN_CALLER.value) from None
         return uid, await asyncio.to_thread(_user_name, uid)
 
 

@@ -25,6 +25,7 @@ MANAGER_INTERFACE = f"{BUS_NAME}.Manager"
 _OURS = f"{BUS_NAME}.Error."
 _STANDARD = "org.freedesktop.DBus.Error."
 _MAX_DEPTH = 64
+_MAX_ERROR_TEXT = 8192
 _UINT64_MAX = 2**64 - 1
 
 # both directions; AccessDenied and its kin go by the names that every D-Bus program knows
@@ -53,8 +54,9 @@ def error_name(error: CortexError) -> str:
 
 
 def error_text(error: CortexError) -> str:
-    """The one string of an error reply, bounded and safe for the bus."""
-    return safe_text(str(error))[:8192]
+    """The one string of an error reply, bounded and safe for the bus. Its details are kept whole."""
+    room = max(0, _MAX_ERROR_TEXT - len(error.brackets))
+    return safe_text(f"{error.message[:room]}{error.brackets}")[:_MAX_ERROR_TEXT]
 
 
 def error_from(name: str, text: str) -> CortexError:

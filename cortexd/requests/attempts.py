@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from cortexd.domain.messages import Answer, Call, Usage
-from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed
+from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed, tried_detail
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.providers import Listener
 from cortexd.requests.setup import Setup
@@ -198,11 +198,16 @@ class Attempts:
 
     def _all_failed(self) -> CortexError:
         wait = self._fallback.retry_after_ms
-        details: dict[str, Detail] = {"tried": self._fallback.tried()}
+        details: dict[str, Detail] = {
+            "tried": tried_detail((item.provider, error.failure) for item, error in self._fallback.failures)
+        }
         if wait is not None:
             details["retry_after_ms"] = wait
         if len(self.plan.candidates) == 1 and not self.plan.left_out:
             [(candidate, error)] = self._fallback.failures
             return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)
-        left = [f"{item.provider}: {item.reason}" for item in (*self._fallback.skipped, *self.plan.left_out)]
+        not_tried = (*self._fallback.skipped, *self.plan.left_out)
+        left = [f"{item.provider}: {item.reason}" for item in not_tried]
+        if not_tried:
+            details["left_out"] = ",".join(item.provider for item in not_tried)
         return NoProviderAvailable("No provider answered. " + "; ".join([*self._fallback.said(), *left]), **details)

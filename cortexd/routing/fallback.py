@@ -56,10 +56,6 @@ class Fallback:
         """What each that failed said, for people."""
         return [f"{candidate.provider} ({candidate.model}): {error}" for candidate, error in self.failures]
 
-    def tried(self) -> str:
-        """The same for programs, as the detail `tried`: PROVIDER:FAILURE, separated by commas."""
-        return ",".join(f"{candidate.provider}:{error.failure}" for candidate, error in self.failures)
-
     @property
     def retry_after_ms(self) -> int | None:
         """When the first of them may answer again, as far as they said so."""

@@ -155,7 +155,8 @@ def _nobody(plan: Plan, order: list[str], config: Config, question: Question) ->
         words = first if alone else f"{first}; no other provider is configured either"
         return ProviderNotConfigured(words, provider=order[0])
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
-    return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}")
+    left_out = ",".join(item.provider for item in plan.left_out)
+    return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
 
 
 def _explained(plan: Plan, leader: str, config: Config) -> Plan:

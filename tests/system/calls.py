@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cortexd.errors import CortexError, Detail
 from tests.system.program import NAME, PATH
 
 BUSCTL = ["busctl", "--system", "--timeout=60"]
@@ -29,6 +30,11 @@ GDBUS = ["gdbus", "call", "--system", "--timeout=60", "--dest", OBJECT[0], "--ob
 
 def gdbus_ask(task_type: str, prompt: str = "hello") -> list[str]:
     return [*GDBUS, "--method", f"{NAME}.Ask", "-i", task_type, prompt]
+
+
+def details_of(stderr: str) -> dict[str, Detail]:
+    """The details of the error that busctl or gdbus has shown."""
+    return CortexError.from_text(stderr.strip()).details
 
 
 # Several calls of one process, to which an authentication agent can be bound.

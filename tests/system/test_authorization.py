@@ -6,15 +6,17 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from cortexd.errors import Denial
 from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually
-from tests.system.calls import ask, ask_again, gdbus_ask, without_asking
+from tests.system.calls import ask, ask_again, details_of, gdbus_ask, without_asking
 from tests.system.daemon import Daemon
 from tests.system.namespace import Service, needs_setuid
 from tests.system.people import Background, Completed, at_terminal
 
 AsUser = Callable[..., Completed]
 MakeDaemon = Callable[..., Daemon]
+COMPLETE, OPERATE = "org.cortexlinux.LLMRouter.complete", "org.cortexlinux.LLMRouter.system-operation"
 QUICK = "[authorization]\npolkit_timeout_s = 1.0\ninteractive_timeout_s = 2.0\n"
 
 
@@ -30,7 +32,7 @@ class TestOrdinaryTasks:
         daemon()
         done = as_user("bob", without_asking("user_chat"))
         assert done.returncode != 0
-        assert "needs authentication" in done.stderr
+        assert details_of(done.stderr) == {"action": COMPLETE, "cause": Denial.NOT_ASKED}
         assert "group 'cortex'" in done.stderr
 
     def test_with_ones_own_password(self, daemon: MakeDaemon, as_user: AsUser) -> None:
@@ -66,7 +68,7 @@ class TestPrivilegedTasks:
         for task in ("system_operation", "tool_execution"):
             done = as_user("alice", without_asking(task))
             assert done.returncode != 0
-            assert "org.cortexlinux.LLMRouter.system-operation needs authentication" in done.stderr
+            assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.NOT_ASKED}
 
     def test_an_administrators_password_opens_it(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """The prompt shows our fixed words and the task type, and administrators may answer it."""
@@ -84,35 +86,36 @@ class TestPrivilegedTasks:
         assert done.returncode == 0, done.stderr
         assert len(done.asked) == 2
 
-    def test_a_wrong_password_is_refused_in_those_words(self, daemon: MakeDaemon, as_user: AsUser) -> None:
+    def test_a_wrong_password_is_refused_as_such(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """AccessDenied says that the authentication failed."""
         daemon()
         done = as_user("alice", gdbus_ask("system_operation"), agent="refuse")
         assert done.returncode != 0
-        assert "authentication for org.cortexlinux.LLMRouter.system-operation failed" in done.stderr
+        assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.NOT_AUTHENTICATED}
 
-    def test_a_dismissed_prompt_is_refused_in_those_words(self, daemon: MakeDaemon, as_user: AsUser) -> None:
+    def test_a_dismissed_prompt_is_refused_as_such(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """AccessDenied says that it was dismissed."""
         daemon()
-        assert "was dismissed" in as_user("alice", gdbus_ask("system_operation"), agent="dismiss").stderr
+        done = as_user("alice", gdbus_ask("system_operation"), agent="dismiss")
+        assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.DISMISSED}
 
     def test_no_agent(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """With the flag but without an agent: AccessDenied at once, naming the lack."""
         daemon()
         done = as_user("alice", gdbus_ask("system_operation"))
         assert done.returncode != 0
-        assert "no authentication agent is running" in done.stderr
+        assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.NO_AGENT}
 
     def test_nobody_answers_the_prompt(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """A person who has left the room: refused when the time is over."""
         daemon(QUICK)
         done = as_user("alice", gdbus_ask("system_operation"), agent="wait")
-        assert "nobody answered the authentication prompt within 2 s" in done.stderr
+        assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.UNANSWERED}
 
     def test_the_operator_can_raise_a_task_type(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """configuration, privileged by config, needs the administrator too."""
         daemon('[authorization]\nprivileged_task_types = ["configuration"]\n')
-        assert "system-operation needs" in as_user("alice", without_asking("configuration")).stderr
+        assert details_of(as_user("alice", without_asking("configuration")).stderr)["action"] == OPERATE
         assert as_user("alice", without_asking("user_chat")).returncode == 0
 
     @needs_setuid
@@ -137,14 +140,15 @@ class TestWithoutPolkit:
         polkitd.pause()
         done = as_user("alice", gdbus_ask("user_chat"))
         assert done.returncode != 0
-        assert "polkit did not answer within 1 s" in done.stderr
+        assert details_of(done.stderr) == {"action": COMPLETE, "cause": Denial.POLKIT_SILENT}
 
     def test_without_any_polkitd_only_root(self, daemon: MakeDaemon, as_user: AsUser, polkitd: Service) -> None:
         """No polkit on the bus: root works, everybody else is refused with the reason."""
         daemon()
         polkitd.kill()
         assert as_user("root", ask("system_operation")).returncode == 0
-        assert "polkit is not running" in as_user("alice", gdbus_ask("user_chat")).stderr
+        done = as_user("alice", gdbus_ask("user_chat"))
+        assert details_of(done.stderr) == {"action": COMPLETE, "cause": Denial.POLKIT_ABSENT}
 
     def test_polkitd_ends_while_it_is_asked(
         self, daemon: MakeDaemon, as_user: AsUser, background: Callable[..., Background], polkitd: Service

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cortexd.errors import CortexError, Failure, tried_of
 from simulated import Behaviour, Fault
 from tests.system.program import Program, Reply, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
@@ -96,8 +97,8 @@ async def nobody_answers(shared: Shared, program: Program, provider: str, outcom
     request_id = f"both-{provider}-{len(shared.books().rows)}"
     with refused("NoProviderAvailable") as text:
         await ask(program, provider, request_id=request_id)
-    first, second = (text[0].index(f"{name} ({MODELS[name]}): {outcome}") for name in (provider, OTHER[provider]))
-    assert first < second
+    assert list(tried_of(CortexError.from_text(text[0])).items()) == [(provider, outcome), (OTHER[provider], outcome)]
+    assert all(f"{name} ({MODELS[name]})" in text[0] for name in PROVIDERS)
     assert shared.requests() == {"claude": 1, "kimi_k2": 1}
     row = shared.books().request(request_id)
     assert (row["state"], row["cost_nano"], row["cost_known"], row["open"]) == ("failed", sum(costs), known, 0)
@@ -156,8 +157,8 @@ class TestBothFail:
         shared.behave("kimi_k2", Behaviour(fault=Fault.EMPTY_BODY))
         with refused("NoProviderAvailable") as text:
             await ask(program, "claude")
-        assert "claude (claude-sonnet-5-5): authentication: HTTP 401" in text[0]
-        assert "kimi_k2 (kimi-k2.6): malformed_answer: the answer is empty" in text[0]
+        tried = tried_of(CortexError.from_text(text[0]))
+        assert tried == {"claude": Failure.AUTHENTICATION, "kimi_k2": Failure.MALFORMED}
 
     async def test_who_was_left_out_is_told_too(self, shared: Shared, program: Program) -> None:
         """A provider without a key stands in the list, with what to set."""
@@ -166,6 +167,7 @@ class TestBothFail:
         with refused("NoProviderAvailable") as text:
             await ask(program, "claude")
         assert "DEEPSEEK_API_KEY" in text[0]
+        assert CortexError.from_text(text[0]).details["left_out"] == "deepseek,qwen,llama"
 
     async def test_the_next_request_is_answered(self, shared: Shared, program: Program) -> None:
         """Failures stay with their request: once the providers are back, the same question is answered."""
@@ -234,8 +236,8 @@ class TestRetryAfter:
             await ask(program, provider, fallback=False)
         with refused("NoProviderAvailable") as both:
             await ask(program, provider)
-        assert alone[0].endswith(" [retry_after_ms=3000]")
-        assert both[0].endswith(" [retry_after_ms=3000]")
+        for text in (alone[0], both[0]):
+            assert CortexError.from_text(text).details["retry_after_ms"] == 3000
 
     async def test_the_soonest_of_two(self, shared: Shared, program: Program) -> None:
         """Where both say how long, trying again makes sense as soon as the first of them is back."""
@@ -243,15 +245,15 @@ class TestRetryAfter:
         shared.behave("kimi_k2", Behaviour(status=429, retry_after="50"))
         with refused("NoProviderAvailable") as text:
             await ask(program, "claude")
-        assert text[0].endswith(" [retry_after_ms=2000]")
+        assert CortexError.from_text(text[0]).details["retry_after_ms"] == 2000
 
     async def test_a_mad_one_is_bounded(self, shared: Shared, program: Program) -> None:
         """A Retry-After beyond a day, or one that is no number, does no harm."""
-        for value, end in (("1e300", "[retry_after_ms=86400000]"), ("-5", "[retry_after_ms=0]"), ("soon", "limit.")):
+        for value, wait_ms in (("1e300", 86_400_000), ("-5", 0), ("soon", None)):
             shared.behave("claude", Behaviour(status=429, retry_after=value))
             with refused("ProviderFailed") as text:
                 await ask(program, "claude", provider="claude")
-            assert text[0].endswith(end), text
+            assert CortexError.from_text(text[0]).details.get("retry_after_ms") == wait_ms, text
 
 
 class TestUpstreamWords:

@@ -47,6 +47,7 @@ _WORDS: dict[str, Callable[[int], str] | None] = {
     "resets_at": None,
     "provider": None,
     "tried": None,
+    "left_out": None,
     "action": None,
     "cause": None,
 }

@@ -17,6 +17,7 @@ from cortexd.errors import (
     ProviderFailed,
     ProviderNotConfigured,
     TooLarge,
+    tried_of,
 )
 from cortexd.library.errors import (
     NOBODY,
@@ -70,8 +71,7 @@ def _failed(error: CortexError, fallback: bool) -> LLMRouterError:
 
 def _tried(error: CortexError) -> dict[LLMProvider, Exception]:
     """How each provider that was asked failed; the error's own sentence has what it said."""
-    pairs = (item.partition(":") for item in str(error.details.get("tried", "")).split(",") if item)
-    return {provider_named(name): ProviderFailedError(f"{name} failed: {failure}") for name, _, failure in pairs}
+    return {provider_named(name): ProviderFailedError(f"{name} failed: {why}") for name, why in tried_of(error).items()}
 
 
 def _of_both(kind: type[CortexError]) -> type[LLMRouterError]:
