@@ -39,7 +39,7 @@ _STATUS: dict[type[CortexError], int] = {
     errors.Timeout: TIMEOUT,
 }
 # what a person is told of a detail beside the sentence; None: the sentence says it, the detail is for programs
-_WORDS: dict[str, Callable[[int], str] | None] = {
+DETAILS_IN_WORDS: dict[str, Callable[[int], str] | None] = {
     "retry_after_ms": lambda value: f"try again in {duration(value)}",
     "cost_nano_usd": lambda value: f"it cost {format_usd(value)}",
     "period": None,
@@ -68,9 +68,9 @@ def in_words(error: CortexError) -> str:
 
 
 def _in_words(key: str, value: Detail) -> str:
-    if key not in _WORDS:  # of a daemon that is newer than this
+    if key not in DETAILS_IN_WORDS:  # of a daemon that is newer than this
         return f"{key.replace('_', ' ')} {value}"
-    words = _WORDS[key]
+    words = DETAILS_IN_WORDS[key]
     return words(int(value)) if words else ""
 
 
