@@ -31,10 +31,10 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image, base64-encoded."""
+    """An image, as the bytes of its file."""
 
     media_type: str
-    data: str
+    data: bytes
 
 
 Part = TextPart | ImagePart

@@ -4,7 +4,7 @@ Everything that a caller sends passes here once; what comes out is well formed, 
 """
 
 from cortexd.validation.bounds import Bounds
-from cortexd.validation.content import content_hash, images_of, prompt_bytes
+from cortexd.validation.content import base64_length, content_hash, images_of, prompt_bytes
 from cortexd.validation.messages import parse_messages
 from cortexd.validation.options import parse_options
 from cortexd.validation.queries import (
@@ -21,6 +21,7 @@ __all__ = [
     "Bounds",
     "BudgetWish",
     "UsageWish",
+    "base64_length",
     "content_hash",
     "images_of",
     "parse_batch_options",

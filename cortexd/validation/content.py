@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -25,9 +26,18 @@ def prompt_bytes(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """UTF-8 bytes of all texts and tools of a request, images not counted."""
     size = 0
     for message in messages:
-        size += len(message.text().encode()) + len(message.name or "")
-        size += sum(len(call.arguments.encode()) + len(call.name) + len(call.id) for call in message.tool_calls)
-    return size + sum(len(f"{tool.name}{tool.description}{tool.parameters}".encode()) for tool in tools)
+        size += _utf8_length(message.text()) + len(message.name or "")
+        size += sum(_utf8_length(call.arguments) + len(call.name) + len(call.id) for call in message.tool_calls)
+    return size + sum(_utf8_length(f"{tool.name}{tool.description}{tool.parameters}") for tool in tools)
+
+
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def base64_length(data: bytes) -> int:
+    """How long `data` is as base64 text, which is how it leaves the machine."""
+    return (len(data) + 2) // 3 * 4
 
 
 def images_of(messages: Sequence[Message]) -> list[ImagePart]:
@@ -53,5 +63,7 @@ def content_hash(task_type: str, messages: Sequence[Message], options: Options) 
     return hashlib.sha256(text.encode()).digest()
 
 
-def _as_row(value: Any) -> list[Any]:
+def _as_row(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return [type(value).__name__, *(getattr(value, item.name) for item in dataclasses.fields(value))]

@@ -20,7 +20,7 @@ from cortexd.validation.checks import (
     matching,
     shown,
 )
-from cortexd.validation.content import images_of, prompt_bytes
+from cortexd.validation.content import base64_length, images_of, prompt_bytes
 
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
@@ -33,7 +33,7 @@ def parse_messages(value: object, bounds: Bounds = USUAL) -> tuple[Message, ...]
     if len(rows) > bounds.max_messages:
         raise TooLarge(f"messages: expected at most {bounds.max_messages} messages, got {len(rows)}")
     messages = tuple(_message(row, f"messages[{index}]") for index, row in enumerate(rows))
-    size = prompt_bytes(messages, ()) + sum(len(image.data) for image in images_of(messages))
+    size = prompt_bytes(messages, ()) + sum(base64_length(image.data) for image in images_of(messages))
     if size > bounds.max_prompt_bytes:
         raise TooLarge(f"messages: expected at most {bounds.max_prompt_bytes} bytes, got {size}")
     _check_tool_results(messages)
@@ -97,19 +97,17 @@ def _part(value: object, path: str) -> Part:
             raise InvalidArgument(
                 f"{path}.media_type: expected one of {', '.join(_IMAGE_TYPES)}, got {shown(media_type)}"
             )
-        return ImagePart(media_type, _base64(row.get("data"), f"{path}.data"))
+        return ImagePart(media_type, _image(row.get("data"), f"{path}.data"))
     raise InvalidArgument(f"{path}.type: expected one of text, image, got {shown(kind)}")
 
 
-def _base64(value: object, path: str) -> str:
+def _image(value: object, path: str) -> bytes:
     if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode()
+        return bytes(value)
     try:
-        text = as_text(value, path)
-        base64.b64decode(text, validate=True)
+        return base64.b64decode(as_text(value, path), validate=True)
     except binascii.Error:
         raise InvalidArgument(f"{path}: expected base64 text or bytes") from None
-    return text
 
 
 def _tool_call(value: object, path: str) -> ToolCall:

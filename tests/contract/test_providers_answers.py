@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from dataclasses import replace
 
@@ -11,14 +12,16 @@ import pytest
 from cortexd.domain.messages import ImagePart, Message, Role, TextPart, Tool, ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
 from simulated import Behaviour, SimulatedProviders
-from tests.contract.conftest import MakeProvider, call
+from tests.contract.conftest import HostileServer, MakeProvider, call
 
 both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 WEATHER = Tool(
     "weather", "The weather.", '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}'
 )
 SCHEMA = '{"type":"object","properties":{"age":{"type":"integer","minimum":3}},"required":["age"]}'
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 class TestText:
@@ -56,6 +59,24 @@ class TestText:
         content = (TextPart("what is this?"), ImagePart("image/png", PIXEL))
         await make(name, simulated.url(name)).complete(call(name, messages=(Message(Role.USER, content),)))
         assert simulated.billed(name).tokens.input > 1500
+
+    @both
+    async def test_what_is_long_arrives_whole(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
+        """A photo of 3 MB and a megabyte of text are written as they are sent, and announced with their length."""
+        photo, text = PIXEL + bytes(range(256)) * 12_000, 'Ä"\n' * 300_000
+        content = (TextPart(text), ImagePart("image/png", photo))
+        hostile.json("{}", status="400 Bad Request")
+        provider = make(name, hostile.url(name))
+        for _ in range(2):  # over one connection
+            with pytest.raises(ProviderError):
+                await provider.complete(call(name, messages=(Message(Role.USER, content),)))
+        for request in hostile.requests:
+            head, _, body = request.partition(b"\r\n\r\n")
+            assert b"transfer-encoding" not in head.lower()
+            said, image = json.loads(body)["messages"][0]["content"]
+            assert said["text"] == text
+            sent = image["source"]["data"] if name == "claude" else image["image_url"]["url"].partition("base64,")[2]
+            assert base64.b64decode(sent) == photo
 
     @both
     async def test_the_length_limit_is_reported(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
+import msgspec
 import pytest
 
 from cortexd.domain.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic import request as anthropic_request
 from cortexd.providers.openai import request as openai_request
+from cortexd.providers.request_body import Joined, LongBody, RequestBody, as_is, encode
 
 TOOL = Tool("weather", "The weather.", '{"type":"object","properties":{"n":{"const":12345678901234567890.10}}}')
-IMAGE = ImagePart("image/png", "aGk=")
+IMAGE = ImagePart("image/png", b"hi")
 
 
 def user(text: str) -> Message:
@@ -26,11 +29,11 @@ def a_call(*messages: Message, **changes: Any) -> Call:
 
 def as_anthropic(*messages: Message, **changes: Any) -> Any:
     body = anthropic_request.request_body(a_call(*messages, **changes), lambda schema: schema)
-    return json.loads(body.content)
+    return json.loads(body.whole())
 
 
 def as_openai(*messages: Message, **changes: Any) -> Any:
-    return json.loads(openai_request.request_body(a_call(*messages, **changes)).content)
+    return json.loads(openai_request.request_body(a_call(*messages, **changes)).whole())
 
 
 class TestAnthropicMessages:
@@ -111,7 +114,7 @@ class TestAnthropicOptions:
     def test_tools_keep_their_schema(self) -> None:
         """A tool's schema goes on unchanged to the last digit; no description means no field."""
         call = a_call(tools=(TOOL, Tool("bare")))
-        body = anthropic_request.request_body(call, lambda schema: schema).content
+        body = anthropic_request.request_body(call, lambda schema: schema).whole()
         assert TOOL.parameters.encode() in body
         tools = json.loads(body)["tools"]
         assert (tools[0]["description"], "description" in tools[1]) == ("The weather.", False)
@@ -142,7 +145,7 @@ class TestAnthropicOptions:
 
         request = anthropic_request.request_body(a_call(temperature=0.0, response_schema="{}"), no_form)
         assert request.dropped_options == ("temperature", "response_schema")
-        assert set(json.loads(request.content)) == {"model", "max_tokens", "messages"}
+        assert set(json.loads(request.whole())) == {"model", "max_tokens", "messages"}
 
     def test_a_schema_is_an_output_format(self) -> None:
         """A response schema becomes output_config.format."""
@@ -188,13 +191,52 @@ class TestOpenAIMessages:
         ]
 
 
+class TestLongBodies:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "x" * 500_000,
+            'Ä"\\\n\u2028' * 60_000,
+            "\N{GRINNING FACE}" * 200_000,
+            Joined(("data:image/png;base64,", bytes(range(256)) * 2000 + b"!")),
+            [b"\xff" * 400_001, {"short": "a", "long": "y" * 200_000}],
+        ],
+        ids=["ascii", "escapes", "astral", "image", "several"],
+    )
+    def test_they_are_the_plain_json(self, value: Any) -> None:
+        """Made piece by piece a body is what it would be in one piece, and as long as it says."""
+        body = RequestBody(encode({"before": 1, "value": value, "after": as_is('{"n": 1.50}')}))
+        assert isinstance(body.content, LongBody)
+        assert body.whole() == msgspec.json.encode({"before": 1, "value": plain(value), "after": as_is('{"n": 1.50}')})
+        assert body.headers == {"Content-Length": str(len(body.whole()))}
+        assert max(map(len, body.content.pieces())) < 1_200_000
+
+    def test_short_ones_are_bytes(self) -> None:
+        """What fits into one piece needs no length of its own."""
+        body = RequestBody(encode({"text": "x" * 1000, "image": b"hi"}))
+        assert (body.content, body.headers) == (b'{"text":"' + b"x" * 1000 + b'","image":"aGk="}', {})
+
+    def test_no_valid_unicode(self) -> None:
+        """A lone surrogate in a long text is found before anything is sent."""
+        with pytest.raises(ProviderError) as caught:
+            encode({"text": "x" * 500_000 + "\ud800"})
+        assert caught.value.failure is Failure.REFUSED
+
+
+def plain(value: Any) -> Any:
+    """What msgspec writes by itself: bytes as base64."""
+    if isinstance(value, Joined):
+        return "".join(part if isinstance(part, str) else b64encode(part).decode() for part in value)
+    return value
+
+
 class TestOpenAIOptions:
     def test_all_of_them(self) -> None:
         """Temperature, tools, tool choice and schema in OpenAI's words, schemas unchanged."""
         call = a_call(temperature=0.5, tools=(TOOL,), tool_choice="weather", response_schema=TOOL.parameters)
         request = openai_request.request_body(call)
-        assert request.content.count(TOOL.parameters.encode()) == 2
-        body = json.loads(request.content)
+        assert request.whole().count(TOOL.parameters.encode()) == 2
+        body = json.loads(request.whole())
         assert (body["max_tokens"], body["temperature"]) == (9, 0.5)
         assert body["tools"][0]["function"]["description"] == "The weather."
         assert body["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
@@ -211,7 +253,7 @@ class TestOpenAIOptions:
         """kimi-k2.6 is told not to think where a tool is forced; nothing is dropped."""
         call = a_call(model="kimi-k2.6", tools=(TOOL,), tool_choice=choice)
         request = openai_request.request_body(call)
-        assert json.loads(request.content)["thinking"] == {"type": "disabled"}
+        assert json.loads(request.whole())["thinking"] == {"type": "disabled"}
         assert request.dropped_options == ()
 
     def test_kimi_wants_its_reasoning_back(self) -> None:

@@ -53,7 +53,7 @@ class TestMessages:
             {"type": "image", "media_type": "image/png", "data": b"\x89PNG"},
         ]
         [message] = parse_messages([{"role": "user", "content": parts}])
-        assert message.content == (TextPart("what is it?"), ImagePart("image/png", "iVBORw=="))
+        assert message.content == (TextPart("what is it?"), ImagePart("image/png", b"\x89PNG"))
 
     def test_unsafe_text_is_made_safe(self) -> None:
         """A caller's lone surrogate reaches neither ledger nor provider."""

@@ -24,7 +24,7 @@ class Request:
 def request_of(kind: ApiKind, call: Call, *, stream: bool) -> Request:
     """`call` in the vendor's words. Raises ProviderError where it cannot be written as JSON."""
     body, form = kind.request(call), kind.sdk_call
-    fields: dict[str, Any] = json.loads(body.content)
+    fields: dict[str, Any] = json.loads(body.whole())
     streamed = stream or body.streamed
     if streamed:
         fields |= form.streaming

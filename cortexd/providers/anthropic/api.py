@@ -58,7 +58,7 @@ class AnthropicApi:
                 _PATH,
                 cast_to=object,
                 content=request.content,
-                options={"headers": REQUEST_HEADERS},
+                options={"headers": {**REQUEST_HEADERS, **request.headers}},
                 stream=True,
                 stream_cls=anthropic.AsyncStream[object],
             )

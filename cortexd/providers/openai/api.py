@@ -58,7 +58,7 @@ class OpenAIApi:
                 _PATH,
                 cast_to=object,
                 content=request.content,
-                options={"headers": REQUEST_HEADERS},
+                options={"headers": {**REQUEST_HEADERS, **request.headers}},
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
             )

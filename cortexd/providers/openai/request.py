@@ -12,7 +12,7 @@ from typing import Any
 
 from cortexd.domain.messages import Call, ImagePart, Message, Part, Role, Tool, ToolCall
 from cortexd.providers.openai import quirks
-from cortexd.providers.request_body import RequestBody, as_is, encode
+from cortexd.providers.request_body import Joined, RequestBody, as_is, encode
 
 _TOOL_CHOICE_WORDS = frozenset({"auto", "none", "required"})
 _SCHEMA_NAME = "answer"
@@ -66,7 +66,7 @@ def _content(content: str | tuple[Part, ...]) -> str | list[dict[str, Any]]:
 
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, ImagePart):
-        return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}"}}
+        return {"type": "image_url", "image_url": {"url": Joined((f"data:{part.media_type};base64,", part.data))}}
     return {"type": "text", "text": part.text}
 
 
