@@ -1,6 +1,7 @@
-"""How much of the daemon one user may hold: admission, rates, turns. Pure rules."""
+"""How much of the daemon one user may hold: admission, rates, turns, bytes. Pure rules."""
 
 from cortexd.access.admission import Admission, Place
+from cortexd.access.held_bytes import HeldBytes, Load
 from cortexd.access.turns import Turns
 
-__all__ = ["Admission", "Place", "Turns"]
+__all__ = ["Admission", "HeldBytes", "Load", "Place", "Turns"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
+from cortexd.access import Load
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.domain.messages import Options
 from cortexd.domain.tasks import ALWAYS_PRIVILEGED, TaskType
@@ -22,13 +24,19 @@ class Action(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who made one call. `connection` is the unique bus name, the only subject that polkit is asked about;
-    `granted` collects what this very call was authorised for."""
+    `granted` collects what this very call was authorised for; `load` is what its content holds of the memory."""
 
     connection: str
     uid: int
     user: str
     interactive: bool = False
     granted: set[Action] = field(default_factory=set, compare=False)
+    load: Load | None = field(default=None, compare=False)
+
+    def needed_by(self, task: asyncio.Task[Any]) -> None:
+        """`task` works with what the call brought, also after the call has ended."""
+        if self.load is not None:
+            self.load.needed_by(task)
 
 
 class Authorizer(Protocol):

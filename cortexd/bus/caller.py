@@ -7,6 +7,7 @@ import pwd
 from collections import OrderedDict
 from collections.abc import Callable
 
+from cortexd.access import Load
 from cortexd.authority import Caller
 from cortexd.connection import Connection, Message, MessageFlag
 from cortexd.errors import AccessDenied, Denial
@@ -31,8 +32,14 @@ class Callers:
         """Begin to hear of connections that leave: one match rule for everything that cares."""
         await self._connection.add_match(_NAME_OWNER_CHANGED)
 
-    async def resolve(self, message: Message) -> Caller:
-        """The caller of a method call. Raises AccessDenied where it has left already."""
+    def known_uid(self, sender: str) -> int | None:
+        """The user behind a connection, None before the bus has told."""
+        task = self._known.get(sender)
+        return task.result()[0] if task is not None and task.done() and not _failed(task) else None
+
+    async def resolve(self, message: Message, load: Load) -> Caller:
+        """The caller of a method call, whose content is `load`. Raises AccessDenied where it has left already, and
+        RateLimited where its user has too much under way."""
         sender = message.sender
         task = self._known.get(sender)
         if task is None:
@@ -42,7 +49,8 @@ class Callers:
                 self._known.popitem(last=False)
         uid, user = await asyncio.shield(task)
         interactive = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
-        return Caller(sender, uid, user, interactive)
+        load.belongs_to(uid)
+        return Caller(sender, uid, user, interactive, load=load)
 
     def on_signal(self, message: Message) -> None:
         """Feed every signal here; only NameOwnerChanged from the bus itself counts."""
@@ -56,7 +64,7 @@ class Callers:
             hear(name)
 
     def _forget_failure(self, sender: str, done: asyncio.Task[tuple[int, str]]) -> None:
-        if (done.cancelled() or done.exception() is not None) and self._known.get(sender) is done:
+        if _failed(done) and self._known.get(sender) is done:
             del self._known[sender]
 
     async def _ask(self, sender: str) -> tuple[int, str]:
@@ -66,6 +74,10 @@ class Callers:
             words = f"cannot tell who is calling: {type(error).__name__}"
             raise AccessDenied(words, cause=Denial.UNKNOWN_CALLER.value) from None
         return uid, await asyncio.to_thread(_user_name, uid)
+
+
+def _failed(done: asyncio.Task[tuple[int, str]]) -> bool:
+    return done.cancelled() or done.exception() is not None
 
 
 def _user_name(uid: int) -> str:

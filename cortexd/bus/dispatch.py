@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from cortexd.access import HeldBytes, Load
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
@@ -51,6 +52,7 @@ class Dispatcher:
         authorizer: Authorizer,
         handlers: dict[tuple[str, str], Handler],
         properties: dict[tuple[str, str], Callable[[], Variant]],
+        held: HeldBytes,
     ) -> None:
         if missing := sorted(set(interface.methods) ^ set(handlers)):
             raise InterfaceMismatch(f"the interface file and the handlers disagree about {missing}")
@@ -62,6 +64,7 @@ class Dispatcher:
         self._authorizer = authorizer
         self._handlers = handlers
         self._properties = properties
+        self._held = held
         self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
         self._calls_of: Counter[int] = Counter()
         callers.on_left.append(self._caller_left)
@@ -83,9 +86,24 @@ class Dispatcher:
             )
             self._send(message, _error(message, busy))
             return
-        task = asyncio.create_task(self._run(message, method), name=f"{method.name} from {message.sender}")
+        try:
+            load = self._held.take(self._callers.known_uid(message.sender), wire.weight(message.body))
+        except RateLimited as error:
+            self._send(message, _error(message, error))
+            return
+        task = asyncio.create_task(self._run(message, method, load), name=f"{method.name} from {message.sender}")
         tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(message.sender, done))
+        sender = message.sender
+        task.add_done_callback(lambda done: self._ended(sender, done, load))
+
+    def may_be_read(self, message: Message, size: int) -> bool:
+        """Whether there is room for a large call whose content is still bytes; where there is none it is answered."""
+        try:
+            self._held.check(self._callers.known_uid(message.sender), size)
+        except RateLimited as error:
+            self._send(message, _error(message, error))
+            return False
+        return True
 
     @property
     def calls_under_way(self) -> int:
@@ -99,9 +117,9 @@ class Dispatcher:
             for task in late:
                 task.cancel()
 
-    async def _run(self, message: Message, method: Method) -> None:
+    async def _run(self, message: Message, method: Method, load: Load) -> None:
         try:
-            reply = await self._reply(message, method)
+            reply = await self._reply(message, method, load)
         except CortexError as error:
             error.__traceback__ = None  # its frames hold the task that holds it, and the prompt
             reply = _error(message, error)
@@ -113,8 +131,8 @@ class Dispatcher:
             for descriptor in reply.unix_fds:
                 os.close(descriptor)  # what was sent is a copy
 
-    async def _reply(self, message: Message, method: Method) -> Message:
-        caller = await self._callers.resolve(message)
+    async def _reply(self, message: Message, method: Method, load: Load) -> Message:
+        caller = await self._callers.resolve(message, load)
         self._authorizer.admit(caller)
         with self._place(caller.uid):
             return await self._answer(message, method, caller)
@@ -136,6 +154,7 @@ class Dispatcher:
         if method.action not in (None, Action.COMPLETE):
             await self._authorizer.authorize(caller, method.action)
         arguments = [wire.decode(argument) for argument in message.body]
+        message.body = []  # all that is needed of it from here on are its serial and its sender
         body = await self._handlers[method.interface, method.name](caller, *arguments)
         handed = [item.descriptor for item in body if isinstance(item, HandedOver)]
         if method.action is not None and not _was_granted(caller, method.action):
@@ -219,7 +238,8 @@ class Dispatcher:
         for task in self._tasks.get(connection, ()):
             task.cancel()
 
-    def _ended(self, connection: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, connection: str, task: asyncio.Task[None], load: Load) -> None:
+        load.free()
         tasks = self._tasks[connection]
         tasks.discard(task)
         if not tasks:

@@ -75,6 +75,8 @@ class LimitSettings:
     """Bounds on what one caller, and all of them, can make the daemon hold.
 
     `max_active_*` are under way at once; what comes above waits, up to `max_queued_*`, and users take turns.
+    `max_waiting_bytes*`: the content of requests from their arrival to their end; beside others one user may have as
+    much as is still free.
     `max_requests_per_minute_per_user` is None for no such limit. `stream_stall_s`: how long a stream's reader
     may read nothing.
     """
@@ -83,6 +85,8 @@ class LimitSettings:
     max_active_requests_per_user: int = 256
     max_queued_requests: int = 8192
     max_queued_requests_per_user: int = 2048
+    max_waiting_bytes: int = 384 * 1024 * 1024
+    max_waiting_bytes_per_user: int = 184 * 1024 * 1024
     max_requests_per_minute_per_user: int | None = None
     max_batch_requests: int = 1000
     max_streams_per_user: int = 128

@@ -59,6 +59,8 @@ bound_signature_cache()
 class Connection:
     """`on_call` and `on_signal` get every method call and every signal, synchronously, and start their own tasks
     for anything that takes time; both may be assigned later. Without `on_call`, calls get UnknownMethod.
+    `may_read` is asked about a call of many bytes, by its header and its length, before they are read; where it says no
+    it has answered.
     Of the descriptors that came with a message, those not claimed by take_fd() before they return are closed.
     """
 
@@ -68,6 +70,7 @@ class Connection:
         """Use Connection.open()."""
         self.on_call: Handler | None = None
         self.on_signal: Handler | None = None
+        self.may_read: Callable[[Message, int], bool] | None = None
         self.unique_name = ""
         self.signals_dropped = 0
         self._loop = asyncio.get_running_loop()
@@ -75,7 +78,7 @@ class Connection:
         self._fds = fds
         self._max_outgoing_bytes = max_outgoing_bytes
         self._max_values = max_values
-        self._inbox = Inbox(sock, self._handle, self._lose)
+        self._inbox = Inbox(sock, self._handle, self._lose, self._wants)
         self._outbox = Outbox(sock, self._regulate, self._lose, stall_s=stall_s)
         self._calls = PendingCalls()
         self._closed: asyncio.Future[str] = self._loop.create_future()
@@ -297,7 +300,20 @@ class Connection:
 
     # -- in --------------------------------------------------------------------
 
-    def _handle(self, data: bytes) -> None:
+    def _wants(self, start: bytes, length: int) -> bool:
+        """Whether to read a large message that begins so."""
+        if self.may_read is None:
+            return True
+        try:
+            frame = read_header(start)
+        except (Malformed, TooManyValues):
+            return True  # its header is not all there; it is judged when the message is
+        if frame.message.message_type is not MessageType.METHOD_CALL or self.may_read(frame.message, length):
+            return True
+        close_all(self._inbox.take_fds(frame.fd_count))
+        return False
+
+    def _handle(self, data: bytes | bytearray) -> None:
         try:
             frame = read_header(data)
         except (Malformed, TooManyValues) as error:

@@ -21,6 +21,7 @@ from cortexd.connection.errors import Malformed, TooManyValues
 FIXED_BYTES = 16  # the header up to and including the length of its array of fields
 MAX_FRAME_BYTES = 128 * 2**20  # the specification's own limit
 MAX_VALUES = 100_000
+_LONG_TEXT = 64 * 1024
 _TYPES = {kind.value: kind for kind in MessageType}
 _FLAGS = tuple(MessageFlag(bits) for bits in range(8))
 _FIELDS = {1: "path", 2: "interface", 3: "member", 4: "error_name", 5: "reply_serial", 6: "destination", 7: "sender"}
@@ -39,7 +40,7 @@ class Frame:
 
     message: Message
     fd_count: int
-    data: bytes
+    data: bytes | bytearray
     body_at: int
 
     def read_body(self, max_values: int) -> None:
@@ -71,7 +72,7 @@ def frame_length(buffer: bytearray, start: int) -> int | None:
     return length
 
 
-def read_header(data: bytes) -> Frame:
+def read_header(data: bytes | bytearray) -> Frame:
     """Everything but the body. Raises Malformed."""
     try:
         return _read_header(data)
@@ -79,7 +80,7 @@ def read_header(data: bytes) -> Frame:
         raise Malformed(f"unreadable header: {type(error).__name__}") from None
 
 
-def _read_header(data: bytes) -> Frame:
+def _read_header(data: bytes | bytearray) -> Frame:
     reader = _Decoder(data, 12, MAX_VALUES)
     end = FIXED_BYTES + reader.read_uint32()
     known: dict[str, Any] = {}
@@ -114,7 +115,7 @@ def _message(
 
 
 class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
-    def __init__(self, data: bytes, offset: int, max_values: int) -> None:
+    def __init__(self, data: bytes | bytearray, offset: int, max_values: int) -> None:
         self.buf = data
         self.offset = offset
         self.values_left = max_values
@@ -162,7 +163,10 @@ class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
         start = at + 4
         end = start + self.unpack_u32(self.buf, at)[0]
         self.offset = end + 1
-        return self.buf[start:end].decode()
+        if end - start > _LONG_TEXT:
+            return str(memoryview(self.buf)[start:end], "utf-8")  # without a copy of the bytes
+        text: str = self.buf[start:end].decode()
+        return text
 
     def read_signature(self, _type: Any = None) -> str:
         start = self.offset + 1
@@ -195,7 +199,7 @@ class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
         if kind == "{":
             return self.read_entries(child, end)
         if kind == "y":
-            return self.buf[self.read(length) : end]
+            return bytes(memoryview(self.buf)[self.read(length) : end])
         if kind in self.numbers:
             return self.read_numbers(kind, length)
         items = []

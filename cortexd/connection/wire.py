@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from sys import getsizeof
 from typing import Any
 
 from dbus_next import Variant
@@ -27,6 +28,7 @@ _STANDARD = "org.freedesktop.DBus.Error."
 _MAX_DEPTH = 64
 _MAX_ERROR_TEXT = 8192
 _UINT64_MAX = 2**64 - 1
+_VARIANT_BYTES = 160  # the object and its dictionary
 
 # both directions; AccessDenied and its kin go by the names that every D-Bus program knows
 _STANDARD_NAMES: dict[type[CortexError], str] = {
@@ -80,6 +82,23 @@ def decode(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [decode(item, depth + 1) for item in value]
     return value
+
+
+def weight(body: list[Any]) -> int:
+    """Bytes of memory that the values of a message take, roughly: text with one character beyond U+FFFF takes four
+    for each."""
+    total, left = 0, list(body)
+    while left:
+        value = left.pop()
+        if isinstance(value, Variant):
+            value, total = value.value, total + _VARIANT_BYTES
+        total += getsizeof(value)
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value
+            left += value.values()
+    return total
 
 
 def dictionary(values: Mapping[str, Any]) -> dict[str, Variant]:

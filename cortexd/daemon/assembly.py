@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from cortexd.access import HeldBytes
 from cortexd.authority import Authorizer
 from cortexd.authority.polkit import Polkit
 from cortexd.authority.same_user import SameUser
@@ -45,6 +46,7 @@ class Assembly:
         self.connection = connection
         self.ledger = ledger
         self.callers = Callers(connection)
+        self.held = HeldBytes(setup.config.limits)
         self.authority = self._make_authority(on_system_bus)
         self._pause_ends: asyncio.TimerHandle | None = None
 
@@ -72,7 +74,13 @@ class Assembly:
         )
         methods = Methods(service, self.signals, reload)
         self.dispatcher = Dispatcher(
-            self.connection, load_interface(), self.callers, authority, methods.handlers(), methods.properties()
+            self.connection,
+            load_interface(),
+            self.callers,
+            authority,
+            methods.handlers(),
+            methods.properties(),
+            self.held,
         )
         self.callers.on_left += [self.signals.forget, self.authority.forget]
         self.connection.on_signal = self._on_signal
@@ -83,6 +91,7 @@ class Assembly:
         """Go on with another setup; requests under way finish under theirs."""
         before, self.setup = self.setup, setup
         self.service.adopt(setup)
+        self.held.limits = setup.config.limits
         self.health.forget()
         for name, item in setup.config.providers.items():
             known = before.config.providers.get(name)

@@ -108,6 +108,7 @@ class Daemon:
         self._idleness = Idleness(
             lambda: self._config.daemon.idle_exit_s if activatable else 0.0, lambda: self._parts.busy
         )
+        self._connection.may_read = parts.dispatcher.may_be_read
         self._connection.on_call = self._on_call
         await self._connection.request_name(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
         self._start_background()

@@ -59,7 +59,9 @@ class Batches:
         work = self._answers(decoded, parallel)
         if own_id is None:
             return await work
-        return await self._outlive(asyncio.create_task(work, name=f"batch {own_id}"))
+        task = asyncio.create_task(work, name=f"batch {own_id}")
+        caller.needed_by(task)
+        return await self._outlive(task)
 
     def _decoded(self, caller: Caller, task_type: str, messages: object, options: object) -> Request | CortexError:
         try:

@@ -220,6 +220,7 @@ class Service:
         )
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
+        request.caller.needed_by(running.task)
         running.task.add_done_callback(lambda _task: place.free())
         if sink is not None:
             ticket.state = "streaming"

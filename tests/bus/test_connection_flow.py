@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 
 from dbus_next import Message, MessageType
@@ -18,6 +19,7 @@ from tests.bus.private_dbus import (  # noqa: F401
     call_message,
     echo,
     no_leaks_fixture,
+    open_fds,
     service,
 )
 from tests.bus.raw_peer import RawPeer
@@ -249,3 +251,34 @@ class TestLoad:
             await asyncio.to_thread(flood.join, DEADLINE_S)
             peer.sock.setblocking(False)
             assert not server.closed
+
+
+class TestLargeCalls:
+    async def test_one_that_is_not_wanted_is_passed_over(self, bus: PrivateBus) -> None:
+        """Refused by its header and length, its bytes are not kept, its descriptor is closed; what follows is whole."""
+        asked: list[int] = []
+        reading, writing = os.pipe()
+
+        def may_read(message: Message, length: int) -> bool:
+            asked.append(length)
+            if len(asked) % 2:
+                return True
+            server.send(Message.new_error(message, f"{NAME}.Full", "no room"))
+            return False
+
+        async with service(bus, echo) as server, RawPeer.open(bus.address) as peer:
+            server.may_read = may_read
+            before = open_fds()
+            for number in range(6):
+                await peer.send(call_message("Echo", "us", number, "x" * 3_000_000), [reading])
+                await peer.send(call_message("Echo", "us", 100 + number, "small"))
+                if number % 2:
+                    assert (await peer.receive(MessageType.ERROR)).body == ["no room"]
+                else:
+                    assert (await peer.receive(MessageType.METHOD_RETURN)).body == [number, "x" * 3_000_000]
+                assert (await peer.receive(MessageType.METHOD_RETURN)).body == [100 + number, "small"]
+            assert len(asked) == 6
+            assert min(asked) > 3_000_000
+            assert open_fds() == before
+        os.close(reading)
+        os.close(writing)

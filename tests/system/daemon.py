@@ -17,6 +17,7 @@ from tests.system.namespace import PYTHON
 from tests.system.people import switch_user, user_environment
 
 SIMULATED_KEYS = {"claude": "sk-sim-claude-of-the-tests", "kimi_k2": "sk-sim-kimi-of-the-tests"}
+UNIT = Path(__file__).resolve().parents[2] / "systemd" / "cortexd.service"
 RELOADED = "configuration reloaded"
 
 
@@ -47,7 +48,8 @@ class Daemon:
         self.exit_status: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._keys = keys
-        self._environment = {"CREDENTIALS_DIRECTORY": str(directory / "credentials"), **(environment or {})}
+        credentials = {"CREDENTIALS_DIRECTORY": str(directory / "credentials")}
+        self._environment = {**unit_environment(), **credentials, **(environment or {})}
         self._make_directories()
         self._write("config.toml", f'{base_config}\n[ledger]\npath = "{self.ledger_file}"\n')
         for provider, key in keys.items():
@@ -153,6 +155,12 @@ class Daemon:
         path.chmod(mode)
         owner = pwd.getpwnam("cortexd")
         os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def unit_environment() -> dict[str, str]:
+    """What the unit gives the daemon."""
+    found = re.findall(r"^Environment=(.*)$", UNIT.read_text("utf-8"), re.MULTILINE)
+    return dict(pair.split("=", 1) for line in found for pair in line.split())
 
 
 def name_owner() -> int | None:
