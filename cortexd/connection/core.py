@@ -138,6 +138,20 @@ class Connection:
         return self._outbox.queued_bytes
 
     @property
+    def used(self) -> asyncio.Event:
+        """Set by each message that is sent; whoever waits for it clears it."""
+        return self._outbox.used
+
+    @property
+    def messages_sent(self) -> int:
+        return self._outbox.messages
+
+    @property
+    def moved_bytes(self) -> int:
+        """Bytes that the socket has taken and given so far."""
+        return self._outbox.sent_bytes + self._inbox.received_bytes
+
+    @property
     def pending_calls(self) -> int:
         """Calls of ours that wait for their answer."""
         return len(self._calls)

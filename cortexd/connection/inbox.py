@@ -50,6 +50,7 @@ class Inbox:
         self._reading = False
         self._next_turn: asyncio.Handle | None = None
         self._held = False
+        self.received_bytes = 0
         self._closed = False
         self._read(True)
 
@@ -138,6 +139,7 @@ class Inbox:
                 fds = array.array("i")
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
                 self._fds.extend(fds)
+        self.received_bytes += count
         if self._large is None:
             passed = min(self._unwanted, count)
             self._unwanted -= passed

@@ -37,7 +37,11 @@ class Outgoing:
 
 
 class Outbox:
-    """`on_progress` is called whenever the queue got shorter, `on_lost` with the reason when the socket is dead."""
+    """`on_progress` is called whenever the queue got shorter, `on_lost` with the reason when the socket is dead.
+
+    `messages` counts what was put, `sent_bytes` what the kernel has taken; `used` is set by each message, and cleared
+    by whoever looks after it.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,9 @@ class Outbox:
         self._empty = asyncio.Event()
         self._empty.set()
         self.queued_bytes = 0
+        self.sent_bytes = 0
+        self.messages = 0
+        self.used = asyncio.Event()
 
     def put(self, outgoing: Outgoing) -> None:
         """Send, or queue behind what waits already."""
@@ -70,6 +77,8 @@ class Outbox:
             return
         self._queue.append(outgoing)
         self.queued_bytes += len(outgoing.data)
+        self.messages += 1
+        self.used.set()
         self._empty.clear()
         if not self._armed:
             self._write()
@@ -109,6 +118,7 @@ class Outbox:
         self._moved = True
         head.data = head.data[sent:]
         self.queued_bytes -= sent
+        self.sent_bytes += sent
         if not head.data:
             self._queue.popleft()
         return sent

@@ -15,8 +15,9 @@ from typing import Any
 from cortexd import __version__, providers
 from cortexd.bus.interface import InterfaceMismatch
 from cortexd.config import Config, load_config, with_keys
-from cortexd.connection import BusException, BusTimeout, Connection, Message, session_address, system_address, wire
+from cortexd.connection import BusException, Connection, Message, session_address, system_address, wire
 from cortexd.daemon.assembly import Assembly, make_setup
+from cortexd.daemon.bus_watch import bus_lost
 from cortexd.daemon.housekeeping import Housekeeping
 from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify
@@ -28,7 +29,7 @@ log = logging.getLogger("cortexd.daemon")
 
 STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 69, 70, 74, 78
 _CONNECT_TIMEOUT_S = 10.0
-_PROBE_S = 30.0  # how often the bus is asked for a sign of life, and how long that may take
+_RELEASE_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Daemon:
             await self._ledger.close()
             return BADLY_INSTALLED
         status = await self._main_loop()
-        await self._shutdown(drain_timeout_s=self._config.daemon.drain_timeout_s if status == STOPPED else 0.0)
+        await self._shutdown(bus_lost=status == BUS_LOST)
         return status
 
     @property
@@ -139,7 +140,7 @@ class Daemon:
     async def _main_loop(self) -> int:
         """Until SIGTERM, the end of the bus connection, or nobody's asking for long; the exit status."""
         stopping = asyncio.create_task(self._stopping.wait())
-        lost = asyncio.create_task(self._bus_lost())
+        lost = asyncio.create_task(bus_lost(self._connection))
         idle = asyncio.create_task(self._idle())
         await asyncio.wait({stopping, lost, idle}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -162,39 +163,22 @@ class Daemon:
         log.info("nobody has asked for %g s; the next caller starts %s again", idle_s, wire.BUS_NAME)
         notify("STOPPING=1")  # first: what the bus wants started from here on waits for the end of this process
         with contextlib.suppress(BusException):
-            await self._connection.release_name(wire.BUS_NAME, timeout_s=_PROBE_S)
+            await self._connection.release_name(wire.BUS_NAME, timeout_s=_RELEASE_TIMEOUT_S)
         await self._parts.dispatcher.drain(timeout_s=self._config.daemon.drain_timeout_s)
 
-    async def _bus_lost(self) -> str:
-        """Why the bus is gone, once it is.
-
-        dbus-daemon stops reading from a service whose answers two callers leave unread by the megabyte. Small answers
-        then vanish in the socket's buffer, and nothing but a question of our own shows it.
-        """
-        while True:
-            try:
-                async with asyncio.timeout(_PROBE_S):
-                    return await self._connection.wait_closed()
-            except TimeoutError:
-                pass
-            try:
-                await self._connection.call_bus("GetId", timeout_s=_PROBE_S)
-            except BusTimeout:
-                return f"the bus has not answered for {_PROBE_S:g} s"
-            except BusException as error:
-                log.debug("asked the bus for a sign of life: %s", error)
-
-    async def _shutdown(self, drain_timeout_s: float) -> None:
-        """Let the requests under way finish, answer them, then leave the bus."""
+    async def _shutdown(self, *, bus_lost: bool) -> None:
+        """Let the requests under way finish, answer them, then leave the bus. Where that is lost nobody can be
+        answered: what is under way is cut off and booked."""
         notify("STOPPING=1")
-        if not await self._parts.service.close(drain_timeout_s):
+        if not await self._parts.service.close(0.0 if bus_lost else self._config.daemon.drain_timeout_s):
             log.warning("requests were cancelled at shut-down")
         await self._parts.dispatcher.drain(timeout_s=2)
         self._parts.signals.close()
         for task in self._background:
             task.cancel()
         await self._parts.metrics.write()
-        await self._connection.drain(timeout_s=2)
+        if not bus_lost:
+            await self._connection.drain(timeout_s=2)
         await self._connection.close()
         for provider in self._parts.setup.providers.values():
             await provider.aclose()

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from cortexd.connection import BusTimeout, system_address
+from cortexd.connection import BusError, BusTimeout, system_address
 from simulated import Behaviour, ControlClient
 from tests.bus.raw_peer import RawPeer
 from tests.eventually import assert_eventually, assert_eventually_async
@@ -313,25 +313,33 @@ class TestVanishingCallers:
 
 class TestDeafCallers:
     @pytest.mark.slow
-    async def test_two_who_read_no_answer(self, attacked: Shared) -> None:
-        """They make the bus stop listening to the daemon, which notices and leaves; started again, it serves.
-
-        What the daemon notices first depends on whether an answer of its own is stuck half-way or vanished whole.
-        """
+    async def test_two_who_read_no_answer(self, attacked: Shared, simulated: ControlClient) -> None:
+        """They make the bus stop listening to the daemon, which notices and leaves; started again, it serves, and knows
+        what was answered and what was cut off."""
+        simulated.behave("claude", Behaviour(times=1), Behaviour(times=1, delay_s=60), Behaviour())
         async with (
             RawPeer.open(system_address()) as one,
             RawPeer.open(system_address()) as other,
             await Program.open() as victim,
         ):
-            with pytest.raises(BusTimeout):
+            await victim.complete("user_chat", "hello", request_id="answered")
+            under_way = asyncio.create_task(victim.complete("user_chat", "hello", request_id="under-way"))
+            await assert_eventually_async(lambda: simulated.counts("claude").requests == 2, 30, "both upstream")
+            with pytest.raises((BusTimeout, BusError)):
                 await pester(one, other, victim)
-            assert attacked.daemon.await_end(75) == 1
+            assert attacked.daemon.await_end() == 1
             assert re.search(
-                "^<2>cortexd.daemon: the bus connection ended: the bus has (taken nothing|not answered) for 30 s$",
+                r"^<2>cortexd.daemon: the bus connection ended: the bus has not read what we sent for 3 s$",
                 attacked.daemon.log(),
                 re.MULTILINE,
             )
-            attacked.daemon.start()
+            attacked.daemon.start()  # only now does the bus see that the one before has gone
+            with refused(f"{STANDARD}NoReply"):
+                await under_way
+            for request_id in ("answered", "under-way"):
+                with refused("AnswerExpired"):
+                    await victim.complete("user_chat", "hello", request_id=request_id)
+            assert simulated.counts("claude").requests == 2
             assert (await victim.complete("user_chat", "hello")).metadata["cost_known"] is True
 
 
