@@ -38,14 +38,14 @@ class HeldBytes:
             return
         if own and own + size > limits.max_waiting_bytes_per_user:
             raise RateLimited(
-                f"your requests under way hold {own:,} bytes, and {size:,} more would pass what one user may have "
-                f"(limits.max_waiting_bytes_per_user); wait for some to be answered, then ask again",
+                f"Your requests under way hold {own:,} bytes, and {size:,} more would pass your limit "
+                f"(limits.max_waiting_bytes_per_user). Wait until some are answered, then ask again.",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
         if own + size > limits.max_waiting_bytes - total:
             raise RateLimited(
-                f"there is no room for {size:,} bytes beside the requests of all users that are under way "
-                f"(limits.max_waiting_bytes); ask again in a moment",
+                f"There is no room for {size:,} bytes beside the requests of all users that are under way "
+                f"(limits.max_waiting_bytes). Ask again in a moment.",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
 

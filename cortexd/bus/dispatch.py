@@ -31,6 +31,10 @@ _STANDARD = "org.freedesktop.DBus."
 _ERROR = f"{_STANDARD}Error."
 _CALLS_PER_CONNECTION = 2048  # the bus allows 128 pending; calls that want no reply are not counted there
 _CALLS_PER_USER = 4096  # a user may have 256 connections
+_NO_DESCRIPTORS = (
+    "the answer is a file descriptor, and your connection takes none: let it negotiate them (NEGOTIATE_UNIX_FD, a "
+    "flag in most libraries), or call CompleteWithOptions"
+)
 _MAX_WORDS = 1024  # the words of an error may quote the caller
 
 
@@ -232,7 +236,12 @@ class Dispatcher:
 
     def _send(self, message: Message, reply: Message) -> None:
         if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
-            self._connection.send(reply)
+            self._connection.send(reply, (lambda name: self._undelivered(message, name)) if reply.unix_fds else None)
+
+    def _undelivered(self, message: Message, name: str) -> None:
+        """dbus-daemon tells the caller nothing where it takes no descriptors. What was handed over is closed by now."""
+        if name == f"{_ERROR}NotSupported":
+            self._send(message, _standard_error(message, "NotSupported", _NO_DESCRIPTORS))
 
     def _caller_left(self, connection: str) -> None:
         for task in self._tasks.get(connection, ()):

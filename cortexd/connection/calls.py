@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from dbus_next import MessageType
 
 from cortexd.connection.decode import Frame
 from cortexd.connection.descriptors import close_fds
@@ -10,6 +14,7 @@ from cortexd.connection.errors import BusException, BusTimeout, ConnectionLost
 
 BUS_NAME = "org.freedesktop.DBus"
 MAX_SERIAL = 2**32 - 1
+_MAX_FOLLOWED = 256
 
 
 class PendingCalls:
@@ -17,6 +22,7 @@ class PendingCalls:
         self._loop = asyncio.get_running_loop()
         self._pending: dict[int, tuple[str, asyncio.Future[Frame]]] = {}
         self._serial = 0
+        self._followed: OrderedDict[int, Callable[[str], None]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -49,9 +55,22 @@ class PendingCalls:
     def forget(self, serial: int) -> None:
         self._pending.pop(serial, None)
 
+    def follow(self, serial: int, undelivered: Callable[[str], None]) -> None:
+        """Call `undelivered` with the error's name where the bus says that it could not deliver this reply of ours.
+
+        It says nothing of those that it delivers: the latest are remembered.
+        """
+        self._followed[serial] = undelivered
+        while len(self._followed) > _MAX_FOLLOWED:
+            self._followed.popitem(last=False)
+
     def settle(self, frame: Frame) -> None:
         """Give a reply to the call it answers. One that nobody waits for, or from a third party, is dropped."""
         message = frame.message
+        if message.sender == BUS_NAME and message.message_type is MessageType.ERROR:
+            undelivered = self._followed.pop(message.reply_serial, None)
+            if undelivered is not None:
+                undelivered(message.error_name)
         expected = self._pending.get(message.reply_serial)
         if expected is None or expected[1].done() or not _may_answer(message.sender, expected[0]):
             close_fds(message)

@@ -262,22 +262,27 @@ class Connection:
     async def remove_match(self, rule: str, *, timeout_s: float = 10) -> None:
         await self.call_bus("RemoveMatch", "s", rule, timeout_s=timeout_s)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, undelivered: Callable[[str], None] | None = None) -> None:
         """Queue a reply, an error, a signal or a call that wants no answer. Never raises for its content.
 
         A reply that cannot be sent becomes the error Internal or TooLarge, anything else a line in the log.
         Descriptors in `unix_fds` are copied; the caller's own may be closed at once. Signals are dropped, and
         counted in `signals_dropped`, while `max_outgoing_bytes` are queued. On a closed connection nothing happens.
+        `undelivered` is called with the name of the error with which the bus refuses to deliver a reply.
         """
         if self.closed:
             return
         if message.message_type is MessageType.SIGNAL and self.outgoing_bytes >= self._max_outgoing_bytes:
             self.signals_dropped += 1
             return
+        serial = self._calls.next_serial()
         try:
-            self._post(message, self._calls.next_serial())
+            self._post(message, serial)
         except Unsendable as error:
             self._send_instead(message, error)
+            return
+        if undelivered is not None:
+            self._calls.follow(serial, undelivered)
 
     def _post(self, message: Message, serial: int) -> None:
         fds = duplicate(message.unix_fds or ())

@@ -42,6 +42,7 @@ _NAMES: dict[type[CortexError], str] = {
     if isinstance(kind, type) and issubclass(kind, CortexError) and kind is not CortexError
 }
 _KINDS = {name: kind for kind, name in _NAMES.items()}
+_KINDS[f"{_STANDARD}NotSupported"] = errors.InvalidArgument  # a connection that takes no file descriptors
 # what the bus itself says when nobody answers
 _KINDS.update(
     dict.fromkeys(

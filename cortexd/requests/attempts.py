@@ -77,7 +77,7 @@ class Attempts:
             return
         attempt, self._open = self._open, None
         if self.setup.providers[attempt.candidate.provider].ready:
-            self._record(attempt, outcome, self._most(attempt), known=False, usage=attempt.usage)
+            self._record(attempt, outcome, self._most(attempt, cut_off=True), known=False, usage=attempt.usage)
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
 
@@ -120,14 +120,17 @@ class Attempts:
     def _listener(self) -> Listener | None:
         return None if self.sink is None else Listener(self.sink.deltas)
 
-    def _most(self, attempt: _Attempt) -> int:
+    def _most(self, attempt: _Attempt, *, cut_off: bool = False) -> int:
         """The most that an attempt without an end can have cost, in nano-dollars.
 
         What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes. What the provider has
-        reported is owed, also above the worst case.
+        reported is owed, also above the worst case. A stream that we `cut_off` is bounded by its time where nothing
+        had come: a shell that asks for one leaves at once.
         """
         candidate, listener = attempt.candidate, attempt.listener
-        if listener is None or (listener.usage is None and listener.first_at is None) or self._behind():
+        if listener is None or self._behind():
+            return candidate.worst_case_nano
+        if listener.usage is None and listener.first_at is None and not cut_off:
             return candidate.worst_case_nano
         said = listener.usage or Usage()
         model = self.setup.catalog.model(candidate.provider, candidate.model)

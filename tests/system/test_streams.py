@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cortexd.connection import Connection, system_address
 from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually_async
-from tests.system.program import NAME, Program, program_fixture, refused  # noqa: F401
+from tests.system.calls import GDBUS, call
+from tests.system.people import Completed
+from tests.system.program import NAME, STANDARD, Program, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.stream import Stream, text_of
 
+AsUser = Callable[..., Completed]
 CONFIG = "[daemon]\npreload_sdks = true\n[limits]\nmax_streams_per_user = 60\nstream_stall_s = 20.0\n"
 
 
@@ -151,6 +156,46 @@ class TestLeaving:
         for stream in streams:
             stream.close()
         await assert_eventually_async(lambda: all(row["state"] == "cancelled" for row in shared.books().rows[-60:]), 20)
+
+
+SAID = ["user_chat", "1", "2", "role", "s", "user", "content", "s", "hello"]
+OPTIONS = ["2", "request_id", "s", "busctl", "max_tokens", "i", "4000"]
+SHELLS = {
+    "busctl": call(NAME, "OpenStream", "saa{sv}a{sv}", *SAID, *OPTIONS),
+    "gdbus": [
+        *GDBUS,
+        *("--method", f"{NAME}.OpenStream", "user_chat", "[{'role': <'user'>, 'content': <'hello'>}]"),
+        "{'request_id': <'gdbus'>, 'max_tokens': <4000>}",
+    ],
+}
+
+
+class TestNobodyReads:
+    async def test_a_connection_without_descriptors_is_told(self, shared: Shared, program: Program) -> None:
+        """The bus delivers no stream to it: it gets an error that says what to do, and the request ends unpaid for."""
+        shared.behave("claude", Behaviour(reply="word " * 1000, chunks=1000, chunk_delay_s=0.02))
+        async with Program(await Connection.open(system_address(), fds=False)) as blind:
+            with refused(f"{STANDARD}NotSupported") as text:
+                await Stream.open(blind, "user_chat", "hello", request_id="blind", max_tokens=4000)
+        assert "CompleteWithOptions" in text[0]
+        await assert_cut_off(shared, "blind")
+        assert (await program.call(NAME, "ListRequests")) == [[]]
+
+    @pytest.mark.parametrize("shell", ["busctl", "gdbus"])
+    async def test_a_shell_leaves_at_once(self, shared: Shared, as_user: AsUser, shell: str) -> None:
+        """A shell prints a dead number and is gone: what can have been made by then is booked, not the worst case."""
+        shared.behave("claude", Behaviour(reply="word " * 1000, chunks=1000, delay_s=1.0))
+        done = as_user("root", SHELLS[shell])
+        assert done.returncode == 0, done.stderr
+        await assert_cut_off(shared, shell)
+
+
+async def assert_cut_off(shared: Shared, request_id: str) -> None:
+    """It was cancelled, at less than was reserved for it."""
+    await assert_eventually_async(lambda: shared.books().request(request_id)["state"] == "cancelled", 10)
+    row = shared.books().request(request_id)
+    assert row["cost_nano"] < row["reserved"] / 2
+    shared.books().assert_balanced()
 
 
 class TestBackpressure:
