@@ -208,6 +208,9 @@ class Failure(StrEnum):
     MALFORMED = "malformed_answer"  # not what the vendor's API promises
 
 
+MAY_QUOTE = frozenset({Failure.REFUSED, Failure.SERVER})  # whose text, the provider's, may hold some of the request
+
+
 def tried_detail(attempts: Iterable[tuple[str, Failure]]) -> str:
     """The detail `tried`: `claude:server_error,kimi_k2:timeout`, in the order of the attempts."""
     return ",".join(f"{provider}:{failure}" for provider, failure in attempts)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any
 
 from cortexd.domain.safe_values import bounded_text
@@ -46,6 +47,24 @@ _ERROR_WORD = {
     "timeout_error": Failure.TIMEOUT,
 }
 _KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+
+# What a provider's text says of the account behind the key, which belongs to the operator and not to the caller.
+_ACCOUNT = re.compile(
+    r"""
+    \b(?:org|proj|acct|team|wrkspc|workspace|user|usr|account)[-_](?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{4,}
+    | \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b
+    | [\w.+-]+@[\w-]+\.[\w.-]*\w
+    | (?:\b(?:USD|CNY|RMB|EUR)\s?|[$€£¥])-?\d[\d.,]*\d?
+    | \b\d[\d.,]*\s?(?:USD|CNY|RMB|EUR|yuan|dollars|credits)\b
+    | (?<=\bbalance)\D{1,20}-?\d[\d.,]*
+    | (?<=\bending\ in)\s\S+ | (?<=\bending\ with)\s\S+
+    | [\w-]*(?:\*{3,}|•{3,}|…|\.{3,})[\w*-]*[\w*]
+    | (?<=\borganization)[\s:=]+["'`“][^"'`”]+["'`”] | (?<=\bproject)[\s:=]+["'`“][^"'`”]+["'`”]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_ADDRESS_LIKE = re.compile(r"(?<!\w)[0-9a-f]*[:.][0-9a-f:.]*[0-9a-f](?!\w)", re.IGNORECASE)
+_PORT = re.compile(rf"{HIDDEN}(?:'(?:, \d+)+|:\d+)")
 
 Errors = Mapping[type[Exception], Callable[[Any], ProviderError]]
 
@@ -152,3 +171,25 @@ def _without_start_of(secret: str, message: str) -> str:
     """`message` without a secret that was cut off with it at its end."""
     cut = next((n for n in range(len(secret) - 1, 3, -1) if message.endswith(secret[:n])), 0)
     return message[:-cut] + HIDDEN if cut else message
+
+
+def without_account(message: str, hosts: Collection[str]) -> str:
+    """A scrubbed message for callers: nothing of the key's account, no address of an endpoint or proxy (`hosts`)."""
+    for host in hosts:
+        name = re.escape(host)
+        message = re.sub(rf"\b\w+://[^\s/]*{name}[^\s'\")]*|(?<![\w.-]){name}\b", HIDDEN, message, flags=re.IGNORECASE)
+    message = _PORT.sub(HIDDEN, _ADDRESS_LIKE.sub(_hide_address, message))
+    return bounded_text(_ACCOUNT.sub(HIDDEN, message), MAX_MESSAGE)
+
+
+def _hide_address(match: re.Match[str]) -> str:
+    text = match.group()
+    return HIDDEN if _is_address(text) or _is_address(text.rpartition(":")[0]) else text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

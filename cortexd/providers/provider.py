@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
@@ -10,11 +11,13 @@ from urllib.parse import urlsplit
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
-from cortexd.errors import Failure, ProviderError
-from cortexd.providers.failures import scrub
+from cortexd.errors import MAY_QUOTE, Failure, ProviderError
+from cortexd.providers.failures import scrub, without_account
 from cortexd.providers.listening import Listener
 from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
 from cortexd.providers.reader import Reader
+
+log = logging.getLogger("cortexd.providers")
 
 
 class Provider(Protocol):
@@ -59,6 +62,8 @@ class SdkProvider:
         self._readers: set[Reader] = set()
         key = settings.key.reveal() if settings.key else ""
         proxy_password = urlsplit(network.proxy or "").password
+        hosts = (urlsplit(url or "").hostname for url in (settings.base_url, network.proxy))
+        self._hosts = tuple(host for host in hosts if host)
         self._secrets = tuple(secret for secret in (key, proxy_password) if secret)
 
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
@@ -75,10 +80,18 @@ class SdkProvider:
         except ProviderError as error:
             if reader.interrupted:
                 raise
-            error.message = scrub(error.message, self._secrets)
+            error.message = self._for_callers(error)
             raise error from None
         finally:
             self._readers.discard(reader)
+
+    def _for_callers(self, error: ProviderError) -> str:
+        """The error's text without what is the operator's; the journal has all of it but for keys, where it can quote
+        nothing of the request."""
+        whole = scrub(error.message, self._secrets)
+        if error.failure not in MAY_QUOTE:
+            log.warning("%s failed: %s: %s", self.name, error.failure, whole)
+        return without_account(whole, self._hosts)
 
     async def _attempt(self, call: Call, reader: Reader) -> Answer:
         sent = False

@@ -11,6 +11,8 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar, cast
 
 import aiohttp
@@ -41,7 +43,21 @@ Client = TypeVar("Client", bound=httpx2.AsyncClient)
 
 def http_client(kind: type[Client], settings: ProviderSettings, network: NetworkSettings) -> Client:
     """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
-    return kind(**client_options(settings, network), event_hooks={"response": [_bound_error_body]})
+    made = kind(**client_options(settings, network), event_hooks={"response": [_bound_error_body]})
+    for transport in (made._transport, *made._mounts.values()):
+        if transport is not None:
+            cast("Any", transport).client = partial(_session, transport)
+    return made
+
+
+def _session(transport: Any) -> aiohttp.ClientSession:
+    """What the SDKs' transport would make, without its store of cookies: one user's answer must not mark another's."""
+    connector = aiohttp.TCPConnector(
+        limit=transport.limits.max_connections,
+        keepalive_timeout=transport.limits.keepalive_expiry,
+        ssl=transport.ssl_context,
+    )
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 def client_options(settings: ProviderSettings, network: NetworkSettings) -> dict[str, Any]:
@@ -55,6 +71,7 @@ def client_options(settings: ProviderSettings, network: NetworkSettings) -> dict
         "proxy": proxy,
         "trust_env": False,
         "follow_redirects": False,
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
         "timeout": timeouts(settings),
         "limits": httpx2.Limits(max_connections=settings.max_connections, keepalive_expiry=_KEEPALIVE_S),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -9,14 +10,16 @@ import tracemalloc
 from dataclasses import fields
 from typing import Any
 
+import openai
 import pytest
 
-from cortexd.config.settings import Secret
+from cortexd.config.settings import ProviderSettings, Secret
 from cortexd.domain.messages import Answer, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider, preload
+from cortexd.providers.vendor_clients import async_client, blocking_client
 from simulated import Behaviour, Fault, SimulatedProviders
-from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call
 from tests.eventually import assert_eventually_async
 
 both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
@@ -339,3 +342,72 @@ class TestKeys:
         assert (error.failure, error.may_have_billed) == (Failure.AUTHENTICATION, False)
         assert key not in str(error)
         assert simulated.counts(name).requests == 0
+
+
+class TestCookies:
+    @both
+    async def test_a_cookie_is_not_sent_back(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
+        """What a provider sets with one answer does not come back with the next request."""
+        hostile.json(reply_of(name, "hi"), headers="set-cookie: session=marked; Path=/\r\n")
+        provider = make(name, hostile.url(name).replace("127.0.0.1", "localhost"))  # no cookies are kept for addresses
+        for _ in range(2):
+            await provider.complete(call(name))
+        assert len(hostile.requests) == 2
+        assert b"marked" not in b"".join(hostile.requests)
+
+    async def test_nor_by_the_library(self, hostile: HostileServer) -> None:
+        """The clients for threads and for one event loop keep none either."""
+        hostile.json("{}", headers="set-cookie: session=marked; Path=/\r\n")
+        url = hostile.url("kimi_k2").replace("127.0.0.1", "localhost")
+        settings = ProviderSettings("kimi_k2", "openai", url, "m", key=Secret("sk-sim-0123456789"))
+        blocking, http = blocking_client(openai.OpenAI, settings, DIRECT, MEGABYTE)
+        awaited = async_client(openai.AsyncOpenAI, settings, DIRECT, MEGABYTE)
+        for _ in range(2):
+            await asyncio.to_thread(blocking.post, "/x", cast_to=object, body={})
+            await awaited.post("/x", cast_to=object, body={})
+        http.close()
+        await awaited.close()
+        assert len(hostile.requests) == 4
+        assert b"marked" not in b"".join(hostile.requests)
+
+
+class TestAccount:
+    @both
+    @pytest.mark.parametrize(
+        ("text", "hidden"),
+        [
+            ("Rate limit reached for m in organization org-AbC123xyz on tokens per min.", "org-AbC123xyz"),
+            ("Incorrect API key provided: ****wxyz.", "wxyz"),
+            ("Your balance is $0.12, ask billing@example.com", "0.12"),
+            ("Your balance is $0.12, ask billing@example.com", "billing"),
+            ("project proj_a1b2c3 is over its limit", "a1b2c3"),
+        ],
+    )
+    async def test_it_is_the_operators(
+        self,
+        simulated: SimulatedProviders,
+        make: MakeProvider,
+        caplog: pytest.LogCaptureFixture,
+        name: str,
+        text: str,
+        hidden: str,
+    ) -> None:
+        """The caller learns the kind of failure and the provider's words, the journal also whose account it is."""
+        simulated.behave(name, Behaviour(status=429, error_message=text))
+        error = await end_of(make(name, simulated.url(name)), name)
+        assert isinstance(error, ProviderError)
+        assert (error.failure, error.status) == (Failure.RATE_LIMITED, 429)
+        assert hidden not in error.message
+        assert text.split()[0] in error.message
+        assert hidden in caplog.text or "key" in text
+
+    @both
+    async def test_where_an_endpoint_is_stays_unsaid(
+        self, make: MakeProvider, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        """A connection that does not come about names neither host nor address nor port to the caller."""
+        error = await end_of(make(name, "http://localhost:9/v1"), name)
+        assert isinstance(error, ProviderError)
+        assert error.failure is Failure.CONNECTION
+        assert not [part for part in ("localhost", "127.0.0.1", "::1", ":9", " 9") if part in error.message]
+        assert "localhost:9" in caplog.text

@@ -21,6 +21,7 @@ from cortexd.providers.failures import (
     retry_after_ms,
     scrub,
     upstream_text,
+    without_account,
 )
 from cortexd.providers.sse import MAX_EVENT_BYTES, EventSplitter
 
@@ -264,3 +265,34 @@ class TestNoProxy:
     def test_entries(self, host: str, entry: str, direct: bool) -> None:
         """Domains cover what is below them, networks their addresses, and nothing covers a look-alike."""
         assert bypasses(host, [entry]) is direct
+
+
+class TestWithoutAccount:
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ("Connection timeout to host http://llm.example:8000/v1/chat", "Connection timeout to host •••"),
+            ("connect to llm.example:443 ssl:default [('10.1.2.3', 443)]", "connect to ••• ssl:default [('•••)]"),
+            ("to ::1:80 [('::1', 80, 0, 0)] or 10.0.0.1:9.", "to ••• [('•••)] or •••."),
+            ("organization org-1a2b3c, team_id 9", "organization •••, team_id 9"),
+            ("credits: 12.50 CNY or $3", "credits: ••• or •••"),
+            ("of 0b5a1b3e-1111-2222-3333-444455556666", "of •••"),
+            ("sk-…abcd, ending in wxyz", "•••, ending in•••"),
+        ],
+    )
+    def test_what_is_the_operators_is_hidden(self, said: str, told: str) -> None:
+        """Ids, money, addresses of people and of machines."""
+        assert without_account(said, ["llm.example"]) == told
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "HTTP 529: Overloaded",
+            "model m-1.5 crashed at step 12: retry in 3.5 s, at 12:30:15",
+            "see https://platform.openai.com/account/api-keys",
+            "messages.0.content: user_message and org-wide are no fields; std::vector::at",
+        ],
+    )
+    def test_other_words_stay(self, text: str) -> None:
+        """What helps the caller is left as it is."""
+        assert without_account(text, ["llm.example"]) == text

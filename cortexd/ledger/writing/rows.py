@@ -10,15 +10,13 @@ from typing import Any
 
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
-from cortexd.errors import Failure
+from cortexd.errors import MAY_QUOTE
 from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
 from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 
 _MAX_ERROR = 500
-# What a provider says of a request it does not take may quote the prompt, which is never stored.
-_MAY_QUOTE = frozenset({Failure.REFUSED.value, Failure.SERVER.value})
 _MAX_NAME = 200
 _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
     ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -83,7 +81,7 @@ def attempt_row(key: int, number: int, attempt: AttemptRecord, nano: int) -> Row
         "cost_known": attempt.cost_known,
         **_tokens(attempt.usage),
         "latency_ms": attempt.latency_ms,
-        "error": "" if attempt.outcome in _MAY_QUOTE else bounded_text(attempt.error, _MAX_ERROR),
+        "error": "" if attempt.outcome in MAY_QUOTE else bounded_text(attempt.error, _MAX_ERROR),
     }
 
 
