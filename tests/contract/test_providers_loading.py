@@ -130,7 +130,7 @@ class TestImports:
             asyncio.run(main())
             """
         )
-        assert out.count("failed: connection") == 2
+        assert out.count("root:failed: connection") == 2
         assert "private words" not in out
         assert "sk-hidden" not in out
 
