@@ -72,7 +72,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "max_requests_per_minute_per_user": Bound(1, 1_000_000, "leave it out for no limit"),
         "max_batch_requests": Bound(1, 100_000, _VALUES),
         "max_streams_per_user": Bound(1, 4_096, _DESCRIPTORS),
-        "stream_stall_s": Bound(1, _DAY_S, "a reader that is silent for a day does not come back"),
+        "stream_stall_s": Bound(0.1, _DAY_S, "a reader that is silent for a day does not come back"),
         "max_prompt_bytes": Bound(1, 30 * _MIB, _MESSAGE),
         "max_waiting_bytes": Bound(_MIB, 16_384 * _MIB, _MEMORY),
         "max_waiting_bytes_per_user": Bound(_MIB, 16_384 * _MIB, _MEMORY),

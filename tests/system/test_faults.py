@@ -161,12 +161,12 @@ class TestBothFail:
         assert tried == {"claude": Failure.AUTHENTICATION, "kimi_k2": Failure.MALFORMED}
 
     async def test_who_was_left_out_is_told_too(self, shared: Shared, program: Program) -> None:
-        """A provider without a key stands in the list, with what to set."""
+        """A provider without a key stands in the list, for people and for programs."""
         for name in PROVIDERS:
             shared.behave(name, Behaviour(status=500))
         with refused("NoProviderAvailable") as text:
             await ask(program, "claude")
-        assert "DEEPSEEK_API_KEY" in text[0]
+        assert "deepseek: no key" in text[0]
         assert CortexError.from_text(text[0]).details["left_out"] == "deepseek,qwen,llama"
 
     async def test_the_next_request_is_answered(self, shared: Shared, program: Program) -> None:
