@@ -9,7 +9,7 @@
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for package in systemd=252.39-1~deb12u2 libglib2.0-bin=2.74.6-2+deb12u8; do
+for package in dbus-daemon=1.14.10-1~deb12u1 systemd=252.39-1~deb12u2 libglib2.0-bin=2.74.6-2+deb12u8; do
     seen=$(dpkg-query -W -f '${Version}' "${package%%=*}" 2>/dev/null) || { echo "skipped: install ${package%%=*}"; exit 77; }
     [ "$seen" = "${package#*=}" ] || echo "note: seen with $package, here is $seen"
 done

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Seen: the stream helper adds up every string of a delta except `index` and `type`. A server that says `role`, or a tool
+# Seen: the stream helper adds up every string of a delta but `type`. A server that says `role`, or a tool
 #   call's `id` and `name`, again in each chunk gives `assistantassistant` and a call of `weatherweather`.
 # Versions: openai 3.54.0, Python 3.11.
 # Expected: names, ids and roles are identities, which a later mention replaces or repeats; only text and arguments grow.
-# Matters to: users of the helper with other servers than OpenAI's (llama-cpp-python 0.3.36's server repeats id and name
-#   on every fragment, and many repeat the role): the tool is not found, and the message, sent back as history, is refused.
+# Matters to: users of the helper with other servers than OpenAI's, as nothing in the format forbids to say a name
+#   again: the tool is not found, and the message, sent back as history, has a role that no server knows.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

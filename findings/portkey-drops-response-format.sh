@@ -1,11 +1,11 @@
 #!/bin/bash
 # Seen: with Claude behind it, Portkey's gateway drops `response_format` with a JSON schema (and `json_object`, and
-#   `seed`) and answers 200; nothing of the schema reaches the model, and no field or header of the reply says so.
+#   `seed`) and answers 200; nothing of the schema reaches the model, and the reply has the fields of any other.
 # Versions: @portkey-ai/gateway 1.15.2, node 20.20.2.
 # Expected: the schema passed on as Claude's own output format, or at least an error for an option that is a promise
 #   about the answer's form; tools' schemas are passed on.
-# Matters to: applications that move a working call to another provider by the gateway's header alone, and then parse
-#   prose; a fallback to Claude does it in the middle of the night.
+# Matters to: applications that move a working call to another provider by the gateway's header alone, or let it
+#   fall back there, and then parse prose.
 set -euo pipefail
 work=$(mktemp -d)
 gateway=
@@ -72,11 +72,14 @@ formats = {
     "json_schema": {"type": "json_schema", "json_schema": {"name": "place", "schema": schema}},
     "json_object": {"type": "json_object"},
 }
+fields = sorted(complete())
 as_described = True
 for name, response_format in formats.items():
-    text = complete(response_format=response_format, seed=1)["choices"][0]["message"]["content"]
+    reply = complete(response_format=response_format, seed=1)
+    text = reply["choices"][0]["message"]["content"]
     print(f"{name}: answered {text!r}, sent to Claude: {sorted(sent[-1])}")
-    as_described &= text == "hello" and sorted(sent[-1]) == ["max_tokens", "messages", "model", "system"]
+    as_described &= text == "hello" and sorted(reply) == fields
+    as_described &= sorted(sent[-1]) == ["max_tokens", "messages", "model", "system"]
 complete(tools=[{"type": "function", "function": {"name": "place", "parameters": schema}}])
 print("a tool's schema, sent to Claude:", json.dumps(sent[-1]["tools"][0]["input_schema"]))
 as_described &= sent[-1]["tools"][0]["input_schema"]["properties"] == schema["properties"]
