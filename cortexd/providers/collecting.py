@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from io import StringIO
 
 from cortexd.domain.messages import Answer, ToolCall, Usage
 from cortexd.domain.safe_values import safe_text
+from cortexd.errors import Failure, ProviderError
+from cortexd.providers.error_forms import error_event
 from cortexd.providers.failures import malformed
 from cortexd.providers.listening import Delta
+from cortexd.providers.sse import ERROR
+from cortexd.providers.tool_calls import CallIds
+
+DONE = b"[DONE]"
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Collector(ABC):
@@ -16,27 +25,45 @@ class Collector(ABC):
 
     Feed it the data of each event, `take` what is new, `end` it when the stream has ended, and there is the `answer`.
     `complete`: the provider has said that this was all. `output_bytes`: UTF-8 bytes of text, reasoning and tool
-    arguments so far; `max_bytes` bounds them, and with them what is held.
+    arguments so far; `max_bytes` bounds them, and with them what is held. `taken_ids`: of the tool calls so far in the
+    conversation; none comes twice.
     """
 
-    def __init__(self, asked_model: str, max_bytes: int) -> None:
+    def __init__(self, asked_model: str, max_bytes: int, taken_ids: Collection[str] = ()) -> None:
         self._asked_model = asked_model
         self._max_bytes = max_bytes
         self.output_bytes = 0
         self.complete = False
+        self._reasoning_bytes = 0
+        self._ids = CallIds(taken_ids)
         self._pieces: list[str] = []
         self._fresh: list[Delta] = []
         self._said = StringIO()  # a list of pieces would take fifty times their size
         self._reported: object = None
         self._counted: tuple[object, Usage | None] = (None, None)
 
-    @abstractmethod
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, name: str = "") -> None:
         """Take one event. Raises ProviderError for an error event, a malformed one, and one too many."""
+        if self.complete:
+            return
+        if name.lower() == ERROR:
+            raise error_event(data)
+        if data.startswith(DONE):
+            self.complete = True
+        else:
+            self._feed(data, name)
+
+    @abstractmethod
+    def _feed(self, data: bytes, name: str) -> None: ...
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Take the end for a good one, where the provider has not said why it ended: a program's fake seldom does."""
 
     @abstractmethod
     def end(self) -> None:
-        """Nothing more will come; once is enough. Raises ProviderError where the stream ended before the answer did."""
+        """Nothing more will come; once is enough. Raises ProviderError where the stream ended before the answer did, or
+        where that is none."""
 
     @abstractmethod
     def answer(self) -> Answer:
@@ -52,15 +79,15 @@ class Collector(ABC):
             self._counted = (self._reported, self._count_usage(self._reported))
         return self._counted[1]
 
-    def take(self) -> list[Delta]:
-        """The deltas since the last call, adjacent texts as one."""
+    def take(self, *, last: bool = False) -> list[Delta]:
+        """The deltas since the last call, adjacent texts as one. `last`: no more text will come."""
         if self._pieces:
-            self._merge()
+            self._merge(last=last)
         fresh, self._fresh = self._fresh, []
         return fresh
 
     def _content(self) -> str:
-        self._merge()
+        self._merge(last=True)
         return self._said.getvalue()
 
     def _add_text(self, piece: str) -> None:
@@ -68,17 +95,43 @@ class Collector(ABC):
         self._pieces.append(piece)
 
     def _add_call(self, call: ToolCall) -> None:
-        self._merge()
+        self._merge(last=True)
         self._fresh.append(call)
 
-    def _merge(self) -> None:
-        if text := safe_text("".join(self._pieces)):
+    def _merge(self, *, last: bool = False) -> None:
+        """Half a character at the end waits for the other half, unless this is the `last` of the text."""
+        text = paired("".join(self._pieces))
+        self._pieces = []
+        if not last and text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._pieces = text[:-1], [text[-1]]
+        if text := safe_text(text):
             self._said.write(text)
             self._fresh.append(text)
-        self._pieces = []
+
+    def _count_reasoning(self, piece: str) -> None:
+        before = self.output_bytes
+        self._count(piece)
+        self._reasoning_bytes += self.output_bytes - before
 
     def _count(self, piece: str) -> None:
         """Count output. Raises ProviderError where it is more than allowed."""
-        self.output_bytes += len(piece) if piece.isascii() else len(piece.encode("utf-8", "surrogatepass"))
+        self.output_bytes += bytes_of(piece)
         if self.output_bytes > self._max_bytes:
             raise malformed("the answer is larger than allowed")
+
+
+def broken_off() -> ProviderError:
+    return ProviderError(Failure.CONNECTION, "the stream ended before the answer did", may_have_billed=True)
+
+
+def bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def paired(text: str) -> str:
+    """`text` with characters whole that came in two halves, each as an escape in a delta of its own."""
+    return text if text.isascii() else _PAIR.sub(_whole, text)
+
+
+def _whole(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16", "surrogatepass").decode("utf-16")

@@ -28,24 +28,54 @@ _STATUS = {
     503: Failure.OVERLOADED,
     529: Failure.OVERLOADED,
 }
-# `error.type` and `error.code`, where no status says it: an error object on a 200, an error in a stream.
+# `error.code`, `error.type` and `error.status`, where no HTTP status says it: an error on a 200, or in a stream.
+# Small letters alone, without a last "error" or "exception": RateLimitError is rate_limit_error.
 _ERROR_WORD = {
-    "authentication_error": Failure.AUTHENTICATION,
-    "permission_error": Failure.AUTHENTICATION,
-    "invalid_api_key": Failure.AUTHENTICATION,
-    "invalid_authentication_error": Failure.AUTHENTICATION,
-    "rate_limit_error": Failure.RATE_LIMITED,
-    "rate_limit_exceeded": Failure.RATE_LIMITED,
-    "rate_limit_reached_error": Failure.RATE_LIMITED,
-    "insufficient_quota": Failure.RATE_LIMITED,
-    "overloaded_error": Failure.OVERLOADED,
-    "engine_overloaded_error": Failure.OVERLOADED,
-    "invalid_request_error": Failure.REFUSED,
-    "not_found_error": Failure.REFUSED,
-    "request_too_large": Failure.REFUSED,
-    "billing_error": Failure.REFUSED,
-    "timeout_error": Failure.TIMEOUT,
+    "authentication": Failure.AUTHENTICATION,
+    "permission": Failure.AUTHENTICATION,
+    "permissiondenied": Failure.AUTHENTICATION,  # Google's status, LiteLLM
+    "unauthenticated": Failure.AUTHENTICATION,
+    "unauthorized": Failure.AUTHENTICATION,
+    "forbidden": Failure.AUTHENTICATION,
+    "accessdenied": Failure.AUTHENTICATION,  # DashScope, AWS
+    "invalidapikey": Failure.AUTHENTICATION,
+    "invalidauthentication": Failure.AUTHENTICATION,
+    "ratelimit": Failure.RATE_LIMITED,
+    "ratelimitexceeded": Failure.RATE_LIMITED,
+    "ratelimitreached": Failure.RATE_LIMITED,
+    "toomanyrequests": Failure.RATE_LIMITED,
+    "throttling": Failure.RATE_LIMITED,  # DashScope, AWS, LiteLLM
+    "throttlingratequota": Failure.RATE_LIMITED,
+    "resourceexhausted": Failure.RATE_LIMITED,  # Google's status
+    "insufficientquota": Failure.RATE_LIMITED,
+    "exceededcurrentquota": Failure.RATE_LIMITED,  # Moonshot
+    "insufficientbalance": Failure.RATE_LIMITED,  # DeepSeek, Z.AI
+    "overloaded": Failure.OVERLOADED,
+    "engineoverloaded": Failure.OVERLOADED,
+    "serveroverloaded": Failure.OVERLOADED,
+    "serviceunavailable": Failure.OVERLOADED,
+    "unavailable": Failure.OVERLOADED,
+    "invalidrequest": Failure.REFUSED,
+    "badrequest": Failure.REFUSED,
+    "invalidargument": Failure.REFUSED,  # Google's status
+    "invalidparameter": Failure.REFUSED,  # DashScope
+    "unprocessableentity": Failure.REFUSED,
+    "notfound": Failure.REFUSED,
+    "modelnotfound": Failure.REFUSED,
+    "requesttoolarge": Failure.REFUSED,
+    "billing": Failure.REFUSED,
+    "contextlengthexceeded": Failure.REFUSED,
+    "contextwindowexceeded": Failure.REFUSED,  # LiteLLM
+    "exceedcontextsize": Failure.REFUSED,  # llama.cpp
+    "contentfilter": Failure.REFUSED,
+    "contentpolicyviolation": Failure.REFUSED,
+    "datainspectionfailed": Failure.REFUSED,  # DashScope
+    "timeout": Failure.TIMEOUT,
+    "requesttimeout": Failure.TIMEOUT,
+    "deadlineexceeded": Failure.TIMEOUT,  # Google's status
 }
+_LETTERS = re.compile(r"[^a-z]")
+_LAST_WORD = re.compile(r"(?:error|exception)$")
 _KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 
 # What a provider's text says of the account behind the key, which belongs to the operator and not to the caller.
@@ -103,16 +133,17 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Provid
 def error_object(error: object, *, may_have_billed: bool) -> ProviderError:
     """The failure that an error object says where the HTTP status was 200."""
     row = error if isinstance(error, dict) else {"message": error}
-    words = [word for word in (row.get("code"), row.get("type")) if isinstance(word, str | int)]
+    words = [word for name in ("code", "type", "status") if isinstance(word := row.get(name), str | int)]
     failure = next((found for word in words if (found := _failure_of_word(word))), Failure.SERVER)
     text = row.get("message") or (words[-1] if words else "an error without a text")
     return ProviderError(failure, str(text)[: 4 * MAX_MESSAGE], may_have_billed=may_have_billed)
 
 
 def _failure_of_word(word: str | int) -> Failure | None:
-    if isinstance(word, str):
-        return _ERROR_WORD.get(word)
-    return failure_of_status(word) if 400 <= word <= 599 else None
+    if isinstance(word, str) and not word.isdecimal():
+        return _ERROR_WORD.get(_LAST_WORD.sub("", _LETTERS.sub("", word[:MAX_MESSAGE].lower())))
+    number = int(word) if isinstance(word, int) or len(word) == len("429") else 0
+    return failure_of_status(number) if 400 <= number <= 599 else None
 
 
 def upstream_text(body: bytes) -> str:
@@ -122,6 +153,8 @@ def upstream_text(body: bytes) -> str:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return "" if text.startswith(("<", "{")) or "\ufffd" in text else text
+    if isinstance(value, list) and len(value) == 1:  # Gemini's OpenAI endpoint
+        value = value[0]
     for name in ("error", "message", "detail"):
         if isinstance(value, dict) and value.get(name):
             value = value[name]

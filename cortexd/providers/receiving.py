@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import httpx2
 
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
-from cortexd.providers.failures import Errors, map_exceptions
+from cortexd.providers.failures import Errors, malformed, map_exceptions
+from cortexd.providers.framing import is_stream, read_body, significant
 from cortexd.providers.reader import Reader
 from cortexd.providers.sse import EventSplitter
 from cortexd.providers.transport import arriving, read_bounded
+from cortexd.providers.usage import believable_prompt
 
-_EVENTS = "text/event-stream"
 # After its last event a stream has only its end to come. Read too, it leaves a connection that can be used again.
 _END_S = 0.1
 _END_BYTES = 4096
@@ -25,10 +27,14 @@ _END_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a vendor's answers are read, and its SDK's exceptions. `whole`: body and asked model to Answer."""
+    """How a vendor's answers are read, and its SDK's exceptions.
 
-    whole: Callable[[bytes, str], Answer]
-    collector: Callable[[str, int], Collector]
+    `whole`: body, asked model and the conversation's tool call ids to Answer; `collector`: the same of a stream, with
+    the most bytes of output.
+    """
+
+    whole: Callable[[bytes, str, Collection[str]], Answer]
+    collector: Callable[[str, int, Collection[str]], Collector]
     errors: Errors
 
 
@@ -55,32 +61,69 @@ async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, read
 
 async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
     reader.arrived()
+    taken = {past.id for message in call.messages for past in message.tool_calls}
+    collector = partial(form.collector, call.model, max_bytes, taken)
+    content_type = response.headers.get("content-type", "")
     async with arriving(response) as chunks:
-        if response.headers.get("content-type", "").lower().startswith(_EVENTS):
-            return await _collect(chunks, form, form.collector(call.model, max_bytes), reader)
-        body = await read_bounded(chunks, max_bytes, reader.arrived)
-    answer = form.whole(body, call.model)
-    await reader.tell_whole(answer)
-    return answer
+        start, streamed = await _start(chunks, content_type, max_bytes, reader)
+        if streamed:
+            answer = await _collect(start, chunks, form, collector(), reader)
+        else:
+            body = await read_bounded(_after(start, chunks), max_bytes, reader.arrived)
+            answer = read_body(body, content_type, lambda whole: form.whole(whole, call.model, taken), collector)
+            await reader.tell_whole(answer)
+    return replace(answer, usage=believable_prompt(answer.usage, sum(len(message.text()) for message in call.messages)))
 
 
-async def _collect(chunks: AsyncIterator[bytes], form: Format, collector: Collector, reader: Reader) -> Answer:
+async def _start(
+    chunks: AsyncIterator[bytes], content_type: str, max_bytes: int, reader: Reader
+) -> tuple[bytes, bool | None]:
+    """As much of the body as tells what it is, and whether it is an event stream."""
+    start, size = b"", 0
+    async for chunk in chunks:
+        reader.arrived()
+        size += len(chunk)
+        if size > max_bytes:
+            raise malformed(f"the answer is larger than {max_bytes} bytes")
+        start = significant(start + chunk)
+        if (streamed := is_stream(start, content_type)) is not None:
+            return start, streamed
+    return start, is_stream(start, content_type, ended=True)
+
+
+async def _after(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    async for chunk in chunks:
+        yield chunk
+
+
+async def _collect(
+    start: bytes, chunks: AsyncIterator[bytes], form: Format, collector: Collector, reader: Reader
+) -> Answer:
     events = EventSplitter()
     try:
-        async for chunk in chunks:
-            reader.arrived()
-            for data in events.feed(chunk):
-                collector.feed(data)
-            if collector.complete:
-                break
-            reader.note(collector)
-            await reader.tell(collector.take())
+        await _take(start, events, collector, reader)
+        if not collector.complete:
+            async for chunk in chunks:
+                reader.arrived()
+                await _take(chunk, events, collector, reader)
+                if collector.complete:
+                    break
         collector.end()
     finally:
         reader.note(collector)
     await reader.tell(collector.take())
     await _read_to_end(chunks, form.errors)
     return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
+
+
+async def _take(chunk: bytes, events: EventSplitter, collector: Collector, reader: Reader) -> None:
+    """Feed what has come, and let it be heard unless it is the last: then the end is looked at first."""
+    for name, data in events.feed(chunk):
+        collector.feed(data, name)
+    if not collector.complete:
+        reader.note(collector)
+        await reader.tell(collector.take())
 
 
 async def _read_to_end(chunks: AsyncIterator[bytes], errors: Errors) -> None:

@@ -1,4 +1,10 @@
-"""Server-sent events from raw bytes: only their data, decoded by whoever knows its shape."""
+"""Server-sent events from raw bytes, as the standard reads them (WHATWG HTML, "9.2.6 Interpreting an event stream").
+
+Lines end with LF, CR or CRLF, also mixed and cut between packets; a byte order mark at the start, comments, ids, retry
+times and unknown fields are passed over; what has no blank line after it is no event. Two things beyond it: an event
+whose data is blank is none, nor is {} without a name (proxies keep slow streams alive so); and a field `error:` is an
+event of that name (llama.cpp before b6556, github.com/ggml-org/llama.cpp/pull/16109).
+"""
 
 from __future__ import annotations
 
@@ -7,19 +13,26 @@ from collections.abc import Iterator
 from cortexd.providers.failures import malformed
 
 MAX_EVENT_BYTES = 1024 * 1024
+ERROR = "error"
+_NOTHING = b"{}"
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventSplitter:
-    """Cuts a byte stream, however it arrives, into the data of its events."""
+    """Cuts a byte stream, however it arrives, into its events."""
 
     def __init__(self) -> None:
         self._rest = bytearray()  # of a line that has not ended; in place, so that an endless one costs no square
+        self._name = ""
         self._data: list[bytes] = []
         self._size = 0
+        self._begun = False
+        self._after_cr = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The data of each event that `chunk` completes. Raises ProviderError for one beyond MAX_EVENT_BYTES."""
-        lines = chunk.split(b"\n")
+    def feed(self, chunk: bytes) -> Iterator[tuple[str, bytes]]:
+        """Name ("" where there is none) and data of each event that `chunk` completes. Raises ProviderError for one
+        beyond MAX_EVENT_BYTES."""
+        lines = self._with_line_feeds(chunk).split(b"\n")
         if self._rest and len(lines) > 1:
             lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
@@ -27,14 +40,50 @@ class EventSplitter:
         for line in lines:
             if line.startswith(b"data:"):
                 self._take(line[5:])
-            elif self._data and not line.rstrip(b"\r"):
-                yield self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                self._data, self._size = [], 0
+            elif line:
+                yield from self._field(line)
+            elif self._data or self._name:
+                yield from self._dispatch()
         self._check(self._size + len(self._rest))
 
+    def _with_line_feeds(self, chunk: bytes) -> bytes:
+        if not self._begun and chunk:
+            chunk = self._without_mark(chunk)
+        if self._after_cr and chunk:
+            chunk, self._after_cr = chunk.removeprefix(b"\n"), False
+        if b"\r" not in chunk:
+            return chunk
+        self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _without_mark(self, chunk: bytes) -> bytes:
+        start = bytes(self._rest) + chunk
+        self._rest.clear()
+        if len(start) < len(_BOM) and _BOM.startswith(start):
+            self._rest += start
+            return b""
+        self._begun = True
+        return start.removeprefix(_BOM)
+
+    def _field(self, line: bytes) -> Iterator[tuple[str, bytes]]:
+        name, _, value = line.partition(b":")
+        if name == b"event":
+            self._name = value.strip().decode("utf-8", "replace")
+        elif name == b"data":
+            self._take(value)
+        elif name == ERROR.encode():
+            yield ERROR, value.strip()
+
+    def _dispatch(self) -> Iterator[tuple[str, bytes]]:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        name, self._name, self._data, self._size = self._name, "", [], 0
+        data = data.strip()
+        if name.lower() == ERROR or (data and (name or data != _NOTHING)):
+            yield name, data
+
     def _take(self, data: bytes) -> None:
-        self._data.append(data.strip())
-        self._size += len(data)
+        self._data.append(data)
+        self._size += len(data) + 1  # a line costs memory, an empty one too
         self._check(self._size)
 
     def _check(self, size: int) -> None:

@@ -71,7 +71,10 @@ def first_events(name: str) -> bytes:
 
 
 def last_events(name: str) -> bytes:
-    return b'data: {"type":"message_stop"}\n\n' if name == "claude" else b"data: [DONE]\n\n"
+    if name == "kimi_k2":
+        return b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    change = b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n'
+    return change + b'data: {"type":"message_stop"}\n\n'
 
 
 async def failure_of(provider: Provider, request: Call, listener: Listener) -> ProviderError:
@@ -87,7 +90,7 @@ class TestEquality:
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, place: StreamUsage
     ) -> None:
         """The answer is the plain one, wherever usage stands; what was heard adds up to its content."""
-        figures = Behaviour(input_tokens=40, cache_read_tokens=10, output_tokens=90, reasoning_tokens=12)
+        figures = Behaviour(input_tokens=40, cache_read_tokens=10, output_tokens=900, reasoning_tokens=12)
         simulated.behave(name, replace(figures, reply=LONG, thinking="let me see", stream_usage=place))
         provider, ear = make(name, simulated.url(name)), Ear()
         plain = await provider.complete(call(name, temperature=0.5))
@@ -135,11 +138,15 @@ class TestEquality:
 
     @both
     async def test_an_answer_of_nothing(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
-        """Where nothing is said, nothing is heard."""
-        simulated.behave(name, Behaviour(reply=""))
-        ear = Ear()
-        answer = await make(name, simulated.url(name)).complete(call(name), ear.listener)
-        assert (answer.content, ear.calls, answer.time_to_first_token_ms) == ("", [], None)
+        """An answer with nothing in it is a failure, so that somebody else may answer, and may have been billed."""
+        for thinking in (None, "let me see"):
+            simulated.behave(name, Behaviour(reply="", thinking=thinking))
+            ear = Ear()
+            for listener in (ear.listener, None):
+                with pytest.raises(ProviderError) as failed:
+                    await make(name, simulated.url(name)).complete(call(name), listener)
+                assert (failed.value.failure, failed.value.may_have_billed) == (Failure.MALFORMED, True)
+            assert ear.calls == []
 
 
 class TestArrival:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -59,6 +60,11 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
+def id_of(id_: str) -> str:
+    """A made-up id is another every time."""
+    return re.sub(r"\Acall_[0-9a-f]{32}\Z", "made up", id_)
+
+
 @dataclass(frozen=True)
 class Heard:
     """What both sides can tell of an answer."""
@@ -71,7 +77,7 @@ class Heard:
 
     @classmethod
     def of(cls, answer: Answer) -> Heard:
-        calls = tuple((call.id, call.name, call.arguments) for call in answer.tool_calls)
+        calls = tuple((id_of(call.id), call.name, call.arguments) for call in answer.tool_calls)
         tokens = answer.usage.input_tokens + answer.usage.output_tokens if answer.usage else 0
         return cls(answer.content, calls, tokens, answer.finish_reason, answer.model)
 
@@ -80,7 +86,7 @@ class Heard:
         assert response is not None
         assert pieces is None or pieces == response.content
         calls = tuple(
-            (call["id"], call["function"]["name"], call["function"]["arguments"]) for call in response.tool_calls
+            (id_of(call["id"]), call["function"]["name"], call["function"]["arguments"]) for call in response.tool_calls
         )
         return cls(response.content, calls, response.tokens_used, response.finish_reason, response.model)
 
@@ -173,10 +179,13 @@ def events(body: bytes, framing: str = "close", *, cut: bool = False) -> bytes:
     return http(body, "text/event-stream", framing, cut=cut)
 
 
-def expected(what: wire.Said) -> Heard:
+def expected(what: wire.Said) -> Heard | str:
+    if not (what.calls or any(what.pieces) or what.refusal or what.finish == "length"):
+        return ERROR  # an answer with nothing in it
     calls = tuple((call.id, call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in what.calls)
     text = "".join((*what.pieces, what.refusal)).replace("\u0000", "\ufffd").replace("\ud800", "\ufffd")
-    return Heard(text, calls, sum(what.usage or ()), "content_filter" if what.refusal else str(what.finish), "m")
+    finish = "tool_calls" if calls and what.finish == "stop" else str(what.finish)
+    return Heard(text, calls, sum(what.usage or ()), "content_filter" if what.refusal else finish, "m")
 
 
 CASES = range(40)

@@ -52,7 +52,7 @@ def said(rng: random.Random) -> Said:
     pieces = tuple(rng.choice(_TEXTS) for _ in range(rng.randrange(5)))
     refusal = rng.choice(("", "", "", "I would rather not.")) if not any(pieces) else ""
     finish = "tool_calls" if calls and rng.random() < 0.8 else rng.choice(("stop", "length", "odd"))
-    usage = rng.choice((None, (5, 2), (40, 90)))
+    usage = rng.choice((None, (5, 60), (40, 90)))
     return Said(pieces, calls, tuple(rng.choices(("hm", "let me see"), k=rng.randrange(3))), refusal, finish, usage)
 
 

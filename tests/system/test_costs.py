@@ -85,7 +85,6 @@ CASES = {
     "haiku, a few tokens": case(
         "claude", 1 * 100 + 3 * 500, "claude-haiku-5-5", input_tokens=1, output_tokens=3
     ),
-    "nothing at all": case("kimi_k2", 0, input_tokens=0, output_tokens=0),
     "millions": case("claude", 900_000 * 2_000 + 128_000 * 10_000, input_tokens=900_000, output_tokens=128_000),
 }  # fmt: skip
 
@@ -123,6 +122,13 @@ class TestPrices:
         used = {"requests": 1, "tokens": expected.prompt + expected.tokens["output_tokens"],
                 "cost_nano_usd": expected.nano, "cost_usd": expected.nano / 10**9}  # fmt: skip
         assert stats["providers"][expected.provider] == used
+
+    async def test_nothing_at_all(self, shared: Shared, program: Program) -> None:
+        """No answer is made of no tokens: figures of zero are no known cost."""
+        for provider in EVERYBODY:
+            shared.behave(provider, Behaviour(input_tokens=0, output_tokens=0))
+            reply = await program.complete("user_chat", "hello", provider=provider)
+            assert (reply.cost_nano > 0, reply.metadata["cost_known"]) == (True, False)
 
     @pytest.mark.parametrize("name", [name for name, item in CASES.items() if item.provider == "claude"])
     async def test_a_stream_costs_the_same(self, shared: Shared, program: Program, name: str) -> None:

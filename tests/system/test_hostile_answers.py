@@ -282,7 +282,10 @@ class TestSize:
         numbers = "1e15," * 2_000_000
         shared.behave(
             "claude",
-            Behaviour(content_json=f'[{{"type":"tool_use","id":"x","name":"look","input":{{"a":[{numbers}1]}}}}]'),
+            Behaviour(
+                content_json=f'[{{"type":"tool_use","id":"x","name":"look","input":{{"a":[{numbers}1]}}}}]',
+                output_tokens=4_000_000,
+            ),
         )
         with refused("TooLarge"):
             await ask_for(program, "claude", request_id="too-large")

@@ -38,15 +38,16 @@ class TestEvents:
         """However the bytes arrive, the same events come out."""
         stream = "".join(f"event: x{end}: a comment{end}data: {text}{end}{end}" for text in texts).encode()
         splitter = EventSplitter()
-        found: list[bytes] = []
+        found: list[tuple[str, bytes]] = []
         for cut in [*cuts, len(stream)]:
             found += splitter.feed(stream[:cut])
             stream = stream[cut:]
-        assert [data.decode().strip() for data in found] == [text.encode().strip().decode() for text in texts]
+        expected = [data for text in texts if (data := text.encode().strip())]
+        assert found == [("x", data) for data in expected]
 
     def test_data_over_several_lines(self) -> None:
         """Data lines of one event are joined by a line feed."""
-        assert list(EventSplitter().feed(b"data: a\ndata:b\n\n")) == [b"a\nb"]
+        assert list(EventSplitter().feed(b"data: a\ndata:b\n\n")) == [("", b"a\nb")]
 
     @pytest.mark.parametrize("piece", [b"x" * 1000, b"data: " + b"x" * 1000 + b"\n"])
     def test_an_endless_event(self, piece: bytes) -> None:
@@ -65,6 +66,7 @@ def collect(*events: Mapping[str, object], max_bytes: int = 1000) -> EventCollec
 
 
 START = {"type": "message_start", "message": {"content": [], "model": "m", "usage": {"input_tokens": 5}}}
+WHY = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}}
 STOP = {"type": "message_stop"}
 
 
@@ -80,22 +82,22 @@ class TestCollector:
         tool = block(1, "tool_use", {"type": "input_json_delta", "partial_json": '{"x":'}, id="i", name="n", input={})
         more = {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "1}"}}
         late = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "c"}}
-        answer = collect(START, {"type": "ping"}, *first, *tool, {"type": "new"}, more, late, STOP).answer()
+        answer = collect(START, {"type": "ping"}, *first, *tool, {"type": "new"}, more, late, WHY, STOP).answer()
         assert (answer.content, answer.tool_calls[0].arguments, answer.model) == ("abc", '{"x": 1}', "m")
 
     def test_usage_grows(self) -> None:
         """Later usage replaces earlier figures one by one; null replaces nothing."""
         change = {"type": "message_delta", "delta": {}, "usage": {"input_tokens": None, "output_tokens": 3}}
-        usage = collect(START, change, STOP).answer().usage
+        usage = collect(START, *block(0, "text", {"text": "a"}), WHY, change, STOP).answer().usage
         assert usage is not None
         assert (usage.input_tokens, usage.output_tokens) == (5, 3)
 
     def test_arguments_that_were_cut_off(self) -> None:
-        """Arguments cut off by the length limit are given as they came."""
+        """A call that the length limit cut off is none."""
         tool = block(0, "tool_use", {"type": "input_json_delta", "partial_json": '{"x":'}, id="i", name="n")
         end = {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}, "usage": {}}
         answer = collect(START, *tool, end, STOP).answer()
-        assert (answer.tool_calls[0].arguments, answer.finish_reason) == ('{"x":', "length")
+        assert (answer.tool_calls, answer.finish_reason) == ((), "length")
 
     def test_an_end_too_soon(self) -> None:
         """A stream without its end was cut off, and may have billed."""
@@ -116,6 +118,7 @@ class TestCollector:
             {"type": "content_block_delta", "index": "0", "delta": {"text": "x"}},
             {"type": "message_delta", "delta": []},
             {"type": 7},
+            {"delta": {"text": "x"}},
             {},
         ],
     )

@@ -36,6 +36,9 @@ def fed(*events: bytes, max_bytes: int = 1000) -> ChunkCollector:
     return collector
 
 
+END = chunk("stop")
+
+
 class TestChunks:
     def test_texts_that_came_together(self) -> None:
         """Adjacent texts are taken as one, tool calls after them when all are whole, and nothing twice."""
@@ -68,11 +71,11 @@ class TestChunks:
     def test_fragments_in_any_order(self) -> None:
         """Fragments belong together by index, or where a server gives none or always the same, by id."""
         mixed = (fragment(0, "a", "f", ""), fragment(1, "b", "g", '{"x":'), fragment(0, None, None, "{}"))
-        answer = fed(*mixed, fragment(1, None, None, "1}"), DONE).answer()
+        answer = fed(*mixed, fragment(1, None, None, "1}"), END, DONE).answer()
         assert answer.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "g", '{"x":1}'))
         for index in (None, 0):
             answer = fed(
-                fragment(index, "a", "f", "{}"), fragment(index, "b", "g", "[1"), fragment(index, None, None, "]"), DONE
+                fragment(index, "a", "f", "{}"), fragment(index, "b", "g", "[1"), fragment(index, None, None, "]"), END
             ).answer()
             assert answer.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "g", "[1]"))
 
@@ -80,13 +83,15 @@ class TestChunks:
     def test_fragments_mixed_by_id(self, index: int | None) -> None:
         """Ids that come again tell whose fragment it is; one without an id belongs to the last."""
         mixed = [fragment(index, "a", "f", '{"x"'), fragment(index, "b", "g", "["), fragment(index, "a", None, ":1")]
-        answer = fed(*mixed, fragment(index, None, None, "}"), fragment(index, "b", None, "]"), DONE).answer()
+        answer = fed(*mixed, fragment(index, None, None, "}"), fragment(index, "b", None, "]"), END).answer()
         assert answer.tool_calls == (ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", "[]"))
 
     def test_arguments_of_other_kinds(self) -> None:
         """Arguments as an object become text, none at all the empty object; a missing id is made up."""
         answer = fed(fragment(0, "a", "f", {"x": "ü"}), fragment(1, None, "g"), chunk("tool_calls")).answer()
-        assert answer.tool_calls == (ToolCall("a", "f", '{"x": "ü"}'), ToolCall("call_1", "g", "{}"))
+        assert [(call.name, call.arguments) for call in answer.tool_calls] == [("f", '{"x": "ü"}'), ("g", "{}")]
+        assert answer.tool_calls[0].id == "a"
+        assert answer.tool_calls[1].id
 
     def test_refusals_and_reasoning(self) -> None:
         """A refusal is text with its own reason; reasoning is counted and not heard."""
@@ -99,7 +104,7 @@ class TestChunks:
 
     def test_content_in_parts(self) -> None:
         """Content may come as a list of parts, and is made safe."""
-        collector = fed(chunk(content=[{"type": "text", "text": "a\x00"}, {"type": "other"}]), DONE)
+        collector = fed(chunk(content=[{"type": "text", "text": "a\x00"}, {"type": "other"}]), END)
         assert (collector.take(), collector.answer().content) == (["a\ufffd"], "a\ufffd")
 
     @pytest.mark.parametrize(
@@ -118,7 +123,8 @@ class TestChunks:
             ([chunk(content="x" * 1001)], Failure.MALFORMED),
             ([chunk(reasoning="x" * 1001)], Failure.MALFORMED),
             ([fragment(0, "i", "n", "x" * 1001)], Failure.MALFORMED),
-            ([fragment(0, "i"), DONE], Failure.MALFORMED),
+            ([chunk(content="a"), DONE], Failure.CONNECTION),
+            ([fragment(0, "i"), END], Failure.MALFORMED),
             ([fragment(n, f"i{n}", "n") for n in range(300)], Failure.MALFORMED),
         ],
     )
@@ -130,7 +136,7 @@ class TestChunks:
 
     def test_nothing_counts_after_the_end(self) -> None:
         """What follows [DONE] is passed over."""
-        collector = fed(chunk(content="a"), DONE, chunk(content="b"), b"nonsense")
+        collector = fed(chunk(content="a"), END, DONE, chunk(content="b"), b"nonsense")
         assert (collector.complete, collector.answer().content) == (True, "a")
 
 
@@ -155,7 +161,8 @@ class TestEvents:
         for event in events:
             collector.feed(json.dumps(event).encode())
         assert (collector.take(), collector.output_bytes, collector.usage) == (["ab"], 11, Usage(5, 1))
-        for event in ({"type": "content_block_stop", "index": 2}, {"type": "message_stop"}):
+        end = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}}
+        for event in ({"type": "content_block_stop", "index": 2}, end, {"type": "message_stop"}):
             collector.feed(json.dumps(event).encode())
         assert collector.take() == [ToolCall("i", "n", '{"x": 1}')]
         assert (collector.answer().content, len(collector.answer().tool_calls), collector.take()) == ("ab", 1, [])

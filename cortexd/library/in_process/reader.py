@@ -30,6 +30,8 @@ class StreamReader:
         except Exception:
             if not self._collector.complete:
                 raise
+        if piece := self._taken(last=True):
+            yield piece
 
     async def async_pieces(self, events: Any) -> AsyncGenerator[str, None]:
         """As `pieces`."""
@@ -40,12 +42,16 @@ class StreamReader:
         except Exception:
             if not self._collector.complete:
                 raise
+        if piece := self._taken(last=True):
+            yield piece
 
     def answer(self, events: Any) -> Answer:
         end, read = self._call.unseen_end, last_read(events)
         # A fake has no such event; of the SDK's own streams the bytes are known.
         if end is not None and (read is None or _has_event(read, end)):
             self._collector.feed(end)
+        if read is None:
+            self._collector.finish()
         return self._collector.answer()
 
     @property
@@ -57,7 +63,10 @@ class StreamReader:
         row = seen(event, self._call.event)
         if row != {} or self._kind.sdk.made(event):  # a fake's may say nothing
             self._collector.feed(encode(row))
-        return "".join(delta for delta in self._collector.take() if isinstance(delta, str))
+        return self._taken()
+
+    def _taken(self, *, last: bool = False) -> str:
+        return "".join(delta for delta in self._collector.take(last=last) if isinstance(delta, str))
 
 
 def last_read(events: Any) -> bytes | None:

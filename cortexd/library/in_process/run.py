@@ -19,6 +19,7 @@ from cortexd.library.in_process.calling import Request, answer_in, is_answer, re
 from cortexd.library.in_process.failures import failure_of
 from cortexd.library.in_process.reader import StreamReader
 from cortexd.library.types import LLMProvider, LLMResponse
+from cortexd.providers.framing import read_body
 from cortexd.providers.kinds import ApiKind, api_kind
 from cortexd.routing import Candidate, Fallback, Health, Question
 
@@ -123,8 +124,12 @@ class Exchange:
         return self._took(answer_in(self.kind, given, self.candidate.model), given)
 
     def took_body(self, body: bytes) -> list[str]:
-        """The same of a response's body."""
-        return self._took(self.kind.read(body, self.candidate.model))
+        """The same of a response's body, which may be a stream that was not called one."""
+        model, max_bytes = self.candidate.model, self.run.max_answer_bytes
+        answer = read_body(
+            body, "", lambda whole: self.kind.read(whole, model), lambda: self.kind.collector(model, max_bytes)
+        )
+        return self._took(answer)
 
     def _took(self, answer: Answer, raw: Any = None) -> list[str]:
         self.answered(answer, raw)

@@ -6,28 +6,41 @@ was read from and written to the cache: ours is the sum.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from cortexd.domain.messages import Answer, Usage
+from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
-from cortexd.providers.decoding import dig, finish_of, json_decoder, json_text, model_of, tool_calls_of, usage_of
+from cortexd.errors import ProviderError
+from cortexd.providers.anthropic.usage import read_usage
+from cortexd.providers.collecting import bytes_of, paired
+from cortexd.providers.decoding import json_decoder, model_of
+from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import error_object, malformed
+from cortexd.providers.finishing import LENGTH, check_finish, check_substance, finish_of
+from cortexd.providers.tool_calls import CallIds, RawCall, tool_calls_of
+from cortexd.providers.usage import believable
 
 _FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
+    "stop": "stop",  # servers with OpenAI's words behind Anthropic's form
     "max_tokens": "length",
+    "length": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
+    "tool_calls": "tool_calls",
     "refusal": "content_filter",
+    "content_filter": "content_filter",
 }
 
 
 class Block(msgspec.Struct):
     type: Any = None
     text: str | None = None
+    thinking: Any = None
     id: Any = None
     name: Any = None
     input: Any = None
@@ -44,42 +57,43 @@ class Message(msgspec.Struct):
 _decode = json_decoder(Message)
 
 
-def read_answer(body: bytes, asked_model: str) -> Answer:
-    """The Answer in the body of a 200. Raises ProviderError for an error object and for a malformed body."""
-    message = _decode(body)
-    if message.error is not None:
-        raise error_object(message.error, may_have_billed=False)
-    if message.content is None:
-        raise malformed("the answer holds no content")
-    uses = [block for block in message.content if block.type == "tool_use"]
-    texts = [block.text or "" for block in message.content if block.type == "text"]
+def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) -> Answer:
+    """The Answer in the body of a 200. Raises ProviderError for an error in any form and for a malformed body."""
+    message = _message(body)
+    blocks = message.content or []
+    check_finish(message.stop_reason)
+    raws = [RawCall(block.id, block.name, block.input) for block in blocks if block.type == "tool_use"]
+    finish = finish_reason(message.stop_reason, has_tool_calls=bool(raws))
+    if finish == LENGTH and blocks and blocks[-1].type == "tool_use":
+        raws.pop()  # cut off, however whole its input looks (docs.claude.com, "Handling stop reasons", max_tokens)
+    calls = tool_calls_of(raws, finish, CallIds(taken_ids))
+    text = safe_text(paired("".join(block.text or "" for block in blocks if block.type == "text")))
+    check_substance(finish, text, calls)
+    said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
+    thoughts = sum(bytes_of(block.thinking) for block in blocks if isinstance(block.thinking, str))
     return Answer(
-        content=safe_text("".join(texts)),
+        content=text,
         model=model_of(message.model, asked_model),
-        usage=read_usage(message.usage),
-        finish_reason=finish_reason(message.stop_reason, has_tool_calls=bool(uses)),
-        tool_calls=tool_calls_of((use.id, use.name, arguments_text(use.input)) for use in uses),
+        usage=believable(read_usage(message.usage), said_bytes, thoughts),
+        finish_reason=finish,
+        tool_calls=calls,
     )
+
+
+def _message(body: bytes) -> Message:
+    try:
+        message = _decode(body)
+    except ProviderError:
+        if found := failure_in_text(body, may_have_billed=False, message_alone=True):
+            raise found from None
+        raise
+    if message.error:
+        raise error_object(message.error, may_have_billed=message.content is not None)
+    if message.content is None:
+        found = failure_in_text(body, may_have_billed=False, message_alone=True)
+        raise found or malformed("the answer holds no content")
+    return message
 
 
 def finish_reason(word: object, *, has_tool_calls: bool) -> str:
     return finish_of(word, _FINISH, has_tool_calls=has_tool_calls)
-
-
-def arguments_text(value: object) -> str:
-    """A tool call's input as JSON text; text as it came."""
-    if value is None:
-        return "{}"
-    return safe_text(value) if isinstance(value, str) else json_text(value)
-
-
-def read_usage(usage: object) -> Usage | None:
-    """The usage object in ours; None where it says nothing that can be counted."""
-    read, written = dig(usage, "cache_read_input_tokens"), dig(usage, "cache_creation_input_tokens")
-    return usage_of(
-        prompt=(dig(usage, "input_tokens"), read, written),
-        output=dig(usage, "output_tokens"),
-        cached=read,
-        written=written,
-        reasoning=dig(usage, "output_tokens_details", "thinking_tokens"),
-    )

@@ -8,7 +8,8 @@ from cortexd.domain.messages import Call
 from cortexd.providers.anthropic.answer import read_answer
 from cortexd.providers.anthropic.request import request_body
 from cortexd.providers.anthropic.stream import EventCollector
-from cortexd.providers.kinds import ApiKind, Sdk, SdkCall
+from cortexd.providers.error_forms import FAILURE_SHAPE
+from cortexd.providers.kinds import ApiKind, Sdk, SdkCall, Shape
 from cortexd.providers.request_body import RequestBody
 
 _USAGE = {
@@ -16,18 +17,25 @@ _USAGE = {
     "output_tokens": None,
     "cache_read_input_tokens": None,
     "cache_creation_input_tokens": None,
+    "cache_creation": {"ephemeral_5m_input_tokens": None, "ephemeral_1h_input_tokens": None},
     "output_tokens_details": {"thinking_tokens": None},
 }
-_BLOCK = {"type": None, "text": None, "id": None, "name": None, "input": None}
-_MESSAGE = {"content": [_BLOCK], "model": None, "stop_reason": None, "usage": _USAGE, "error": None}
-_EVENT = {
+_BLOCK = {"type": None, "text": None, "thinking": None, "id": None, "name": None, "input": None}
+_MESSAGE: dict[str, Shape] = {
+    **FAILURE_SHAPE,
+    "content": [_BLOCK],
+    "model": None,
+    "stop_reason": None,
+    "usage": _USAGE,
+}
+_EVENT: dict[str, Shape] = {
+    **FAILURE_SHAPE,
     "type": None,
     "index": None,
     "message": _MESSAGE,
     "content_block": _BLOCK,
     "delta": {"text": None, "partial_json": None, "thinking": None, "stop_reason": None},
     "usage": _USAGE,
-    "error": None,
 }
 
 

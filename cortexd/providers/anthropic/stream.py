@@ -1,7 +1,7 @@
 """Anthropic's stream of events as an Answer, equal to the plain one.
 
-Blocks grow by their index and may come interleaved. Thinking is counted and not heard. Usage comes in parts: later
-figures replace earlier ones one by one.
+Blocks grow by their index and may come interleaved. Thinking is counted and not heard. Usage comes in parts (see
+usage.py). An answer is whole when the stream says both why and that it stopped.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ from typing import Any
 import msgspec
 
 from cortexd.domain.messages import Answer, ToolCall, Usage
-from cortexd.errors import Failure, ProviderError
-from cortexd.providers.anthropic.answer import Block, Message, arguments_text, finish_reason, read_usage
-from cortexd.providers.collecting import Collector
-from cortexd.providers.decoding import json_decoder, model_of, tool_call_of
+from cortexd.errors import ProviderError
+from cortexd.providers.anthropic.answer import Block, Message, finish_reason
+from cortexd.providers.anthropic.usage import later_usage, read_usage, says_output
+from cortexd.providers.collecting import Collector, broken_off, paired
+from cortexd.providers.decoding import json_decoder, model_of
+from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import error_object, malformed
+from cortexd.providers.finishing import CUT, STOP, check_finish, check_substance, said
+from cortexd.providers.tool_calls import RawCall, arguments_text, check_count, is_blank, tool_call_of
+from cortexd.providers.usage import believable
 
 _MAX_BLOCKS = 4096
 
@@ -51,48 +56,85 @@ class _ToolUse:
         self.arguments = StringIO()
         self.call: ToolCall | None = None
 
-    def end(self, number: int) -> ToolCall:
-        """The whole call. Arguments come out as in the plain answer; where they were cut off, as they came."""
-        if text := self.arguments.getvalue():
-            self._block.input = _parsed(text)
-        self.call = tool_call_of(number, self._block.id, self._block.name, arguments_text(self._block.input))
-        return self.call
+    def raw(self) -> RawCall:
+        """The call as far as it has come, its arguments as in the plain answer where they are whole."""
+        text = paired(self.arguments.getvalue())
+        value = self._block.input if is_blank(text) else _parsed(text)
+        return RawCall(self._block.id, self._block.name, value)
+
+    @property
+    def blank(self) -> bool:
+        """Whether no arguments have come; there may be none."""
+        return is_blank(self.arguments.getvalue()) and not self._block.input
 
 
 class EventCollector(Collector):
-    """See Collector. A tool call is whole when its block stops."""
+    """See Collector. A tool call is whole when its block stops with an object; without arguments, when the answer
+    ends."""
 
-    def __init__(self, asked_model: str, max_bytes: int) -> None:
-        super().__init__(asked_model, max_bytes)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self._message: Message | None = None
         self._blocks: dict[int, str | _ToolUse] = {}  # by index: what is growing there, or its type
         self._begun = 0
         self._uses: list[_ToolUse] = []
+        self._output_said = False
+        self._ended = False
 
-    def feed(self, data: bytes) -> None:
-        if self.complete:
+    def _feed(self, data: bytes, name: str) -> None:
+        if name == "ping":
             return
-        event = _decode_event(data)
+        event = self._event(data)
         if handle := _HANDLERS.get(event.type):
             handle(self, event)
+        elif found := failure_in_text(data, may_have_billed=True):
+            raise found
+
+    def _event(self, data: bytes) -> Event:
+        try:
+            event = _decode_event(data)
+        except ProviderError:
+            if found := failure_in_text(data, may_have_billed=True):
+                raise found from None
+            raise
+        if event.error:
+            raise error_object(event.error, may_have_billed=True)
+        return event
+
+    def finish(self) -> None:
+        if self._message is not None:
+            self._message.stop_reason = said(self._message.stop_reason) or STOP
 
     def end(self) -> None:
+        if self._ended:
+            return
         if self._message is None:
             raise malformed("the stream holds no answer")
-        if not self.complete:
-            raise ProviderError(Failure.CONNECTION, "the stream ended before the answer did", may_have_billed=True)
-        for number, use in enumerate(self._uses):
-            self._end_use(number, use)
+        if not (self.complete and said(self._message.stop_reason)):
+            raise broken_off()
+        cut = self._reason() in CUT
+        for use in self._uses:
+            self._end_use(use, cut=cut, last=use is self._uses[-1])
+        self._ended = True
+        check_substance(self._reason(), self._content(), self._calls())
+
+    def _reason(self) -> str:
+        assert self._message is not None
+        return finish_reason(self._message.stop_reason, has_tool_calls=bool(self._calls()))
+
+    def _calls(self) -> tuple[ToolCall, ...]:
+        return tuple(use.call for use in self._uses if use.call is not None)
 
     def answer(self) -> Answer:
         self.end()
         assert self._message is not None
+        usage = self.usage if self._output_said else None
         return Answer(
             content=self._content(),
             model=model_of(self._message.model, self._asked_model),
-            usage=self.usage,
-            finish_reason=finish_reason(self._message.stop_reason, has_tool_calls=bool(self._uses)),
-            tool_calls=tuple(use.call for use in self._uses if use.call is not None),
+            usage=believable(usage, self.output_bytes - self._reasoning_bytes, self._reasoning_bytes),
+            finish_reason=self._reason(),
+            tool_calls=self._calls(),
         )
 
     def _count_usage(self, reported: object) -> Usage | None:
@@ -100,7 +142,12 @@ class EventCollector(Collector):
 
     def _start(self, event: Event) -> None:
         self._message = event.message or Message()
-        self._reported = self._message.usage
+        check_finish(self._message.stop_reason)
+        self._report(self._message.usage)
+
+    def _report(self, usage: object) -> None:
+        if isinstance(usage, dict):
+            self._reported = later_usage(self._reported, usage)
 
     def _start_block(self, event: Event) -> None:
         self._begun += 1
@@ -111,6 +158,7 @@ class EventCollector(Collector):
             use = _ToolUse(block)
             self._blocks[event.index] = use
             self._uses.append(use)
+            check_count(len(self._uses))
             return
         self._blocks[event.index] = "text" if block.type == "text" else "other"
         if block.type == "text" and block.text:
@@ -123,35 +171,41 @@ class EventCollector(Collector):
         if block == "text":
             if delta.text:
                 self._add_text(delta.text)
+        elif isinstance(block, _ToolUse) and delta.partial_json:
+            self._count(delta.partial_json)
+            block.arguments.write(delta.partial_json)
         elif piece := delta.partial_json or delta.thinking or delta.text:
-            self._count(piece)
-            if isinstance(block, _ToolUse) and delta.partial_json:
-                block.arguments.write(piece)
+            self._count_reasoning(piece)
 
     def _stop_block(self, event: Event) -> None:
         use = self._blocks.get(event.index)
-        if isinstance(use, _ToolUse):
-            self._end_use(self._uses.index(use), use)
+        if isinstance(use, _ToolUse) and not use.blank and isinstance(use.raw().arguments, dict):
+            self._end_use(use)
 
-    def _end_use(self, number: int, use: _ToolUse) -> None:
-        if use.call is None:
-            self._add_call(use.end(number))
+    def _end_use(self, use: _ToolUse, *, cut: bool = False, last: bool = False) -> None:
+        """Give the whole call, once. Where the answer was `cut` off, what is half, or may be, is none."""
+        if use.call is not None:
+            return
+        raw = use.raw()
+        text = arguments_text(raw.arguments)
+        if cut and (text is None or (last and use.blank)):
+            return
+        if text is None:
+            raise malformed("a tool call's arguments are not JSON")
+        use.call = tool_call_of(raw, text, self._ids)
+        self._add_call(use.call)
 
     def _change(self, event: Event) -> None:
         if self._message is None:
             raise malformed("a stream event comes before its message")
         if event.delta is not None and event.delta.stop_reason is not None:
+            check_finish(event.delta.stop_reason)
             self._message.stop_reason = event.delta.stop_reason
-        if isinstance(event.usage, dict):
-            known = {name: value for name, value in event.usage.items() if value is not None}
-            before = self._reported
-            self._reported = {**(before if isinstance(before, dict) else {}), **known}
+        self._output_said |= says_output(event.usage)
+        self._report(event.usage)
 
     def _stop(self, _event: Event) -> None:
         self.complete = True
-
-    def _fail(self, event: Event) -> None:
-        raise error_object(event.error, may_have_billed=True)
 
 
 _HANDLERS: dict[str, Callable[[EventCollector, Event], None]] = {
@@ -161,12 +215,11 @@ _HANDLERS: dict[str, Callable[[EventCollector, Event], None]] = {
     "content_block_stop": EventCollector._stop_block,
     "message_delta": EventCollector._change,
     "message_stop": EventCollector._stop,
-    "error": EventCollector._fail,
 }
 
 
 def _parsed(arguments: str) -> object:
-    """Streamed arguments as the plain answer has them; where they were cut off, the text as it came."""
+    """Streamed arguments as the plain answer has them; the text as it came where they are no object."""
     try:
         return _decode_value(arguments.encode("utf-8", "surrogatepass"))
     except ProviderError:

@@ -1,20 +1,26 @@
 """An OpenAI-style chat completion as an Answer.
 
-`usage.prompt_tokens` includes the cached tokens. Where these stand depends on the server: OpenAI and most others
-`prompt_tokens_details.cached_tokens`, Moonshot `cached_tokens`, DeepSeek `prompt_cache_hit_tokens`. A refusal is
-the answer's text, with the finish reason content_filter.
+A refusal is the answer's text, with the finish reason content_filter. Usage: see usage.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from cortexd.domain.messages import Answer, Usage
+from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
-from cortexd.providers.decoding import dig, finish_of, json_decoder, json_text, model_of, tool_calls_of, usage_of
+from cortexd.errors import ProviderError
+from cortexd.providers.collecting import bytes_of, paired
+from cortexd.providers.decoding import dig, json_decoder, model_of
+from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import error_object, malformed
+from cortexd.providers.finishing import check_finish, check_substance, finish_of
+from cortexd.providers.openai.usage import read_usage, usage_beside
+from cortexd.providers.tool_calls import CallIds, RawCall, tool_calls_of
+from cortexd.providers.usage import believable
 
 _FINISH = {
     "stop": "stop",
@@ -22,6 +28,20 @@ _FINISH = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "eos": "stop",  # Together, older TGI
+    "eos_token": "stop",  # TGI
+    "end_turn": "stop",  # gateways before Claude
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",  # Gemini's word, and Anthropic's
+    "model_length": "length",  # Mistral
+    "model_context_window_exceeded": "length",  # Z.AI
+    "sensitive": "content_filter",  # Z.AI
+    "safety": "content_filter",  # Gemini
+    "recitation": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "refusal": "content_filter",
 }
 
 
@@ -38,41 +58,74 @@ class FunctionCall(msgspec.Struct):
 class Reply(msgspec.Struct):
     content: str | list[Any] | None = None
     refusal: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
     tool_calls: list[FunctionCall] | None = None
 
 
 class Choice(msgspec.Struct):
     message: Reply | None = None
     finish_reason: Any = None
+    error: Any = None
 
 
 class Completion(msgspec.Struct):
     choices: list[Choice] | None = None
     model: Any = None
     usage: Any = None
+    x_groq: Any = None
+    timings: Any = None
     error: Any = None
 
 
 _decode = json_decoder(Completion)
 
 
-def read_answer(body: bytes, asked_model: str) -> Answer:
-    """The Answer in the body of a 200. Raises ProviderError for an error object and for a malformed body."""
-    completion = _decode(body)
-    if completion.error is not None and not completion.choices:
-        raise error_object(completion.error, may_have_billed=False)
-    if not completion.choices or completion.choices[0].message is None:
-        raise malformed("the answer holds no message")
-    choice, reply = completion.choices[0], completion.choices[0].message
-    calls = reply.tool_calls or ()
+def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) -> Answer:
+    """The Answer in the body of a 200. Raises ProviderError for an error in any form and for a malformed body."""
+    completion = _completion(body)
+    choice, reply = _choice(completion)
     text, refused = _text(reply)
+    text = safe_text(paired(text))
+    raws = [_raw(call) for call in reply.tool_calls or ()]
+    finish = finish_reason(choice.finish_reason, refused=refused, has_tool_calls=bool(raws))
+    calls = tool_calls_of(raws, finish, CallIds(taken_ids))
+    check_substance(finish, text, calls)
+    usage = read_usage(usage_beside(completion.usage, completion.x_groq, completion.timings))
+    said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
     return Answer(
-        content=safe_text(text),
+        content=text,
         model=model_of(completion.model, asked_model),
-        usage=read_usage(completion.usage),
-        finish_reason=finish_reason(choice.finish_reason, refused=refused, has_tool_calls=bool(calls)),
-        tool_calls=tool_calls_of((call.id, *_function(call.function)) for call in calls),
+        usage=believable(usage, said_bytes, _reasoning_bytes(reply)),
+        finish_reason=finish,
+        tool_calls=calls,
     )
+
+
+def _completion(body: bytes) -> Completion:
+    try:
+        completion = _decode(body)
+    except ProviderError:
+        if found := failure_in_text(body, may_have_billed=False, message_alone=True):
+            raise found from None
+        raise
+    if completion.error:
+        raise error_object(completion.error, may_have_billed=bool(completion.choices))
+    if not completion.choices and (found := failure_in_text(body, may_have_billed=False, message_alone=True)):
+        raise found
+    return completion
+
+
+def _choice(completion: Completion) -> tuple[Choice, Reply]:
+    if not completion.choices:
+        raise malformed("the answer holds no message")
+    choice = completion.choices[0]
+    if choice.error:
+        raise error_object(choice.error, may_have_billed=True)
+    check_finish(choice.finish_reason)
+    if choice.message is None:
+        raise malformed("the answer holds no message")
+    return choice, choice.message
 
 
 def _text(reply: Reply) -> tuple[str, bool]:
@@ -85,27 +138,15 @@ def _text(reply: Reply) -> tuple[str, bool]:
     return reply.content or "", False
 
 
-def _function(function: Function | None) -> tuple[object, str]:
-    if function is None:
-        return None, ""
-    arguments = function.arguments
-    if isinstance(arguments, str):
-        return function.name, safe_text(arguments)
-    return function.name, "{}" if arguments is None else json_text(arguments)
+def _raw(call: FunctionCall) -> RawCall:
+    function = call.function or Function()
+    return RawCall(call.id, function.name, function.arguments)
+
+
+def _reasoning_bytes(reply: Reply) -> int:
+    reasoning = reply.reasoning_content or reply.reasoning
+    return bytes_of(reasoning) if isinstance(reasoning, str) else 0
 
 
 def finish_reason(word: object, *, refused: bool, has_tool_calls: bool) -> str:
     return "content_filter" if refused else finish_of(word, _FINISH, has_tool_calls=has_tool_calls)
-
-
-def read_usage(usage: object) -> Usage | None:
-    """The usage object in ours; None where it says nothing that can be counted."""
-    places = (("prompt_tokens_details", "cached_tokens"), ("cached_tokens",), ("prompt_cache_hit_tokens",))
-    cached = next((found for place in places if (found := dig(usage, *place)) is not None), None)
-    return usage_of(
-        prompt=(dig(usage, "prompt_tokens"),),
-        output=dig(usage, "completion_tokens"),
-        cached=cached,
-        written=None,
-        reasoning=dig(usage, "completion_tokens_details", "reasoning_tokens"),
-    )

@@ -1,0 +1,79 @@
+"""How an answer ended, in the domain's words; and the words that say that it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cortexd.domain.messages import ToolCall
+from cortexd.domain.safe_values import bounded_text
+from cortexd.errors import Failure, ProviderError
+from cortexd.providers.failures import malformed
+
+STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER = "stop", "length", "tool_calls", "content_filter"
+CUT = frozenset({LENGTH, CONTENT_FILTER})
+"""After these the last tool call may be half of one."""
+_MAX_FINISH = 64
+# Written by gateways where there is none: DashScope's native API, older Qwen and Baichuan servers.
+_NOT_SAID = frozenset({"", "null", "none"})
+# Reasons that mean that the answer broke off. Any other unknown word is the provider's own reason for a whole answer.
+_FAILED = {
+    "error": Failure.SERVER,  # OpenRouter and other gateways (openrouter.ai/docs/api-reference/errors)
+    "failed": Failure.SERVER,
+    "failure": Failure.SERVER,
+    "internal_error": Failure.SERVER,
+    "server_error": Failure.SERVER,
+    "model_error": Failure.SERVER,
+    "network_error": Failure.SERVER,  # Z.AI: "model inference anomaly" (docs.z.ai, chat completion)
+    "connection_error": Failure.SERVER,
+    "insufficient_system_resource": Failure.OVERLOADED,  # DeepSeek (api-docs.deepseek.com, create-chat-completion)
+    "overloaded": Failure.OVERLOADED,
+    "abort": Failure.SERVER,  # vLLM FinishReason.ABORT, SGLang FINISH_ABORT
+    "aborted": Failure.SERVER,
+    "cancelled": Failure.SERVER,
+    "canceled": Failure.SERVER,
+    "interrupted": Failure.SERVER,
+    "timeout": Failure.TIMEOUT,
+    "time_out": Failure.TIMEOUT,
+    "rate_limit": Failure.RATE_LIMITED,
+    "malformed_function_call": Failure.MALFORMED,  # Gemini FinishReason (ai.google.dev/api/generate-content)
+    "malformed_response": Failure.MALFORMED,
+    "unexpected_tool_call": Failure.MALFORMED,
+}
+
+
+def said(word: object) -> str | None:
+    """The provider's reason for the end, None where it has given none."""
+    if not isinstance(word, str) or word.strip().lower() in _NOT_SAID:
+        return None
+    return word
+
+
+def check_finish(word: object) -> None:
+    """Raises ProviderError where `word` says that the answer broke off."""
+    reason = said(word)
+    failure = reason and _FAILED.get(reason.strip().lower())
+    if reason and failure:
+        message = f"the answer broke off: {bounded_text(reason, _MAX_FINISH)}"
+        raise ProviderError(failure, message, may_have_billed=True)
+
+
+def finish_of(word: object, table: Mapping[str, str], *, has_tool_calls: bool) -> str:
+    """The vendor's reason in the domain's words, its own word where there is none; none at all means it is complete.
+
+    A complete answer with tool calls ended with them, whatever the server says (OpenAI and vLLM say `stop` where a tool
+    was named).
+    """
+    reason = said(word) or STOP
+    finish = table.get(reason.strip().lower()) or bounded_text(reason, _MAX_FINISH)
+    return TOOL_CALLS if finish == STOP and has_tool_calls else finish
+
+
+def check_substance(finish: str, content: str, calls: tuple[ToolCall, ...]) -> None:
+    """Raises ProviderError for an answer with nothing in it, and for one without the tool calls it speaks of.
+
+    What was cut or filtered may be empty. Reasoning alone is nothing.
+    """
+    if finish == TOOL_CALLS and not calls:
+        raise malformed("the answer promises tool calls and holds none")
+    if finish not in CUT and not content and not calls:
+        raise malformed("the answer is empty")
