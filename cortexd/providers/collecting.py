@@ -79,6 +79,11 @@ class Collector(ABC):
             self._counted = (self._reported, self._count_usage(self._reported))
         return self._counted[1]
 
+    @property
+    def reported(self) -> bool:
+        """Whether it has reported anything, also what cannot be counted."""
+        return self._reported is not None
+
     def take(self, *, last: bool = False) -> list[Delta]:
         """The deltas since the last call, adjacent texts as one. `last`: no more text will come."""
         if self._pieces:

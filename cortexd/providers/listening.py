@@ -16,13 +16,15 @@ class Listener:
     """Takes the deltas of one attempt, in order and never empty; the upstream is read no further before it returns.
 
     `usage`: what the provider has counted so far, None where it has said nothing. `output_bytes`: UTF-8 bytes of
-    text, reasoning and tool arguments received so far. `first_at`: time.monotonic() of the first delta; `grown_at`: of
+    text, reasoning and tool arguments received so far. `reported`: it has said something of usage, also what cannot be
+    counted. `first_at`: time.monotonic() of the first delta; `grown_at`: of
     the last growth of `output_bytes`. `heard_s`: the seconds that `hear` has taken altogether.
     """
 
     hear: Callable[[Sequence[Delta]], Awaitable[None]]
     usage: Usage | None = None
     output_bytes: int = 0
+    reported: bool = False
     first_at: float | None = None
     grown_at: float | None = None
     heard_s: float = 0.0

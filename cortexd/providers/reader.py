@@ -52,6 +52,7 @@ class Reader:
                 listener.grown_at = time.monotonic()
             listener.output_bytes = collector.output_bytes
             listener.usage = collector.usage
+            listener.reported = collector.reported
 
     async def tell(self, deltas: Sequence[Delta]) -> None:
         """Let the listener hear, where there is one and something to tell."""
@@ -79,5 +80,6 @@ class Reader:
         said = (answer.content, *(call.arguments for call in answer.tool_calls))
         self._listener.output_bytes = sum(len(text.encode()) for text in said)
         self._listener.usage = answer.usage
+        self._listener.reported = True
         self._listener.grown_at = time.monotonic()
         await self.tell([*filter(None, [answer.content]), *answer.tool_calls])

@@ -142,6 +142,17 @@ class Attempts:
         owed = self.setup.catalog.cost(candidate.provider, candidate.model, said, moment) or 0
         return max(owed, min(most, candidate.worst_case_nano))
 
+    def _most_of(self, attempt: _Attempt) -> int:
+        """The most that an answer without a known cost can have cost: a stream what has arrived of it, unless what was
+        said of its usage cannot be."""
+        candidate, listener = attempt.candidate, attempt.listener
+        if listener is None or listener.reported:
+            return candidate.worst_case_nano
+        catalog, moment = self.setup.catalog, self.question.moment
+        prompt = self.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
+        most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, listener.output_bytes)
+        return min(most, candidate.worst_case_nano)
+
     def _behind(self) -> bool:
         """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
         return self.sink is not None and self.sink.behind
@@ -163,7 +174,7 @@ class Attempts:
         candidate, cost = attempt.candidate, None
         if answer.usage is not None:
             cost = self.setup.catalog.cost(candidate.provider, candidate.model, answer.usage, self.question.moment)
-        amount = candidate.worst_case_nano if cost is None else cost
+        amount = self._most_of(attempt) if cost is None else cost
         self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
 
     def _failed(self, attempt: _Attempt, error: ProviderError) -> None:

@@ -354,6 +354,16 @@ class TestBound:
         assert billed is not None
         assert billed <= row["cost_nano"] < reserved["nano"]
 
+    async def test_of_a_whole_stream_without_usage_is_what_has_come(self, bench: Bench) -> None:
+        """Nobody says what it cost, but no tokenizer makes more tokens than bytes."""
+        bench.simulated.behave("claude", Behaviour(reply="word " * 100, usage_without=("*",)))
+        reader = await bench.open(max_tokens=4000)
+        await assert_eventually_async(reader.feeding.done, 10)
+        [row] = bench.rows()
+        billed = bench.simulated.billed("claude").nano
+        assert (row["state"], row["cost_known"]) == ("done", 0)
+        assert billed <= row["cost_nano"] < 1000 * SONNET_OUTPUT_NANO
+
 
 class TestKeptAnswers:
     async def test_arguments_of_tools_count(self, bench: Bench) -> None:
