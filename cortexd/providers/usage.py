@@ -77,11 +77,15 @@ def merged(earlier: Any, later: Mapping[str, Any], known: Collection[str], growi
         value, before = later[name], result.get(name)
         if isinstance(value, dict):
             result[name] = merged(before, value, known, growing)
-        elif value is not None and not (
-            positive(before) and is_count(value) and (value == 0 or (name in growing and value < before))
-        ):
+        elif not (value is None or isinstance(before, dict) or _takes_back(value, before, name in growing)):
             result[name] = value
     return result
+
+
+def _takes_back(value: object, before: object, grows: bool) -> bool:
+    if not (positive(before) and is_count(value)):
+        return False
+    return value == 0 or (grows and value < before)  # type: ignore[operator]  # both are numbers
 
 
 def believable(usage: Usage | None, said_bytes: int, reasoning_bytes: int) -> Usage | None:

@@ -87,9 +87,13 @@ def usage_beside(usage: object, x_groq: object, timings: object) -> object:
 def later_usage(earlier: object, later: dict[str, Any]) -> dict[str, Any]:
     """A stream's usage after one more report of it, a running total or the whole."""
     result = merged(earlier, later, _FIELDS, _GROWING)
-    if not positive(later.get(_TOTAL)) and read_usage({**result, _TOTAL: None}) != read_usage(earlier):
+    if isinstance(earlier, dict) and not positive(later.get(_TOTAL)) and _parts(result) != _parts(earlier):
         result.pop(_TOTAL, None)  # of other figures than these
     return result
+
+
+def _parts(usage: dict[str, Any]) -> tuple[Any, Any]:
+    return _first(usage, _PROMPT), _first(usage, _OUTPUT)
 
 
 def _first(usage: object, places: tuple[tuple[str, ...], ...]) -> Any:
