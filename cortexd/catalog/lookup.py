@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from cortexd.catalog.quirks import Quirk, Quirks
 from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Usage
 from cortexd.domain.money import Price, cost_nano, from_usd, worst_case_nano
@@ -48,8 +49,8 @@ class PriceEntry:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`context_tokens` is None where unknown; `image_tokens` is the most one image counts;
-    `capabilities` are any of tools, images, response_schema."""
+    """`context_tokens` and `output_tokens` (the longest answer) are None where unknown; `image_tokens` is the most one
+    image counts; `capabilities` are any of tools, images, response_schema."""
 
     provider: str
     id: str
@@ -57,6 +58,8 @@ class Model:
     context_tokens: int | None = None
     image_tokens: int = 8192
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"tools", "images", "response_schema"}))
+    output_tokens: int | None = None
+    quirks: Quirks = frozenset()
 
     def price(self, moment: datetime, input_tokens: int) -> Price | None:
         """The price at `moment` (aware) for a prompt of `input_tokens`; None where it is unknown."""
@@ -82,15 +85,28 @@ def _specificity(entry: PriceEntry) -> tuple[bool, int]:
 
 
 class Catalog:
-    """All known models. `rates` are operators' own prices per provider and stand above the data."""
+    """All known models. `rates` are operators' own prices per provider and stand above the data; `quirks` are those of
+    a provider's models that are not known."""
 
-    def __init__(self, models: Iterable[Model], rates: Mapping[str, Price] | None = None) -> None:
+    def __init__(
+        self,
+        models: Iterable[Model],
+        rates: Mapping[str, Price] | None = None,
+        quirks: Mapping[str, Quirks] | None = None,
+    ) -> None:
         self._models = {(model.provider, model.id): model for model in models}
         self._rates = dict(rates or {})
+        self._quirks = dict(quirks or {})
 
     def model(self, provider: str, model_id: str) -> Model:
         """The model's entry; one with no price and every capability where the catalogue does not know it."""
-        return self._models.get((provider, model_id)) or Model(provider, model_id)
+        known = self._models.get((provider, model_id))
+        return known or Model(provider, model_id, quirks=self._quirks.get(provider, frozenset()))
+
+    def quirks(self, provider: str, model_id: str) -> Quirks:
+        """What the model wants or refuses; of one that is not known, what the provider's usually do."""
+        model = self.model(provider, model_id)
+        return model.quirks if "response_schema" in model.capabilities else model.quirks | {Quirk.NO_RESPONSE_SCHEMA}
 
     def knows(self, provider: str, model_id: str) -> bool:
         return (provider, model_id) in self._models
@@ -128,7 +144,7 @@ class Catalog:
                 )
             elif settings.local:
                 rates[name] = Price(0, 0)
-        return Catalog(self._models.values(), rates)
+        return Catalog(self._models.values(), rates, self._quirks)
 
 
 def _price(row: Mapping[str, Any]) -> Price:
@@ -149,7 +165,12 @@ def parse_catalog(text: str) -> Catalog:
     """A catalogue from TOML text in the form of models.toml."""
     data = tomllib.loads(text)
     windows = {name: _window(row) for name, row in data.get("windows", {}).items()}
-    return Catalog(_model(row, windows) for row in data["models"])
+    quirks = {provider: _quirks(words) for provider, words in data.get("unknown_models", {}).items()}
+    return Catalog([_model(row, windows) for row in data["models"]], quirks=quirks)
+
+
+def _quirks(words: Iterable[str]) -> Quirks:
+    return frozenset(map(Quirk, words))
 
 
 def _model(row: Mapping[str, Any], windows: Mapping[str, Window]) -> Model:
@@ -169,6 +190,8 @@ def _model(row: Mapping[str, Any], windows: Mapping[str, Window]) -> Model:
         row.get("context_tokens"),
         row.get("image_tokens", 8192),
         frozenset(row.get("capabilities", ())),
+        row.get("output_tokens"),
+        _quirks(row.get("quirks", ())),
     )
 
 

@@ -62,6 +62,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "timeout_s": Bound(0.1, _DAY_S, _NO_ATTEMPT),
         "connect_timeout_s": Bound(0.1, 600, "an endpoint that takes longer is not there"),
         "max_connections": Bound(1, 4_096, _DESCRIPTORS),
+        "max_tokens": Bound(1, 1_000_000, "no model answers at greater length"),
     },
     RateSettings: {"input_usd_per_million": _RATE_USD, "output_usd_per_million": _RATE_USD},
     LimitSettings: {

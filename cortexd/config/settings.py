@@ -38,6 +38,7 @@ class RateSettings:
 class ProviderSettings:
     """One endpoint; `api` is a name in api_kinds. It is configured when enabled, and a key is present or it is local.
 
+    `max_tokens`: the longest answer where the caller sets no limit.
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
     """
 
@@ -55,6 +56,7 @@ class ProviderSettings:
     key_file: Path | None = None
     key_variable: str | None = None
     rate: RateSettings | None = None
+    max_tokens: int | None = None
 
     @property
     def configured(self) -> bool:

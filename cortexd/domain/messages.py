@@ -42,13 +42,17 @@ Part = TextPart | ImagePart
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `tool_calls` on an assistant's turn, `tool_call_id` on a tool's result."""
+    """One turn. `tool_calls` on an assistant's turn, `tool_call_id` on a tool's result.
+
+    `reasoning`: what an assistant thought before it, for models that want it back.
+    """
 
     role: Role
     content: str | tuple[Part, ...]
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    reasoning: str | None = None
 
     def parts(self) -> tuple[Part, ...]:
         """The content as parts; text alone is one part, empty text none."""
@@ -128,12 +132,12 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One attempt to be made at one provider. `timeout_s` bounds it as a whole, or with a listener
-    each wait for the provider; nothing else does."""
+    each wait for the provider; nothing else does. `max_tokens` is None where nobody set a limit."""
 
     model: str
     messages: tuple[Message, ...]
     timeout_s: float
-    max_tokens: int = DEFAULT_MAX_TOKENS
+    max_tokens: int | None = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None

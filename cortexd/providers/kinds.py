@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cortexd.catalog.quirks import Quirks
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
@@ -59,12 +60,12 @@ class SdkCall:
 class ApiKind:
     """One API: its wire format, its SDK, and `adapter`, the module and class of the daemon's side (loading.LoadedApi).
 
-    `request` writes a Call; `read` makes a 200's body and the asked model an Answer; `collector` does so with a
-    stream's events, for an asked model and the most bytes of output.
+    `request` writes a Call for a model with some quirks; `read` makes a 200's body and the asked model an Answer;
+    `collector` does so with a stream's events, for an asked model and the most bytes of output.
     """
 
     adapter: tuple[str, str]
-    request: Callable[[Call], RequestBody]
+    request: Callable[[Call, Quirks], RequestBody]
     read: Callable[[bytes, str], Answer]
     collector: Callable[[str, int], Collector]
     sdk: Sdk

@@ -6,9 +6,9 @@ Imports no SDK and nothing below one.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from cortexd.domain.messages import Answer
+from cortexd.domain.messages import Answer, ToolCall
 from cortexd.providers.collecting import Collector
 from cortexd.providers.listening import Delta, Listener
 from cortexd.providers.patience import Patience
@@ -19,6 +19,7 @@ class Reader:
 
     Without a listener `limit_s` bounds the attempt as a whole; with one, each wait for the provider and no wait for the
     listener. `begun`: the provider has begun to answer. `interrupted`: an exception in flight is the listener's own.
+    `own_call`: a tool call of the answer as the caller knows it.
     """
 
     def __init__(self, listener: Listener | None, limit_s: float) -> None:
@@ -28,6 +29,7 @@ class Reader:
         self.patience = Patience(limit_s)
         self.begun = False
         self.interrupted = False
+        self.own_call: Callable[[ToolCall], ToolCall] = lambda call: call
 
     @property
     def streamed(self) -> bool:
@@ -68,7 +70,7 @@ class Reader:
             listener.first_at = now
         self.patience.rest()
         self.interrupted = True
-        await listener.hear(deltas)
+        await listener.hear([delta if isinstance(delta, str) else self.own_call(delta) for delta in deltas])
         listener.heard_s += time.monotonic() - now
         self.interrupted = False
         self.patience.begin()

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from cortexd.domain.messages import Answer, ToolCall
 from cortexd.errors import Failure, ProviderError
+from cortexd.providers.conversation import CallNames
 from cortexd.validation import base64_length
 
 _LONG = 128 * 1024  # characters or bytes of a value that is written piece by piece
@@ -49,11 +51,22 @@ class LongBody:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A request as JSON, and the names of the options that were left out of it."""
+    """A request as JSON, the names of the options that were left out of it, and what its answer's tool calls are called
+    by the caller."""
 
     content: bytes | LongBody
     dropped_options: tuple[str, ...] = ()
     streamed: bool = False
+    names: CallNames = field(default_factory=CallNames)
+
+    def own_call(self, call: ToolCall) -> ToolCall:
+        """A tool call of the answer as the caller knows it."""
+        return self.names.own_call(call)
+
+    def own_answer(self, answer: Answer) -> Answer:
+        """The answer to this request as the caller knows it."""
+        calls = tuple(map(self.own_call, answer.tool_calls))
+        return replace(answer, tool_calls=calls, dropped_options=self.dropped_options)
 
     def whole(self) -> bytes:
         """All of the JSON in one piece."""
@@ -81,7 +94,7 @@ def encode(value: dict[str, Any]) -> bytes | LongBody:
 
 def as_is(json_text: str) -> msgspec.Raw:
     """JSON text to be put into a body unchanged: no number loses a digit, no key its place."""
-    return msgspec.Raw(json_text.encode())
+    return msgspec.Raw(json_text.encode("utf-8", "surrogatepass"))
 
 
 def _with_gaps(value: Any, long: list[Joined]) -> Any:

@@ -136,7 +136,7 @@ class Attempts:
         model = self.setup.catalog.model(candidate.provider, candidate.model)
         prompt = said.input_tokens or self.question.size().most_tokens(model)
         output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens
-        bound = min(output, self.question.max_tokens)
+        bound = min(output, candidate.max_tokens or output)
         moment = self.question.moment
         most = self.setup.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
         owed = self.setup.catalog.cost(candidate.provider, candidate.model, said, moment) or 0
@@ -163,7 +163,7 @@ class Attempts:
             model=candidate.model,
             messages=self.question.messages,
             timeout_s=self.setup.config.providers[candidate.provider].timeout_s,
-            max_tokens=self.question.max_tokens,
+            max_tokens=candidate.max_tokens,
             temperature=options.temperature,
             tools=options.tools,
             tool_choice=options.tool_choice,

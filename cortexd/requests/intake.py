@@ -14,7 +14,7 @@ from cortexd.domain.tasks import parse_task_type
 from cortexd.errors import InvalidArgument, Timeout
 from cortexd.requests.answers.repeats import Key
 from cortexd.routing import Question
-from cortexd.validation import Bounds, content_hash, parse_messages, parse_options
+from cortexd.validation import Bounds, check_asked, content_hash, parse_messages, parse_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,16 @@ class Request:
         return Timeout(f"No answer came within the deadline of {self.deadline_s:g} s. Raise options.deadline_ms.")
 
 
-def take_in(caller: Caller, task_type: str, messages: object, options: object, limits: LimitSettings) -> Request:
-    """A checked request. Raises InvalidArgument and its kin, or TooLarge."""
+def take_in(
+    caller: Caller, task_type: str, messages: object, options: object, limits: LimitSettings, *, dry_run: bool = False
+) -> Request:
+    """A checked request. Raises InvalidArgument and its kin, or TooLarge. `dry_run`: a blank prompt will do."""
     bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools, limits.max_deadline_ms)
     kind = parse_task_type(task_type)
     wanted = parse_options(options, bounds)
     conversation = parse_messages(messages, bounds)
+    if not dry_run:
+        check_asked(conversation)
     deadline_ms = wanted.deadline_ms or min(limits.default_deadline_ms, limits.max_deadline_ms)
     hashed = wanted.request_id is not None or wanted.cache
     return Request(

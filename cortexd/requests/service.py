@@ -136,7 +136,7 @@ class Service:
 
     async def route(self, caller: Caller, task_type: str, messages: object, options: object) -> Decision:
         """What `complete` would do, spending nothing and asking nobody."""
-        question = self.decode(caller, task_type, messages, options).question
+        question = self.decode(caller, task_type, messages, options, dry_run=True).question
         return Decision(question, await self._plan(caller, question), self.action(question).value)
 
     async def verify_provider(self, caller: Caller, name: str) -> Completion:
@@ -161,10 +161,12 @@ class Service:
         if self._closing:
             raise ShuttingDown("cortexd is shutting down. Try again in a moment.", retry_after_ms=1000)
 
-    def decode(self, caller: Caller, task_type: str, messages: object, options: object) -> Request:
+    def decode(
+        self, caller: Caller, task_type: str, messages: object, options: object, *, dry_run: bool = False
+    ) -> Request:
         """A checked request. Raises InvalidArgument and its kin, TooLarge or ShuttingDown."""
         self.refuse_when_closing()
-        return take_in(caller, task_type, messages, options, self.config.limits)
+        return take_in(caller, task_type, messages, options, self.config.limits, dry_run=dry_run)
 
     def action(self, question: Question) -> Action:
         """The polkit action that a request needs."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cortexd.catalog import Catalog
+from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
-from cortexd.domain.messages import Privacy, Strategy
-from cortexd.domain.money import worst_case_nano
+from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
+from cortexd.domain.money import Price, worst_case_nano
 from cortexd.routing.health import Health, State
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
@@ -21,7 +21,8 @@ _LIKELY_PART_OF_MAX_TOKENS = 4
 class Candidate:
     """One provider and model to try. Costs in nano-dollars; `prompt_estimate_nano` (the likely cost of the prompt
     alone) and `likely_nano` (with an answer of a quarter of max_tokens) are None where the price is unknown.
-    `score` is what the strategy ranked by: USD or milliseconds, None where it is unknown or nothing was scored."""
+    `score` is what the strategy ranked by: USD or milliseconds, None where it is unknown or nothing was scored.
+    `max_tokens`: the longest answer to ask for, None where nobody set a limit."""
 
     provider: str
     model: str
@@ -31,6 +32,7 @@ class Candidate:
     state: State
     likely_nano: int | None = None
     score: float | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,28 @@ class Field:
     def candidate(self, provider: str, model: str, reason: str) -> Candidate:
         """That provider and model with its costs and state, whatever stands in its way."""
         entry, moment = self.catalog.model(provider, model), self.question.moment
-        most, tokens = self.question.max_tokens, self.size.likely_tokens(entry)
+        tokens = self.size.likely_tokens(entry)
         price = self.catalog.price(provider, model, moment, tokens)
+        limit = self._max_tokens(provider, entry, price)
+        most = limit or DEFAULT_MAX_TOKENS
         prompt = likely = None
         if price is not None:
             prompt = tokens * price.input // 1_000_000
             likely = prompt + worst_case_nano(0, most // _LIKELY_PART_OF_MAX_TOKENS, price)
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
-        return Candidate(provider, model, reason, worst, prompt, self.health.state(provider), likely)
+        state = self.health.state(provider)
+        return Candidate(provider, model, reason, worst, prompt, state, likely, max_tokens=limit)
+
+    def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
+        """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
+        than the model gives. None where the answer costs nothing, or nobody knows what: the server has a limit of its
+        own."""
+        settings = self.config.providers.get(provider)
+        wanted = self.question.options.max_tokens or (settings.max_tokens if settings else None)
+        if wanted is None and price is not None and (price.input or price.output):
+            wanted = DEFAULT_MAX_TOKENS
+        known = [limit for limit in (wanted, entry.output_tokens) if limit is not None]
+        return None if wanted is None else min(known)
 
 
 def healthy_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cortexd.catalog import Model
-from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Message, Options
+from cortexd.domain.messages import Message, Options
 from cortexd.domain.tasks import TaskType
 from cortexd.validation import images_of, prompt_bytes
 
 _TOKENS_PER_MESSAGE = 32  # role markers and the like, generously
+_TOKENS_PER_CALL = 64  # its markers, longer names and ids, and a result where the caller gives none
 _TOKENS_FOR_TOOLS = 2048  # vendors explain tool use to the model in a system prompt of their own
 _BYTES_PER_TOKEN_USUALLY = 4
 
@@ -24,13 +25,10 @@ class Question:
     options: Options
     moment: datetime
 
-    @property
-    def max_tokens(self) -> int:
-        return self.options.max_tokens or DEFAULT_MAX_TOKENS
-
     def size(self) -> PromptSize:
         schema = len((self.options.response_schema or "").encode())
-        framing = len(self.messages) * _TOKENS_PER_MESSAGE
+        calls = sum(len(message.tool_calls) for message in self.messages)
+        framing = len(self.messages) * _TOKENS_PER_MESSAGE + calls * _TOKENS_PER_CALL
         if self.options.tools or schema:
             framing += _TOKENS_FOR_TOOLS
         return PromptSize(

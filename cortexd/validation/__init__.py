@@ -5,7 +5,7 @@ Everything that a caller sends passes here once; what comes out is well formed, 
 
 from cortexd.validation.bounds import Bounds
 from cortexd.validation.content import base64_length, content_hash, images_of, prompt_bytes
-from cortexd.validation.messages import parse_messages
+from cortexd.validation.messages import check_asked, parse_messages
 from cortexd.validation.options import parse_options
 from cortexd.validation.queries import (
     BudgetWish,
@@ -22,6 +22,7 @@ __all__ = [
     "BudgetWish",
     "UsageWish",
     "base64_length",
+    "check_asked",
     "content_hash",
     "images_of",
     "parse_batch_options",

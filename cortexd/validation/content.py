@@ -26,7 +26,7 @@ def prompt_bytes(messages: Sequence[Message], tools: Sequence[Tool]) -> int:
     """UTF-8 bytes of all texts and tools of a request, images not counted."""
     size = 0
     for message in messages:
-        size += _utf8_length(message.text()) + len(message.name or "")
+        size += _utf8_length(message.text()) + len(message.name or "") + _utf8_length(message.reasoning or "")
         size += sum(_utf8_length(call.arguments) + len(call.name) + len(call.id) for call in message.tool_calls)
     return size + sum(_utf8_length(f"{tool.name}{tool.description}{tool.parameters}") for tool in tools)
 
@@ -53,11 +53,15 @@ def images_of(messages: Sequence[Message]) -> list[ImagePart]:
 
 def content_hash(task_type: str, messages: Sequence[Message], options: Options) -> bytes:
     """SHA-256 of what shapes the answer, to tell a repeated request from a reused id. Stable across versions:
-    a new option joins it only where it is set."""
+    a new option, or field of a message, joins it only where it is set."""
     wanted = [(name, getattr(options, name)) for name in _SHAPING_OPTIONS]
     shape = [(name, value) for name, value in wanted if value is not None and value != ()]  # a temperature of 0 is set
     rows = [
-        (message.role, message.parts(), message.tool_calls, message.tool_call_id, message.name) for message in messages
+        (
+            *(message.role, message.parts(), message.tool_calls, message.tool_call_id, message.name),
+            *((message.reasoning,) if message.reasoning else ()),
+        )
+        for message in messages
     ]
     text = json.dumps((task_type, rows, shape), default=_as_row, ensure_ascii=False)
     return hashlib.sha256(text.encode()).digest()

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 
+from cortexd.domain.images import IMAGE_KINDS, SIGNATURE_BYTES, image_type
 from cortexd.domain.messages import ImagePart, Message, Part, Role, TextPart, ToolCall
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
@@ -22,7 +23,7 @@ from cortexd.validation.checks import (
 )
 from cortexd.validation.content import base64_length, images_of, prompt_bytes
 
-_IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_KEYS = ("role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content")
 
 
 def parse_messages(value: object, bounds: Bounds = USUAL) -> tuple[Message, ...]:
@@ -42,9 +43,17 @@ def parse_messages(value: object, bounds: Bounds = USUAL) -> tuple[Message, ...]
     return messages
 
 
+def check_asked(messages: Sequence[Message]) -> None:
+    """There must be something to answer, and blank texts are nothing. Raises InvalidArgument."""
+    last = max(index for index, message in enumerate(messages) if message.role is not Role.SYSTEM)
+    turns = [message for message in messages if message.role is not Role.SYSTEM]
+    if not any(message.tool_calls or images_of([message]) or message.text().strip() for message in turns):
+        raise InvalidArgument(f"messages[{last}].content: expected text that is not blank, or an image")
+
+
 def _message(value: object, path: str) -> Message:
     row = as_mapping(value, path)
-    known_keys(row, ("role", "content", "tool_calls", "tool_call_id", "name"), path)
+    known_keys(row, _KEYS, path)
     role = _role(row.get("role"), f"{path}.role")
     calls = tuple(
         _tool_call(item, f"{path}.tool_calls[{index}]")
@@ -57,13 +66,16 @@ def _message(value: object, path: str) -> Message:
         raise InvalidArgument(
             f"{path}.tool_call_id: expected on every tool message and no other, role is {role.value!r}"
         )
-    content = row.get("content")
+    content, reasoning = row.get("content"), row.get("reasoning_content")
+    if reasoning and role is not Role.ASSISTANT:
+        raise InvalidArgument(f"{path}.reasoning_content: expected only on an assistant message, got {role.value!r}")
     return Message(
         role,
-        "" if content is None and calls else _content(content, role, f"{path}.content"),
+        "" if content is None and role in (Role.ASSISTANT, Role.TOOL) else _content(content, role, f"{path}.content"),
         calls,
         None if call_id is None else as_text(call_id, f"{path}.tool_call_id", MAX_ID),
         None if row.get("name") is None else matching(row["name"], NAME, f"{path}.name"),
+        as_text(reasoning, f"{path}.reasoning_content") if reasoning else None,
     )
 
 
@@ -92,16 +104,21 @@ def _part(value: object, path: str) -> Part:
         return TextPart(as_text(row.get("text"), f"{path}.text"))
     if kind == "image":
         known_keys(row, ("type", "media_type", "data"), path)
-        media_type = row.get("media_type")
-        if media_type not in _IMAGE_TYPES:
-            raise InvalidArgument(
-                f"{path}.media_type: expected one of {', '.join(_IMAGE_TYPES)}, got {shown(media_type)}"
-            )
-        return ImagePart(media_type, _image(row.get("data"), f"{path}.data"))
+        if row.get("media_type") is not None:
+            as_text(row["media_type"], f"{path}.media_type")
+        return _image(_base64(row.get("data"), f"{path}.data"), f"{path}.data")
     raise InvalidArgument(f"{path}.type: expected one of text, image, got {shown(kind)}")
 
 
-def _image(value: object, path: str) -> bytes:
+def _image(data: bytes, path: str) -> ImagePart:
+    """Under the type that its bytes say, whatever the caller called it: providers look at the bytes too."""
+    media_type = image_type(data[:SIGNATURE_BYTES])
+    if media_type is None:
+        raise InvalidArgument(f"{path}: expected a {IMAGE_KINDS} image, whatever media_type says, got other bytes")
+    return ImagePart(media_type, data)
+
+
+def _base64(value: object, path: str) -> bytes:
     if isinstance(value, bytes | bytearray):
         return bytes(value)
     try:
@@ -115,9 +132,14 @@ def _tool_call(value: object, path: str) -> ToolCall:
     if isinstance(row.get("function"), Mapping):  # OpenAI's nesting
         row = {"id": row.get("id"), **row["function"]}
     known_keys(row, ("id", "name", "arguments", "type"), path)
-    arguments = as_text(row.get("arguments", "{}"), f"{path}.arguments")
+    name = as_text(row.get("name"), f"{path}.name")
+    if len(name) > MAX_ID:
+        raise InvalidArgument(f"{path}.name: expected at most {MAX_ID} characters, got {len(name)}")
+    arguments = row.get("arguments")
     return ToolCall(
-        as_text(row.get("id"), f"{path}.id", MAX_ID), matching(row.get("name"), NAME, f"{path}.name"), arguments
+        as_text(row.get("id"), f"{path}.id", MAX_ID),
+        name,
+        "{}" if arguments is None else as_text(arguments, f"{path}.arguments"),
     )
 
 

@@ -13,7 +13,6 @@ from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
 from cortexd.validation.bounds import USUAL, Bounds
 from cortexd.validation.checks import (
-    NAME,
     REQUEST_ID,
     as_boolean,
     as_integer,
@@ -57,7 +56,7 @@ def _tool(value: object, path: str) -> Tool:
         row = row["function"]
         path += ".function"
     known_keys(row, ("name", "description", "parameters", "type"), path)
-    name = matching(row.get("name"), NAME, f"{path}.name")
+    name = as_name(row.get("name"), f"{path}.name")
     parameters = row.get("parameters")
     return Tool(
         name,

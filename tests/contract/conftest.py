@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
 from cortexd.domain.messages import Call, Message, Role
 from cortexd.providers import Provider, make_provider
+from simulated import SimulatedProviders
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
 
 MODELS = {"claude": "claude-sonnet-5-5", "kimi_k2": "kimi-k2.6"}
@@ -84,6 +85,14 @@ async def hostile() -> AsyncIterator[HostileServer]:
 
 
 @pytest.fixture
+def vllm(simulated: SimulatedProviders) -> Iterator[str]:
+    """The address of an endpoint that is nobody's own, as new, before and after."""
+    simulated.reset("vllm")
+    yield simulated.url("vllm")
+    simulated.reset("vllm")
+
+
+@pytest.fixture
 async def make() -> AsyncIterator[MakeProvider]:
     """Makes the provider `name` ("claude" or "kimi_k2") at a base URL; closes all of them at the end."""
     made: list[Provider] = []
@@ -91,7 +100,7 @@ async def make() -> AsyncIterator[MakeProvider]:
     def build(name: str, url: str, network: NetworkSettings = DIRECT, **changes: Any) -> Provider:
         limit = changes.pop("max_answer_bytes", MAX_ANSWER_BYTES)
         api: str = "anthropic" if name == "claude" else "openai"
-        settings = ProviderSettings(name, api, url, MODELS[name], key=Secret(f"sk-sim-{name}-0123456789"))
+        settings = ProviderSettings(name, api, url, MODELS.get(name, name), key=Secret(f"sk-sim-{name}-0123456789"))
         made.append(make_provider(replace(settings, **changes), network, max_answer_bytes=limit))
         return made[-1]
 

@@ -215,20 +215,29 @@ class TestOptions:
         assert simulated.received("vllm")[-1].json()["temperature"] == 0.3
         assert answer.dropped_options == ()
 
-    async def test_an_endpoint_that_refuses_more(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
-        """A parameter that only this endpoint refuses is the failure of the attempt."""
-        simulated.behave("vllm", Behaviour(times=1, refused_fields=("temperature",)))
-        provider = make("kimi_k2", simulated.url("vllm"))
+    async def test_an_endpoint_that_refuses_more(
+        self, simulated: SimulatedProviders, vllm: str, make: MakeProvider
+    ) -> None:
+        """A parameter that only this endpoint refuses is left out at once, is named, and is not tried again; one that
+        no answer can do without is the failure of the attempt."""
+        simulated.behave("vllm", Behaviour(refused_fields=("temperature",)))
+        provider = make("kimi_k2", vllm)
+        for requests in (2, 3):
+            answer = await provider.complete(call("kimi_k2", model="llama", temperature=0.3))
+            assert answer.dropped_options == ("temperature",)
+            assert len(simulated.received("vllm")) == requests
+        simulated.behave("vllm", Behaviour(refused_fields=("messages",)))
         with pytest.raises(ProviderError) as failed:
-            await provider.complete(call("kimi_k2", model="llama", temperature=0.3))
+            await provider.complete(call("kimi_k2", model="llama"))
         assert (failed.value.failure, failed.value.status) == (Failure.REFUSED, 400)
+        assert len(simulated.received("vllm")) == requests + 1
 
     @both
     async def test_a_response_schema(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """The answer follows the schema; for Claude it is brought into the form that its API takes."""
         answer = await make(name, simulated.url(name)).complete(call(name, response_schema=SCHEMA))
         assert "age" in json.loads(answer.content)
-        assert answer.dropped_options == ()
+        assert answer.dropped_options == (("response_schema.minimum",) if name == "claude" else ())
 
     async def test_a_schema_without_a_form_for_claude(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
         """A schema that Claude's API cannot express is left out and named."""

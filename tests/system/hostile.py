@@ -66,6 +66,7 @@ def integers(code: str) -> Strategy:
     return small | st.sampled_from([low, high]) | st.integers(low, high)
 
 
+PNG = b"\x89PNG\r\n\x1a\n"
 WORDS = st.sampled_from(
     ["user", "system", "assistant", "tool", "text", "image", "image/png", "claude", "kimi_k2", "claude-sonnet-5-5",
      "auto", "none", "any", "local", "cost", "latency", "table", "user_chat", "day", "hour", "label", "uid", "machine",
@@ -168,9 +169,7 @@ TOOL = _table("a{sv}", {"name": _NAMES, "description": _text(), "parameters": _O
 TOOL_CALL = _table("a{sv}", {"id": _text(), "name": _NAMES, "arguments": _OBJECTS}, 2)
 PART = st.one_of(
     st.builds(lambda text: {"type": Variant("s", "text"), "text": Variant("s", text)}, TEXT),
-    st.just(
-        {"type": Variant("s", "image"), "media_type": Variant("s", "image/png"), "data": Variant("ay", b"\x89PNG")}
-    ),
+    st.just({"type": Variant("s", "image"), "media_type": Variant("s", "image/png"), "data": Variant("ay", PNG)}),
     _table("a{sv}", {"type": _text(), "text": _text(), "media_type": _text(), "data": VALUE}, 2),
 )
 GOOD_MESSAGE = st.builds(lambda text: {"role": Variant("s", "user"), "content": Variant("s", text)}, TEXT)

@@ -17,7 +17,7 @@ from cortexd.validation import parse_messages, parse_options
 BOTH = {"ANTHROPIC_API_KEY": "a", "MOONSHOT_API_KEY": "m"}
 ALL = {**BOTH, "DEEPSEEK_API_KEY": "d", "DASHSCOPE_API_KEY": "q"}
 OFFICE = ProviderSettings("office", "openai", "http://127.0.0.1:1/v1", "m", local=True)
-IMAGE = [{"type": "image", "media_type": "image/png", "data": b"x"}]
+IMAGE = [{"type": "image", "media_type": "image/png", "data": b"\x89PNG\r\n\x1a\n"}]
 
 
 def config(environ: dict[str, str] = BOTH, **more: ProviderSettings) -> Config:

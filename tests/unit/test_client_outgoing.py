@@ -159,7 +159,10 @@ class TestMessages:
 
     def test_parts_and_images(self) -> None:
         """Content parts arrive, an image as bytes."""
-        parts = [{"type": "text", "text": "what?"}, {"type": "image", "media_type": "image/png", "data": b"\x89PNG"}]
+        parts = [
+            {"type": "text", "text": "what?"},
+            {"type": "image", "media_type": "image/png", "data": b"\x89PNG\r\n\x1a\n"},
+        ]
         [message] = parse_messages(wire.decode(messages_out([{"role": "user", "content": parts}])))
         assert [type(part).__name__ for part in message.parts()] == ["TextPart", "ImagePart"]
 

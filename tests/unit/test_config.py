@@ -142,6 +142,10 @@ class TestLoad:
             ),
             ("[budgets]\nat_limit = 'ask'", "budgets.at_limit: expected one of 'stop', 'downgrade', got 'ask'"),
             ("[cache]\nttl_s = -1", "cache.ttl_s: expected a number of seconds from 0.1 to [0-9_]+, got -1"),
+            (
+                "[providers.claude]\nmax_tokens = 0",
+                "providers.claude.max_tokens: expected a whole number from 1 to 1_000_000, got 0",
+            ),
             ("[limits\n", "is not valid TOML"),
         ],
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from cortexd.domain.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
+from cortexd.catalog import builtin_catalog
+from cortexd.catalog.quirks import Quirk, Quirks
+from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic import request as anthropic_request
 from cortexd.providers.openai import request as openai_request
@@ -17,6 +20,7 @@ from cortexd.providers.request_body import Joined, LongBody, RequestBody, as_is,
 
 TOOL = Tool("weather", "The weather.", '{"type":"object","properties":{"n":{"const":12345678901234567890.10}}}')
 IMAGE = ImagePart("image/png", b"hi")
+KIMI = builtin_catalog().quirks("kimi_k2", "kimi-k2.6")
 
 
 def user(text: str) -> Message:
@@ -28,12 +32,11 @@ def a_call(*messages: Message, **changes: Any) -> Call:
 
 
 def as_anthropic(*messages: Message, **changes: Any) -> Any:
-    body = anthropic_request.request_body(a_call(*messages, **changes), lambda schema: schema)
-    return json.loads(body.whole())
+    return json.loads(anthropic_request.request_body(a_call(*messages, **changes)).whole())
 
 
-def as_openai(*messages: Message, **changes: Any) -> Any:
-    return json.loads(openai_request.request_body(a_call(*messages, **changes)).whole())
+def as_openai(*messages: Message, quirks: Quirks = frozenset(), **changes: Any) -> Any:
+    return json.loads(openai_request.request_body(a_call(*messages, **changes), quirks).whole())
 
 
 class TestAnthropicMessages:
@@ -60,7 +63,7 @@ class TestAnthropicMessages:
             user("a"), Message(Role.SYSTEM, "s"), user("b"), Message(Role.ASSISTANT, "c"), Message(Role.ASSISTANT, "d")
         )
         texts = [[block["text"] for block in turn["content"]] for turn in body["messages"]]
-        assert texts == [["a", "b"], ["c", "d"]]
+        assert texts == [["a", "b"], ["c", "d"], ["Continue."]]
 
     @pytest.mark.parametrize("empty", ["", " \n\t", (), (TextPart(""), TextPart(" "))])
     def test_empty_texts_are_dropped(self, empty: Any) -> None:
@@ -102,7 +105,7 @@ class TestAnthropicMessages:
     def test_arguments_that_are_no_object(self, arguments: str) -> None:
         """Arguments that are no JSON object are put into one, so that the model can still see them."""
         wish = Message(Role.ASSISTANT, "", (ToolCall("a", "w", arguments),))
-        assert as_anthropic(wish)["messages"][0]["content"][0]["input"] == {"arguments": arguments}
+        assert as_anthropic(wish)["messages"][1]["content"][0]["input"] == {"arguments": arguments}
 
     def test_images(self) -> None:
         """An image is a base64 source."""
@@ -114,7 +117,7 @@ class TestAnthropicOptions:
     def test_tools_keep_their_schema(self) -> None:
         """A tool's schema goes on unchanged to the last digit; no description means no field."""
         call = a_call(tools=(TOOL, Tool("bare")))
-        body = anthropic_request.request_body(call, lambda schema: schema).whole()
+        body = anthropic_request.request_body(call).whole()
         assert TOOL.parameters.encode() in body
         tools = json.loads(body)["tools"]
         assert (tools[0]["description"], "description" in tools[1]) == ("The weather.", False)
@@ -139,18 +142,15 @@ class TestAnthropicOptions:
 
     def test_what_is_left_out_is_named(self) -> None:
         """Temperature is never sent; a schema without a form is not either; both are named."""
-
-        def no_form(_schema: dict[str, Any]) -> dict[str, Any]:
-            raise ValueError("no")
-
-        request = anthropic_request.request_body(a_call(temperature=0.0, response_schema="{}"), no_form)
+        request = anthropic_request.request_body(a_call(temperature=0.0, response_schema='{"type": "object"}'))
         assert request.dropped_options == ("temperature", "response_schema")
         assert set(json.loads(request.whole())) == {"model", "max_tokens", "messages"}
 
     def test_a_schema_is_an_output_format(self) -> None:
         """A response schema becomes output_config.format."""
-        body = as_anthropic(response_schema='{"type":"object"}')
-        assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
+        schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+        body = as_anthropic(response_schema=json.dumps(schema))
+        assert body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
 
     @pytest.mark.parametrize(("max_tokens", "streamed"), [(21_333, False), (21_334, True)])
     def test_long_answers_are_streamed(self, max_tokens: int, streamed: bool) -> None:
@@ -160,7 +160,7 @@ class TestAnthropicOptions:
 
 class TestOpenAIMessages:
     def test_messages_go_as_they_are(self) -> None:
-        """Every role keeps its place; an assistant with calls and no words has null content."""
+        """Every role keeps its place; an assistant with calls and no words has an empty text."""
         wish = ToolCall("a", "weather", '{"x": 1}')
         body = as_openai(
             Message(Role.SYSTEM, "s"),
@@ -175,7 +175,7 @@ class TestOpenAIMessages:
             {"role": "user", "content": "q", "name": "ann"},
             {
                 "role": "assistant",
-                "content": None,
+                "content": "",
                 "tool_calls": [{"id": "a", "type": "function", "function": function}],
             },
             {"role": "tool", "tool_call_id": "a", "content": "sunny"},
@@ -252,19 +252,60 @@ class TestOpenAIOptions:
     def test_kimi_stops_thinking_for_a_forced_tool(self, choice: str) -> None:
         """kimi-k2.6 is told not to think where a tool is forced; nothing is dropped."""
         call = a_call(model="kimi-k2.6", tools=(TOOL,), tool_choice=choice)
-        request = openai_request.request_body(call)
+        request = openai_request.request_body(call, KIMI)
         assert json.loads(request.whole())["thinking"] == {"type": "disabled"}
         assert request.dropped_options == ()
 
     def test_kimi_wants_its_reasoning_back(self) -> None:
         """Assistant turns with tool calls carry a reasoning_content for kimi-k2.6, for others they do not."""
         wish = Message(Role.ASSISTANT, "", (ToolCall("a", "weather", "{}"),))
-        assert as_openai(wish, model="kimi-k2.6")["messages"][0]["reasoning_content"]
-        assert "reasoning_content" not in as_openai(wish, model="moonshotai/Kimi-K2.6")["messages"][0]
+        kept = replace(wish, reasoning="It may rain.")
+        assert as_openai(wish, quirks=KIMI)["messages"][0]["reasoning_content"]
+        assert as_openai(kept, quirks=KIMI)["messages"][0]["reasoning_content"] == "It may rain."
+        assert "reasoning_content" not in as_openai(kept)["messages"][0]
 
     def test_the_same_weights_elsewhere(self) -> None:
         """On somebody else's server the model's limits are unknown, and the temperature is sent."""
         assert as_openai(model="moonshotai/Kimi-K2.6", temperature=0.5)["temperature"] == 0.5
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("quirks", "field"),
+        [
+            ([], "max_tokens"),
+            (["max_completion_tokens"], "max_completion_tokens"),
+            (["max_completion_tokens", "max_tokens"], "max_tokens"),
+        ],
+    )
+    def test_the_limit_by_its_name(self, quirks: list[str], field: str) -> None:
+        """The caller's limit goes by the name that the model takes; a refusal stands above the catalogue."""
+        body = as_openai(quirks=frozenset(map(Quirk, quirks)))
+        assert {name: value for name, value in body.items() if "tokens" in name} == {field: 9}
+
+    @pytest.mark.parametrize("quirks", [[], ["max_completion_tokens"]])
+    def test_no_limit_that_nobody_asked_for(self, quirks: list[str]) -> None:
+        """OpenAI's style knows an answer without a limit, Anthropic's does not."""
+        assert not [name for name in as_openai(quirks=frozenset(map(Quirk, quirks)), max_tokens=None) if "max" in name]
+        assert as_anthropic(max_tokens=None)["max_tokens"] == DEFAULT_MAX_TOKENS
+
+    @pytest.mark.parametrize(
+        ("quirk", "options", "dropped"),
+        [
+            ("no_temperature", {"temperature": 0.0}, ("temperature",)),
+            ("no_temperature", {}, ()),
+            ("no_forced_tool", {"tools": (TOOL,), "tool_choice": "required"}, ("tool_choice",)),
+            ("no_forced_tool", {"tools": (TOOL,), "tool_choice": "auto"}, ()),
+            ("no_response_schema", {"response_schema": "{}"}, ("response_schema",)),
+        ],
+    )
+    def test_what_a_model_refuses_is_left_out(self, quirk: str, options: Any, dropped: tuple[str, ...]) -> None:
+        """It is named, where it was asked for; the rest of the request stays."""
+        quirks = frozenset({Quirk(quirk)})
+        request = openai_request.request_body(a_call(**options), quirks)
+        rest = {name: value for name, value in options.items() if name not in dropped}
+        assert request.dropped_options == dropped
+        assert request.content == openai_request.request_body(a_call(**rest)).content
 
 
 class TestBadText:

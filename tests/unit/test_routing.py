@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from cortexd.catalog.lookup import parse_catalog
+from cortexd.config.settings import ProviderSettings, RateSettings, Secret
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import (
     BudgetExceeded,
@@ -13,8 +17,8 @@ from cortexd.errors import (
     ProviderNotConfigured,
     UnknownProvider,
 )
-from cortexd.routing import Health, State
-from tests.unit.routes import IMAGE, OFFICE, config, names, plan
+from cortexd.routing import Health, State, plan_route
+from tests.unit.routes import IMAGE, OFFICE, config, names, plan, question
 
 
 class TestTable:
@@ -171,3 +175,53 @@ class TestHealth:
         assert health.next_change() == 49.5
         health.succeeded("claude")
         assert health.next_change() is None
+
+
+class TestLimits:
+    """The longest answer to ask for, and what is reserved for it."""
+
+    RATE = RateSettings("1", "1")
+
+    @pytest.mark.parametrize(
+        ("settings", "asked", "limit"),
+        [
+            ({"local": True}, None, None),
+            ({"local": True}, 50, 50),
+            ({"local": True, "max_tokens": 900}, None, 900),
+            ({"local": True, "max_tokens": 900}, 5000, 5000),
+            ({"local": True, "rate": RATE}, None, 4096),
+            ({"local": True, "rate": RATE, "max_tokens": 900}, None, 900),
+            ({"local": True, "rate": RateSettings("0", "0")}, None, None),
+            ({"key": Secret("x")}, None, None),
+        ],
+        ids=str,
+    )
+    def test_nobody_is_given_a_limit_for_nothing(self, settings: dict[str, Any], asked: int | None, limit: int) -> None:
+        """The caller's, the operator's, or where money rests on it the default; otherwise none."""
+        office = ProviderSettings("office", "openai", "http://127.0.0.1:1/v1", "m", **settings)
+        options: dict[str, Any] = {} if asked is None else {"max_tokens": asked}
+        made = plan(use=config(office=office), provider="office", **options)
+        [candidate] = [item for item in made.candidates if item.provider == "office"]
+        assert candidate.max_tokens == limit
+
+    def test_a_known_model_keeps_its_default(self) -> None:
+        """Its reservation rests on it."""
+        [claude, *_] = plan().candidates
+        assert (claude.max_tokens, claude.worst_case_nano > 4096 * 10_000) == (4096, True)
+
+    def test_what_costs_nothing_reserves_nothing(self) -> None:
+        """Whatever the length of its answer."""
+        [office] = plan(use=config(office=OFFICE), provider="office", max_tokens=1_000_000).candidates
+        assert (office.worst_case_nano, office.max_tokens) == (0, 1_000_000)
+
+    @pytest.mark.parametrize(("asked", "limit"), [(None, 1000), (500, 500), (9000, 1000)])
+    def test_never_more_than_the_model_gives(self, asked: int | None, limit: int) -> None:
+        """A longer answer than it can give is no other wish, and would be refused."""
+        text = (
+            '[[models]]\nprovider = "claude"\nid = "claude-sonnet-5-5"\noutput_tokens = 1000\n'
+            '[[models.prices]]\neffective_from = 2026-01-01\ninput = "1"\noutput = "1"\n'
+        )
+        options: dict[str, Any] = {} if asked is None else {"max_tokens": asked}
+        asks = question(**options)
+        [first, *_] = plan_route(asks, config(), parse_catalog(text), Health()).candidates
+        assert first.max_tokens == limit

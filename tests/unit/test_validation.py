@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from cortexd.domain.messages import ImagePart, Role, TextPart, Tool
 from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import InvalidArgument, TooLarge, UnknownTaskType
-from cortexd.validation import Bounds, content_hash, parse_messages, parse_options, prompt_bytes
+from cortexd.validation import Bounds, check_asked, content_hash, parse_messages, parse_options, prompt_bytes
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "c1", "name": "run", "arguments": "{}"}
@@ -50,10 +52,49 @@ class TestMessages:
         """Text and images, the image as bytes or base64."""
         parts = [
             {"type": "text", "text": "what is it?"},
-            {"type": "image", "media_type": "image/png", "data": b"\x89PNG"},
+            {"type": "image", "media_type": "image/png", "data": b"\x89PNG\r\n\x1a\n"},
         ]
         [message] = parse_messages([{"role": "user", "content": parts}])
-        assert message.content == (TextPart("what is it?"), ImagePart("image/png", b"\x89PNG"))
+        assert message.content == (TextPart("what is it?"), ImagePart("image/png", b"\x89PNG\r\n\x1a\n"))
+
+    @pytest.mark.parametrize(
+        ("start", "media_type"),
+        [
+            (b"\x89PNG\r\n\x1a\n", "image/png"),
+            (b"\xff\xd8\xff\xe0", "image/jpeg"),
+            (b"GIF87a", "image/gif"),
+            (b"GIF89a", "image/gif"),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
+        ],
+    )
+    @pytest.mark.parametrize("said", ["image/png", "image/jpg", "application/octet-stream", None])
+    @pytest.mark.parametrize("encode", [bytes, lambda data: base64.b64encode(data).decode()])
+    def test_an_image_is_what_its_bytes_say(self, start: bytes, media_type: str, said: str | None, encode: Any) -> None:
+        """Whatever it is called, and whether it comes as bytes or as base64."""
+        image = {"type": "image", "data": encode(start + b"\0" * 100), **({"media_type": said} if said else {})}
+        [message] = parse_messages([{"role": "user", "content": [image]}])
+        assert [part.media_type for part in message.parts() if isinstance(part, ImagePart)] == [media_type]
+
+    @pytest.mark.parametrize("data", [b"", b"BM", b"<svg>", b"RIFF\x10\0\0\0WAVE", b"\x89PN", b"%PDF-1.7", b"GIF8xx"])
+    def test_what_is_no_image(self, data: bytes) -> None:
+        """It is refused by its place, under whatever type."""
+        image = {"type": "image", "media_type": "image/png", "data": data}
+        with pytest.raises(InvalidArgument, match=r"^messages\[1\]\.content\[0\]\.data: expected a PNG, JPEG"):
+            parse_messages([USER, {"role": "user", "content": [image]}])
+
+    @pytest.mark.parametrize("name", ["a.b", "web search", "x" * 256, "", "ünï", "f"])
+    @pytest.mark.parametrize("arguments", ["", "{", '{"x": NaN}', "[]", "\ud800", None])
+    def test_what_an_answer_gave_can_be_given_back(self, name: str, arguments: str | None) -> None:
+        """A tool call's name and arguments are the model's: they are taken as they come."""
+        wish = {"id": "functions.f:0", "name": name, "arguments": arguments}
+        [_, asked, _] = parse_messages(
+            [
+                USER,
+                {"role": "assistant", "content": None, "tool_calls": [wish], "reasoning_content": "I should."},
+                {"role": "tool", "tool_call_id": "functions.f:0", "content": None},
+            ]
+        )
+        assert (asked.tool_calls[0].name, asked.reasoning) == (name, "I should.")
 
     def test_unsafe_text_is_made_safe(self) -> None:
         """A caller's lone surrogate reaches neither ledger nor provider."""
@@ -64,6 +105,11 @@ class TestMessages:
         [
             ([], "messages: expected at least one message"),
             ("hi", "messages: expected a list"),
+            (
+                [{"role": "user", "content": "x", "reasoning_content": "y"}],
+                r"messages\[0\]\.reasoning_content: expected",
+            ),
+            ([USER, {"role": "assistant", "tool_calls": [{**CALL, "name": "x" * 257}]}], r"tool_calls\[0\]\.name"),
             (["hi"], r"messages\[0\]: expected a dictionary"),
             ([USER, USER, {"role": "usr", "content": "x"}], r"messages\[2\]\.role: expected one of .*, got 'usr'"),
             ([{"role": "user"}], r"messages\[0\]\.content: expected text or parts, got nothing"),
@@ -90,6 +136,20 @@ class TestMessages:
         """Each fault is named with its place and what was expected."""
         with pytest.raises(InvalidArgument, match=words):
             parse_messages(rows)
+
+    @pytest.mark.parametrize(
+        ("rows", "path"),
+        [
+            ([{"role": "user", "content": " \n"}], "messages[0].content"),
+            ([{"role": "system", "content": "x"}, {"role": "user", "content": []}], "messages[1].content"),
+            ([{"role": "user", "content": ""}, {"role": "assistant"}], "messages[1].content"),
+        ],
+    )
+    def test_a_blank_prompt_asks_nothing(self, rows: Any, path: str) -> None:
+        """It will do for a dry run, but nobody could answer it."""
+        messages = parse_messages(rows)
+        with pytest.raises(InvalidArgument, match=f"^{re.escape(path)}: expected text that is not blank"):
+            check_asked(messages)
 
     def test_sizes_are_bounded(self) -> None:
         """Too many messages or bytes are refused with the limit."""
@@ -132,7 +192,7 @@ class TestOptions:
             ({"fallback": 1}, "options.fallback: expected true or false"),
             ({"tool_choice": "auto"}, "expected only together with tools"),
             ({"tools": [{"name": "f"}, {"name": "f"}]}, "each tool name once"),
-            ({"tools": [{"name": "f g"}]}, r"options\.tools\[0\]\.name"),
+            ({"tools": [{"name": ""}]}, r"options\.tools\[0\]\.name"),
             ({"tools": [{"name": "f", "parameters": "{"}]}, r"options\.tools\[0\]\.parameters: expected a JSON Schema"),
             ({"tools": [{"name": "f", "parameters": '{"type": "string"}'}]}, 'expected "object"'),
             ({"labels": {"a": 1}}, "options.labels"),
@@ -163,6 +223,11 @@ class TestContentHash:
             "user_chat", parse_messages([{"role": "user", "content": "ho"}]), parse_options({})
         )
         assert first != content_hash("configuration", messages, parse_options({}))
+        said = {"role": "assistant", "content": "x"}
+        thought = parse_messages([USER, {**said, "reasoning_content": "y"}])
+        assert content_hash("user_chat", parse_messages([USER, said]), parse_options({})) != content_hash(
+            "user_chat", thought, parse_options({})
+        )
 
     def test_stable_across_versions(self) -> None:
         """A repeated request is recognised by a row that an earlier version wrote."""

@@ -6,24 +6,27 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from cortexd.catalog.quirks import Quirk, Quirks
 from cortexd.domain.messages import Answer, Call
 from cortexd.library.in_process.seeing import encode, seen
 from cortexd.providers.kinds import ApiKind
+from cortexd.providers.request_body import RequestBody
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Keyword arguments for the SDK's method. `streamed`: the answer comes as events, also where a whole one was
-    asked for."""
+    """Keyword arguments for the SDK's method, of the `body` as it was written for `quirks`. `streamed`: the answer
+    comes as events, also where a whole one was asked for."""
 
     arguments: dict[str, Any]
-    dropped_options: tuple[str, ...]
+    body: RequestBody
+    quirks: Quirks
     streamed: bool
 
 
-def request_of(kind: ApiKind, call: Call, *, stream: bool) -> Request:
+def request_of(kind: ApiKind, call: Call, quirks: Quirks, *, stream: bool) -> Request:
     """`call` in the vendor's words. Raises ProviderError where it cannot be written as JSON."""
-    body, form = kind.request(call), kind.sdk_call
+    body, form = kind.request(call, quirks), kind.sdk_call
     fields: dict[str, Any] = json.loads(body.whole())
     streamed = stream or body.streamed
     if streamed:
@@ -31,7 +34,9 @@ def request_of(kind: ApiKind, call: Call, *, stream: bool) -> Request:
     arguments = {name: value for name, value in fields.items() if name in form.named}
     if extra := {name: value for name, value in fields.items() if name not in form.named}:
         arguments["extra_body"] = extra
-    return Request(arguments, body.dropped_options, streamed)
+    if streamed and Quirk.NO_STREAM_OPTIONS in quirks:
+        arguments.pop("stream_options", None)
+    return Request(arguments, body, quirks, streamed)
 
 
 def is_answer(kind: ApiKind, given: Any) -> bool:

@@ -25,8 +25,9 @@ from cortexd.library.statistics import Statistics
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
 from cortexd.library.types import LABELS, LLMProvider, LLMResponse, RoutingDecision
 from cortexd.library.wish import Rules, Wish, listed
+from cortexd.providers.refusals import Refusals
 from cortexd.routing import Fallback, Plan, Question, plan_route
-from cortexd.validation import Bounds, parse_messages, parse_options
+from cortexd.validation import Bounds, check_asked, parse_messages, parse_options
 
 
 class Engine:
@@ -38,6 +39,7 @@ class Engine:
         self._health = SharedHealth()
         self._max_answer_bytes = self._config.limits.max_answer_bytes
         self.clients = Clients(self._config.providers, sdk_class, self._max_answer_bytes)
+        self._refusals = {name: Refusals(name, self._catalog) for name in self._config.providers}
         self.limiter = Limiter()
         self.statistics = Statistics()
 
@@ -100,6 +102,7 @@ class Engine:
             catalog=self._catalog,
             book=self.statistics.add if rules.track_costs else _not_booked,
             max_answer_bytes=self._max_answer_bytes,
+            refusals=self._refusals,
             stream=stream,
         )
 
@@ -112,7 +115,9 @@ class Engine:
             options = parse_options({name: value for name, value in given.items() if value is not None}, bounds)
             options = replace(options, provider=_provider(wish.force_provider))
             task = parse_task_type(wish.task_type)
-            return Question(task, parse_messages(listed(wish.messages), bounds), options, datetime.now(UTC))
+            messages = parse_messages(listed(wish.messages), bounds)
+            check_asked(messages)
+            return Question(task, messages, options, datetime.now(UTC))
 
     def _plan(self, question: Question, rules: Rules, asynchronous: bool | None) -> tuple[Plan, dict[str, Any]]:
         """The plan by the router's rules, and the providers' settings it was made with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from cortexd.library.in_process.reader import StreamReader
 from cortexd.library.types import LLMProvider, LLMResponse
 from cortexd.providers.framing import read_body
 from cortexd.providers.kinds import ApiKind, api_kind
+from cortexd.providers.refusals import Refusals
 from cortexd.routing import Candidate, Fallback, Health, Question
 
 _UNKNOWN = float("nan")
@@ -55,6 +56,7 @@ class Run:
     catalog: Catalog
     book: Book
     max_answer_bytes: int
+    refusals: Mapping[str, Refusals]
     stream: bool = False
     errors: dict[LLMProvider, Exception] = field(default_factory=dict)
     response: LLMResponse | None = None
@@ -74,11 +76,12 @@ class Run:
             model=candidate.model,
             messages=self.question.messages,
             timeout_s=settings.timeout_s,
-            max_tokens=self.question.max_tokens,
+            max_tokens=candidate.max_tokens,
             temperature=options.temperature,
             tools=options.tools,
         )
-        return Exchange(self, candidate, settings, kind, request_of(kind, call, stream=self.stream))
+        quirks = self.refusals[candidate.provider].quirks(candidate.model)
+        return Exchange(self, candidate, settings, kind, call, request_of(kind, call, quirks, stream=self.stream))
 
     def _all_failed(self) -> ProvidersFailedError:
         error = ProvidersFailedError(f"{NOBODY} {'; '.join(self.fallback.said())}", self.errors)
@@ -97,6 +100,7 @@ class Exchange:
     candidate: Candidate
     settings: ProviderSettings
     kind: ApiKind
+    call: Call
     request: Request
     began: float = 0.0
     given: bool = False
@@ -111,6 +115,18 @@ class Exchange:
         """What the SDK's method returns, or an awaitable of it."""
         self.began = time.monotonic()
         return self.kind.sdk_call.method(client)(**self.request.arguments)
+
+    def adapts(self, error: Exception) -> bool:
+        """Whether the call goes again, since a refusal has told what this model does not take."""
+        refusals, model = self.run.refusals[self.candidate.provider], self.candidate.model
+        status, response = getattr(error, "status_code", None), getattr(error, "response", None)
+        body = getattr(response, "content", None)
+        if not isinstance(status, int) or not isinstance(body, bytes):
+            return False
+        if not refusals.learn(model, self.request.quirks, status, body):
+            return False
+        self.request = request_of(self.kind, self.call, refusals.quirks(model), stream=self.run.stream)
+        return True
 
     def is_whole(self, given: Any) -> bool:
         """Whether the method gave the answer itself and no stream of events."""
@@ -141,6 +157,7 @@ class Exchange:
 
     def answered(self, answer: Answer, raw: Any = None) -> None:
         """Book the answer and make it the run's response."""
+        answer = self.request.body.own_answer(answer)
         self.run.fallback.answered(self.candidate)
         provider, tokens, nano = self._booked(answer.usage)
         self.run.response = LLMResponse(
@@ -156,7 +173,7 @@ class Exchange:
                 for call in answer.tool_calls
             ],
             finish_reason=answer.finish_reason,
-            dropped_options=self.request.dropped_options,
+            dropped_options=answer.dropped_options,
         )
 
     def cut(self, usage: Usage | None) -> None:

@@ -37,7 +37,7 @@ async def async_pieces(run: Run, clients: Clients, limiter: Limiter, outcome: Ou
 
 def told(exchange: Exchange, client: Any) -> Generator[str, None, None]:
     """Ask once; the texts of the answer, one where it came whole."""
-    given = exchange.create(client)
+    given = _ask(exchange, client)
     if exchange.is_whole(given):
         yield from exchange.took_whole(given)
     elif (response := unstreamed(given)) is not None:
@@ -49,7 +49,7 @@ def told(exchange: Exchange, client: Any) -> Generator[str, None, None]:
 
 async def told_async(exchange: Exchange, client: Any) -> AsyncGenerator[str, None]:
     """As `told`."""
-    given = await awaited(exchange.create(client))
+    given = await _ask_async(exchange, client)
     if exchange.is_whole(given):
         texts = exchange.took_whole(given)
     elif (response := unstreamed(given)) is not None:
@@ -62,6 +62,26 @@ async def told_async(exchange: Exchange, client: Any) -> AsyncGenerator[str, Non
         return
     for piece in texts:
         yield piece
+
+
+def _ask(exchange: Exchange, client: Any) -> Any:
+    """What the SDK's method gives; asked again without what the model has refused."""
+    while True:
+        try:
+            return exchange.create(client)
+        except Exception as error:
+            if not exchange.adapts(error):
+                raise
+
+
+async def _ask_async(exchange: Exchange, client: Any) -> Any:
+    """As `_ask`."""
+    while True:
+        try:
+            return await awaited(exchange.create(client))
+        except Exception as error:
+            if not exchange.adapts(error):
+                raise
 
 
 def _read(exchange: Exchange, events: Any) -> Generator[str, None, None]:

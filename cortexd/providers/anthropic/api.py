@@ -6,8 +6,6 @@ which costs less and lets us bound what we read.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import aiohttp
 import anthropic
 import httpx2
@@ -20,6 +18,8 @@ from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import map_exceptions
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
+from cortexd.providers.refusals import Refusals, ask
+from cortexd.providers.request_body import RequestBody
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
     from_connection,
@@ -46,24 +46,34 @@ class AnthropicApi:
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
+        self._refusals = Refusals(settings.name)
         http = http_client(anthropic.DefaultAioHttpClient, settings, network)
         self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
 
     async def attempt(self, call: Call, reader: Reader) -> Answer:
         """One request. Raises ProviderError and what the listener raises; cancelling it closes the connection."""
-        request = request_body(call, anthropic.transform_schema, stream=reader.streamed)
         with map_exceptions(_ERRORS):
-            stream = await self._client.post(
-                _PATH,
-                cast_to=object,
-                content=request.content,
-                options={"headers": {**REQUEST_HEADERS, **request.headers}},
-                stream=True,
-                stream_cls=anthropic.AsyncStream[object],
+            request, stream = await ask(
+                self._refusals,
+                call.model,
+                lambda quirks: request_body(call, quirks, stream=reader.streamed),
+                self._post,
+                anthropic.APIStatusError,
             )
+        reader.own_call = request.own_call
         answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reader)
-        return replace(answer, dropped_options=request.dropped_options)
+        return request.own_answer(answer)
+
+    async def _post(self, request: RequestBody) -> anthropic.AsyncStream[object]:
+        return await self._client.post(
+            _PATH,
+            cast_to=object,
+            content=request.content,
+            options={"headers": {**REQUEST_HEADERS, **request.headers}},
+            stream=True,
+            stream_cls=anthropic.AsyncStream[object],
+        )
 
     async def aclose(self) -> None:
         await self._client.close()

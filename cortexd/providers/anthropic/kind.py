@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortexd.domain.messages import Call
 from cortexd.providers.anthropic.answer import read_answer
 from cortexd.providers.anthropic.request import request_body
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.error_forms import FAILURE_SHAPE
 from cortexd.providers.kinds import ApiKind, Sdk, SdkCall, Shape
-from cortexd.providers.request_body import RequestBody
 
 _USAGE = {
     "input_tokens": None,
@@ -39,10 +37,6 @@ _EVENT: dict[str, Shape] = {
 }
 
 
-def _request(call: Call) -> RequestBody:
-    return request_body(call, lambda schema: schema)
-
-
 def _with_types(message: Any) -> Any:
     """A block that does not say its type is text where it holds text, a tool call otherwise."""
     blocks = message.get("content") if isinstance(message, dict) else None
@@ -54,7 +48,7 @@ def _with_types(message: Any) -> Any:
 
 KIND = ApiKind(
     adapter=("cortexd.providers.anthropic.api", "AnthropicApi"),
-    request=_request,
+    request=request_body,
     read=read_answer,
     collector=EventCollector,
     sdk=Sdk(

@@ -1,0 +1,171 @@
+"""What a model refuses is learned from its refusal: the request goes again at once without it, and the next ones too.
+
+A 400 costs nothing, and says in words or in fields which part of a request it is about. The forms, and who says so:
+
+| form | whose |
+|---|---|
+| `error.code` "unsupported_parameter" or "unsupported_value", `error.param` | OpenAI, Azure |
+| "… does not support the parameter `temperature`", "… does not support this tool_choice" | DeepSeek |
+| "This response_format type is unavailable now" | DeepSeek |
+| "invalid temperature: only 1 is allowed for this model" | Moonshot |
+| "tool_choice 'required' is incompatible with thinking enabled" | Moonshot |
+| "property 'name' is unsupported" | Groq |
+| `detail[].type` "extra_forbidden", `detail[].loc` | FastAPI servers: vLLM, Mistral, transformers |
+| "Extra inputs are not permitted", "Unrecognized request argument supplied: …" | Anthropic; OpenAI before 2025 |
+| "reasoning_content … must be passed back" | DeepSeek |
+| "reasoning_content is missing in assistant tool call message" | Moonshot |
+| "roles must alternate" (llama.cpp says so with a 500) | templates of Gemma and Mistral |
+| "Expected last role User or Tool", "Unexpected role 'user' after role 'tool'" | Mistral |
+| "System role not supported" | template of Gemma |
+| "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" | Mistral |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from threading import Lock
+from typing import Any, TypeVar
+
+from cortexd.catalog import Catalog, builtin_catalog
+from cortexd.catalog.quirks import Quirk, Quirks
+
+_STATUSES = (400, 422, 500)
+_MAX_MODELS = 1024
+_MAX_BODY = 64 * 1024
+_MAX_MESSAGE = 2000  # what comes later may be the caller's own words
+MOST_TRIES = 4  # one refusal names one thing
+_REFUSED = re.compile(
+    r"unsupported|not support|unavailable|not permitted|extra_forbidden|unrecogni[sz]ed|unknown|not allowed|"
+    r"only .{0,40}allowed|incompatible|deprecated|use .{0,40} instead",
+    re.IGNORECASE,
+)
+# a parameter that is refused, by its name -> the quirk. The first that is named counts.
+_PARAMETERS = {
+    "max_tokens": Quirk.MAX_COMPLETION_TOKENS,
+    "max_completion_tokens": Quirk.MAX_TOKENS,
+    "temperature": Quirk.NO_TEMPERATURE,
+    "tool_choice": Quirk.NO_FORCED_TOOL,
+    "response_format": Quirk.NO_RESPONSE_SCHEMA,
+    "output_config": Quirk.NO_RESPONSE_SCHEMA,
+    "stream_options": Quirk.NO_STREAM_OPTIONS,
+    "name": Quirk.NO_NAMES,
+}
+_PARAMETER = re.compile(r"(?<![\w.])(max_(?:completion_)?tokens|temperature|tool_choice|response_format|output_config|"
+                        r"stream_options|(?<=')name(?='))(?!\w)")  # fmt: skip
+# other words of a refusal -> the quirk
+_WORDS = tuple(
+    (re.compile(words, re.IGNORECASE | re.DOTALL), quirk)
+    for words, quirk in (
+        (r"reasoning_content.{0,80}(must be (passed|provided|included)|missing|required)", Quirk.WANTS_REASONING),
+        (r"roles must alternate|expected last role|unexpected role '?user'? after role", Quirk.STRICT_TURNS),
+        (r"system (role|message)s? (is |are )?not supported|\brole'? does not support '?system", Quirk.NO_SYSTEM),
+        (r"tool[ _]call[ _]?id.{0,400}length of 9", Quirk.SHORT_IDS),
+    )
+)
+_A_SCHEMA = re.compile(r"(?<!json_)schema|\$ref", re.IGNORECASE)  # one that is refused says nothing of the next
+
+Sent = TypeVar("Sent")
+Given = TypeVar("Given")
+
+
+class Refusals:
+    """The quirks of one endpoint's models: what the catalogue says, and what they have refused. For any thread."""
+
+    def __init__(self, provider: str, catalog: Catalog | None = None) -> None:
+        self._provider = provider
+        self._catalog = catalog or builtin_catalog()
+        self._learned: OrderedDict[str, Quirks] = OrderedDict()
+        self._lock = Lock()
+
+    def quirks(self, model: str) -> Quirks:
+        with self._lock:
+            return self._catalog.quirks(self._provider, model) | self._learned.get(model, frozenset())
+
+    def learn(self, model: str, quirks: Quirks, status: int, body: bytes) -> bool:
+        """Whether the refusal says anything that `quirks`, with which the request was written, did not hold."""
+        quirk = refused(status, body)
+        if quirk is None or quirk in quirks:
+            return False
+        with self._lock:
+            self._learned[model] = self._learned.get(model, frozenset()) | {quirk}
+            self._learned.move_to_end(model)
+            while len(self._learned) > _MAX_MODELS:
+                self._learned.popitem(last=False)
+        return True
+
+
+async def ask(
+    refusals: Refusals,
+    model: str,
+    write: Callable[[Quirks], Sent],
+    post: Callable[[Sent], Awaitable[Given]],
+    refusal: type[Exception],
+) -> tuple[Sent, Given]:
+    """Write and post a request until nothing new is refused. `refusal`: the SDK's exception that holds a `response`."""
+    for _ in range(MOST_TRIES):
+        quirks = refusals.quirks(model)
+        sent = write(quirks)
+        try:
+            return sent, await post(sent)
+        except refusal as error:
+            response: Any = getattr(error, "response", None)
+            if not refusals.learn(model, quirks, response.status_code, response.content):
+                raise
+    sent = write(refusals.quirks(model))
+    return sent, await post(sent)
+
+
+def refused(status: int, body: bytes) -> Quirk | None:
+    """What a refusal says of the model; None where it is about something else."""
+    if status not in _STATUSES or len(body) > _MAX_BODY:
+        return None
+    rows = _rows(body.decode("utf-8", "replace"))
+    said = "\n".join(map(_message, rows))
+    found = next((quirk for words, quirk in _WORDS if words.search(said)), None)
+    if found is None and status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        found = next((quirk for row in rows if (quirk := _refused_parameter(row))), None)
+    return None if found is Quirk.NO_RESPONSE_SCHEMA and _A_SCHEMA.search(said) else found
+
+
+def _refused_parameter(row: Any) -> Quirk | None:
+    """What one error says of a parameter, where it is refused whatever its value."""
+    words, place = _message(row), ""
+    if isinstance(row, dict):
+        words += f" {row.get('type')} {row.get('code')}"
+        place = _place(row.get("loc") or row.get("param"))
+    if not _REFUSED.search(words):
+        return None
+    if place:
+        return _PARAMETERS.get(place)
+    found = _PARAMETER.search(words)
+    return _PARAMETERS[found.group(1)] if found else None
+
+
+def _place(place: Any) -> str:
+    """The parameter that a path leads to: a field of the request, or the name of a message."""
+    steps = [str(step) for step in place] if isinstance(place, list) else re.split(r"[.\[\]]+", str(place or ""))
+    steps = [step for step in steps if step and step != "body"]
+    of_a_message = len(steps) > 1 and steps[0] == "messages" and steps[-1] == "name"
+    return "name" if of_a_message else steps[0] if steps and steps[0] != "name" else ""
+
+
+def _message(row: Any) -> str:
+    if isinstance(row, dict):
+        row = row.get("message") or row.get("msg")
+    return row[:_MAX_MESSAGE] if isinstance(row, str) else ""
+
+
+def _rows(text: str) -> list[Any]:
+    """The errors in a body: an object, a list of them, or plain words."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return [text]
+    for name in ("error", "detail"):
+        if isinstance(value, dict) and value.get(name):
+            value = value[name]
+    return value if isinstance(value, list) else [value]
