@@ -204,9 +204,15 @@ def read_and_leave(address: str, words: Sequence[str], size: int) -> tuple[int, 
 
 
 def at_terminal(
-    address: str, words: Sequence[str], more: Mapping[str, str] | None = None, stdout: int | None = None
+    address: str,
+    words: Sequence[str],
+    more: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+    stdin: int | None = None,
+    shows: Callable[[str], None] = lambda _screen: None,
 ) -> tuple[int, str]:
-    """Run at a pseudo-terminal, 200 columns wide: status and screen; `stdout` may go elsewhere."""
+    """Run at a pseudo-terminal, 200 columns wide: status and screen; `stdout` and `stdin` may be something else.
+    `shows` hears of each change on the screen."""
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (50, 200))
     with open(screen, "rb", buffering=0) as shown:
@@ -214,7 +220,7 @@ def at_terminal(
             process = subprocess.Popen(
                 cortexctl_argv(address, *words),
                 env=environment(more),
-                stdin=terminal,
+                stdin=terminal if stdin is None else stdin,
                 stdout=terminal if stdout is None else stdout,
                 stderr=terminal,
                 start_new_session=True,
@@ -222,16 +228,17 @@ def at_terminal(
         finally:
             os.close(terminal)
         with process:
-            text = _read_screen(shown)
+            text = _read_screen(shown, shows)
             return process.wait(START_S), text
 
 
-def _read_screen(screen: IO[bytes]) -> str:
+def _read_screen(screen: IO[bytes], shows: Callable[[str], None]) -> str:
     """All that is shown until the last process has left the terminal."""
     shown = b""
     while select.select([screen], [], [], START_S)[0]:
         try:
             shown += screen.read(65536) or b""
+            shows(shown.decode("utf-8", "replace"))
         except OSError:
             return shown.decode("utf-8", "replace").replace("\r\n", "\n")
     raise AssertionError(f"no end in time; on the screen: {shown!r}")

@@ -178,6 +178,10 @@ class TestInterrupted:
             assert_eventually(lambda: served.simulated.counts("claude").client_aborts == 1)
 
 
+def piped(served: Served, data: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(cortexctl_argv(served.address, "ask", *words), input=data, capture_output=True, timeout=60)
+
+
 class TestWhatIsSent:
     def test_text_file(self, served: Served, cortexctl: Cortexctl, tmp_path: Path) -> None:
         """A text file follows the prompt, by its name."""
@@ -195,6 +199,23 @@ class TestWhatIsSent:
         sent = json.dumps(last_message(served))
         assert "image/png" in sent
         assert base64.b64encode(PNG).decode() in sent
+
+    def test_image_by_pipe(self, served: Served) -> None:
+        """Binary input counts as a file, with or without words; text stays text, whatever it is encoded in."""
+        for words in (["What is this?"], []):
+            assert piped(served, PNG, *words).returncode == 0
+            sent = json.dumps(last_message(served))
+            assert "image/png" in sent
+            assert base64.b64encode(PNG).decode() in sent
+        refused = piped(served, b"\x7fELF\0\0\xff", "What is this?")
+        assert refused.returncode == 2
+        assert b"standard input is neither UTF-8 text nor a" in refused.stderr
+        assert piped(served, b"caf\xe9", "Translate").returncode == 0
+        assert "caf\ufffd" in json.dumps(last_message(served), ensure_ascii=False)
+        route = subprocess.run(
+            cortexctl_argv(served.address, "route", "--model", "kimi-k2.7-code"), input=PNG, capture_output=True
+        )
+        assert (route.returncode, b"takes no images" in route.stderr) == (PROVIDER_FAILED, True)
 
     def test_neither(self, cortexctl: Cortexctl, tmp_path: Path) -> None:
         """What is neither text nor an image is refused before anything is sent."""

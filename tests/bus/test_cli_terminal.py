@@ -41,6 +41,24 @@ class TestAsk:
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", screen)
         assert "\\u001b[2J" in screen
 
+    def test_a_silent_pipe_is_announced(self, served: Served) -> None:
+        """Who hands on an open pipe is told that it is read, and what ends it."""
+        reading, writing = os.pipe()
+        announced: list[str] = []
+
+        def write_when_told(screen: str) -> None:
+            if not announced and "standard input" in screen and "Ctrl-D" in screen:
+                announced.append(screen)
+                os.write(writing, b"from the pipe")
+                os.close(writing)
+
+        try:
+            status, screen = at_terminal(served.address, ["ask"], stdin=reading, shows=write_when_told)
+        finally:
+            os.close(reading)
+        assert (status, len(announced)) == (0, 1)
+        assert "You said: from the pipe" in screen
+
     def test_errors_cannot_either(self, served: Served) -> None:
         """A provider's error text is shown harmless too."""
         for name in ("claude", "kimi_k2"):

@@ -71,11 +71,13 @@ def command(
 ) -> None:
     """Ask a model and print its answer.
 
-    PROMPT is all remaining words. What is piped in goes below it, or is the prompt where there are no words:
+    PROMPT is all remaining words. What is piped in goes below it, or is the prompt where there are no words; an image
+    that is piped in counts as --file:
 
     \b
       cortexctl ask Why is the sky blue?
       journalctl -p err -b | cortexctl ask --task error_debugging What is wrong here?
+      grim - | cortexctl ask What does this error window want of me?
       cortexctl ask --file report.txt --file chart.png Do the figures fit the chart?
 
     Ctrl-C ends the request at the provider too.

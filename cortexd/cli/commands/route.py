@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.given.attachments import user_content
 from cortexd.cli.given.prompt import read_prompt
 from cortexd.cli.given.request_options import request_options
 from cortexd.cli.settings import Settings, json_option
@@ -49,10 +50,11 @@ def command(
 
     PROMPT as in cortexctl ask; it counts for the costs and may be left out.
     """
-    text = read_prompt(prompt)
+    content = user_content(read_prompt(prompt))
+    messages = [{"role": "user", "content": content}]
 
     async def route(client: AsyncClient) -> Decision:
-        return await client.route(task, text, **options)
+        return await client.route(task, messages, **options)
 
     decision = run(settings, route)
     if settings.json or as_json:

@@ -8,32 +8,28 @@ from typing import Any
 
 import click
 
+from cortexd.cli.given.prompt import Prompt
+from cortexd.domain.images import IMAGE_KINDS, image_type
 from cortexd.errors import TooLarge
 
 _MAX_BYTES = 16 * 1024 * 1024  # more than the service takes; it says what it takes itself
-# media type -> what such a file begins with, and the offset; the name's ending may say anything
-_IMAGES = (
-    ("image/png", 0, b"\x89PNG\r\n\x1a\n"),
-    ("image/jpeg", 0, b"\xff\xd8\xff"),
-    ("image/gif", 0, b"GIF8"),
-    ("image/webp", 8, b"WEBP"),
-)
+_STDIN = "standard input"
 
 
-def user_content(text: str, files: Sequence[Path]) -> str | list[dict[str, Any]]:
+def user_content(prompt: Prompt, files: Sequence[Path] = ()) -> str | list[dict[str, Any]]:
     """The prompt and its files as a message's content: plain text where there is no image.
 
-    Raises click.UsageError for a file that is neither text nor such an image, TooLarge, OSError.
+    Raises click.UsageError for a file that is neither text nor an image that models take, TooLarge, OSError.
     """
     images, texts = [], []
-    for file in files:
-        data = _read(file)
-        media_type = _image_type(data)
+    attached = [(_STDIN, prompt.attached)] if prompt.attached else []
+    for name, data in [*((str(file), _read(file)) for file in files), *attached]:
+        media_type = image_type(data)
         if media_type:
             images.append({"type": "image", "media_type": media_type, "data": data})
         else:
-            texts.append(_named(file, data))
-    whole = "\n\n".join(part for part in (text, *texts) if part)
+            texts.append(_named(name, data))
+    whole = "\n\n".join(part for part in (prompt.text, *texts) if part)
     if not images:
         return whole
     return [*images, {"type": "text", "text": whole}] if whole else images
@@ -47,11 +43,7 @@ def _read(file: Path) -> bytes:
     return data
 
 
-def _image_type(data: bytes) -> str | None:
-    return next((kind for kind, offset, magic in _IMAGES if data[offset : offset + len(magic)] == magic), None)
-
-
-def _named(file: Path, data: bytes) -> str:
+def _named(file: str, data: bytes) -> str:
     """The file's text between lines that carry its name."""
     try:
         text = data.decode("utf-8")
@@ -59,7 +51,7 @@ def _named(file: Path, data: bytes) -> str:
         text = "\0"
     if "\0" in text:
         raise click.UsageError(
-            f"{file} is neither UTF-8 text nor a PNG, JPEG, GIF or WebP image.", click.get_current_context(silent=True)
+            f"{file} is neither UTF-8 text nor a {IMAGE_KINDS} image.", click.get_current_context(silent=True)
         )
-    name = file.name.replace('"', "'").replace("\n", " ")
+    name = Path(file).name.replace('"', "'").replace("\n", " ")
     return f'<file name="{name}">\n{text}{"" if text.endswith(chr(10)) else chr(10)}</file>'
