@@ -115,6 +115,32 @@ def _tool(value: Any, path: Path) -> None:
 def _output_format(value: Any, path: Path) -> None:
     obj({"type": one_of("json_schema"), "schema": any_object})(value, path)
     closed_schema(value["schema"], (*path, "schema"), all_required=False)
+    _enforceable(value["schema"], (*path, "schema"))
+
+
+# What the vendor's page on structured outputs says is not supported.
+_NOT_ENFORCED = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems"}
+    | {"uniqueItems", "minProperties", "maxProperties", "patternProperties"}
+)
+
+
+def _enforceable(schema: Any, path: Path) -> None:
+    if not isinstance(schema, dict):
+        return
+    for name in _NOT_ENFORCED & schema.keys():
+        raise Refused(path, f"For '{schema.get('type')}' type, property '{name}' is not supported")
+    if schema.get("minItems", 0) not in (0, 1):
+        raise Refused(path, "For 'array' type, 'minItems' values other than 0 or 1 are not supported")
+    if any(isinstance(item, dict | list) for item in schema.get("enum", ())):
+        raise Refused(path, "'enum' values must be strings, numbers, booleans or null")
+    for key in ("properties", "$defs", "definitions"):
+        for name, item in schema.get(key, {}).items():
+            _enforceable(item, (*path, key, name))
+    for key in ("anyOf", "allOf"):
+        for index, item in enumerate(schema.get(key, ())):
+            _enforceable(item, (*path, key, index))
+    _enforceable(schema.get("items"), (*path, "items"))
 
 
 REQUEST = obj(

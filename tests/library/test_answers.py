@@ -52,6 +52,31 @@ class TestContent:
         assert (claude["system"], claude["max_tokens"], len(claude["messages"])) == ("Be brief.", 77, 1)
         assert (kimi["messages"][0], kimi["max_tokens"]) == (messages[0], 77)
 
+    async def test_what_a_model_refuses(self, make: MakeRouter, simulated: SimulatedProviders) -> None:
+        """It is left out at once, named, and from then on not sent, from threads, loops and in streams."""
+        router = make(ollama_base_url=simulated.url("ollama", "openai"))
+        refusing = Behaviour(keys=("none",), models=("llama3.2",), refused_fields=("max_tokens", "temperature"))
+        simulated.behave("ollama", refusing)
+        ours: dict[str, Any] = {"force_provider": LLMProvider.OLLAMA}
+        with router.stream(ask(), **ours) as stream:
+            assert "".join(stream)
+        answers = [stream.response, router.complete(ask(), **ours), await router.acomplete(ask(), **ours)]
+        assert [answer.dropped_options for answer in answers if answer] == [("temperature",)] * 3
+        sent = [request.json() for request in simulated.received("ollama")]
+        assert [("max_completion_tokens" in body, "temperature" in body) for body in sent] == [
+            *((False, True), (True, True)),
+            *((True, False),) * 3,
+        ]
+        await router.aclose()
+
+    def test_a_conversation_of_any_origin(self, router: LLMRouter) -> None:
+        """What one provider called goes to the other under names and ids that it takes, and comes back as it was."""
+        tools = [{"name": "web.search v2"}]
+        call = {"id": "functions.w:0", "name": "web.search v2", "arguments": '{"x": NaN}'}
+        talk = [{"role": "assistant", "content": "Hello!"}, *ask(), {"role": "assistant", "tool_calls": [call]}]
+        for provider in BOTH:
+            assert router.complete(talk, force_provider=provider, tools=tools).content
+
     def test_options_that_are_dropped(self, make: MakeRouter, simulated: SimulatedProviders) -> None:
         """The default temperature is left out where a model takes none, and named; where one takes it, it arrives."""
         router = make(ollama_base_url=simulated.url("ollama", "openai"))

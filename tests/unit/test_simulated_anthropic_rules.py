@@ -18,6 +18,12 @@ HELLO = {"role": "user", "content": "hello"}
 OPEN_SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
+def closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """A request for an object whose property `a` has that schema."""
+    whole = {"type": "object", "properties": {"a": schema}, "additionalProperties": False}
+    return {"output_config": {"format": {"type": "json_schema", "schema": whole}}}
+
+
 def ask_claude(
     simulated: SimulatedProviders, body: Any = None, headers: dict[str, str] = CLAUDE_HEADERS, **fields: Any
 ) -> tuple[int, dict[str, Any]]:
@@ -96,6 +102,12 @@ class TestAnthropicRequests:
             ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, "`max_tokens` must be greater"),
             ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema: Field required"),
             ({"output_config": {"format": {"type": "json_schema", "schema": OPEN_SCHEMA}}}, "additionalProperties"),
+            (
+                closed({"type": "integer", "minimum": 1}),
+                "format.schema.properties.a: For 'integer' type, property 'min",
+            ),
+            (closed({"type": "array", "minItems": 2}), "'minItems' values other than 0 or 1"),
+            (closed({"anyOf": [{"enum": [{}]}]}), "properties.a.anyOf.0: 'enum' values"),
             ({"response_format": {"type": "json_object"}}, "response_format: Extra inputs"),
             ({"stop_sequences": [" "]}, "stop_sequences.0: each stop sequence must contain non-whitespace"),
             ({"metadata": {"name": "x"}}, "metadata.name: Extra inputs"),
