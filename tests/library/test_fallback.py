@@ -111,7 +111,7 @@ class TestFallback:
             assert router.complete(ask(), TaskType.CONFIGURATION).provider is LLMProvider.CLAUDE
         assert simulated.counts("kimi_k2").requests == 1
         decision = router.route_task(TaskType.CONFIGURATION)
-        assert (decision.provider, "breaker" in decision.reasoning) == (LLMProvider.CLAUDE, True)
+        assert (decision.provider, "avoided" in decision.reasoning) == (LLMProvider.CLAUDE, True)
 
 
 class TestNoFallback:
