@@ -46,7 +46,7 @@ class Collector(ABC):
         """Take one event. Raises ProviderError for an error event, a malformed one, and one too many."""
         if self.complete:
             return
-        if name.lower() == ERROR:
+        if name and name.lower() == ERROR:
             raise error_event(data)
         if data.startswith(DONE):
             self.complete = True

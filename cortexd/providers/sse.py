@@ -32,7 +32,9 @@ class EventSplitter:
     def feed(self, chunk: bytes) -> Iterator[tuple[str, bytes]]:
         """Name ("" where there is none) and data of each event that `chunk` completes. Raises ProviderError for one
         beyond MAX_EVENT_BYTES."""
-        lines = self._with_line_feeds(chunk).split(b"\n")
+        if self._after_cr or not self._begun or b"\r" in chunk:
+            chunk = self._with_line_feeds(chunk)
+        lines = chunk.split(b"\n")
         if self._rest and len(lines) > 1:
             lines[0] = bytes(self._rest) + lines[0]
             self._rest.clear()
@@ -42,8 +44,8 @@ class EventSplitter:
                 self._take(line[5:])
             elif line:
                 yield from self._field(line)
-            elif self._data or self._name:
-                yield from self._dispatch()
+            elif (self._data or self._name) and (event := self._event()):
+                yield event
         self._check(self._size + len(self._rest))
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
@@ -51,8 +53,6 @@ class EventSplitter:
             chunk = self._without_mark(chunk)
         if self._after_cr and chunk:
             chunk, self._after_cr = chunk.removeprefix(b"\n"), False
-        if b"\r" not in chunk:
-            return chunk
         self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
@@ -74,15 +74,17 @@ class EventSplitter:
         elif name == ERROR.encode():
             yield ERROR, value.strip()
 
-    def _dispatch(self) -> Iterator[tuple[str, bytes]]:
+    def _event(self) -> tuple[str, bytes] | None:
+        """The event that a blank line ends; None where it says nothing."""
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         name, self._name, self._data, self._size = self._name, "", [], 0
         data = data.strip()
         if name.lower() == ERROR or (data and (name or data != _NOTHING)):
-            yield name, data
+            return name, data
+        return None
 
     def _take(self, data: bytes) -> None:
-        self._data.append(data)
+        self._data.append(data.removeprefix(b" "))
         self._size += len(data) + 1  # a line costs memory, an empty one too
         self._check(self._size)
 

@@ -18,7 +18,7 @@ from cortexd.providers.anthropic.usage import read_usage
 from cortexd.providers.collecting import bytes_of, paired
 from cortexd.providers.decoding import json_decoder, model_of
 from cortexd.providers.error_forms import failure_in_text
-from cortexd.providers.failures import error_object, malformed
+from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import LENGTH, check_finish, check_substance, finish_of
 from cortexd.providers.tool_calls import CallIds, RawCall, tool_calls_of
 from cortexd.providers.usage import believable
@@ -87,10 +87,9 @@ def _message(body: bytes) -> Message:
         if found := failure_in_text(body, may_have_billed=False, message_alone=True):
             raise found from None
         raise
-    if message.error:
-        raise error_object(message.error, may_have_billed=message.content is not None)
-    if message.content is None:
-        found = failure_in_text(body, may_have_billed=False, message_alone=True)
+    made = message.content is not None
+    found = failure_in_text(body, may_have_billed=made, message_alone=not made) if message.error or not made else None
+    if found or not made:
         raise found or malformed("the answer holds no content")
     return message
 

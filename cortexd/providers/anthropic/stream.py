@@ -19,7 +19,7 @@ from cortexd.providers.anthropic.usage import later_usage, read_usage, says_outp
 from cortexd.providers.collecting import Collector, broken_off, paired
 from cortexd.providers.decoding import json_decoder, model_of
 from cortexd.providers.error_forms import failure_in_text
-from cortexd.providers.failures import error_object, malformed
+from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import CUT, STOP, check_finish, check_substance, said
 from cortexd.providers.tool_calls import RawCall, arguments_text, check_count, is_blank, tool_call_of
 from cortexd.providers.usage import believable
@@ -97,8 +97,8 @@ class EventCollector(Collector):
             if found := failure_in_text(data, may_have_billed=True):
                 raise found from None
             raise
-        if event.error:
-            raise error_object(event.error, may_have_billed=True)
+        if event.error and (found := failure_in_text(data, may_have_billed=True)):
+            raise found
         return event
 
     def finish(self) -> None:

@@ -109,9 +109,10 @@ def _completion(body: bytes) -> Completion:
         if found := failure_in_text(body, may_have_billed=False, message_alone=True):
             raise found from None
         raise
-    if completion.error:
-        raise error_object(completion.error, may_have_billed=bool(completion.choices))
-    if not completion.choices and (found := failure_in_text(body, may_have_billed=False, message_alone=True)):
+    made = bool(completion.choices)
+    if (completion.error or not made) and (
+        found := failure_in_text(body, may_have_billed=made, message_alone=not made)
+    ):
         raise found
     return completion
 

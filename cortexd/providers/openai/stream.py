@@ -73,12 +73,13 @@ class ChunkCollector(Collector):
         self._calls: tuple[ToolCall, ...] | None = None
 
     def _feed(self, data: bytes, name: str) -> None:
-        if name.lower() in _KEEP_ALIVE:
+        if name and name.lower() in _KEEP_ALIVE:
             return
         chunk = self._chunk(data)
         if self._model is None:
             self._model = chunk.model
-        self._report(usage_beside(chunk.usage, chunk.x_groq, chunk.timings))
+        if chunk.usage or chunk.x_groq or chunk.timings:
+            self._report(usage_beside(chunk.usage, chunk.x_groq, chunk.timings))
         if chunk.choices:
             self._choose(chunk.choices[0])
 
@@ -89,9 +90,7 @@ class ChunkCollector(Collector):
             if found := failure_in_text(data, may_have_billed=True):
                 raise found from None
             raise
-        if chunk.error:
-            raise error_object(chunk.error, may_have_billed=True)
-        if not chunk.choices and (found := failure_in_text(data, may_have_billed=True)):
+        if (chunk.error or not chunk.choices) and (found := failure_in_text(data, may_have_billed=True)):
             raise found
         return chunk
 
@@ -107,9 +106,11 @@ class ChunkCollector(Collector):
             self._extend(choice.delta)
         if choice.message is not None and not (self._has_content or self._refused or self._fragments):
             self._extend(choice.message)
-        check_finish(choice.finish_reason)
-        self._finish = said(choice.finish_reason) or self._finish
-        self._report(choice.usage)
+        if choice.finish_reason is not None:
+            check_finish(choice.finish_reason)
+            self._finish = said(choice.finish_reason) or self._finish
+        if choice.usage:
+            self._report(choice.usage)
 
     def _extend(self, delta: Delta) -> None:
         if delta.content:
