@@ -198,7 +198,8 @@ class ConfigError(Exception):
 class Failure(StrEnum):
     """Why one attempt failed, in the words that errors, logs and the ledger use."""
 
-    AUTHENTICATION = "authentication"  # 401, 403: the key is wrong or may not use the model
+    AUTHENTICATION = "authentication"  # 401, 403: the key is wrong or may not do this
+    QUOTA = "quota"  # 402: the account has no money left, or has used up what it may
     RATE_LIMITED = "rate_limited"  # 429
     OVERLOADED = "overloaded"  # 529, 503
     SERVER = "server_error"  # other 5xx

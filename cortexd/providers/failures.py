@@ -21,6 +21,7 @@ HIDDEN = "•••"
 
 _STATUS = {
     401: Failure.AUTHENTICATION,
+    402: Failure.QUOTA,
     403: Failure.AUTHENTICATION,
     407: Failure.CONNECTION,
     408: Failure.TIMEOUT,
@@ -47,9 +48,13 @@ _ERROR_WORD = {
     "throttling": Failure.RATE_LIMITED,  # DashScope, AWS, LiteLLM
     "throttlingratequota": Failure.RATE_LIMITED,
     "resourceexhausted": Failure.RATE_LIMITED,  # Google's status
-    "insufficientquota": Failure.RATE_LIMITED,
-    "exceededcurrentquota": Failure.RATE_LIMITED,  # Moonshot
-    "insufficientbalance": Failure.RATE_LIMITED,  # DeepSeek, Z.AI
+    "insufficientquota": Failure.QUOTA,
+    "exceededcurrentquota": Failure.QUOTA,  # Moonshot
+    "insufficientbalance": Failure.QUOTA,  # DeepSeek, Z.AI
+    "billing": Failure.QUOTA,
+    "billinghardlimitreached": Failure.QUOTA,
+    "billingnotactive": Failure.QUOTA,
+    "budgetexceeded": Failure.QUOTA,  # LiteLLM
     "overloaded": Failure.OVERLOADED,
     "engineoverloaded": Failure.OVERLOADED,
     "serveroverloaded": Failure.OVERLOADED,
@@ -63,7 +68,6 @@ _ERROR_WORD = {
     "notfound": Failure.REFUSED,
     "modelnotfound": Failure.REFUSED,
     "requesttoolarge": Failure.REFUSED,
-    "billing": Failure.REFUSED,
     "contextlengthexceeded": Failure.REFUSED,
     "contextwindowexceeded": Failure.REFUSED,  # LiteLLM
     "exceedcontextsize": Failure.REFUSED,  # llama.cpp
@@ -76,6 +80,8 @@ _ERROR_WORD = {
 }
 _LETTERS = re.compile(r"[^a-z]")
 _LAST_WORD = re.compile(r"(?:error|exception)$")
+_WORD_STATUS = {"permission": 403, "permissiondenied": 403, "forbidden": 403, "notfound": 404, "modelnotfound": 404}
+_NO_CREDIT = "Your credit balance is too low"  # Anthropic's 400, which no word tells from a bad request
 _KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 
 # What a provider's text says of the account behind the key, which belongs to the operator and not to the caller.
@@ -127,7 +133,22 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Provid
     """The failure that an HTTP status other than 2xx says. `body` is its first part."""
     text = upstream_text(body) or _phrase(status)
     message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
-    return ProviderError(failure_of_status(status), message, status, retry_after_ms(headers))
+    failure = Failure.QUOTA if _says_quota(body) else failure_of_status(status)
+    return ProviderError(failure, message, status, retry_after_ms(headers))
+
+
+def _says_quota(body: bytes) -> bool:
+    """Whether an error's words, not its text, which may quote a prompt, speak of the account's money."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    row = value.get("error", value) if isinstance(value, dict) else None
+    if not isinstance(row, dict):
+        return False
+    words = (row.get("code"), row.get("type"))
+    said = str(row.get("message") or "").startswith(_NO_CREDIT)
+    return said or any(isinstance(word, str) and _ERROR_WORD.get(_plain(word)) is Failure.QUOTA for word in words)
 
 
 def error_object(error: object, *, may_have_billed: bool) -> ProviderError:
@@ -136,12 +157,23 @@ def error_object(error: object, *, may_have_billed: bool) -> ProviderError:
     words = [word for name in ("code", "type", "status") if isinstance(word := row.get(name), str | int)]
     failure = next((found for word in words if (found := _failure_of_word(word))), Failure.SERVER)
     text = row.get("message") or (words[-1] if words else "an error without a text")
-    return ProviderError(failure, str(text)[: 4 * MAX_MESSAGE], may_have_billed=may_have_billed)
+    status = next((code for word in words if (code := _status_of_word(word))), None)
+    return ProviderError(failure, str(text)[: 4 * MAX_MESSAGE], status, may_have_billed=may_have_billed)
+
+
+def _status_of_word(word: str | int) -> int | None:
+    if isinstance(word, str):
+        return _WORD_STATUS.get(_plain(word))
+    return word if 400 <= word <= 599 else None
+
+
+def _plain(word: str) -> str:
+    return _LAST_WORD.sub("", _LETTERS.sub("", word[:MAX_MESSAGE].lower()))
 
 
 def _failure_of_word(word: str | int) -> Failure | None:
     if isinstance(word, str) and not word.isdecimal():
-        return _ERROR_WORD.get(_LAST_WORD.sub("", _LETTERS.sub("", word[:MAX_MESSAGE].lower())))
+        return _ERROR_WORD.get(_plain(word))
     number = int(word) if isinstance(word, int) or len(word) == len("429") else 0
     return failure_of_status(number) if 400 <= number <= 599 else None
 

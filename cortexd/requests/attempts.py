@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed, tried_detail
@@ -13,7 +12,7 @@ from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.providers import Listener
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
-from cortexd.routing import Candidate, Fallback, Health, Plan, Question
+from cortexd.routing import Asker, Candidate, Fallback, Health, Plan, Question
 
 OK = "ok"
 # What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
@@ -44,8 +43,9 @@ class _Attempt:
 
 @dataclass(slots=True)
 class Attempts:
-    """The attempts of one request. `records` holds what each cost, also after a failure or a cancellation."""
+    """The attempts of one request of `uid`. `records` holds what each cost, also after a failure or a cancellation."""
 
+    uid: int
     question: Question
     plan: Plan
     setup: Setup
@@ -190,9 +190,13 @@ class Attempts:
             usage=attempt.usage if error.may_have_billed else None,
             text=error.message,
         )
-        # A key that may not use the model of one caller's choice is good for everybody else's.
-        counts = error.status != HTTPStatus.FORBIDDEN or self.question.options.model is None
-        self._fallback.failed(candidate, error, counts=counts)
+        asker = Asker(self.uid, hash(self.question.messages))
+        self._fallback.failed(candidate, error, asker, chosen=self._chose_model(candidate))
+
+    def _chose_model(self, candidate: Candidate) -> bool:
+        """Whether the caller named this model, which is not the one that everybody gets."""
+        default = self.setup.config.providers[candidate.provider].model
+        return candidate.model == self.question.options.model != default
 
     def _record(
         self,

@@ -74,6 +74,7 @@ class Execution:
         key = await self._reserve_within_budget()
         self.reserved.set()
         attempts = Attempts(
+            self.request.caller.uid,
             self.request.question,
             self.plan,
             self.setup,

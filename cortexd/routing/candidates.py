@@ -106,7 +106,7 @@ class Field:
             prompt = tokens * price.input // 1_000_000
             likely = prompt + worst_case_nano(0, most // _LIKELY_PART_OF_MAX_TOKENS, price)
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
-        state = self.health.state(provider)
+        state = self.health.state(provider, model)
         return Candidate(provider, model, reason, worst, prompt, state, likely, max_tokens=limit)
 
     def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:

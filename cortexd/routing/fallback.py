@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cortexd.errors import Failure, ProviderError
+from cortexd.errors import ProviderError
+from cortexd.routing.breaker import Asker
 from cortexd.routing.candidates import Candidate, LeftOut, Plan
 
 
 class Observer(Protocol):
     """Who keeps count of how providers do: Health, or what guards one."""
 
-    def succeeded(self, provider: str) -> None: ...
+    def succeeded(self, provider: str, model: str = "") -> None: ...
 
-    def failed(self, provider: str, failure: Failure, retry_after_ms: int | None = None) -> None: ...
+    def failed(
+        self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
+    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -41,13 +44,14 @@ class Fallback:
 
     def answered(self, candidate: Candidate) -> None:
         self.answered_by = candidate
-        self.health.succeeded(candidate.provider)
+        self.health.succeeded(candidate.provider, candidate.model)
 
-    def failed(self, candidate: Candidate, error: ProviderError, *, counts: bool = True) -> None:
-        """`counts`: whether the failure says anything about how the provider does."""
+    def failed(
+        self, candidate: Candidate, error: ProviderError, asker: Asker | None = None, *, chosen: bool = False
+    ) -> None:
+        """`asker` and `chosen` as Health.failed has them."""
         self.failures.append((candidate, error))
-        if counts:
-            self.health.failed(candidate.provider, error.failure, error.retry_after_ms)
+        self.health.failed(candidate.provider, error, candidate.model, asker, chosen=chosen)
 
     def skip(self, candidate: Candidate, reason: str) -> None:
         self.skipped.append(LeftOut(candidate.provider, candidate.model, reason))

@@ -1,22 +1,21 @@
-"""How each provider is doing: a breaker that opens after failures, so that requests try a healthy one first.
+"""How each provider is doing: breakers that open after failures, so that requests try a healthy one first.
 
-An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried. Beside it a
-running mean of how long each provider takes to answer.
+An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried. Each cause has a
+breaker of its own (breaker.py), of a provider or of one of its models. Beside them a running mean of how long each
+provider takes to answer.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cortexd.errors import Failure
+from cortexd.errors import ProviderError
+from cortexd.routing.breaker import Asker, Breaker, Cause, cause_of, never_came_about
 
-_OPENS_AFTER = 5  # failures in a row
-_COOL_DOWN_S = 30.0
-_KEY_COOL_DOWN_S = 60.0  # a refused key is seldom mended sooner
-_MAX_RETRY_AFTER_S = 300.0
+_MOST_MODELS = 256  # whose failures are kept: callers choose their names
 _KEPT_PER_ANSWER = 0.5 ** (1 / 20)  # an answer 20 answers ago counts half
 _LATENCY_KNOWN_S = 3600.0  # nobody observed for an hour is unknown again
 _TELLING_TOKENS = 32  # an answer shorter than this says less of how long answers take
@@ -32,10 +31,30 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class _Record:
-    failures: int = 0
-    open_until: float = 0.0
+    """The breakers of a provider, or of one of its models, since its last answer."""
+
+    breakers: dict[Cause, Breaker] = field(default_factory=dict)
     last_failure: str = ""
     published: State = State.OK
+
+    @property
+    def open_until(self) -> float:
+        return max((breaker.open_until for breaker in self.breakers.values()), default=0.0)
+
+    def state(self, now: float) -> State:
+        if not self.breakers:
+            return State.OK
+        return State.OPEN if now < self.open_until else State.DEGRADED
+
+    def failed(self, error: ProviderError, cause: Cause, asker: Asker, now: float) -> None:
+        self.last_failure = error.failure.value
+        self.breakers.setdefault(cause, Breaker()).failed(error, cause, asker, now)
+
+    def why(self, now: float) -> str:
+        """What keeps it open longest, or else the last failure; empty where there was none."""
+        if self.state(now) is not State.OPEN:
+            return self.last_failure if self.breakers else ""
+        return max(self.breakers.values(), key=lambda breaker: breaker.open_until).last_failure
 
 
 @dataclass(slots=True)
@@ -56,39 +75,52 @@ class Health:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records: dict[str, _Record] = {}
+        self._models: dict[tuple[str, str], _Record] = {}
         self._latencies: dict[str, _Latency] = {}
         self._explorations = 0
         self._on_change = on_change
         self._clock = clock
 
-    def state(self, provider: str) -> State:
-        record = self._records.get(provider)
-        if record is None or not record.failures:
-            return State.OK
-        return State.OPEN if self._clock() < record.open_until else State.DEGRADED
+    def state(self, provider: str, model: str = "") -> State:
+        """Of the provider, or of the provider and that model of it together."""
+        now = self._clock()
+        own = self._records[provider].state(now) if provider in self._records else State.OK
+        of_model = self._models.get((provider, model))
+        return own if own is State.OPEN or of_model is None else _worse(own, of_model.state(now))
 
     def last_failure(self, provider: str) -> str:
         record = self._records.get(provider)
-        return record.last_failure if record and record.failures else ""
+        return record.why(self._clock()) if record else ""
 
-    def succeeded(self, provider: str) -> None:
+    def succeeded(self, provider: str, model: str = "") -> None:
+        self._models.pop((provider, model), None)
         record = self._records.get(provider)
-        if record is not None and record.failures:
-            record.failures = 0
-            record.open_until = 0.0
+        if record is not None and record.breakers:
+            record.breakers.clear()
             self._publish(provider, record)
 
-    def failed(self, provider: str, failure: Failure, retry_after_ms: int | None = None) -> None:
-        """Count one failed attempt. A refused request says nothing about the provider and is not counted."""
-        if failure is Failure.REFUSED:
+    def failed(
+        self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
+    ) -> None:
+        """Count one failed attempt with `model`. `chosen`: by the caller, so that it speaks for no other model.
+
+        A refused request says nothing about the provider and is not counted. Without an asker each is another request.
+        """
+        cause = cause_of(error)
+        if cause is None:
             return
-        record = self._records.setdefault(provider, _Record())
-        record.failures += 1
-        record.last_failure = failure.value
-        pause = self._pause_s(record.failures, failure, retry_after_ms)
-        if pause:
-            record.open_until = max(record.open_until, self._clock() + pause)
-        self._publish(provider, record)
+        of_model = cause is Cause.MODEL or (chosen and not never_came_about(error))
+        record = self._of_model(provider, model) if of_model else self._records.setdefault(provider, _Record())
+        record.failed(error, cause, asker or Asker(-1, object()), self._clock())
+        if not of_model:
+            self._publish(provider, record)
+
+    def _of_model(self, provider: str, model: str) -> _Record:
+        record = self._models.pop((provider, model), None) or _Record()
+        self._models[provider, model] = record
+        if len(self._models) > _MOST_MODELS:
+            del self._models[next(iter(self._models))]
+        return record
 
     def observed(self, provider: str, latency_ms: float, output_tokens: int) -> None:
         """Note how long one answered attempt took."""
@@ -126,21 +158,18 @@ class Health:
     def forget(self) -> None:
         """Start afresh, as after a reload with other keys or endpoints."""
         self._latencies.clear()
+        self._models.clear()
         for provider, record in self._records.items():
-            record.failures = 0
-            record.open_until = 0.0
+            record.breakers.clear()
             self._publish(provider, record)
 
-    @staticmethod
-    def _pause_s(failures: int, failure: Failure, retry_after_ms: int | None) -> float:
-        if failure is Failure.AUTHENTICATION:
-            return _KEY_COOL_DOWN_S
-        if failure is Failure.RATE_LIMITED and retry_after_ms is not None:
-            return min(retry_after_ms / 1000, _MAX_RETRY_AFTER_S)
-        return _COOL_DOWN_S if failures >= _OPENS_AFTER else 0.0
-
     def _publish(self, provider: str, record: _Record) -> None:
-        state = self.state(provider)
+        now = self._clock()
+        state = record.state(now)
         if state is not record.published:
             record.published = state
-            self._on_change(provider, state, record.last_failure if record.failures else "")
+            self._on_change(provider, state, record.why(now))
+
+
+def _worse(one: State, other: State) -> State:
+    return max(one, other, key=(State.OK, State.DEGRADED, State.OPEN).index)

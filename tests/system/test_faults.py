@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ WORST_RATES = {"claude": (2_500, 10_000), "kimi_k2": (950, 4_000)}
 # A definite no: the vendor has done no work, and bills none.
 REFUSALS = {
     "401": (Behaviour(status=401), "authentication"),
+    "402": (Behaviour(status=402), "quota"),
     "403": (Behaviour(status=403), "authentication"),
     "404": (Behaviour(status=404), "refused_request"),
     "400": (Behaviour(status=400), "refused_request"),
@@ -306,6 +309,28 @@ class TestBreaker:
                 await ask(program, "claude", model="claude-opus-5-5")
         assert (await program.providers())["claude"]["state"] == "ok"
         assert (await ask(program, "claude")).attempts == [("claude", "ok")]
+
+    @pytest.mark.parametrize("fault", ["403", "500", "429", "malformed JSON", "reset"])
+    async def test_one_callers_prompt_is_no_outage(self, shared: Shared, program: Program, fault: str) -> None:
+        """Whatever the provider makes of one prompt, however often: the next request is asked of it first."""
+        behaviour, _ = QUICK[fault]
+        shared.behave("claude", replace(behaviour, times=8, retry_after=""))
+        for _ in range(8):
+            await ask(program, "claude")
+        assert (await program.providers())["claude"]["state"] != "open"
+        assert (await ask(program, "claude")).attempts == [("claude", "ok")]
+
+    @pytest.mark.parametrize("status", [503, 529])
+    async def test_it_rests_as_long_as_it_asked_for(self, shared: Shared, program: Program, status: int) -> None:
+        """Retry-After says enough at once, on an overloaded provider too, and as a date."""
+        later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+        for retry_after in ("120", later):
+            shared.recover()
+            shared.reload(CONFIG)
+            shared.behave("claude", Behaviour(status=status, retry_after=retry_after, times=1))
+            await ask(program, "claude")
+            assert (await program.providers())["claude"]["state"] == "open"
+            assert (await ask(program, "claude")).attempts == [("kimi_k2", "ok")]
 
     async def test_it_is_still_asked_when_nobody_else_can(self, shared: Shared, program: Program) -> None:
         """An open breaker forbids nothing: with the other failing too, the first is tried, and answers."""

@@ -352,12 +352,12 @@ class TestPublishTotals:
 
 class TestProviderStates:
     async def test_failure_and_recovery(self, shared: Shared, program: Program) -> None:
-        """degraded at the first failure, open at the fifth in a row, ok with the next answer; each change told once."""
+        """degraded at the first failure, open when a fifth request fails, ok with the next answer; each told once."""
         await program.hear_broadcasts()
         shared.behave("claude", Behaviour(times=7, status=500))
-        for _ in range(7):
+        for number in range(7):
             with refused("ProviderFailed"):
-                await program.complete("user_chat", "hello", provider="claude")
+                await program.complete("user_chat", f"hello {number}", provider="claude")
         await program.complete("user_chat", "hello", provider="claude")
         failure = {"last_failure": "server_error"}
         assert program.heard("ProviderStateChanged") == [
@@ -374,6 +374,24 @@ class TestProviderStates:
         assert program.heard("ProviderStateChanged") == [["kimi_k2", "open", {"last_failure": "authentication"}]]
         row = (await program.providers())["kimi_k2"]
         assert (row["state"], row["last_failure"]) == ("open", "authentication")
+
+    async def test_an_empty_account_has_its_word(self, shared: Shared, program: Program) -> None:
+        """`quota`, which no wait of seconds mends."""
+        await program.hear_broadcasts()
+        shared.behave("claude", Behaviour(status=402))
+        await program.complete("user_chat", "hello")
+        assert program.heard("ProviderStateChanged") == [["claude", "open", {"last_failure": "quota"}]]
+        assert (await program.providers())["claude"]["last_failure"] == "quota"
+
+    async def test_one_callers_prompt_closes_it_for_nobody(self, shared: Shared, program: Program) -> None:
+        """Nine failures of one prompt tell of a degraded provider, and no more."""
+        await program.hear_broadcasts()
+        shared.behave("claude", Behaviour(times=9, status=500))
+        for _ in range(9):
+            with refused("ProviderFailed"):
+                await program.complete("user_chat", "hello", provider="claude")
+        assert program.heard("ProviderStateChanged") == [["claude", "degraded", {"last_failure": "server_error"}]]
+        assert (await program.complete("user_chat", "hello")).metadata["provider"] == "claude"
 
     async def test_a_refused_request_says_nothing_of_the_provider(self, shared: Shared, program: Program) -> None:
         """A 400 is about the request."""

@@ -9,7 +9,7 @@ import pytest
 
 from cortexd.config import Config
 from cortexd.domain.money import from_usd
-from cortexd.errors import Failure
+from cortexd.errors import Failure, ProviderError
 from cortexd.routing import Health, Plan, Wishes, downgrade, plan_route
 from cortexd.routing.wishes import NONE
 from tests.unit.routes import ALL, IMAGE, OFFICE, catalog_of, config, question
@@ -83,7 +83,7 @@ class TestDowngrade:
     def test_a_breaker_still_demotes(self) -> None:
         """All of that provider's models come after the others."""
         health = Health()
-        health.failed("claude", Failure.AUTHENTICATION)
+        health.failed("claude", ProviderError(Failure.AUTHENTICATION, ""))
         made = downgraded("0.03", health=health)
         assert names(made)[0] == "kimi_k2"
         assert names(made)[-1] == "claude"

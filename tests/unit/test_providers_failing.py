@@ -31,7 +31,7 @@ FORMS: dict[str, tuple[Any, Failure]] = {
     "a code that is text": ({"error": {"message": "m", "code": "429", "type": None}}, Failure.RATE_LIMITED),
     "LiteLLM": ({"error": {"message": "m", "type": "RateLimitError", "code": None}}, Failure.RATE_LIMITED),
     "Google": ({"error": {"code": 12, "status": "RESOURCE_EXHAUSTED", "message": "m"}}, Failure.RATE_LIMITED),
-    "DeepSeek": ({"error": {"message": "Insufficient Balance", "type": "insufficient_balance"}}, Failure.RATE_LIMITED),
+    "DeepSeek": ({"error": {"message": "Insufficient Balance", "type": "insufficient_balance"}}, Failure.QUOTA),
     "llama.cpp": ({"error": {"code": 1, "type": "exceed_context_size_error", "message": "m"}}, Failure.REFUSED),
     "a filter": ({"error": {"code": "data_inspection_failed", "message": "m"}}, Failure.REFUSED),
 }

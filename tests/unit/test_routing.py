@@ -11,13 +11,12 @@ from cortexd.config.settings import ProviderSettings, RateSettings, Secret
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import (
     BudgetExceeded,
-    Failure,
     InvalidArgument,
     NoProviderAvailable,
     ProviderNotConfigured,
     UnknownProvider,
 )
-from cortexd.routing import Health, State, plan_route
+from cortexd.routing import Health, plan_route
 from tests.unit.routes import IMAGE, OFFICE, config, names, plan, question
 
 
@@ -101,80 +100,6 @@ class TestOptions:
         """A prompt far beyond the context is not sent there."""
         made = plan(TaskType.CODE_GENERATION, "x" * (262_144 * 8 + 1))
         assert names(made) == ["claude"]
-
-
-class TestHealth:
-    def test_an_open_breaker_demotes(self) -> None:
-        """After five failures in a row others go first; it is still tried last."""
-        health = Health()
-        for _ in range(5):
-            health.failed("claude", Failure.SERVER)
-        made = plan(health=health)
-        assert names(made) == ["kimi_k2", "claude"]
-        assert made.reason == "fallback from claude: it failed repeatedly and is avoided for now"
-
-    def test_states_and_their_signals(self) -> None:
-        """ok → degraded → open → degraded when time has passed → ok, each told once."""
-        now = [0.0]
-        told: list[tuple[str, State, str]] = []
-        health = Health(lambda *change: told.append(change), clock=lambda: now[0])
-        for _ in range(6):
-            health.failed("claude", Failure.TIMEOUT)
-        assert health.state("claude") is State.OPEN
-        now[0] += 31
-        assert health.state("claude") is State.DEGRADED
-        health.succeeded("claude")
-        assert told == [
-            ("claude", State.DEGRADED, "timeout"),
-            ("claude", State.OPEN, "timeout"),
-            ("claude", State.OK, ""),
-        ]
-
-    def test_a_refused_key_opens_at_once(self) -> None:
-        """There is no sense in trying a wrong key again at every request."""
-        health = Health()
-        health.failed("claude", Failure.AUTHENTICATION)
-        assert health.state("claude") is State.OPEN
-        health.forget()
-        assert health.state("claude") is State.OK
-
-    def test_retry_after_is_kept(self) -> None:
-        """A rate-limited provider rests as long as it asked for."""
-        now = [0.0]
-        health = Health(clock=lambda: now[0])
-        health.failed("claude", Failure.RATE_LIMITED, retry_after_ms=10_000)
-        assert health.state("claude") is State.OPEN
-        now[0] = 10.1
-        assert health.state("claude") is State.DEGRADED
-
-    def test_a_refused_request_is_not_the_providers_fault(self) -> None:
-        """A caller's bad request cannot take a provider away from others."""
-        health = Health()
-        for _ in range(50):
-            health.failed("claude", Failure.REFUSED)
-        assert health.state("claude") is State.OK
-
-    def test_a_breaker_that_time_ends_is_told(self) -> None:
-        """next_change says when to look, refresh tells of it once."""
-        now = [0.0]
-        told: list[tuple[str, State, str]] = []
-        health = Health(lambda *change: told.append(change), clock=lambda: now[0])
-        assert health.next_change() is None
-        health.failed("claude", Failure.AUTHENTICATION)
-        health.failed("kimi_k2", Failure.RATE_LIMITED, retry_after_ms=10_000)
-        assert health.next_change() == 10
-        now[0] = 4
-        assert health.next_change() == 6
-        health.refresh()
-        assert len(told) == 2
-        now[0] = 10.5
-        assert health.next_change() == 0
-        health.refresh()
-        health.refresh()
-        assert told[2:] == [("kimi_k2", State.DEGRADED, "rate_limited")]
-        assert health.next_change() == 49.5
-        health.succeeded("claude")
-        assert health.next_change() is None
 
 
 class TestLimits:

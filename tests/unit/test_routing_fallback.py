@@ -44,13 +44,14 @@ class TestTurns:
         ]
         assert fallback.retry_after_ms == 4000
 
-    def test_health_hears_what_counts(self) -> None:
-        """A failure that says nothing of the provider leaves its health alone; an answer mends it."""
+    def test_health_hears_of_each(self) -> None:
+        """Failures of a model that a caller chose stay with that model; an answer mends the provider."""
         health = Health()
         fallback = Fallback(plan(), health)
         first, second = fallback.turns()
-        fallback.failed(first, BROKEN, counts=False)
+        fallback.failed(first, BROKEN, chosen=True)
         fallback.failed(second, BROKEN)
         assert (health.state(first.provider), health.state(second.provider)) == (State.OK, State.DEGRADED)
+        assert health.state(first.provider, first.model) is State.DEGRADED
         fallback.answered(second)
         assert health.state(second.provider) is State.OK

@@ -14,7 +14,7 @@ import pytest
 from cortexd.config import Config
 from cortexd.domain.messages import Strategy
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import Failure, NoProviderAvailable, ProviderNotConfigured
+from cortexd.errors import Failure, NoProviderAvailable, ProviderError, ProviderNotConfigured
 from cortexd.routing import Health, Plan, State, Wishes
 from cortexd.routing.strategies import ranking
 from tests.unit.routes import ALL, OFFICE, config, names, plan
@@ -28,7 +28,7 @@ CLAUDE_ALONE = {"ANTHROPIC_API_KEY": "a"}
 def broken(*providers: str) -> Health:
     health = Health()
     for provider in providers:
-        health.failed(provider, Failure.AUTHENTICATION)
+        health.failed(provider, ProviderError(Failure.AUTHENTICATION, ""))
     return health
 
 

@@ -13,7 +13,7 @@ from cortexd.catalog import Catalog
 from cortexd.config import ProviderSettings
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.domain.money import to_usd
-from cortexd.errors import Failure, ProviderError
+from cortexd.errors import ProviderError
 from cortexd.library.errors import NOBODY, ProviderFailedError, ProvidersFailedError
 from cortexd.library.in_process.calling import Request, answer_in, is_answer, request_of
 from cortexd.library.in_process.failures import failure_of
@@ -22,7 +22,7 @@ from cortexd.library.types import LLMProvider, LLMResponse
 from cortexd.providers.framing import read_body
 from cortexd.providers.kinds import ApiKind, api_kind
 from cortexd.providers.refusals import Refusals
-from cortexd.routing import Candidate, Fallback, Health, Question
+from cortexd.routing import Asker, Candidate, Fallback, Health, Question
 
 _UNKNOWN = float("nan")
 Book = Callable[[LLMProvider, int, int | None], None]
@@ -35,13 +35,15 @@ class SharedHealth:
         self.lock = threading.Lock()
         self.health = Health()
 
-    def succeeded(self, provider: str) -> None:
+    def succeeded(self, provider: str, model: str = "") -> None:
         with self.lock:
-            self.health.succeeded(provider)
+            self.health.succeeded(provider, model)
 
-    def failed(self, provider: str, failure: Failure, retry_after_ms: int | None = None) -> None:
+    def failed(
+        self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
+    ) -> None:
         with self.lock:
-            self.health.failed(provider, failure, retry_after_ms)
+            self.health.failed(provider, error, model, asker, chosen=chosen)
 
 
 @dataclass(slots=True)
