@@ -82,7 +82,8 @@ class Ledger:
     async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
         """Transaction A: the pending row and its reservation, within every limit. Gives the key that `settle` takes.
 
-        Raises DuplicateRequest where the user has used the request id before, OverBudget where the worst case
+        Raises DuplicateRequest where the user has used the request id before (an equal request that ended in vain
+        gives it up, and goes by ID#KEY from then on), OverBudget where the worst case
         does not fit into one of the limits; a reservation of 0 always fits.
         """
         key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))

@@ -122,6 +122,12 @@ class StoredRequest:
     cost_known: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def in_vain(self) -> bool:
+        """It ended without an answer and surely without a bill, so that its id may be used again for the same."""
+        ended = self.state in (State.FAILED, State.CANCELLED)
+        return ended and self.cost_known and not self.cost_nano
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -230,7 +236,7 @@ class OverBudget(Exception):
 
 
 class DuplicateRequest(Exception):
-    """The user has used this request id before; `stored` is that request."""
+    """The user has used this request id before, not in vain or for something else; `stored` is that request."""
 
     def __init__(self, stored: StoredRequest) -> None:
         super().__init__(f"request {stored.request_id} of uid {stored.uid} is already {stored.state}")

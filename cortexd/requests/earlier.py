@@ -1,4 +1,7 @@
-"""An earlier call with the same chosen id: joined while it is under way, given again while it is kept, else expired."""
+"""An earlier call with the same chosen id: joined while it is under way, given again while it is kept, else expired.
+
+One that ended without an answer and without a bill is as if it had never been.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ class Earlier:
                 stored = await self._ledger.find(*request.key)
             held = self.held(request)  # it may have begun meanwhile
             if held is None and stored is not None:
-                raise expired(request, stored)
+                same_content(request, stored.content_hash)
+                if not stored.in_vain:
+                    raise expired(request, stored)
         return held
 
     def held(self, request: Request) -> Awaitable[Completion] | None:

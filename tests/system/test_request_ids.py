@@ -182,6 +182,30 @@ class TestAfterwards:
         assert text[0].endswith(f"[cost_nano_usd={shared.books().request('failed')['cost_nano']}]")
         assert shared.requests() == {"claude": 1, "kimi_k2": 1}
 
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_one_that_failed_for_nothing_is_asked_again(
+        self, shared: Shared, program: Program, streamed: bool
+    ) -> None:
+        """An outage that cost nothing leaves the id free for the same request, before and after a restart."""
+        ours = f"outage-{streamed}"
+        for restarts in (False, True):
+            for name in EVERYBODY:
+                shared.behave(name, Behaviour(status=503))
+            with refused("NoProviderAvailable"):
+                await program.complete("user_chat", "hello", request_id=ours)
+            if restarts:
+                shared.daemon.restart()
+        with refused("RequestIdReused"):
+            await program.complete("user_chat", "goodbye", request_id=ours)
+        shared.recover()
+        first, metadata = await answer(program, ours, streamed=streamed)
+        assert first.endswith("hello")
+        assert await answer(program, ours, streamed=streamed) == (first, metadata)
+        states = [row["state"] for row in shared.books().rows if row["request_id"].startswith(ours)]
+        assert states == ["failed", "failed", "done"]
+        assert shared.books().request(ours)["cost_nano"] == shared.simulated.billed("claude").nano
+        shared.books().assert_balanced()
+
     async def test_two_users_may_use_the_same(self, shared: Shared, program: Program) -> None:
         """alice's request under root's id is her own."""
         await program.complete("user_chat", "of root", request_id="the-same")

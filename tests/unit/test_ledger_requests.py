@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.errors import InvalidArgument, LedgerUnavailable, RequestNotFound
-from cortexd.ledger import DuplicateRequest, Ledger, ProviderStats, RequestState, Stats, Totals
+from cortexd.ledger import AttemptRecord, DuplicateRequest, Ledger, ProviderStats, RequestState, Stats, Totals
 from tests.unit.test_ledger_parts import (
     CLAUDE,
     KIMI,
@@ -78,6 +78,49 @@ class TestReserve:
         """Ids are each user's own."""
         first = await ledger.reserve(request(1000, request_id="job"), 1)
         assert await ledger.reserve(request(1001, request_id="job"), 1) != first
+
+    @pytest.mark.parametrize("state", [RequestState.FAILED, RequestState.CANCELLED])
+    async def test_takes_the_id_of_one_that_ended_in_vain(self, ledger: Ledger, path: Path, state: State) -> None:
+        """No answer, no bill: the same may be asked again, as often as it takes; every try stays in the books."""
+        again = request(request_id="job", caller_chosen=True)
+        keys = []
+        for _ in range(3):
+            keys.append(await ledger.reserve(again, 9_000))
+            await ledger.settle(keys[-1], state, [attempt(0, outcome="overloaded", usage=None)])
+        keys.append(await ledger.reserve(again, 9_000))
+        await ledger.settle(keys[-1], "done", [attempt(4_000)])
+        with pytest.raises(DuplicateRequest) as refused:
+            await ledger.reserve(again, 9_000)
+        assert refused.value.stored.key == keys[-1]
+        ids = [row["request_id"] for row in rows(path, "SELECT request_id FROM requests ORDER BY id")]
+        assert ids == [*(f"job#{key}" for key in keys[:-1]), "job"]
+        assert (audited(path).reserved_nano, audited(path).charged_nano) == (0, 4_000)
+
+    async def test_takes_it_once_of_many_that_ask_again_together(self, ledger: Ledger, path: Path) -> None:
+        """One of them is reserved; the others hear of that one."""
+        again = request(request_id="job", caller_chosen=True)
+        await ledger.settle(await ledger.reserve(again, 5), "failed", [])
+
+        async def crowd() -> list[object]:
+            return await asyncio.gather(*(ledger.reserve(again, 5) for _ in range(8)), return_exceptions=True)
+
+        outcomes = await while_locked(path, crowd)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, DuplicateRequest)]
+        assert [error.stored.state for error in refused] == [RequestState.PENDING] * 7
+
+    @pytest.mark.parametrize(
+        ("attempts", "content"),
+        [([attempt(1)], b"\x07"), ([attempt(0, cost_known=False)], b"\x07"), ([attempt(0)], b"\x08")],
+        ids=["it cost something", "it may have", "other content"],
+    )
+    async def test_keeps_the_id_of_any_other(
+        self, ledger: Ledger, attempts: list[AttemptRecord], content: bytes
+    ) -> None:
+        """What may have been billed is not asked again under its id, nor something else."""
+        key = await ledger.reserve(request(request_id="job", caller_chosen=True), 5)
+        await ledger.settle(key, "failed", attempts)
+        with pytest.raises(DuplicateRequest):
+            await ledger.reserve(request(request_id="job", caller_chosen=True, content_hash=content * 32), 5)
 
     async def test_tells_duplicates_that_arrive_together(self, ledger: Ledger, path: Path) -> None:
         """Of several requests with one id that arrive at once exactly one is reserved, and their neighbours all are."""

@@ -62,6 +62,7 @@ class CommitGroup:
     _held: dict[int, Held] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
     _names: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
+    _renamed: list[Row] = field(default_factory=list)
     _requests: list[Row] = field(default_factory=list)
     _settlements: list[Row] = field(default_factory=list)
     _attempts: list[Row] = field(default_factory=list)
@@ -124,6 +125,7 @@ class CommitGroup:
     def write(self, connection: Connection, statements: Statements) -> None:
         """Send the rows, each table's in one go."""
         for statement, rows in (
+            (statements.rename, self._renamed),
             (statements.reserve, self._requests),
             (statements.settle, self._settlements),
             (statements.attempt, self._attempts),
@@ -149,7 +151,7 @@ class CommitGroup:
         request = action.request
         name = (request.uid, request.request_id)
         used = self._names.get(name) or self.stored.get(name)
-        if used is not None:
+        if used is not None and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
         _check_amount(action.nano)
         day = request.started_at.astimezone().date().isoformat()
@@ -159,6 +161,8 @@ class CommitGroup:
         except OverBudget:
             _refuse_used(connection, request)
             raise
+        if used is not None:
+            self._renamed.append({"key": used.key, "renamed": f"{used.request_id}#{used.key}"})
         self._requests.append(pending_row(held, request, self.lease))
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
@@ -196,8 +200,13 @@ def _refuse_used(connection: Connection, request: NewRequest) -> None:
     """Where nothing is inserted, no index objects to an id that was used before."""
     if request.caller_chosen:
         name = (request.uid, request.request_id)
-        if used := queries.find(connection, [name]).get(name):
+        used = queries.find(connection, [name]).get(name)
+        if used and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
+
+
+def _gives_up_its_id(used: StoredRequest, request: NewRequest) -> bool:
+    return used.in_vain and used.content_hash == request.content_hash
 
 
 def _check_amount(nano: int) -> None:
