@@ -125,7 +125,7 @@ class StoredRequest:
     @property
     def in_vain(self) -> bool:
         """It ended without an answer and surely without a bill, so that its id may be used again for the same."""
-        ended = self.state in (State.FAILED, State.CANCELLED)
+        ended = self.state in (RequestState.FAILED, RequestState.CANCELLED)
         return ended and self.cost_known and not self.cost_nano
 
 
