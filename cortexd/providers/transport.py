@@ -11,7 +11,6 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar, cast
 
@@ -21,11 +20,11 @@ import httpx2
 from cortexd.config.addresses import bypasses
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.errors import Failure, ProviderError
+from cortexd.providers.connections import KEPT_S, keep_connections
 from cortexd.providers.failures import malformed, status_error
 
 # Answers are read into one buffer: asking for none spares the work, and leaves nothing to blow up.
 REQUEST_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-_KEEPALIVE_S = 15.0
 ERROR_BODY_BYTES = 16 * 1024
 _ERROR_BODY_S = 5.0
 _PLACEHOLDER_KEY = "none"
@@ -43,21 +42,9 @@ Client = TypeVar("Client", bound=httpx2.AsyncClient)
 
 def http_client(kind: type[Client], settings: ProviderSettings, network: NetworkSettings) -> Client:
     """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
-    made = kind(**client_options(settings, network), event_hooks={"response": [_bound_error_body]})
-    for transport in (made._transport, *made._mounts.values()):
-        if transport is not None:
-            cast("Any", transport).client = partial(_session, transport)
-    return made
-
-
-def _session(transport: Any) -> aiohttp.ClientSession:
-    """What the SDKs' transport would make, without its store of cookies: one user's answer must not mark another's."""
-    connector = aiohttp.TCPConnector(
-        limit=transport.limits.max_connections,
-        keepalive_timeout=transport.limits.keepalive_expiry,
-        ssl=transport.ssl_context,
-    )
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    client = kind(**client_options(settings, network), event_hooks={"response": [_bound_error_body]})
+    keep_connections(client)
+    return client
 
 
 def client_options(settings: ProviderSettings, network: NetworkSettings) -> dict[str, Any]:
@@ -73,7 +60,7 @@ def client_options(settings: ProviderSettings, network: NetworkSettings) -> dict
         "follow_redirects": False,
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
         "timeout": timeouts(settings),
-        "limits": httpx2.Limits(max_connections=settings.max_connections, keepalive_expiry=_KEEPALIVE_S),
+        "limits": httpx2.Limits(max_connections=settings.max_connections, keepalive_expiry=KEPT_S),
     }
 
 

@@ -80,7 +80,9 @@ class TestReserve:
         assert await ledger.reserve(request(1001, request_id="job"), 1) != first
 
     @pytest.mark.parametrize("state", [RequestState.FAILED, RequestState.CANCELLED])
-    async def test_takes_the_id_of_one_that_ended_in_vain(self, ledger: Ledger, path: Path, state: State) -> None:
+    async def test_takes_the_id_of_one_that_ended_in_vain(
+        self, ledger: Ledger, path: Path, state: RequestState
+    ) -> None:
         """No answer, no bill: the same may be asked again, as often as it takes; every try stays in the books."""
         again = request(request_id="job", caller_chosen=True)
         keys = []

@@ -1,0 +1,105 @@
+"""Kept connections: given up before the server closes them, and what was sent on one too late is sent once more.
+
+A server closes an idle connection at the very moment at which a request is on its way (RFC 9112, 9.3.1). That shows
+as a connection that was used before and ends, within a moment and without a byte of answer. Nobody has worked on that
+request for a bill: servers drop what arrives on a connection that they have closed, and one that had begun to answer
+would have sent the head of its stream. A new connection that breaks, or one that breaks later, is no such case.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import re
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, cast
+
+import aiohttp
+import httpx2
+
+KEPT_S = 4.0  # uvicorn, llama.cpp and node close after five seconds
+_MARGIN_S = 1.0
+_LEAST_S, _MOST_S = 0.1, 60.0
+_MOMENT_S = 1.0
+_GONE = (errno.ECONNRESET, errno.EPIPE)
+_TIMEOUT = re.compile(r"\btimeout\s*=\s*(\d{1,6})\b", re.IGNORECASE)
+_CLEAN_END = aiohttp.ServerDisconnectedError().message  # any other says that a part of the answer had come
+
+_reused_at: ContextVar[float | None] = ContextVar("reused_at", default=None)
+
+
+def keep_connections(client: httpx2.AsyncClient) -> None:
+    """Let the client's transports behave so, where they are the SDKs' over aiohttp."""
+    client._transport = _kept(client._transport)
+    client._mounts = {pattern: made and _kept(made) for pattern, made in client._mounts.items()}
+
+
+def _kept(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
+    return Kept(transport) if hasattr(transport, "client") else transport
+
+
+class Kept(httpx2.AsyncBaseTransport):
+    """Over a transport of the SDKs, whose `client` makes the aiohttp session when it is first used."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner, self._fresh = cast("Any", inner), cast("Any", copy.copy(inner))
+        self._inner.client = lambda: self._session(keepalive_timeout=KEPT_S)
+        self._fresh.client = lambda: self._session(force_close=True)
+
+    async def handle_async_request(self, request: httpx2.Request) -> Any:  # an httpx2.Response
+        _reused_at.set(None)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except httpx2.TransportError as error:
+            if not _closed_before(error):
+                raise
+            return await self._fresh.handle_async_request(request)
+        kept_s = kept_seconds(response.headers.get("keep-alive", ""))
+        if kept_s is not None:
+            self._inner.client.connector._keepalive_timeout = kept_s  # there is no other way; a test holds it
+        return response
+
+    def _session(self, **options: Any) -> aiohttp.ClientSession:
+        inner = self._inner
+        connector = aiohttp.TCPConnector(limit=inner.limits.max_connections or 0, ssl=inner.ssl_context, **options)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_reused)
+        # no store of cookies: one user's answer must not mark another's
+        jar = aiohttp.DummyCookieJar()
+        return aiohttp.ClientSession(connector=connector, cookie_jar=jar, trace_configs=[tracing])
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+        await self._fresh.aclose()
+
+
+def kept_seconds(header: str) -> float | None:
+    """How long to keep an idle connection by a server's Keep-Alive; None where it says nothing."""
+    said = _TIMEOUT.search(header)
+    return min(max(int(said[1]) - _MARGIN_S, _LEAST_S), _MOST_S) if said else None
+
+
+async def _reused(*_: object) -> None:
+    _reused_at.set(time.monotonic())
+
+
+def _closed_before(error: BaseException) -> bool:
+    """Whether the request came too late for its connection."""
+    reused_at = _reused_at.get()
+    if reused_at is None or time.monotonic() - reused_at > _MOMENT_S:
+        return False
+    return any(_ended_unanswered(cause) for cause in _chain(error))
+
+
+def _ended_unanswered(error: BaseException) -> bool:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return error.message == _CLEAN_END
+    return isinstance(error, ConnectionResetError) or (isinstance(error, OSError) and error.errno in _GONE)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
