@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -13,9 +15,11 @@ from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.errors import MAY_QUOTE, Failure, ProviderError
 from cortexd.providers.failures import scrub, without_account
+from cortexd.providers.honoured import ignored_options
 from cortexd.providers.listening import Listener
 from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
 from cortexd.providers.reader import Reader
+from cortexd.providers.starting import Starting, pauses
 
 log = logging.getLogger("cortexd.providers")
 
@@ -59,6 +63,7 @@ class SdkProvider:
         self._max_answer_bytes = max_answer_bytes
         self._api: Future[LoadedApi] | None = None
         self._closed = False
+        self._starting = Starting(local=settings.local)
         self._readers: set[Reader] = set()
         key = settings.key.reveal() if settings.key else ""
         proxy_password = urlsplit(network.proxy or "").password
@@ -101,7 +106,7 @@ class SdkProvider:
                 if self._closed:
                     raise _closed_error()
                 sent = True
-                return await api.attempt(call, reader)
+                answer = await self._when_started(api, call, reader)
         except TimeoutError:
             if reader.interrupted:
                 raise
@@ -109,6 +114,23 @@ class SdkProvider:
                 raise _closed_error(may_have_billed=True) from None
             message = f"no answer within {call.timeout_s:g} s"
             raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
+        return replace(answer, dropped_options=answer.dropped_options + ignored_options(call, answer))
+
+    async def _when_started(self, api: LoadedApi, call: Call, reader: Reader) -> Answer:
+        """The answer, also of a local endpoint that has to be waited for."""
+        began, pause = time.monotonic(), pauses()
+        while True:
+            try:
+                answer = await api.attempt(call, reader)
+            except ProviderError as error:
+                if self._closed or reader.interrupted or not self._starting.waits(error, time.monotonic() - began):
+                    raise
+            else:
+                self._starting.answered()
+                return answer
+            reader.patience.rest()
+            await asyncio.sleep(next(pause))
+            reader.patience.begin()
 
     @property
     def ready(self) -> bool:

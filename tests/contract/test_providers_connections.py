@@ -53,10 +53,11 @@ class Leaving:
             writer.close()
 
 
-async def take_request(reader: asyncio.StreamReader) -> bytes:
+async def take_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Its head and body. Raises IncompleteReadError where the client has left."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-    return await reader.readexactly(length)
+    return head, await reader.readexactly(length)
 
 
 async def with_an_end(writer: asyncio.StreamWriter) -> None:

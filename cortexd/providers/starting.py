@@ -1,0 +1,54 @@
+"""Local endpoints that are just starting are waited for, before anybody else is asked; hosted ones never are.
+
+- One that says it loads its model (503 and the word, as llama.cpp) is waited for for two minutes.
+- One that refuses connections, as vLLM while it loads, for five seconds, where it answered within the last minute or
+  this daemon is not older: then it is starting, too. Waited for in vain, it is not again before it has answered.
+
+The request's deadline ends the wait as well, and a cancellation.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from cortexd.errors import Failure, ProviderError
+
+_LOADING_S = 120.0
+_REFUSED_S = 5.0
+_LATELY_S = 60.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+
+
+class Starting:
+    """What is known of one endpoint's start. `clock` in seconds."""
+
+    def __init__(self, *, local: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._local = local
+        self._clock = clock
+        self._seen_at = clock()
+
+    def answered(self) -> None:
+        self._seen_at = self._clock()
+
+    def waits(self, error: ProviderError, waited_s: float) -> bool:
+        """Whether a request that failed with `error`, and has waited so long, shall wait and try again."""
+        if not self._local:
+            return False
+        if error.status == 503 and "loading" in error.message.lower():
+            return waited_s < _LOADING_S
+        if error.failure is not Failure.CONNECTION or error.may_have_billed:
+            return False
+        if waited_s < _REFUSED_S and self._clock() - self._seen_at < _LATELY_S + _REFUSED_S:
+            return True
+        self._seen_at = float("-inf")
+        return False
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between tries: longer and longer, and not for all who wait at once."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        yield pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
