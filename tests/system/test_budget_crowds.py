@@ -119,7 +119,7 @@ class TestPeriods:
     async def test_midnight(self, daemon: MakeDaemon, simulated: ControlClient, program: Program) -> None:
         """In the machine's own time zone: a spent day is over at its end, to the second, while the month goes on, and
         PeriodStarted is broadcast within half a minute."""
-        simulated.behave("claude", Behaviour(input_tokens=0, output_tokens=2_000))
+        simulated.behave("claude", Behaviour(input_tokens=5, output_tokens=1_999))
         midnight = datetime.now().astimezone() + timedelta(seconds=10)
         config = f'{PRELOAD}[budgets.users.alice]\nday_usd = "0.01"\nmonth_usd = "5"\n'
         daemon(config, environment={"TZ": zone_where_it_is(time(23, 59, 50))})
@@ -144,7 +144,7 @@ class TestPeriods:
 class TestSetBudget:
     async def test_stands_above_the_file_and_survives(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """What is set holds at once, after a reload and after kill -9; removed, the file's limit holds again."""
-        simulated.behave("claude", Behaviour(input_tokens=0, output_tokens=100))
+        simulated.behave("claude", Behaviour(input_tokens=5, output_tokens=99))
         running = daemon('[budgets.each_user]\nday_usd = "0.50"\n', environment=NOON)
         async with programs_of("alice", "root") as (alice, root):
             await set_budget(root, scope="user", name="alice", day_usd="0.0005", month_usd=0.75)

@@ -104,7 +104,7 @@ class TestTruth:
 class TestBatch:
     async def test_each_request_counts(self, shared: Shared) -> None:
         """What no longer fits fails by itself, with the error's name, beside those that were answered."""
-        shared.behave("claude", Behaviour(input_tokens=0, output_tokens=100))
+        shared.behave("claude", Behaviour(input_tokens=5, output_tokens=99))
         requests = [["user_chat", messages(f"item {number}")] for number in range(10)]
         options = dictionary({"max_tokens": 100, "parallel": 1})
         with allowed(shared, "alice", CENT // 2):
@@ -160,7 +160,7 @@ class TestThresholds:
                 start = shared.books().charged_to(uid_of("carol"))
                 limit = (start + CENT) / 10**9
                 for share in (20, 40, 25, 5, 9):  # per cent of the cent; sums 20, 60, 85, 90, 99
-                    shared.behave("claude", Behaviour(input_tokens=0, output_tokens=share * 10))
+                    shared.behave("claude", Behaviour(input_tokens=5, output_tokens=share * 10 - 1))
                     await programs[0].complete("user_chat", "hello", max_tokens=1)
                 await programs[2].complete("user_chat", "hello", max_tokens=1)
                 told = await programs[0].await_heard("BudgetThreshold", 3)
@@ -180,7 +180,7 @@ class TestThresholds:
 
     async def test_not_again_after_a_restart(self, shared: Shared) -> None:
         """One request may cross several; what was crossed before a restart is not crossed again."""
-        shared.behave("claude", Behaviour(input_tokens=0, output_tokens=85_000))
+        shared.behave("claude", Behaviour(input_tokens=5, output_tokens=84_999))
         async with programs_of("bob") as [bob]:
             with allowed(shared, "bob", 100 * CENT):
                 await bob.subscribe()
@@ -188,7 +188,7 @@ class TestThresholds:
                 told = await bob.await_heard("BudgetThreshold", 2)
                 shared.daemon.restart()
                 await bob.subscribe()
-                shared.behave("claude", Behaviour(input_tokens=0, output_tokens=10))
+                shared.behave("claude", Behaviour(input_tokens=5, output_tokens=9))
                 await bob.complete("user_chat", "hello", max_tokens=1)
                 await bob.await_heard("CostIncurred", 2)
         assert [body[:2] for body in told] == [["day", 0.5], ["day", 0.8]]
@@ -198,7 +198,7 @@ class TestThresholds:
 class TestSetBudget:
     async def test_during_a_flood(self, shared: Shared, program: Program) -> None:
         """A limit that is set while requests run binds the next one; those that run are paid."""
-        shared.behave("claude", Behaviour(input_tokens=0, output_tokens=10, delay_s=0.5))
+        shared.behave("claude", Behaviour(input_tokens=5, output_tokens=9, delay_s=0.5))
         async with programs_of("alice") as [alice]:
             tasks = crowd([alice], range(5000, 5020))
             await assert_eventually_async(lambda: shared.requests()["claude"] == 20)
@@ -229,7 +229,7 @@ def students(namespace: Path) -> Iterator[None]:
 class TestGroups:
     async def test_members_share(self, shared: Shared, program: Program) -> None:
         """What one member spends another cannot; who is not in it is not bound."""
-        shared.behave("claude", Behaviour(input_tokens=0, output_tokens=300))
+        shared.behave("claude", Behaviour(input_tokens=5, output_tokens=299))
         spent = sum(shared.books().charged_to(uid_of(user)) for user in ("alice", "bob"))
         await set_budget(program, scope="group", name="students", month_usd=usd(spent + CENT // 2))
         async with programs_of(*USERS) as (alice, bob, carol):
@@ -252,7 +252,7 @@ class TestGroups:
 class TestFigures:
     async def test_what_is_reserved_shows(self, shared: Shared, program: Program) -> None:
         """The worst case of what runs is reserved, then its cost is spent; the machine's figures root alone sees."""
-        shared.behave("claude", Behaviour(input_tokens=0, output_tokens=100, delay_s=1.0))
+        shared.behave("claude", Behaviour(input_tokens=5, output_tokens=99, delay_s=1.0))
         before = shared.books().charged_to(uid_of("alice"))
         shared.reload(f'{PRELOAD}[budgets.machine]\nday_usd = "5"\n[budgets.each_user]\nday_usd = "2"\n')
         async with programs_of("alice") as [alice]:

@@ -164,11 +164,11 @@ class TestDays:
 class TestLabels:
     async def test_a_hundred_values(self, shared: Shared, program: Program) -> None:
         """Of a label with more, the dearest hundred are told apart and the rest is one row."""
-        shared.behave("claude", *(Behaviour(times=1, input_tokens=0, output_tokens=cost) for cost in range(1, 121)))
+        shared.behave("claude", *(Behaviour(times=1, input_tokens=5, output_tokens=cost) for cost in range(1, 121)))
         async with asyncio.timeout(60):
             for number in range(1, 121):
                 await program.complete("user_chat", "hello", labels={"job": f"job-{number:03}"})
         found = {row["label"]: row for row in await usage(program, ["label"])}
         assert {f"job-{number:03}" for number in range(21, 121)} == found.keys() - {"", "(other)"}
         assert found["(other)"]["requests"] == 20
-        assert found["(other)"]["cost_nano_usd"] == sum(range(1, 21)) * 10_000
+        assert found["(other)"]["cost_nano_usd"] == sum(range(2, 22)) * 10_000
