@@ -247,7 +247,7 @@ class TestServiceInTrouble:
         assert cortexctl("budget", "set", "--machine", "--day", "0").returncode == 0
         done = cortexctl(*words, input=prompts("budget", 5))
         assert done.returncode == LIMIT
-        assert "starts anew at" in done.stderr
+        assert "or wait until" in done.stderr
         assert sent(served) == 0
         assert cortexctl("budget", "remove", "--machine").returncode == 0
         assert cortexctl(*words, input=prompts("budget", 5)).returncode == 0

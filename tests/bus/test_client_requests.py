@@ -198,7 +198,7 @@ class TestErrors:
         """Without a service the error says so and how to start it."""
         served.stop()
         async with AsyncClient(served.address) as client:
-            with pytest.raises(errors.ServiceUnavailable, match=r"not running.*start it with"):
+            with pytest.raises(errors.ServiceUnavailable, match=r"not running.*Start it with"):
                 await client.ask("hello")
 
     async def test_no_bus(self, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ class TestAtLimit:
         details = BudgetExceeded.from_text(text[0]).details
         assert (details["period"], details["resets_at"]) == ("day", own["resets_at"])
         assert text[0].startswith("This request may cost more than the $")
-        assert "$0.002 of it left" in text[0]
+        assert "$0.002 left of your" in text[0]
         assert shared.requests() == {"claude": 0, "kimi_k2": 0}
 
 

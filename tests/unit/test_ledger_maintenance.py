@@ -207,7 +207,7 @@ class TestCommand:
         path, copy = str(settings(tmp_path).path), str(tmp_path / "copy")
         assert main(["ledger", "backup", copy, "--path", path]) == 0
         assert main(["ledger", "check", "--path", copy]) == 0
-        assert f"{copy}: right" in capsys.readouterr().out
+        assert f"{copy}: OK" in capsys.readouterr().out
         assert main(["ledger", "export", "--path", copy, "--since", "2020-01-01"]) == 0
         assert json.loads(capsys.readouterr().out)["request_id"] == "job"
         change(Path(copy), "UPDATE requests SET cost_nano = 1")

@@ -53,7 +53,7 @@ def check_command(path: Path | None) -> None:
         print_error(f"{ledger}: {problem}")
     if problems:
         raise click.exceptions.Exit(OTHER)
-    print_text(f"{ledger}: right")
+    print_text(f"{ledger}: OK")
 
 
 @command.command("export", short_help="Print a line per request.")
