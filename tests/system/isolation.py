@@ -160,7 +160,7 @@ async def scene(shared: Shared, output: Path) -> AsyncIterator[Scene]:
 
 async def _busy(shared: Shared, alice: Program, bob: Program, root: Program, monitor: Background) -> Scene:
     subscription, _ = await alice.subscribe()
-    told = Behaviour(times=1, reply=f"the {SECRET} is under the mat", input_tokens=61_728_394, output_tokens=17)
+    told = Behaviour(times=1, reply=f"the {SECRET} is under the mat", input_tokens=7_919_337, output_tokens=17)
     shared.behave("claude", told)
     options = {"labels": LABELS, "cache": True, "session": f"{OWNED}-session"}
     finished = await alice.complete("user_chat", PROMPT, request_id=FINISHED, **options)

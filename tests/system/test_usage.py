@@ -152,7 +152,7 @@ class TestDays:
         """The error names the key and what was expected."""
         for query, said in (
             ({"since": "yesterday"}, "query.since: expected a day such as"),
-            ({"since": "2026-11-24", "until": "2026-11-01"}, "query.until: expected a day not before since"),
+            ({"since": "2026-11-24", "until": "2026-11-01"}, "query.until: 2026-11-01 is before query.since"),
             ({"group_by": ["weekday"]}, "query.group_by[0]"),
             ({"label": "job"}, "query.label"),
         ):
