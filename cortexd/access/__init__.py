@@ -1,4 +1,4 @@
-"""How much of the daemon one user may hold: admission, rates, turns, bytes. Pure rules."""
+"""How much of the daemon one user may hold: admission, rates, turns, bytes."""
 
 from cortexd.access.admission import Admission, Place
 from cortexd.access.held_bytes import HeldBytes, Load

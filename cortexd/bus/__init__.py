@@ -1,1 +1,1 @@
-"""The daemon's side of the bus: calls in, replies and signals out, callers and polkit."""
+"""The daemon's side of the bus: calls in, replies and signals out, and who the callers are."""

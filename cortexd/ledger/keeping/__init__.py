@@ -1,1 +1,1 @@
-"""The ledger as something that lasts: its tables, their history, its place on disk, retention, copies and checks."""
+"""The ledger as something that lasts: its tables, their history, retention, copies and checks."""
