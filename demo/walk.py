@@ -93,6 +93,6 @@ def _budget(stage: Stage) -> None:
 
 
 def _ledger(stage: Stage) -> None:
-    stage.screen.heading("The books: each user sees the own figures, the ledger has them all")
+    stage.screen.heading("The books: each user sees their own figures, the ledger has them all")
     stage.run("alice", "cortexctl usage --by model")
     stage.run("root", f"{sys.executable} -m cortexd.ledger {stage.ledger}")
