@@ -21,7 +21,7 @@ from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture
 InBackground = Callable[..., Background]
 WARM = True
 CONFIG = "[authorization]\ninteractive_timeout_s = 60.0\n"
-MOST_MIB = 193  # more than before: with 107 MiB, which a daemon with one provider's library has, 300
+MOST_MIB = 215  # more than before: some 190 on a quiet machine; on a busy one more is on its way at a time
 PHOTO = b"\x89PNG\r\n\x1a\n"
 PHOTO_BYTES = 6_000_000
 
@@ -72,6 +72,7 @@ asyncio.run(main())
 
 class TestPeak:
     @pytest.mark.slow
+    @pytest.mark.timeout(300)
     async def test_large_calls_whose_user_never_answers_the_prompt(
         self, shared: Shared, program: Program, background: InBackground
     ) -> None:
@@ -82,7 +83,7 @@ class TestPeak:
         base = forget_peak(pid)
         with PolkitAgent(flood.process.pid, "wait"):
             flood.process.send_signal(signal.SIGUSR1)
-            await assert_eventually_async(lambda: flood.output().count("RateLimited") > 100, 60, "refusals")
+            await assert_eventually_async(lambda: flood.output().count("RateLimited") > 100, 240, "refusals")
             answer = await program.complete("user_chat", "beside the flood")
             assert answer.metadata["cost_known"] is True
             peak = peak_mib(pid)
@@ -91,6 +92,7 @@ class TestPeak:
         assert peak - base < MOST_MIB
 
     @pytest.mark.slow
+    @pytest.mark.timeout(300)
     async def test_many_photos_at_once(self, shared: Shared, program: Program) -> None:
         """32 photos of 6 MB are all answered; each costs little more than its bytes."""
         pid = shared.daemon.pid
