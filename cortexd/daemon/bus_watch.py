@@ -16,7 +16,7 @@ log = logging.getLogger("cortexd.daemon")
 
 _AFTER_S = 1.0  # from what was sent first to the question
 _TICK_S = 0.5
-_SILENT_TICKS = 6  # of our own loop: time in which it did not run, or the machine slept, is not the bus's silence
+_SILENT_TICKS = 20  # of our own loop, not of a clock; a busy bus is slow, and leaving ends every request
 _BUSY_BYTES = 2**20  # moved in one tick: the answer stands in a queue, and is waited for up to …
 _LONGEST_S = 30.0
 

@@ -329,7 +329,7 @@ class TestDeafCallers:
                 await pester(one, other, victim)
             assert attacked.daemon.await_end() == 1
             assert re.search(
-                r"^<2>cortexd.daemon: the bus connection ended: the bus has not read what we sent for 3 s$",
+                r"^<2>cortexd.daemon: the bus connection ended: the bus has not read what we sent for 10 s$",
                 attacked.daemon.log(),
                 re.MULTILINE,
             )
