@@ -25,7 +25,7 @@ class TestBusLost:
             await asyncio.wait({lost}, timeout=5)
             assert (lost.done(), connection.messages_sent) == (False, asked)
             connection.send(Message.new_signal(PATH, NAME, "Tick", "u", [1]))
-            assert await lost == "the bus has not read what we sent for 3 s"
+            assert await lost == "the bus has not read what we sent for 10 s"
             bus.resume()
 
     async def test_a_bus_that_ends(self, bus: PrivateBus) -> None:

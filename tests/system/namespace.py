@@ -56,17 +56,22 @@ class Service:
         run_and_tell_pid = ["setsid", "--fork", "sh", "-c", 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"']
         with self._log_file.open("ab") as log:
             subprocess.run([*run_and_tell_pid, self._pid_file, *self._argv], stdout=log, stderr=log, check=True)
-        assert_eventually(lambda: subprocess.run(self._ready, capture_output=True).returncode == 0, message="start")
+        assert_eventually(self._serves, message="start")
 
     def restart(self) -> None:
         self.kill()
         self.start()
 
     def restore(self) -> None:
+        """Alive is not enough: polkitd leaves a little after its bus has."""
         if self.alive:
             self.resume()
-        else:
+            assert_eventually(lambda: not self.alive or self._serves(), message="whole again, or its end")
+        if not self.alive:
             self.start()
+
+    def _serves(self) -> bool:
+        return subprocess.run(self._ready, capture_output=True).returncode == 0
 
 
 def process_state(pid: int) -> str:
@@ -90,4 +95,4 @@ def bus_service(directory: Path) -> Service:
 
 
 def polkit_service(directory: Path) -> Service:
-    return Service(directory, "polkitd", ["gdbus", "wait", "--system", "--timeout=5", "org.freedesktop.PolicyKit1"])
+    return Service(directory, "polkitd", ["gdbus", "wait", "--system", "--timeout=1", "org.freedesktop.PolicyKit1"])
