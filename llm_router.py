@@ -18,17 +18,23 @@ import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from functools import partial
 from importlib import import_module
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from cortexd import vendored
 from cortexd.domain.tasks import TaskType
+from cortexd.library.attributes import Client, DefaultRules, Prices, ReadOnly, refuse_unknown
 from cortexd.library.errors import (
     InvalidRequestError,
     LLMRouterError,
     ProviderFailedError,
     ProviderNotConfiguredError,
     ProvidersFailedError,
+)
+from cortexd.library.parallel import (
+    check_hardware_configs_parallel,
+    diagnose_errors_parallel,
+    query_multiple_packages,
 )
 from cortexd.library.types import LLMProvider, LLMResponse, RoutingDecision
 from cortexd.library.wish import Rules, Wish
@@ -54,10 +60,14 @@ __all__ = [
     "ProvidersFailedError",
     "RoutingDecision",
     "TaskType",
+    "check_hardware_configs_parallel",
     "complete_task",
+    "diagnose_errors_parallel",
+    "query_multiple_packages",
 ]
 
 _SDK_OF = {"Anthropic": "anthropic", "AsyncAnthropic": "anthropic", "OpenAI": "openai", "AsyncOpenAI": "openai"}
+_SETTABLE = ("default_provider", "enable_fallback", "track_costs")
 Messages = Iterable[Mapping[str, Any]]
 
 
@@ -71,37 +81,6 @@ def __getattr__(name: str) -> Any:
 
 def _sdk_class(name: str) -> Any:
     return getattr(sys.modules[__name__], name)
-
-
-class _DefaultRules:
-    """The built-in routing table, on the class; each router has a copy of its own."""
-
-    def __get__(self, router: object, owner: type) -> MutableMapping[TaskType, LLMProvider]:
-        from cortexd.config.defaults import ROUTING_TABLE
-
-        rules = {task: LLMProvider(name) for task, name in ROUTING_TABLE.items()}
-        return cast("MutableMapping[TaskType, LLMProvider]", MappingProxyType(rules))
-
-
-class _Client:
-    """A provider's SDK client as an attribute: made when first read, None without a key and over the bus, replaceable,
-    `del` undoes."""
-
-    def __init__(self, provider: LLMProvider, *, asynchronous: bool = False) -> None:
-        self._provider = provider.value
-        self._asynchronous = asynchronous
-
-    def __get__(self, router: LLMRouter | None, owner: type) -> Any:
-        if router is None:
-            return self
-        clients = router._engine.clients
-        return (clients.of_this_loop if self._asynchronous else clients.blocking)(self._provider)
-
-    def __set__(self, router: LLMRouter, client: Any) -> None:
-        router._engine.clients.replace(self._provider, self._asynchronous, client)
-
-    def __delete__(self, router: LLMRouter) -> None:
-        router._engine.clients.restore(self._provider, self._asynchronous)
 
 
 def _engine(bus: bool | str, arguments: Mapping[str, str | None]) -> Engine | BusEngine:
@@ -128,14 +107,19 @@ class LLMRouter:
     """Asks the provider that suits the task, and the others when that one fails.
 
     Any number of threads and event loops may share one router. `default_provider`, `enable_fallback`, `track_costs`
-    and `ROUTING_RULES` are attributes that may be changed; calls from then on follow them. `NAME_client` and
-    `NAME_async_client` (claude, kimi, deepseek, qwen, llama, openai, ollama) are the SDKs' clients; an asynchronous
-    one belongs to the running event loop, one that was assigned to all of them.
+    and `ROUTING_RULES` are attributes that may be changed; calls from then on follow them. Assigning to a name that
+    does not exist is an AttributeError. `NAME_client` and `NAME_async_client` or `NAME_client_async` (claude, kimi,
+    deepseek, qwen, llama, openai, ollama) are the SDKs' clients; an asynchronous one belongs to the running event
+    loop, one that was assigned to all of them.
+
+    For reading: `COSTS` (provider -> USD per million tokens of its default model, `input` and `output`, NaN where not
+    known), `total_cost_usd`, `request_count`, and `provider_stats` (provider -> `requests`, `tokens`, `cost`).
 
     provider_settings: `NAME_api_key`, `NAME_base_url` and `NAME_model` for each of these names. Without a key
     argument the environment is asked (ANTHROPIC_API_KEY, MOONSHOT_API_KEY, DEEPSEEK_API_KEY, DASHSCOPE_API_KEY,
-    GROQ_API_KEY). OpenAI wants `openai_api_key` and `openai_model`. Ollama is used only where `ollama_base_url` or
-    `ollama_model`, or OLLAMA_BASE_URL or OLLAMA_MODEL, asks for it.
+    GROQ_API_KEY, OPENAI_API_KEY and OPENAI_API_KEYS). Several keys, apart by commas or blanks, are tried in turn where
+    one is refused, used up or rate limited. Ollama is used only where `ollama_base_url` or `ollama_model`, or
+    OLLAMA_BASE_URL or OLLAMA_MODEL, asks for it.
 
     `bus`: True asks cortexd on the system bus, "session" or a D-Bus address another one. No key may be given then, and
     the environment's do not count. A rule that the program sets in ROUTING_RULES goes along with its calls; for all
@@ -144,22 +128,34 @@ class LLMRouter:
     Raises TypeError for an unknown setting and InvalidRequestError for one that cannot be used.
     """
 
-    ROUTING_RULES = _DefaultRules()
+    ROUTING_RULES = DefaultRules()
+    COSTS = Prices()
 
-    claude_client = _Client(LLMProvider.CLAUDE)
-    claude_async_client = _Client(LLMProvider.CLAUDE, asynchronous=True)
-    kimi_client = _Client(LLMProvider.KIMI_K2)
-    kimi_async_client = _Client(LLMProvider.KIMI_K2, asynchronous=True)
-    deepseek_client = _Client(LLMProvider.DEEPSEEK)
-    deepseek_async_client = _Client(LLMProvider.DEEPSEEK, asynchronous=True)
-    qwen_client = _Client(LLMProvider.QWEN)
-    qwen_async_client = _Client(LLMProvider.QWEN, asynchronous=True)
-    llama_client = _Client(LLMProvider.LLAMA)
-    llama_async_client = _Client(LLMProvider.LLAMA, asynchronous=True)
-    openai_client = _Client(LLMProvider.OPENAI)
-    openai_async_client = _Client(LLMProvider.OPENAI, asynchronous=True)
-    ollama_client = _Client(LLMProvider.OLLAMA)
-    ollama_async_client = _Client(LLMProvider.OLLAMA, asynchronous=True)
+    total_cost_usd = ReadOnly(lambda router: router._engine.statistics.total_cost_usd, "reset_stats() begins again")
+    request_count = ReadOnly(lambda router: router._engine.statistics.request_count, "reset_stats() begins again")
+    provider_stats = ReadOnly(lambda router: router._engine.statistics.by_provider(), "reset_stats() begins again")
+
+    claude_client = Client(LLMProvider.CLAUDE)
+    claude_async_client = Client(LLMProvider.CLAUDE, asynchronous=True)
+    claude_client_async = claude_async_client
+    kimi_client = Client(LLMProvider.KIMI_K2)
+    kimi_async_client = Client(LLMProvider.KIMI_K2, asynchronous=True)
+    kimi_client_async = kimi_async_client
+    deepseek_client = Client(LLMProvider.DEEPSEEK)
+    deepseek_async_client = Client(LLMProvider.DEEPSEEK, asynchronous=True)
+    deepseek_client_async = deepseek_async_client
+    qwen_client = Client(LLMProvider.QWEN)
+    qwen_async_client = Client(LLMProvider.QWEN, asynchronous=True)
+    qwen_client_async = qwen_async_client
+    llama_client = Client(LLMProvider.LLAMA)
+    llama_async_client = Client(LLMProvider.LLAMA, asynchronous=True)
+    llama_client_async = llama_async_client
+    openai_client = Client(LLMProvider.OPENAI)
+    openai_async_client = Client(LLMProvider.OPENAI, asynchronous=True)
+    openai_client_async = openai_async_client
+    ollama_client = Client(LLMProvider.OLLAMA)
+    ollama_async_client = Client(LLMProvider.OLLAMA, asynchronous=True)
+    ollama_client_async = ollama_async_client
 
     def __init__(
         self,
@@ -178,6 +174,11 @@ class LLMRouter:
         self.enable_fallback = enable_fallback
         self.track_costs = track_costs
         self.ROUTING_RULES = _own_rules(type(self).ROUTING_RULES, remembers=bus is not False)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if type(self) is LLMRouter:
+            refuse_unknown(type(self), name, _SETTABLE)
+        super().__setattr__(name, value)
 
     def route_task(self, task_type: TaskType, force_provider: LLMProvider | str | None = None) -> RoutingDecision:
         """Who would be asked first, and why; asks nobody. Raises LLMRouterError where nobody can answer."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from cortexd.library.limiter import positive
-from cortexd.library.types import LLMResponse
+from cortexd.library.types import LLMProvider, LLMResponse
 
 _MOST_AT_ONCE = 32  # of a batch that names no number
 
@@ -21,4 +22,16 @@ async def gathered(
         async with turns:
             return await call()
 
-    return await asyncio.gather(*map(one, calls), return_exceptions=True)
+    given = await asyncio.gather(*map(one, calls), return_exceptions=True)
+    return [_readable(item) if isinstance(item, Exception) else item for item in given]
+
+
+def _readable(error: Exception) -> Exception:
+    """`error` with an LLMResponse's attributes, for programs that read every row's: Cortex's first router put a
+    response of the model "error" in such a place."""
+    row = LLMResponse(f"Error: {error}", LLMProvider.CLAUDE, "error", 0, 0.0, 0.0, finish_reason="error")
+    for name in LLMResponse.__dataclass_fields__:
+        if not hasattr(error, name):
+            with contextlib.suppress(AttributeError):  # of a class with slots
+                setattr(error, name, getattr(row, name))
+    return error

@@ -1,30 +1,40 @@
 """A router's providers: the built-in ones, OpenAI and Ollama, with keys and addresses from arguments or variables.
 
-Each provider takes three keyword arguments, `PREFIX_api_key`, `PREFIX_base_url` and `PREFIX_model`. Ollama is
-configured only where an argument, or one of its variables, asks for it. Only keys are taken from other variables:
-what the SDKs read of addresses (ANTHROPIC_BASE_URL, OPENAI_BASE_URL) does not count.
+Each provider takes three keyword arguments, `PREFIX_api_key`, `PREFIX_base_url` and `PREFIX_model`. A key may be a list
+of keys, apart by blanks, commas or semicolons. Ollama is configured only where an argument, or one of its variables,
+asks for it. Only keys and OPENAI_MODEL are taken from other variables: what the SDKs read of addresses
+(ANTHROPIC_BASE_URL, OPENAI_BASE_URL) does not count.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from cortexd.config import Config, ProviderSettings, Secret, builtin_config, with_keys
+from cortexd.config import Config, ProviderSettings, Secret, builtin_config
 from cortexd.config.addresses import endpoint_address, parse_address, without_credentials
+from cortexd.config.credentials import key_in
 from cortexd.config.problems import Expectation
 from cortexd.errors import ConfigError
 from cortexd.library.errors import InvalidRequestError
+from cortexd.library.keys import split_keys
 from cortexd.library.types import LLMProvider
 
-# Beside the built-in ones. OpenAI has no default model: the catalogue knows none of its prices.
+# Beside the built-in ones. The catalogue knows no price of OpenAI's.
 FURTHER_PROVIDERS = (
-    ProviderSettings("openai", "openai", "https://api.openai.com/v1", model=""),
+    ProviderSettings(
+        "openai", "openai", "https://api.openai.com/v1", model="gpt-4o-mini", key_variable="OPENAI_API_KEY"
+    ),
     ProviderSettings("ollama", "openai", "http://127.0.0.1:11434/v1", "llama3.2", enabled=False, local=True),
 )
-_OLLAMA_VARIABLES = {"ollama_base_url": "OLLAMA_BASE_URL", "ollama_model": "OLLAMA_MODEL"}
+_VARIABLES = {
+    "ollama_base_url": "OLLAMA_BASE_URL",
+    "ollama_model": "OLLAMA_MODEL",
+    "openai_model": "OPENAI_MODEL",
+}
+_MORE_KEYS = {"openai": "OPENAI_API_KEYS"}
 _FIELDS = ("api_key", "base_url", "model")
 _PREFIXES = {provider: "kimi" if provider is LLMProvider.KIMI_K2 else provider.value for provider in LLMProvider}
 ARGUMENTS = tuple(f"{prefix}_{name}" for prefix in _PREFIXES.values() for name in _FIELDS)
@@ -35,12 +45,37 @@ def configure(arguments: Mapping[str, str | None]) -> Config:
 
     Raises TypeError for an unknown argument and InvalidRequestError for one that cannot be used.
     """
-    asked = {**_from_environment(), **said(arguments)}
-    config = builtin_config()
-    further = {settings.name: settings for settings in FURTHER_PROVIDERS}
-    config = _with_environment_keys(dataclasses.replace(config, providers={**config.providers, **further}))
-    providers = {name: _asked_for(settings, asked) for name, settings in config.providers.items()}
-    return dataclasses.replace(config, providers=providers)
+    asked, keys = {**_from_environment(), **said(arguments)}, keys_of(arguments)
+    providers = {name: _asked_for(settings, asked, keys[name]) for name, settings in known_providers().items()}
+    return dataclasses.replace(builtin_config(), providers=providers)
+
+
+def keys_of(arguments: Mapping[str, str | None]) -> dict[str, tuple[Secret, ...]]:
+    """Provider -> its keys, in the order in which they are tried: the argument's, or else those of its variables.
+
+    Raises InvalidRequestError for one that cannot be a key.
+    """
+    return {name: tuple(_keys_of(settings, arguments)) for name, settings in known_providers().items()}
+
+
+def _keys_of(settings: ProviderSettings, arguments: Mapping[str, str | None]) -> Iterator[Secret]:
+    argument = f"{_PREFIXES[LLMProvider(settings.name)]}_api_key"
+    variables = [name for name in (settings.key_variable, _MORE_KEYS.get(settings.name)) if name]
+    named = {argument: arguments.get(argument) or ""}
+    found = named if named[argument].strip() else {name: os.environ.get(name, "") for name in variables}
+    for source, text in found.items():
+        for key in split_keys(text):
+            try:
+                secret = key_in(key.encode(), source)
+            except ConfigError as error:
+                raise InvalidRequestError(str(error)) from None
+            if secret is not None:
+                yield secret
+
+
+def known_providers() -> dict[str, ProviderSettings]:
+    """Whoever a router can ask, as nobody has changed it."""
+    return {**builtin_config().providers, **{settings.name: settings for settings in FURTHER_PROVIDERS}}
 
 
 def said(arguments: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -59,24 +94,16 @@ def _known(name: str, value: object) -> bool:
 
 
 def _from_environment() -> dict[str, str]:
-    found = {name: os.environ.get(variable, "") for name, variable in _OLLAMA_VARIABLES.items()}
+    found = {name: os.environ.get(variable, "") for name, variable in _VARIABLES.items()}
     return {name: value for name, value in found.items() if value.strip()}
 
 
-def _with_environment_keys(config: Config) -> Config:
-    variables = {settings.key_variable for settings in config.providers.values() if settings.key_variable}
-    try:
-        return with_keys(config, {name: os.environ[name] for name in variables if name in os.environ})
-    except ConfigError as error:
-        raise InvalidRequestError(str(error)) from None
-
-
-def _asked_for(settings: ProviderSettings, asked: Mapping[str, str | None]) -> ProviderSettings:
+def _asked_for(settings: ProviderSettings, asked: Mapping[str, str | None], keys: Sequence[Secret]) -> ProviderSettings:
     prefix = _PREFIXES[LLMProvider(settings.name)]
     key, base_url, model = ((asked.get(f"{prefix}_{name}") or "").strip() for name in _FIELDS)
     changed = dataclasses.replace(
         settings,
-        key=Secret(key) if key else settings.key,
+        key=keys[0] if keys else None,
         base_url=_checked_url(f"{prefix}_base_url", base_url, settings.local) if base_url else settings.base_url,
         model=model or settings.model,
         enabled=settings.enabled or bool(key or base_url or model),

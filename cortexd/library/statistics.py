@@ -47,6 +47,25 @@ class Statistics:
                 "providers": {provider.value: item.row() for provider, item in self._sums.items()},
             }
 
+    @property
+    def request_count(self) -> int:
+        return int(self.read()["total_requests"])
+
+    @property
+    def total_cost_usd(self) -> float:
+        return float(self.read()["total_cost_usd"])
+
+    def by_provider(self) -> dict[LLMProvider, dict[str, Any]]:
+        """`requests`, `tokens` and `cost` (USD) of every provider, zeros where it has answered nothing."""
+        with self._lock:
+            sums = {
+                provider: self._sums.get(provider, _Sum()) for provider in {**dict.fromkeys(LLMProvider), **self._sums}
+            }
+            return {
+                provider: {"requests": item.requests, "tokens": item.tokens, "cost": to_usd(item.nano)}
+                for provider, item in sums.items()
+            }
+
     def reset(self) -> None:
         with self._lock:
             self._sums = {provider: _Sum() for provider in _ALWAYS_SHOWN}

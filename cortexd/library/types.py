@@ -38,6 +38,7 @@ class RoutingDecision:
     anybody who stands in for it."""
 
     FORCED: ClassVar = 1.0
+    FORCED_REASON: ClassVar = "Forced by the caller"
     BY_RULE: ClassVar = 0.95
     STANDING_IN: ClassVar = 0.5
 
@@ -53,10 +54,11 @@ class LLMResponse:
 
     `tokens_used`: prompt and answer together, 0 where the provider reported none. `cost_usd`: USD, and NaN where the
     price or the usage is unknown: unknown is not 0. `latency_seconds`: of the attempt that answered.
-    `raw_response`: the SDK's own object; None for a stream. `tool_calls`: in OpenAI's form whoever answered,
-    `{"id", "type": "function", "function": {"name", "arguments"}}` with the arguments as JSON text, ready to go back
-    on an assistant's message. `finish_reason`: stop, length, tool_calls, content_filter, or the provider's own word.
-    `dropped_options`: options that this model does not take and that were left out.
+    `raw_response`: a dictionary, all that the SDK's object says, over the bus the daemon's metadata; None for a stream.
+    `tool_calls`: in OpenAI's form whoever answered, `{"id", "type": "function", "function": {"name", "arguments"}}`
+    with the arguments as JSON text, ready to go back on an assistant's message. `finish_reason`: stop, length,
+    tool_calls, content_filter, or the provider's own word. `dropped_options`: options that this model does not take
+    and that were left out.
     """
 
     content: str

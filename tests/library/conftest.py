@@ -20,6 +20,9 @@ VARIABLES = (
     *(settings.key_variable for settings in defaults.PROVIDERS if settings.key_variable),
     "OLLAMA_BASE_URL",
     "OLLAMA_MODEL",
+    "OPENAI_API_KEY",
+    "OPENAI_API_KEYS",
+    "OPENAI_MODEL",
 )
 MakeRouter = Callable[..., LLMRouter]
 

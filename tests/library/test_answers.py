@@ -40,7 +40,7 @@ class TestContent:
         assert blocking.content == awaited.content
         assert (blocking.tokens_used, blocking.cost_usd) == (awaited.tokens_used, awaited.cost_usd)
         assert blocking.latency_seconds > 0
-        assert blocking.raw_response.model == blocking.model
+        assert blocking.raw_response["model"] == blocking.model
         await router.aclose()
 
     def test_what_is_sent(self, router: LLMRouter, simulated: SimulatedProviders) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -164,11 +165,17 @@ class TestFurtherProviders:
         monkeypatch.setenv("OLLAMA_MODEL", "kimi-k2")
         assert LLMRouter().route_task(TaskType.USER_CHAT).provider is LLMProvider.OLLAMA
 
-    def test_openai_wants_a_model(self) -> None:
-        """There is no default model for OpenAI: a key alone is refused, with the argument that is missing."""
-        with pytest.raises(InvalidRequestError, match="openai_model"):
-            LLMRouter(openai_api_key="sk-x")
-        assert LLMRouter(openai_api_key="sk-x", openai_model="m").route_task(TaskType.USER_CHAT).provider == "openai"
+    def test_openai_by_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """OPENAI_API_KEY makes OpenAI one who may answer, with a default model and the one that OPENAI_MODEL says."""
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+        assert LLMRouter().route_task(TaskType.USER_CHAT).provider is LLMProvider.OPENAI
+        with patch("llm_router.OpenAI") as sdk:
+            for model in ("gpt-4o-mini", "gpt-of-mine"):
+                create = sdk.return_value.chat.completions.create
+                create.return_value.choices[0].message.content = "Hi"
+                assert LLMRouter().complete(ask()).content == "Hi"
+                assert create.call_args.kwargs["model"] == model
+                monkeypatch.setenv("OPENAI_MODEL", "gpt-of-mine")
 
     def test_an_unknown_setting(self) -> None:
         """A misspelt setting is a TypeError that names the nearest one."""

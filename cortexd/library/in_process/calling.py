@@ -49,3 +49,14 @@ def answer_in(kind: ApiKind, given: Any, asked_model: str) -> Answer:
     """The Answer in a whole response. Raises ProviderError."""
     row = seen(given, kind.sdk_call.answer)
     return kind.read(encode(row if kind.sdk.made(given) else kind.sdk_call.completed(row)), asked_model)
+
+
+def as_dictionary(kind: ApiKind, given: Any) -> dict[str, Any] | None:
+    """All that the SDK's object, or a fake's, says, beyond the answer; None where it cannot say."""
+    dump = getattr(given, "model_dump", None)
+    quietly = {"warnings": False} if kind.sdk.made(given) else {}  # of types other than the SDK declares
+    try:
+        found = dump(**quietly) if callable(dump) else given
+    except (TypeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

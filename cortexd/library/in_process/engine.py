@@ -19,8 +19,9 @@ from cortexd.library.errors import InvalidRequestError, LLMRouterError, Provider
 from cortexd.library.in_process.clients import Clients
 from cortexd.library.in_process.run import Run, SharedHealth
 from cortexd.library.in_process.streams import async_pieces, pieces, told, told_async
+from cortexd.library.keys import Keys
 from cortexd.library.limiter import Limiter
-from cortexd.library.settings import configure
+from cortexd.library.settings import configure, keys_of
 from cortexd.library.statistics import Statistics
 from cortexd.library.text_streams import AsyncTextStream, Outcome, TextStream
 from cortexd.library.types import LABELS, LLMProvider, LLMResponse, RoutingDecision
@@ -38,7 +39,8 @@ class Engine:
         self._catalog = builtin_catalog().with_rates(self._config.providers)
         self._health = SharedHealth()
         self._max_answer_bytes = self._config.limits.max_answer_bytes
-        self.clients = Clients(self._config.providers, sdk_class, self._max_answer_bytes)
+        self._keys = Keys(keys_of(arguments))
+        self.clients = Clients(self._config.providers, sdk_class, self._max_answer_bytes, self._keys)
         self._refusals = {name: Refusals(name, self._catalog) for name in self._config.providers}
         self.limiter = Limiter()
         self.statistics = Statistics()
@@ -51,15 +53,17 @@ class Engine:
             question = Question(task, (), options, datetime.now(UTC))
         plan, _ = self._plan(question, rules, None)
         first = LLMProvider(plan.candidates[0].provider)
+        if options.provider:
+            return RoutingDecision(first, task, RoutingDecision.FORCED_REASON, RoutingDecision.FORCED)
         by_rule = RoutingDecision.STANDING_IN if first != rules.table.get(task) else RoutingDecision.BY_RULE
-        return RoutingDecision(first, task, plan.reason, RoutingDecision.FORCED if options.provider else by_rule)
+        return RoutingDecision(first, task, plan.reason, by_rule)
 
     def complete(self, wish: Wish, rules: Rules) -> LLMResponse:
         """The first answer that a provider of the plan gives."""
         run = self._run(wish, rules, asynchronous=False)
         for exchange in run.exchanges():
             with self.limiter.slot(), exchange:
-                for _ in told(exchange, self.clients.blocking(exchange.candidate.provider)):
+                for _ in told(exchange, self.clients.blocking(exchange.candidate.provider, exchange.key)):
                     pass
         return _response(run)
 
@@ -69,7 +73,7 @@ class Engine:
         for exchange in run.exchanges():
             async with self.limiter.async_slot():
                 with exchange:
-                    client = await self.clients.asynchronous(exchange.candidate.provider)
+                    client = await self.clients.asynchronous(exchange.candidate.provider, exchange.key)
                     async with asyncio.timeout(2 * exchange.settings.timeout_s):
                         await _to_its_end(told_async(exchange, client))
         return _response(run)
@@ -103,6 +107,7 @@ class Engine:
             book=self.statistics.add if rules.track_costs else _not_booked,
             max_answer_bytes=self._max_answer_bytes,
             refusals=self._refusals,
+            keys=self._keys,
             stream=stream,
         )
 

@@ -15,9 +15,10 @@ from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.domain.money import to_usd
 from cortexd.errors import ProviderError
 from cortexd.library.errors import NOBODY, ProviderFailedError, ProvidersFailedError
-from cortexd.library.in_process.calling import Request, answer_in, is_answer, request_of
+from cortexd.library.in_process.calling import Request, answer_in, as_dictionary, is_answer, request_of
 from cortexd.library.in_process.failures import failure_of
 from cortexd.library.in_process.reader import StreamReader
+from cortexd.library.keys import OF_THE_KEY, Keys
 from cortexd.library.types import LLMProvider, LLMResponse
 from cortexd.providers.framing import read_body
 from cortexd.providers.kinds import ApiKind, api_kind
@@ -59,6 +60,7 @@ class Run:
     book: Book
     max_answer_bytes: int
     refusals: Mapping[str, Refusals]
+    keys: Keys
     stream: bool = False
     errors: dict[LLMProvider, Exception] = field(default_factory=dict)
     response: LLMResponse | None = None
@@ -66,11 +68,16 @@ class Run:
     def exchanges(self) -> Iterator[Exchange]:
         """An exchange with each provider whose turn it is. Raises ProvidersFailedError after the last one in vain."""
         for candidate in self.fallback.turns():
-            yield self._exchange(candidate)
+            turns = self.keys.turns(candidate.provider)
+            for position, key in enumerate(turns, 1):
+                exchange = self._exchange(candidate, key, last=position == len(turns))
+                yield exchange
+                if not exchange.wants_another_key:
+                    break
         if self.response is None:
             raise self._all_failed()
 
-    def _exchange(self, candidate: Candidate) -> Exchange:
+    def _exchange(self, candidate: Candidate, key: int, *, last: bool) -> Exchange:
         """Raises ProviderError where the request cannot be written in the vendor's words."""
         settings = self.providers[candidate.provider]
         kind, options = api_kind(settings.api), self.question.options
@@ -83,7 +90,8 @@ class Run:
             tools=options.tools,
         )
         quirks = self.refusals[candidate.provider].quirks(candidate.model)
-        return Exchange(self, candidate, settings, kind, call, request_of(kind, call, quirks, stream=self.stream))
+        request = request_of(kind, call, quirks, stream=self.stream)
+        return Exchange(self, candidate, key, last, settings, kind, call, request)
 
     def _all_failed(self) -> ProvidersFailedError:
         error = ProvidersFailedError(f"{NOBODY} {'; '.join(self.fallback.said())}", self.errors)
@@ -95,17 +103,20 @@ class Run:
 class Exchange:
     """One call to one provider. What goes wrong in its `with` block leads on to the next one, or comes out of it.
 
-    `given`: the consumer of a stream has had a piece.
+    `key`: which of the provider's keys. `given`: the consumer of a stream has had a piece.
     """
 
     run: Run
     candidate: Candidate
+    key: int
+    last_key: bool
     settings: ProviderSettings
     kind: ApiKind
     call: Call
     request: Request
     began: float = 0.0
     given: bool = False
+    wants_another_key: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -161,6 +172,7 @@ class Exchange:
         """Book the answer and make it the run's response."""
         answer = self.request.body.own_answer(answer)
         self.run.fallback.answered(self.candidate)
+        self.run.keys.answered(self.candidate.provider, self.key)
         provider, tokens, nano = self._booked(answer.usage)
         self.run.response = LLMResponse(
             content=answer.content,
@@ -169,7 +181,7 @@ class Exchange:
             tokens_used=tokens,
             cost_usd=_UNKNOWN if nano is None else to_usd(nano),
             latency_seconds=time.monotonic() - self.began,
-            raw_response=raw,
+            raw_response=as_dictionary(self.kind, raw),
             tool_calls=[
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in answer.tool_calls
@@ -185,9 +197,12 @@ class Exchange:
 
     def _failed(self, error: Exception) -> bool:
         """Note the failure. True to go on; False where `error` is for the caller to see as it is."""
-        secret = self.settings.key.reveal() if self.settings.key else ""
         run = self.run
-        run.fallback.failed(self.candidate, failure_of(error, [secret] if secret else []))
+        failure = failure_of(error, [key.reveal() for key in run.keys.of(self.candidate.provider)])
+        self.wants_another_key = failure.failure in OF_THE_KEY and not self.last_key and not self.given
+        if self.wants_another_key:
+            return True
+        run.fallback.failed(self.candidate, failure)
         if run.falls_back and not self.given:
             run.errors[LLMProvider(self.candidate.provider)] = error
             return True

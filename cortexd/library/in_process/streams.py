@@ -19,7 +19,7 @@ def pieces(run: Run, clients: Clients, limiter: Limiter, outcome: Outcome) -> Ge
     """The texts of the first provider that answers."""
     for exchange in run.exchanges():
         with limiter.slot(), exchange:
-            yield from told(exchange, clients.blocking(exchange.candidate.provider))
+            yield from told(exchange, clients.blocking(exchange.candidate.provider, exchange.key))
     outcome.response = run.response
 
 
@@ -28,7 +28,7 @@ async def async_pieces(run: Run, clients: Clients, limiter: Limiter, outcome: Ou
     for exchange in run.exchanges():
         async with limiter.async_slot():
             with exchange:
-                client = await clients.asynchronous(exchange.candidate.provider)
+                client = await clients.asynchronous(exchange.candidate.provider, exchange.key)
                 async with aclosing(told_async(exchange, client)) as texts:
                     async for piece in texts:
                         yield piece

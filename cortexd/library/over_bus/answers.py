@@ -49,7 +49,7 @@ def decided(decision: Decision, ask: Ask) -> RoutingDecision:
     """Who would be asked first."""
     first = provider_named(decision.provider)
     if ask.forced:
-        return RoutingDecision(first, ask.task_type, decision.reason, RoutingDecision.FORCED)
+        return RoutingDecision(first, ask.task_type, RoutingDecision.FORCED_REASON, RoutingDecision.FORCED)
     if decision.stands_in_for:
         return RoutingDecision(first, ask.task_type, decision.reason, RoutingDecision.STANDING_IN)
     reason = f"{ask.task_type} goes to {ask.provider}" if ask.provider else decision.reason
