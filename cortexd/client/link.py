@@ -34,6 +34,10 @@ _MOST_LEAVING = 4
 _MAX_VALUES = 1_000_000  # 10,000 rows of GetUsage, or the answers of 1,000 requests, hold several 100,000
 _STANDARD = "org.freedesktop.DBus.Error."
 _ABSENT = frozenset({f"{_STANDARD}ServiceUnknown", f"{_STANDARD}NameHasNoOwner"})
+# of an object of ours that we always have, and the standard's own methods on it
+_FOREIGN = frozenset({f"{_STANDARD}UnknownObject", f"{_STANDARD}UnknownInterface"})
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_UNKNOWN_METHOD = f"{_STANDARD}UnknownMethod"
 _ENDED = frozenset({f"{_STANDARD}NoReply", f"{_STANDARD}Disconnected"})
 _NOT_STARTED = (f"{_STANDARD}Spawn.", f"{_STANDARD}TimedOut", "org.freedesktop.systemd1.")  # the last: masked
 _BUSES = {"system": system_address, "session": session_address}
@@ -152,7 +156,7 @@ class Link:
         except (TimeoutError, BusTimeout):
             raise Timeout(f"no answer from cortexd within {timeout_s:g} s") from None
         except BusException as error:
-            raise self._explained(error) from None
+            raise self._explained(error, message) from None
 
     @asynccontextmanager
     async def _waiting(self, ends_with_caller: bool) -> AsyncIterator[Connection]:
@@ -179,10 +183,10 @@ class Link:
             if current.calls:
                 self._leaving.add(current)
 
-    def _explained(self, error: BusException) -> CortexError:
-        """What went wrong, in the caller's words and not in the bus's."""
+    def _explained(self, error: BusException, message: Message) -> CortexError:
+        """What went wrong with `message`, in the caller's words and not in the bus's."""
         if isinstance(error, BusError):
-            return self._from_reply(error)
+            return self._from_reply(error, message)
         if isinstance(error, ConnectionLost):
             return ServiceUnavailable(f"the connection to {self.bus_in_words} ended before an answer came: {error}")
         if isinstance(error, MessageTooLarge):
@@ -191,11 +195,16 @@ class Link:
             return InvalidArgument(str(error))
         return Internal(f"the answer cannot be read: {error}")
 
-    def _from_reply(self, error: BusError) -> CortexError:
+    def _from_reply(self, error: BusError, message: Message) -> CortexError:
         if error.name in _ABSENT:
             return ServiceUnavailable(f"cortexd is not running on {self.bus_in_words}. Start it with {self._start()}")
         if error.name.startswith(_NOT_STARTED):
             return ServiceUnavailable(f"cortexd could not be started on {self.bus_in_words}: {error.text}")
+        if error.name in _FOREIGN or (error.name == _UNKNOWN_METHOD and message.interface == _PROPERTIES):
+            return ServiceUnavailable(
+                f"another program answers for {wire.BUS_NAME} on {self.bus_in_words}: "
+                f"busctl status {wire.BUS_NAME} names it; stop it, and cortexd comes with the next call"
+            )
         if error.name in _ENDED:
             return ServiceUnavailable("cortexd left the bus before it answered")
         if error.name == f"{_STANDARD}LimitsExceeded":
@@ -205,7 +214,7 @@ class Link:
         return wire.error_from(error.name, error.text)
 
     def _start(self) -> str:
-        return "systemctl start cortexd" if self._bus == "system" else f"cortexd --bus {self._bus}"
+        return "systemctl start cortex-llm-router" if self._bus == "system" else f"cortexd --bus {self._bus}"
 
 
 def _message(interface: str, member: str, signature: str, body: list[Any] | None, flags: MessageFlag) -> Message:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 
-_SHORTEST_S = 0.25  # cortexd.service allows four starts a second
+_SHORTEST_S = 0.25  # cortex-llm-router.service allows four starts a second
 _LOOK_S = 30.0  # at the longest: a reload may have changed the setting
 
 

@@ -24,7 +24,7 @@ from tests.boot.load import Upstream
 from tests.boot.machine import Machine
 
 _TREE, _PACKAGE = "CORTEXD_BOOT_TREE", "CORTEXD_BOOT_PACKAGE"
-_DROP_IN = "/run/systemd/system/cortexd.service.d/test.conf"
+_DROP_IN = "/run/systemd/system/cortex-llm-router.service.d/test.conf"
 _SETTINGS = "/etc/cortexd/conf.d/90-test.toml"
 Write = Callable[[str], None]
 
@@ -101,12 +101,12 @@ def drop_in(installed: Machine) -> Iterator[Write]:
     def write(text: str) -> None:
         installed.write(_DROP_IN, f"[Service]\n{text}")
         installed.run("systemctl", "daemon-reload")
-        installed.run("systemctl", "restart", "cortexd.service")
+        installed.run("systemctl", "restart", "cortex-llm-router.service")
 
     yield write
     installed.run("rm", "-f", _DROP_IN)
     installed.run("systemctl", "daemon-reload")
-    installed.run("systemctl", "restart", "cortexd.service")
+    installed.run("systemctl", "restart", "cortex-llm-router.service")
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def settings(installed: Machine) -> Iterator[Write]:
 
     def write(text: str) -> None:
         installed.write(_SETTINGS, text)
-        installed.run("systemctl", "restart", "cortexd.service")
+        installed.run("systemctl", "restart", "cortex-llm-router.service")
 
     yield write
     installed.run("rm", "-f", _SETTINGS)
-    installed.run("systemctl", "restart", "cortexd.service")
+    installed.run("systemctl", "restart", "cortex-llm-router.service")

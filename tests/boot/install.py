@@ -12,6 +12,7 @@ from tests.eventually import assert_eventually
 
 CANARY_KEY = "sk-sim-canary-Zq83hT0pLx9"
 NEWER = f"{__version__}+newer"
+OLDER = f"{__version__}~older"
 PROVIDERS = ("claude", "kimi_k2")
 _QUIETLY = {"DEBIAN_FRONTEND": "noninteractive"}
 
@@ -26,6 +27,20 @@ def install(machine: Machine, package: Path) -> Completed:
     with package.open("rb") as data:
         subprocess.run(machine.enter(["tee", place]), stdin=data, stdout=subprocess.DEVNULL, check=True, timeout=60)
     return apt(machine, "install", place)
+
+
+def with_old_unit(package: Path, directory: Path) -> Path:
+    """The package as it was when its unit was called cortexd.service, like the daemon of Cortex's own."""
+    tree, made = directory / "with-old-unit", directory / "cortexd-with-old-unit.deb"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True, timeout=60)
+    unit = next(tree.rglob("cortex-llm-router.service"))
+    unit.rename(unit.with_name("cortexd.service"))
+    for file in (tree / "usr/share/dbus-1/system-services/org.cortexlinux.LLMRouter.service", *tree.glob("DEBIAN/*")):
+        file.write_text(file.read_text().replace("cortex-llm-router.service", "cortexd.service"))
+    control = tree / "DEBIAN/control"
+    control.write_text(control.read_text().replace(f"Version: {__version__}", f"Version: {OLDER}"))
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, made], check=True, timeout=60)
+    return made
 
 
 def start_simulated(machine: Machine) -> None:

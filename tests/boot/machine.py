@@ -99,7 +99,7 @@ class Machine:
     def add_user(self, name: str, *groups: str) -> None:
         self.run("useradd", "--create-home", "--shell=/bin/bash", f"--groups={','.join(groups)}", name)
 
-    def unit(self, property_name: str, unit: str = "cortexd.service") -> str:
+    def unit(self, property_name: str, unit: str = "cortex-llm-router.service") -> str:
         return self.output("systemctl", "show", f"--property={property_name}", "--value", unit)
 
     def journal(self, *options: str) -> str:

@@ -7,7 +7,7 @@ from tests.boot.machine import Machine
 
 def exits(machine: Machine) -> int:
     """How often it has left for want of callers."""
-    return machine.journal("--unit=cortexd.service").count("the next caller starts")
+    return machine.journal("--unit=cortex-llm-router.service").count("the next caller starts")
 
 
 def main_pid(machine: Machine) -> int:

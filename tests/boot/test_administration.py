@@ -18,7 +18,7 @@ from tests.eventually import assert_eventually
 
 NO_DAEMON = 4
 _PLAIN = "/etc/cortexd/credentials/claude"
-_ENCRYPTED = "/etc/systemd/system/cortexd.service.d/key-claude.conf"
+_ENCRYPTED = "/etc/systemd/system/cortex-llm-router.service.d/key-claude.conf"
 _SETTINGS = "/etc/cortexd/conf.d/90-test.toml"
 _LEFTOVERS = "find / -xdev -iname *cortex* -not -path /root/* -not -path /srv/*"
 _SEARCH = """
@@ -114,7 +114,9 @@ class TestJournal:
         ask(machine)
         machine.run("journalctl", "--sync")
         uid = machine.output("id", "--user", "alice")
-        found = machine.output("journalctl", "--output=json", "--unit=cortexd", "--lines=1", f"CORTEXD_UID={uid}")
+        found = machine.output(
+            "journalctl", "--output=json", "--unit=cortex-llm-router", "--lines=1", f"CORTEXD_UID={uid}"
+        )
         entry = json.loads(found)
         assert (entry["CORTEXD_PROVIDER"], entry["CORTEXD_STATE"]) == ("claude", "done")
         assert int(entry["CORTEXD_COST_NANO_USD"]) == booked_nano(machine) - before > 0
@@ -129,8 +131,10 @@ class TestReload:
         with subprocess.Popen(machine.enter(argv, user="alice"), stdout=subprocess.PIPE, text=True) as slow:
             assert_eventually(lambda: claude.count("requests") == 1, 30, "the request at the provider")
             machine.write(_SETTINGS, '[providers.claude]\nmodel = "claude-haiku-5-5"\n')
-            machine.run("systemctl", "reload", "cortexd.service")
-            assert_eventually(lambda: "configuration reloaded" in machine.journal("--unit=cortexd.service"), 20)
+            machine.run("systemctl", "reload", "cortex-llm-router.service")
+            assert_eventually(
+                lambda: "configuration reloaded" in machine.journal("--unit=cortex-llm-router.service"), 20
+            )
             assert ask(machine, "second") == "[claude-haiku-5-5] You said: second"
             assert slow.poll() is None
             answer, _ = slow.communicate(timeout=60)
@@ -147,14 +151,14 @@ class TestStatus:
 
     def test_masked(self, machine: Machine) -> None:
         """Where the administrator does not want it to run, status is 4 and says why, and so is ask's."""
-        machine.run("systemctl", "mask", "--runtime", "--now", "cortexd.service")
+        machine.run("systemctl", "mask", "--runtime", "--now", "cortex-llm-router.service")
         try:
             done = machine.run("cortexctl", "status", check=False)
             asked = machine.run("cortexctl", "ask", "Hello", user="alice", check=False)
         finally:
-            machine.run("systemctl", "unmask", "--runtime", "cortexd.service")
+            machine.run("systemctl", "unmask", "--runtime", "cortex-llm-router.service")
         assert (done.status, asked.status) == (NO_DAEMON, NO_DAEMON)
-        assert "cortexd could not be started on the system bus: Unit cortexd.service is masked" in done.stderr
+        assert "cortexd could not be started on the system bus: Unit cortex-llm-router.service is masked" in done.stderr
 
 
 class TestPurge:

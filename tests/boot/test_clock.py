@@ -23,7 +23,7 @@ from tests.eventually import assert_eventually
 
 NOW, NEXT_MONTH, EARLIER, NEVER_SET = "+0", "+32d", "-3d", "@1970-01-01 12:00:00"
 _CLOCK = "/run/clock"
-_DROP_IN = "/run/systemd/system/cortexd.service.d/clock.conf"
+_DROP_IN = "/run/systemd/system/cortex-llm-router.service.d/clock.conf"
 _SETTINGS = "/etc/cortexd/conf.d/80-budget.toml"
 _LOOKS_S = 45  # the daemon looks at the calendar every 30 s
 _NANO = 10**9
@@ -51,7 +51,7 @@ def machine(installed: Machine) -> Machine:
 def served(machine: Machine) -> Iterator[Machine]:
     """A daemon that began at the right time; it is the same one at the end, and its books are right."""
     set_clock(machine, NOW)
-    machine.run("systemctl", "restart", "cortexd.service")
+    machine.run("systemctl", "restart", "cortex-llm-router.service")
     ask(machine)
     pid = main_pid(machine)
     yield machine
@@ -135,7 +135,7 @@ class TestBackwards:
         ask(machine)
         set_clock(machine, EARLIER)
         before = spent_nano(machine)
-        machine.run("systemctl", "restart", "cortexd.service")
+        machine.run("systemctl", "restart", "cortex-llm-router.service")
         ask(machine)
         assert spent_nano(machine) > before
         machine.run("cortexctl", "ledger", "check")
@@ -145,7 +145,7 @@ class TestNeverSet:
     def test_until_the_network_says_the_time(self, machine: Machine) -> None:
         """A machine without a battery for its clock begins in 1970; what is asked before the clock is set counts."""
         set_clock(machine, NEVER_SET)
-        machine.run("systemctl", "restart", "cortexd.service")
+        machine.run("systemctl", "restart", "cortex-llm-router.service")
         ask(machine)
         first = spent_nano(machine)
         assert first > 0

@@ -41,7 +41,7 @@ class TestIdleExits:
         left = exits(installed) - before
         record_property("idle_exits", left)
         assert left >= _CALLS * 7 // 8
-        journal = installed.journal("--unit=cortexd.service")
+        journal = installed.journal("--unit=cortex-llm-router.service")
         assert "repeated too quickly" not in journal
         assert "Failed with result" not in journal
 

@@ -9,8 +9,10 @@ import pytest
 
 from cortexd import __version__
 from tests.boot.calls import ask, booked, version
-from tests.boot.install import CANARY_KEY, NEWER, apt, install, put_in_keys, start_simulated
+from tests.boot.install import CANARY_KEY, NEWER, apt, install, put_in_keys, start_simulated, with_old_unit
 from tests.boot.machine import Machine
+
+_OLD = "/etc/systemd/system/cortexd.service"
 
 
 def ours(machine: Machine) -> str:
@@ -65,3 +67,43 @@ class TestLife:
         assert booked(machine, user="root") == usage
         apt(machine, "purge", "cortexd")
         assert ours(machine) == ""
+
+    @pytest.mark.timeout(300)
+    def test_from_the_old_unit(self, fresh: Callable[[], Machine], package: Path, tmp_path: Path) -> None:
+        """What an administrator made of cortexd.service goes over: running, enabled, with its drop-in."""
+        machine = fresh()
+        install(machine, with_old_unit(package, tmp_path))
+        start_simulated(machine)
+        put_in_keys(machine)
+        machine.write(f"{_OLD}.d/own.conf", "[Service]\nEnvironment=OF_MY_OWN=1\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "enable", "cortexd.service")
+        ask(machine, user="root")
+        assert machine.unit("ActiveState", "cortexd.service") == "active"
+        usage = booked(machine, user="root")
+
+        install(machine, package)
+        assert machine.unit("LoadState", "cortexd.service") == "not-found"
+        assert machine.unit("ActiveState") == "active"
+        assert machine.output("systemctl", "is-enabled", "cortex-llm-router.service") == "enabled"
+        assert "OF_MY_OWN=1" in machine.unit("Environment")
+        assert booked(machine, user="root") == usage
+        assert not machine.output("find", "/etc/systemd", "-name", "cortexd.service*")
+
+    def test_beside_another_program_of_that_name(self, fresh: Callable[[], Machine], package: Path) -> None:
+        """Cortex's own daemon has a unit and a command named cortexd: ours answers, and theirs stay."""
+        machine = fresh()
+        machine.write(f"{_OLD}", "[Service]\nExecStart=/usr/local/bin/cortexd\n")
+        machine.write("/usr/local/bin/cortexd", "#!/bin/sh\nexec sleep infinity\n", mode="755")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "start", "cortexd.service")
+        install(machine, package)
+        start_simulated(machine)
+        put_in_keys(machine)
+        ask(machine, user="root")
+        assert machine.unit("ActiveState", "cortexd.service") == "active"
+        assert machine.unit("ActiveState") == "active"
+        assert "/usr/local/bin/cortexd is another program's command" in machine.output("cortexctl", "status")
+        ours = "/etc/systemd/system/cortex-llm-router.service"
+        machine.write(ours, machine.read("/usr/lib/systemd/system/cortex-llm-router.service"))
+        assert f"{ours} stands in place of the package's unit" in machine.output("cortexctl", "status")

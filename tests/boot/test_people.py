@@ -41,7 +41,7 @@ for process in /proc/[0-9]*; do
     done
 done
 grep --recursive --text --files-with-matches --no-messages --file={_CANARIES} /etc /run /tmp /var |
-    grep --invert-match --extended-regexp '^/(etc/cortexd/credentials|run/credentials/cortexd.service)/'
+    grep --invert-match --extended-regexp '^/(etc/cortexd/credentials|run/credentials/cortex-llm-router.service)/'
 journalctl --sync
 journalctl --output=export | grep --text --file={_CANARIES}
 true

@@ -46,11 +46,11 @@ def watch(machine: Machine, tmp_path: Path) -> Iterator[Watch]:
 @pytest.fixture
 def small_disk(machine: Machine) -> Iterator[None]:
     """Two megabytes for the ledger, which is a new one until the test ends."""
-    machine.run("systemctl", "stop", "cortexd.service")
+    machine.run("systemctl", "stop", "cortex-llm-router.service")
     ids = f"uid={machine.output('id', '-u', 'cortexd')},gid={machine.output('id', '-g', 'cortexd')}"
     machine.run("mount", "-t", "tmpfs", "-o", f"size=2m,mode=700,{ids}", "tmpfs", LEDGER)
     yield
-    machine.run("systemctl", "stop", "cortexd.service")
+    machine.run("systemctl", "stop", "cortex-llm-router.service")
     machine.run("umount", LEDGER)
 
 
@@ -76,7 +76,9 @@ class TestKill:
         assert (len(everything), len(answered(everything))) == (50, 10)
         assert {(outcome.error, outcome.text) for outcome in failed(everything)} == {("ServiceUnavailable", LEFT)}
         check_ledger(machine)
-        assert "40 requests of an earlier run were settled as lost" in machine.journal("--unit=cortexd.service")
+        assert "40 requests of an earlier run were settled as lost" in machine.journal(
+            "--unit=cortex-llm-router.service"
+        )
 
         upstream.behave({})
         again = {user: load(user, f"kill-{user}", 25).ended() for user in users}
@@ -98,7 +100,7 @@ class TestHang:
         machine.run("kill", "-STOP", str(pid))
         assert_eventually(lambda: "Watchdog timeout" in machine.journal("_PID=1"), 30, "the watchdog")
         assert_eventually(lambda: is_replaced(machine, pid), 30, "a new daemon")
-        said = machine.journal("--unit=cortexd.service")
+        said = machine.journal("--unit=cortex-llm-router.service")
         assert "Fatal Python error: Aborted" in said
         assert "most recent call first" in said
         assert "/cortexd/__main__.py" in said
@@ -119,7 +121,7 @@ class TestBusRestart:
         assert {outcome.error for outcome in failed(outcomes)} <= {"ServiceUnavailable"}
         assert not failed(outcomes[-10:])
         assert len(failed(outcomes)) <= 4 * 2
-        assert "the bus connection ended" in machine.journal("--unit=cortexd.service")
+        assert "the bus connection ended" in machine.journal("--unit=cortex-llm-router.service")
         assert ask(machine, user="carol")
         check_ledger(machine)
 
@@ -164,7 +166,7 @@ class TestFullDisk:
         assert by_prompt(again) == by_prompt(paid)
         assert set(upstream.times_asked([outcome.prompt for outcome in paid]).values()) == {1}
         assert not failed(load("alice", "new", 1).ended())
-        journal = machine.journal("--unit=cortexd.service")
+        journal = machine.journal("--unit=cortex-llm-router.service")
         for said in ("disk is full; new requests are refused", "the ledger can be written again"):
             assert journal.count(said) == 1
         check_ledger(machine)
@@ -172,8 +174,8 @@ class TestFullDisk:
     def test_start_on_it(self, machine: Machine, small_disk: None) -> None:
         """Where even its start finds no space it tries again, and serves as soon as there is some."""
         machine.run("sh", "-c", _FILL)
-        machine.run("systemctl", "start", "cortexd.service", check=False)
-        assert "the ledger cannot be used" in machine.journal("--unit=cortexd.service")
+        machine.run("systemctl", "start", "cortex-llm-router.service", check=False)
+        assert "the ledger cannot be used" in machine.journal("--unit=cortex-llm-router.service")
         machine.run("rm", f"{LEDGER}/filler", f"{LEDGER}/more")
         assert_eventually(lambda: machine.unit("ActiveState") == "active", 30, "a daemon that serves")
         assert ask(machine)

@@ -44,7 +44,7 @@ def is_connected(machine: Machine, command: str) -> bool:
 class TestActivation:
     def test_first_call_starts_it(self, installed: Machine, record_property: Callable[[str, object], None]) -> None:
         """Nothing runs until a user of group cortex asks; then there is an answer, and it has a price."""
-        installed.run("systemctl", "stop", "cortexd.service")
+        installed.run("systemctl", "stop", "cortex-llm-router.service")
         began = time.monotonic()
         assert version(installed) == __version__
         record_property("activation_s", round(time.monotonic() - began, 2))
@@ -79,7 +79,7 @@ class TestRecovery:
         pid = main_pid(installed)
         installed.run("kill", "-STOP", str(pid))
         assert_eventually(lambda: is_replaced(installed, pid), 30, "a new daemon")
-        assert "Watchdog timeout" in installed.journal("--unit=cortexd.service")
+        assert "Watchdog timeout" in installed.journal("--unit=cortex-llm-router.service")
         assert ask(installed)
 
     def test_healthy_daemon_stays(self, installed: Machine, drop_in: Write) -> None:
@@ -140,13 +140,13 @@ class TestIdleExit:
 class TestConfinement:
     def test_exposure(self, installed: Machine) -> None:
         """systemd-analyze finds next to nothing to take away from it."""
-        text = installed.output("systemd-analyze", "security", "--no-pager", "cortexd.service")
-        exposure = float(text.split("Overall exposure level for cortexd.service:")[1].split()[0])
+        text = installed.output("systemd-analyze", "security", "--no-pager", "cortex-llm-router.service")
+        exposure = float(text.split("Overall exposure level for cortex-llm-router.service:")[1].split()[0])
         assert exposure <= _EXPOSURE_AT_MOST, text
 
     def test_unit_is_right(self, installed: Machine) -> None:
         """systemd-analyze verify has nothing to say about the unit."""
-        done = installed.run("systemd-analyze", "verify", "--man=no", "cortexd.service")
+        done = installed.run("systemd-analyze", "verify", "--man=no", "cortex-llm-router.service")
         assert (done.stdout + done.stderr).strip() == ""
 
     def test_no_core_file(self, installed: Machine) -> None:
@@ -168,6 +168,6 @@ class TestSecrets:
     def test_nobody_else_reads_the_credential(self, installed: Machine) -> None:
         """The file is root's, and what systemd hands to the service is the service's."""
         version(installed)
-        for path in ("/etc/cortexd/credentials/claude", "/run/credentials/cortexd.service/keys_claude"):
+        for path in ("/etc/cortexd/credentials/claude", "/run/credentials/cortex-llm-router.service/keys_claude"):
             assert installed.run("cat", path, user="alice", check=False).status != 0
-        assert installed.read("/run/credentials/cortexd.service/keys_claude").startswith(CANARY_KEY)
+        assert installed.read("/run/credentials/cortex-llm-router.service/keys_claude").startswith(CANARY_KEY)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cortexd.client import Client
+from cortexd.connection import Connection, Message
 from simulated import Behaviour, Fault
+from tests.bus.private_dbus import PrivateBus, bus_fixture  # noqa: F401
 from tests.bus.served import (  # noqa: F401
     MAX_PROMPT_BYTES,
     START_S,
@@ -206,6 +210,21 @@ class TestEndings:
             assert (done.returncode, done.stdout) == (NO_DAEMON, "")
             [line] = done.stderr.splitlines()
             assert line.startswith(f"cortexctl: cortexd is not running on the bus at {served.address}. Start it with ")
+
+    @pytest.mark.parametrize("error", ["UnknownMethod", "UnknownObject", "UnknownInterface"])
+    async def test_somebody_else(self, bus: PrivateBus, error: str) -> None:
+        """Another program under our name is no cortexd, in whatever words it refuses: status 4."""
+
+        def refuse(connection: Connection, message: Message) -> None:
+            connection.send(Message.new_error(message, f"org.freedesktop.DBus.Error.{error}", "no such thing"))
+
+        async with await Connection.open(bus.address) as connection:
+            connection.on_call = partial(refuse, connection)
+            await connection.request_name("org.cortexlinux.LLMRouter")
+            argv = cortexctl_argv(bus.address, "status")
+            done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=60)
+        assert done.returncode == NO_DAEMON
+        assert done.stderr.startswith("cortexctl: another program answers for org.cortexlinux.LLMRouter on the bus at ")
 
     def test_no_bus(self, cortexctl: Cortexctl, tmp_path: Path) -> None:
         """Where there is no bus that is what it says."""

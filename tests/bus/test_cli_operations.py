@@ -118,7 +118,7 @@ class TestCredentials:
         assert modes == [0o700, 0o600]
         assert place.restarts == [
             "--no-ask-password daemon-reload",
-            "--no-ask-password try-restart cortexd.service",
+            "--no-ask-password try-restart cortex-llm-router.service",
         ]
 
     def test_piped_and_verified(self, cortexctl: Cortexctl, place: Place) -> None:
@@ -204,9 +204,12 @@ class TestCredentials:
 
     def test_restart_fails(self, cortexctl: Cortexctl, place: Place) -> None:
         """What systemctl complains about is an error."""
-        place.program("systemctl", 'echo "Job for cortexd.service failed." >&2; exit 1')
+        place.program("systemctl", 'echo "Job for cortex-llm-router.service failed." >&2; exit 1')
         done = cortexctl("credentials", "set", "claude", *place.options, input=KEY, more=place.environment)
-        assert (done.returncode, "not been restarted: Job for cortexd.service failed." in done.stderr) == (OTHER, True)
+        assert (done.returncode, "not been restarted: Job for cortex-llm-router.service failed." in done.stderr) == (
+            OTHER,
+            True,
+        )
 
     def test_read_as_systemd_hands_it_over(self, cortexctl: Cortexctl, place: Place) -> None:
         """The stored file, under the name that LoadCredential=keys:DIRECTORY gives it, is the daemon's key."""
@@ -289,7 +292,7 @@ class TestDebugReport:
         lines = ["cortexd.service: it failed", *trace.splitlines(), f"KeyError: {self.PROMPT}", self.PROMPT]
         stderr = [{"MESSAGE": line, "_TRANSPORT": "stdout"} for line in lines]
         odd = {"MESSAGE": list(b"key \xff sk-unknown-987654321"), "_TRANSPORT": "journal"}
-        systemd = {"MESSAGE": "Started cortexd.service", "_TRANSPORT": "journal"}
+        systemd = {"MESSAGE": "Started cortex-llm-router.service", "_TRANSPORT": "journal"}
         entries = [{**ours, **request}, {**ours, **failed}, {**ours, **library}, *stderr, odd, systemd]
         return "\n".join(map(json.dumps, entries))
 

@@ -17,7 +17,7 @@ from tests.system.namespace import PYTHON
 from tests.system.people import switch_user, user_environment
 
 SIMULATED_KEYS = {"claude": "sk-sim-claude-of-the-tests", "kimi_k2": "sk-sim-kimi-of-the-tests"}
-UNIT = Path(__file__).resolve().parents[2] / "systemd" / "cortexd.service"
+UNIT = Path(__file__).resolve().parents[2] / "systemd" / "cortex-llm-router.service"
 RELOADED = "configuration reloaded"
 
 

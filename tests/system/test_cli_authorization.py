@@ -56,7 +56,7 @@ class TestOrdinaryTasks:
         done = as_user("alice", cortexctl("ask", "hello"))
         assert (done.returncode, done.stdout) == (NO_DAEMON, "")
         assert done.stderr == (
-            "cortexctl: cortexd is not running on the system bus. Start it with systemctl start cortexd\n"
+            "cortexctl: cortexd is not running on the system bus. Start it with systemctl start cortex-llm-router\n"
         )
 
 

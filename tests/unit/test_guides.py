@@ -117,7 +117,7 @@ class TestSecurity:
 
     def test_unit_says_the_same(self) -> None:
         """What is said of the unit's bounds, core files and swap."""
-        unit = (ROOT / "systemd/cortexd.service").read_text("utf-8").splitlines()
+        unit = (ROOT / "systemd/cortex-llm-router.service").read_text("utf-8").splitlines()
         said = {"MemoryMax=1G", "TasksMax=128", "LimitNOFILE=8192", "LimitCORE=0", "MemorySwapMax=0"}
         assert said - set(unit) == set()
         assert "CapabilityBoundingSet=" in unit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.machine.others import others
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.failures import NO_DAEMON, OTHER, exit_status, in_words
 from cortexd.cli.shown.tables import Column, print_table
@@ -25,12 +26,13 @@ _WHOSE = {"user": "your", "machine": "the machine's"}
 
 @dataclass(frozen=True, slots=True)
 class _Health:
-    """What the service says of itself."""
+    """What the service says of itself. `notices`: what stands beside it on this machine."""
 
     properties: Properties
     stats: Stats
     providers: list[ProviderInfo]
     budgets: list[BudgetInfo]
+    notices: list[str]
 
     @property
     def configured(self) -> list[ProviderInfo]:
@@ -80,7 +82,8 @@ def command(settings: Settings, as_json: bool) -> None:
 
 
 async def _read(client: AsyncClient) -> _Health:
-    return _Health(await client.properties(), await client.stats(), await client.providers(), await client.budgets())
+    properties, stats = await client.properties(), await client.stats()
+    return _Health(properties, stats, await client.providers(), await client.budgets(), others())
 
 
 def _as_json(health: _Health) -> dict[str, Any]:
@@ -88,6 +91,7 @@ def _as_json(health: _Health) -> dict[str, Any]:
     return {
         "status": "degraded" if health.problems else "healthy",
         "problems": health.problems,
+        "notices": health.notices,
         "version": properties.version,
         "uptime_s": stats.uptime_s,
         "active_requests": properties.active_requests,
@@ -114,6 +118,7 @@ def _show(health: _Health, bus: str) -> None:
         "requests": f"{properties.active_requests} under way, {stats.queued_requests} waiting",
         "ledger": ("writable" if stats.ledger_writable else "NOT writable") + f"; {total} in all",
         "budgets": budgets or "none binds you",
+        **({"beside": "; ".join(health.notices)} if health.notices else {}),
         "health": "all is well" if not health.problems else "; ".join(health.problems),
     }
     print_text("\n".join(f"{name + ':':<10} {one_line(value)}" for name, value in lines.items()))

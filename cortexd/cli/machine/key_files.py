@@ -17,7 +17,7 @@ from cortexd.config import Secret
 from cortexd.errors import AccessDenied, ConfigError
 
 DIRECTORY = Path("/etc/cortexd/credentials")
-DROP_INS = Path("/etc/systemd/system/cortexd.service.d")
+DROP_INS = Path("/etc/systemd/system/cortex-llm-router.service.d")
 _ENCRYPT_S = 60.0
 _DROP_IN = re.compile(r"key-([A-Za-z0-9_-]{1,64})\.conf")
 

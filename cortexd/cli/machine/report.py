@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("dbus-next", "SQLAlchemy", "alembic", "anthropic", "openai", "aiohttp", "msgspec", "click", "rich")
 _PROGRAMS = (("systemctl", "--version"), ("dbus-daemon", "--version"), ("pkaction", "--version"))
-_UNIT = ("systemctl", "show", "cortexd.service", "--property")
+_UNIT = ("systemctl", "show", "cortex-llm-router.service", "--property")
 _PROPERTIES = "LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,MemoryCurrent,TasksCurrent,DropInPaths"
-_JOURNAL = ("journalctl", "--unit=cortexd.service", "--since=-1day", "--lines=2000", "--output=json", "--no-pager")
+_JOURNAL = (
+    "journalctl",
+    "--unit=cortex-llm-router.service",
+    "--since=-1day",
+    "--lines=2000",
+    "--output=json",
+    "--no-pager",
+)
 _PROGRAM_S = 30.0
 _MAX_BYTES = 32 * 1024 * 1024
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-UNIT = "cortexd.service"
+UNIT = "cortex-llm-router.service"
 _RESTART_S = 300.0  # requests under way are let finish
 _NOT_RUNNING_HERE = ("not been booted with systemd", "in chroot, ignoring", "Failed to connect to bus")
 
