@@ -31,7 +31,7 @@ from cortexd.connection.errors import (
 )
 from cortexd.connection.handshake import authenticate
 from cortexd.connection.inbox import Inbox
-from cortexd.connection.outbox import Outbox, Outgoing
+from cortexd.connection.outbox import Outbox, Outgoing, Sent
 from cortexd.connection.refusals import (
     ERROR_INTERNAL,
     ERROR_TOO_LARGE,
@@ -143,8 +143,8 @@ class Connection:
         return self._outbox.used
 
     @property
-    def messages_sent(self) -> int:
-        return self._outbox.messages
+    def sent(self) -> Sent:
+        return self._outbox.sent
 
     @property
     def moved_bytes(self) -> int:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import array
 import asyncio
 import errno
+import fcntl
 import logging
 import socket
+import termios
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cortexd.connection.descriptors import close_all
 
@@ -34,6 +38,15 @@ class Outgoing:
     def discard_fds(self) -> None:
         close_all(self.fds)
         self.fds = []
+
+
+class Sent(NamedTuple):
+    """Messages sent so far, the bytes that the socket has taken, and what it still holds of them, the kernel's own
+    bytes included: unread."""
+
+    messages: int
+    total: int
+    unread: int
 
 
 class Outbox:
@@ -68,6 +81,13 @@ class Outbox:
         self.sent_bytes = 0
         self.messages = 0
         self.used = asyncio.Event()
+
+    @property
+    def sent(self) -> Sent:
+        held = array.array("i", (0,))
+        with suppress(OSError, ValueError):  # closed
+            fcntl.ioctl(self._sock, termios.TIOCOUTQ, held)
+        return Sent(self.messages, self.sent_bytes, held[0])
 
     def put(self, outgoing: Outgoing) -> None:
         """Send, or queue behind what waits already."""

@@ -140,7 +140,7 @@ class Daemon:
     async def _main_loop(self) -> int:
         """Until SIGTERM, the end of the bus connection, or nobody's asking for long; the exit status."""
         stopping = asyncio.create_task(self._stopping.wait())
-        lost = asyncio.create_task(bus_lost(self._connection))
+        lost = asyncio.create_task(bus_lost(self._connection, self._options.address))
         idle = asyncio.create_task(self._idle())
         await asyncio.wait({stopping, lost, idle}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

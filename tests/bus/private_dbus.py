@@ -86,9 +86,10 @@ class PrivateBus:
 
 
 @contextmanager
-def private_bus() -> Iterator[PrivateBus]:
+def private_bus(**limits: int) -> Iterator[PrivateBus]:
+    """`limits` in place of the system bus's."""
     with TemporaryDirectory(prefix="bus-") as directory:
-        bus = PrivateBus(Path(directory), _LIMITS)
+        bus = PrivateBus(Path(directory), {**_LIMITS, **limits})
         try:
             bus.start()
             yield bus

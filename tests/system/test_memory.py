@@ -87,7 +87,7 @@ class TestPeak:
             answer = await program.complete("user_chat", "beside the flood")
             assert answer.metadata["cost_known"] is True
             peak = peak_mib(pid)
-            print(f"\nattack: {base:.0f} MiB before, {peak:.0f} MiB at the most")
+            print(f"\nattack: {base:.0f} MiB before, {peak:.0f} MiB at the most, {peak - base:.1f} more")
             flood.stop()
         assert peak - base < MOST_MIB
 
@@ -100,6 +100,6 @@ class TestPeak:
         base = forget_peak(pid)
         answers = await asyncio.gather(*(program.complete("user_chat", photo()) for _ in range(32)))
         peak = peak_mib(pid)
-        print(f"\nphotos: {base:.0f} MiB before, {peak:.0f} MiB at the most")
+        print(f"\nphotos: {base:.0f} MiB before, {peak:.0f} MiB at the most, {peak - base:.1f} more")
         assert len(answers) == shared.simulated.counts("claude").answered == 32
         assert peak - base < MOST_MIB
