@@ -147,9 +147,9 @@ class Connection:
         return self._outbox.sent
 
     @property
-    def moved_bytes(self) -> int:
-        """Bytes that the socket has taken and given so far."""
-        return self._outbox.sent_bytes + self._inbox.received_bytes
+    def received_bytes(self) -> int:
+        """Bytes that the socket has given so far."""
+        return self._inbox.received_bytes
 
     @property
     def pending_calls(self) -> int:

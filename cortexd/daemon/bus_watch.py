@@ -5,7 +5,8 @@ vanish in the socket's buffer, and nothing but a question of our own shows it: i
 sent, and never while nothing is.
 
 A bus that has no time leaves it unanswered too. One that is deaf to us alone serves whoever comes new, in several
-rounds of its loop each, while nothing leaves our socket; one that has no time serves nobody, and is waited for longer.
+rounds of its loop each, while nothing leaves our socket; one that has no time serves nobody, or slowly, and is waited
+for longer.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ log = logging.getLogger("cortexd.daemon")
 _AFTER_S = 1.0  # from what was sent first to the question
 _TICK_S = 0.5  # ticks are of our own loop, not of a clock
 _DEAF_TICKS = 5  # in a row in which the bus served somebody else and read nothing of ours
-_SILENT_TICKS = 20  # whatever it does for others; leaving ends every request
-_BUSY_BYTES = 2**20  # moved in one tick: the answer stands in a queue, and is waited for up to …
-_LONGEST_S = 30.0
+_SILENT_TICKS = 20  # in a row without any sign of life
+_SLOW_TICKS = 60  # in which it moved less than …
+_SLOW_BYTES = 2**20  # … for us: the answer may stand behind 127 MiB of calls
+_LONGEST_S = 120.0
 
 
 async def bus_lost(connection: Connection, address: str) -> str:
@@ -55,32 +57,59 @@ async def _until_silent(connection: Connection, address: str) -> str:
 
 async def _silence(asking: asyncio.Task[object], connection: Connection, address: str) -> str:
     """Wait for the answer; in words what there was in its place, "" for a sign of life."""
-    queue, deaf, silent = _Queue(connection), 0, 0
+    waiting = _Waiting(connection)
     await asyncio.wait({asking}, timeout=_TICK_S)  # nearly always the answer: nobody else is asked meanwhile
     while not asking.done():
-        if deaf == _DEAF_TICKS:
-            return f"the bus has not read what we sent for {deaf * _TICK_S:g} s and served others"
-        if silent == _SILENT_TICKS:
-            return f"the bus has not read what we sent for {silent * _TICK_S:g} s"
-        moved = connection.moved_bytes
+        if reason := waiting.in_vain:
+            return reason
         served, _ = await asyncio.gather(_serves_others(address), asyncio.wait({asking}, timeout=_TICK_S))
-        deaf = deaf + 1 if queue.stands() and served else 0
-        silent = 0 if connection.moved_bytes - moved > _BUSY_BYTES else silent + 1
-    return "" if _is_a_sign_of_life(asking) else f"the bus has not answered for {_LONGEST_S:g} s"
+        waiting.tick(served)
+    return "" if _is_a_sign_of_life(asking) else _unanswered(_LONGEST_S / _TICK_S)
 
 
-class _Queue:
-    """What stands in the socket: what we send adds to it, and what the bus reads leaves it."""
+class _Waiting:
+    """The ticks without an answer. What we send stands in the socket until the bus reads it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._seen = connection.sent
+        self._sent, self._received = connection.sent, connection.received_bytes
+        self._mark = self._moved
+        self._deaf = self._silent = self._slow = 0
 
-    def stands(self) -> bool:
-        """Whether there is something, and nothing shows that the bus has read any since the last look."""
-        before, now = self._seen, self._connection.sent
-        self._seen = now
-        return 0 < before.unread + now.total - before.total <= now.unread
+    def tick(self, served: bool) -> None:
+        """Count one; `served`: somebody else was, meanwhile."""
+        unread, came = self._nothing_was_read(), self._something_came()
+        self._deaf = self._deaf + 1 if served and unread else 0
+        self._silent = 0 if served or came or not unread else self._silent + 1
+        self._slow += 1
+        if self._moved - self._mark > _SLOW_BYTES:
+            self._mark, self._slow = self._moved, 0
+
+    @property
+    def in_vain(self) -> str:
+        """Why to wait no longer."""
+        if self._deaf >= _DEAF_TICKS:
+            return f"the bus has not read what we sent for {self._deaf * _TICK_S:g} s and served others"
+        if self._silent >= _SILENT_TICKS:
+            return f"the bus has not read what we sent for {self._silent * _TICK_S:g} s"
+        return _unanswered(self._slow) if self._slow >= _SLOW_TICKS else ""
+
+    @property
+    def _moved(self) -> int:
+        return self._sent.total + self._received
+
+    def _nothing_was_read(self) -> bool:
+        """Something stands there, and nothing shows that the bus has read any since the last look."""
+        before, self._sent = self._sent, self._connection.sent
+        return 0 < before.unread + self._sent.total - before.total <= self._sent.unread
+
+    def _something_came(self) -> bool:
+        before, self._received = self._received, self._connection.received_bytes
+        return self._received > before
+
+
+def _unanswered(ticks: float) -> str:
+    return f"the bus has not answered for {ticks * _TICK_S:g} s"
 
 
 async def _serves_others(address: str) -> bool:
