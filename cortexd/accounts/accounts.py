@@ -29,7 +29,7 @@ _WISHES_KEPT = 4096  # users whose preferences are at hand
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """One limit as its caller may see it. `figures`: whether what is spent and reserved may be shown."""
+    """One limit as its caller may see it: exact with all `figures`, else as it is `seen`, and only what is left."""
 
     state: BudgetState
     severity: str
@@ -94,22 +94,18 @@ class Accounts:
         return await self._budgets.limits_for(caller.uid, caller.user)
 
     async def budgets(self, caller: Caller) -> list[BudgetView]:
-        """Where each limit that binds `caller` stands."""
+        """Where each limit that binds `caller` stands; what others spent in steps, but for who may view all usage."""
         limits = await self.limits(caller)
         shared = any(limit.scope != "user" for limit in limits)
         all_figures = shared and await self.may(caller, Action.VIEW_ALL_USAGE)
         now = datetime.now().astimezone()
         async with self._readings.turn(caller.uid):
-            states = await self._ledger.budgets(limits)
-        return [
-            BudgetView(
-                state,
-                severity(state, self.thresholds),
-                period_end(state.limit.period, now),
-                all_figures or state.limit.scope == "user",
-            )
-            for state in states
-        ]
+            states = await self._ledger.budgets(limits, caller.uid)
+        return [self._view(state, now, all_figures or state.limit.scope == "user") for state in states]
+
+    def _view(self, state: BudgetState, now: datetime, figures: bool) -> BudgetView:
+        state = state if figures else state.seen
+        return BudgetView(state, severity(state, self.thresholds), period_end(state.limit.period, now), figures)
 
     async def set_budget(self, caller: Caller, value: object) -> None:
         """Set or remove limits that stand above the configuration's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from functools import lru_cache
@@ -10,12 +11,15 @@ from functools import lru_cache
 from cortexd.accounts.groups import Groups, Uids
 from cortexd.config.settings import BudgetSettings, LimitUsd
 from cortexd.domain.money import NANO_PER_USD, from_usd
-from cortexd.errors import BudgetExceeded
+from cortexd.errors import BudgetExceeded, Detail
 from cortexd.ledger.records import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
 
 Overrides = Mapping[tuple[str, str], LimitOverride]
 _NO_OVERRIDES: Overrides = {}
 _NOTHING_SET = LimitOverride()
+_ALL = Fraction(1)
+_RETRY_AFTER_MS = 1000
+OWN_SHARE = "own_share"
 
 
 class Budgets:
@@ -23,13 +27,16 @@ class Budgets:
 
     Overrides are keyed by scope (machine, each_user, user, group) and name, "" for the first two. A user with a
     budget of his own is not bound by `each_user`; an override for him leaves each amount that it does not name.
+    Of a shared limit its users learn steps, and who has no limit of his own may have a share of it uncertain.
     """
 
     def __init__(self, settings: BudgetSettings, overrides: Overrides = _NO_OVERRIDES) -> None:
         self._overrides = dict(overrides)
         self._users = settings.users
         self._each_user = self._above("each_user", "", _amounts(settings.each_user))
-        self._machine = _limits("machine", "", self._above("machine", "", _amounts(settings.machine)), None)
+        self._step = _fraction(settings.shared_step)
+        self._share = _fraction(settings.own_share)
+        self._machine = self._shared("machine", "", self._above("machine", "", _amounts(settings.machine)), None)
         named = {name for scope, name in overrides if scope == "group"} | settings.groups.keys()
         self._group_amounts = {
             name: self._above("group", name, _amounts(settings.groups.get(name, LimitUsd()))) for name in sorted(named)
@@ -40,8 +47,15 @@ class Budgets:
         """Every limit that binds `uid`: its own, its groups', the machine's. Raises Timeout (see Groups)."""
         own = _limits("user", user, self._own_amounts(uid, user), frozenset((uid,)))
         groups = await self._groups.of(uid)
-        shared = (_limits("group", name, self._group_amounts[name], uids) for name, uids in sorted(groups.items()))
-        return (*own, *(limit for limits in shared for limit in limits), *self._machine)
+        by_group = (
+            self._shared("group", name, self._group_amounts[name], uids) for name, uids in sorted(groups.items())
+        )
+        shared = (*(limit for limits in by_group for limit in limits), *self._machine)
+        return (*own, *(replace(limit, share=_ALL) for limit in shared)) if own else shared
+
+    def _shared(self, scope: str, name: str, amounts: LimitOverride, uids: Uids | None) -> tuple[Limit, ...]:
+        limits = _limits(scope, name, amounts, uids)
+        return tuple(replace(limit, step_nano=int(limit.nano * self._step), share=self._share) for limit in limits)
 
     def _own_amounts(self, uid: int, user: str) -> LimitOverride:
         named = next((self._users[name] for name in (user, str(uid)) if name in self._users), None)
@@ -88,19 +102,37 @@ _ADJECTIVE = {Period.DAY: "daily", Period.MONTH: "monthly"}
 def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
     """The refusal for its caller. What others have spent is not in it: a group's or the machine's rest is not told.
 
-    Details: `period` (day or month), `limit_usd` (decimal), `resets_at` (ISO 8601).
+    Details: `period` (day or month), `limit_usd` (decimal), `resets_at` (ISO 8601); where it is the caller's own share
+    that is too small, `cause`, and `retry_after_ms` while requests of his are under way.
     """
+    state, limit = over.state, over.state.limit
+    end = period_end(Period.DAY if over.own_share else limit.period, now)
+    details: dict[str, Detail] = {
+        "period": limit.period.value,
+        "limit_usd": _usd(limit.nano),
+        "resets_at": end.isoformat(),
+    }
+    if over.own_share:
+        details["cause"] = OWN_SHARE
+        if state.own.reserved_nano:
+            details["retry_after_ms"] = _RETRY_AFTER_MS
+    return BudgetExceeded(_too_much(over, end), **details)
+
+
+def _too_much(over: OverBudget, end: datetime) -> str:
     state, limit = over.state, over.state.limit
     whose = {"user": "your", "group": f"the {limit.name} group's", "machine": "this machine's"}[limit.scope]
     budget = f"{whose} ${_usd(limit.nano)} {_ADJECTIVE[limit.period]} budget"
+    if over.own_share:
+        return (
+            f"Your requests under way, and today's without an answer whose cost is unknown, may take "
+            f"${_usd(state.share_nano)} of {budget}; they take ${_usd(state.uncertain_nano)}. "
+            f"Let some end, lower max_tokens, or wait until {end:%Y-%m-%d %H:%M}."
+        )
     room = f"the ${_usd(state.left_nano)} left of {budget}" if limit.scope == "user" else f"{budget} has room for"
-    end = period_end(limit.period, now)
-    return BudgetExceeded(
+    return (
         f"This request may cost more than {room}. "
-        f"Lower max_tokens, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}.",
-        period=limit.period.value,
-        limit_usd=_usd(limit.nano),
-        resets_at=end.isoformat(),
+        f"Lower max_tokens, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}."
     )
 
 

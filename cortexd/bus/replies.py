@@ -172,10 +172,13 @@ def budget(view: BudgetView) -> dict[str, Any]:
         "resets_at": view.resets_at.isoformat(timespec="seconds"),
         "severity": view.severity,
     }
+    figures = {"remaining": state.left_nano}
     if view.figures:
-        figures = {"spent": state.spent_nano, "reserved": state.reserved_nano, "remaining": state.left_nano}
-        for name, nano in figures.items():
-            shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
+        figures |= {"spent": state.spent_nano, "reserved": state.reserved_nano}
+    if limit.step_nano:
+        figures["step"] = limit.step_nano
+    for name, nano in figures.items():
+        shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
     return shown
 
 

@@ -75,8 +75,8 @@ class UsageRow:
 class BudgetInfo:
     """A limit that binds this user. `scope`: user, group (then `name` says which) or machine. `resets_at` is ISO 8601.
 
-    `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*`, `reserved_*` and `remaining_*` are None
-    where this user may not see them.
+    `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*` and `reserved_*` are None where this user
+    may not see them; then `remaining_*` takes what others spent for the next multiple of `step_*`.
     """
 
     scope: str = ""
@@ -92,6 +92,8 @@ class BudgetInfo:
     reserved_nano_usd: int | None = None
     remaining_usd: float | None = None
     remaining_nano_usd: int | None = None
+    step_usd: float | None = None
+    step_nano_usd: int | None = None
     raw: Row = field(default_factory=dict, repr=False)
 
 

@@ -63,6 +63,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "connect_timeout_s": Bound(0.1, 600, "an endpoint that takes longer is not there"),
         "max_connections": Bound(1, 4_096, _DESCRIPTORS),
         "max_tokens": Bound(1, 1_000_000, "no model answers at greater length"),
+        "max_tokens_per_s": Bound(1, 1_000_000, "no model answers faster"),
     },
     RateSettings: {"input_usd_per_million": _RATE_USD, "output_usd_per_million": _RATE_USD},
     LimitSettings: {
@@ -95,7 +96,11 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "keep_days": Bound(1, 36_500, "that is a century"),
     },
     LimitUsd: {"day_usd": _LIMIT_USD, "month_usd": _LIMIT_USD},
-    BudgetSettings: {"thresholds": Bound(0.001, 1, "they are fractions of a limit")},
+    BudgetSettings: {
+        "thresholds": Bound(0.001, 1, "they are fractions of a limit"),
+        "shared_step": Bound(0, 0.05, "so much of a limit may stay unused for it"),
+        "own_share": Bound(0.01, 1, "it is a fraction of what is left"),
+    },
     CacheSettings: {
         "ttl_s": Bound(0.1, 365 * _DAY_S, "a model that is asked again a year later is another one"),
         "max_bytes": Bound(1, 512 * _MIB, _MEMORY),

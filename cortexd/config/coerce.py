@@ -40,7 +40,7 @@ def coerce(owner: type, key: str, value: object, current: object) -> Any:
     if get_origin(kind) is Literal:
         return _choice(value, get_args(kind))
     if kind in (int, float):
-        return _number(value, kind, BOUNDS[owner][key])
+        return _number(value, kind, BOUNDS[owner][key], "a number of seconds" if key.endswith("_s") else "a number")
     if key == "table":
         return {**(current if isinstance(current, dict) else {}), **_routing_table(value)}
     if kind is LimitUsd:
@@ -81,9 +81,9 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def _number(value: object, kind: type, bound: Bound) -> int | float:
-    """An int where `kind` is int, else a float: seconds."""
-    what = "a whole number" if kind is int else "a number of seconds"
+def _number(value: object, kind: type, bound: Bound, what: str) -> int | float:
+    """An int where `kind` is int, else a float, `what` in words."""
+    what = "a whole number" if kind is int else what
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
         raise Expectation(f"{what} {bound}")
     if not bound.holds(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cortexd.config.settings import Config, ProviderSettings, RoutingSettings
 from cortexd.domain.tasks import TaskType
 
+_USUAL_PER_S = 1000  # of models on GPUs: none of these vendors is near it
 _CHAT_TASKS = frozenset({TaskType.USER_CHAT, TaskType.REQUIREMENT_PARSING})
 
 PROVIDERS = (
@@ -14,6 +15,7 @@ PROVIDERS = (
         base_url="https://api.anthropic.com",
         model="claude-sonnet-5-5",
         key_variable="ANTHROPIC_API_KEY",
+        max_tokens_per_s=_USUAL_PER_S,
     ),
     ProviderSettings(
         name="kimi_k2",
@@ -21,6 +23,7 @@ PROVIDERS = (
         base_url="https://api.moonshot.ai/v1",
         model="kimi-k2.6",
         key_variable="MOONSHOT_API_KEY",
+        max_tokens_per_s=_USUAL_PER_S,
     ),
     ProviderSettings(
         name="deepseek",
@@ -28,6 +31,7 @@ PROVIDERS = (
         base_url="https://api.deepseek.com",
         model="deepseek-flash",
         key_variable="DEEPSEEK_API_KEY",
+        max_tokens_per_s=_USUAL_PER_S,
     ),
     ProviderSettings(
         name="qwen",
@@ -35,6 +39,7 @@ PROVIDERS = (
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         model="qwen3.8-max",
         key_variable="DASHSCOPE_API_KEY",
+        max_tokens_per_s=_USUAL_PER_S,
     ),
     ProviderSettings(
         name="llama",

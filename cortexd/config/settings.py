@@ -38,7 +38,8 @@ class RateSettings:
 class ProviderSettings:
     """One endpoint; `api` is a name in api_kinds. It is configured when enabled, and a key is present or it is local.
 
-    `max_tokens`: the longest answer where the caller sets no limit.
+    `max_tokens`: the longest answer where the caller sets no limit. `max_tokens_per_s`: no answer grows faster, by
+    which is booked what was cut off. The fastest on offer: some 3,000 (gpt-oss-120b at Cerebras, October 2026).
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
     """
 
@@ -57,6 +58,7 @@ class ProviderSettings:
     key_variable: str | None = None
     rate: RateSettings | None = None
     max_tokens: int | None = None
+    max_tokens_per_s: int = 4000
 
     @property
     def configured(self) -> bool:
@@ -151,6 +153,9 @@ class BudgetSettings:
     `users` and `groups` are keyed by name (a user's also by uid, as text); a user named here is not bound by
     `each_user`. `thresholds` are fractions of a limit that are told once each as they are crossed.
     `at_limit`: "stop" refuses what does not fit, "downgrade" first looks for a cheaper model that does.
+    `shared_step`: the fraction of a group's or the machine's limit in whose steps its users learn what others spent.
+    `own_share`: the fraction of what such a limit has left that the requests under way, and the unknown costs of those
+    that ended that day without an answer, of one user without a limit of his own may take.
     """
 
     machine: LimitUsd = LimitUsd()
@@ -159,6 +164,8 @@ class BudgetSettings:
     groups: dict[str, LimitUsd] = field(default_factory=dict)
     thresholds: tuple[float, ...] = (0.5, 0.8, 0.95)
     at_limit: Literal["stop", "downgrade"] = "stop"
+    shared_step: float = 0.02
+    own_share: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,10 +114,10 @@ class Ledger:
         settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
         return settled
 
-    async def budgets(self, limits: Sequence[Limit]) -> list[BudgetState]:
-        """Where each limit stands in the day and month that now are."""
+    async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
+        """Where each limit stands in the day and month that now are, with the part of `uid` in it."""
         today = datetime.now().astimezone().date().isoformat()
-        states: list[BudgetState] = await self._write(ReadBooks(tuple(limits), today))
+        states: list[BudgetState] = await self._write(ReadBooks(tuple(limits), today, uid))
         return states
 
     async def find(self, uid: int, request_id: str) -> StoredRequest | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
+from fractions import Fraction
 from typing import NamedTuple
 
 from cortexd.domain.messages import Usage
@@ -41,7 +42,9 @@ class Period(StrEnum):
 class Limit:
     """The most that may be spent and reserved in a period, in nano-dollars, by `uids` together; None is everybody.
 
-    `scope`: user, group or machine; `name`: of the user or group.
+    `scope`: user, group or machine; `name`: of the user or group. `step_nano`: who is bound by it learns of others'
+    spending in whole steps, 0 for all of it. `share`: the part of what is left that one user's uncertain costs may
+    take.
     """
 
     scope: str
@@ -49,19 +52,69 @@ class Limit:
     period: Period
     nano: int
     uids: frozenset[int] | None
+    step_nano: int = 0
+    share: Fraction = Fraction(1)
+
+
+class Own(NamedTuple):
+    """One user's part in the figures of a limit; `unknown_nano`: what no provider told of his costs of that day that
+    brought no answer (UNANSWERED)."""
+
+    spent_nano: int = 0
+    reserved_nano: int = 0
+    unknown_nano: int = 0
+
+
+NOBODY = Own()
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """Where a limit stands: what is spent for good, and what is reserved for requests under way."""
+    """Where a limit stands: what is spent for good, and what is reserved for requests under way; `own` of it is whose
+    view this is."""
 
     limit: Limit
     spent_nano: int
     reserved_nano: int
+    own: Own = NOBODY
 
     @property
     def left_nano(self) -> int:
-        return max(0, self.limit.nano - self.spent_nano - self.reserved_nano)
+        return max(0, self._left_nano)
+
+    @property
+    def _left_nano(self) -> int:
+        return self.limit.nano - self.spent_nano - self.reserved_nano
+
+    @property
+    def seen(self) -> BudgetState:
+        """As its user may know it, and as requests are refused by it: what others spent and reserved is rounded up.
+
+        The own part stays exact and is not rounded with theirs: one could else find theirs by moving it.
+        """
+        if not self.limit.step_nano:
+            return self
+        spent = self._up(self.spent_nano - self.own.spent_nano)
+        used = self._up(self.spent_nano + self.reserved_nano - self.own.spent_nano - self.own.reserved_nano)
+        return replace(
+            self,
+            spent_nano=self.own.spent_nano + spent,
+            reserved_nano=self.own.reserved_nano + used - spent,
+        )
+
+    @property
+    def uncertain_nano(self) -> int:
+        """What the user's requests may cost of which nobody knows yet, or ever."""
+        return self.own.reserved_nano + self.own.unknown_nano
+
+    @property
+    def share_nano(self) -> int:
+        """The most that `uncertain_nano` may be: a part of what would be left without it."""
+        left = max(0, self._left_nano + self.uncertain_nano) * self.limit.share
+        return left.numerator // left.denominator
+
+    def _up(self, nano: int) -> int:
+        return -(-nano // self.limit.step_nano) * self.limit.step_nano
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +126,8 @@ class LimitOverride:
 
 
 SPENT = (Kind.CHARGE, Kind.ADJUST)
+# What a user may have brought about by leaving. An answer was worth its cost, and a daemon's death is nobody's doing.
+UNANSWERED = (RequestState.FAILED, RequestState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +282,18 @@ class Pruned:
 
 
 class OverBudget(Exception):
-    """A reservation does not fit into a limit; `state` is where that stands without it."""
+    """A reservation does not fit into a limit; `state` is where that stands without it, as its user may know it.
 
-    def __init__(self, state: BudgetState) -> None:
+    `own_share`: the limit has room, but the user's uncertain costs take his share of it. `room_nano`: what would fit.
+    """
+
+    def __init__(self, state: BudgetState, *, own_share: bool = False) -> None:
         limit = state.limit
-        super().__init__(f"{limit.scope} {limit.name} has {state.left_nano} nano-dollars left this {limit.period}")
+        room = max(0, state.share_nano - state.uncertain_nano) if own_share else state.left_nano
+        super().__init__(f"{limit.scope} {limit.name} has room for {room} nano-dollars this {limit.period}")
         self.state = state
+        self.own_share = own_share
+        self.room_nano = room
 
 
 class DuplicateRequest(Exception):

@@ -16,9 +16,8 @@ from cortexd.routing import Asker, Candidate, Fallback, Health, Plan, Question
 
 OK = "ok"
 # What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
-# while nothing came, or while a slow reader kept us from looking. No hosted model is faster.
+# while nothing came, or while a slow reader kept us from looking (max_tokens_per_s).
 _AHEAD_TOKENS = 256
-_AHEAD_TOKENS_PER_S = 1000
 
 
 @dataclass(slots=True)
@@ -32,13 +31,12 @@ class _Attempt:
         """What the provider had counted when it was cut off."""
         return self.listener.usage if self.listener else None
 
-    @property
-    def ahead_tokens(self) -> int:
-        """The most that the provider can have made that has not arrived."""
+    def ahead_tokens(self, per_s: int) -> int:
+        """The most that the provider can have made that has not arrived, at `per_s` tokens a second."""
         if self.listener is None:
             return _AHEAD_TOKENS
         silent_s = time.monotonic() - (self.listener.grown_at or self.began)
-        return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * _AHEAD_TOKENS_PER_S)
+        return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * per_s)
 
 
 @dataclass(slots=True)
@@ -125,17 +123,18 @@ class Attempts:
 
         What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes. What the provider has
         reported is owed, also above the worst case. A stream that we `cut_off` is bounded by its time where nothing
-        had come: a shell that asks for one leaves at once.
+        had come, or nothing was read: a shell that asks for one leaves at once.
         """
         candidate, listener = attempt.candidate, attempt.listener
-        if listener is None or self._behind():
+        if listener is None:
             return candidate.worst_case_nano
-        if listener.usage is None and listener.first_at is None and not cut_off:
+        if not cut_off and (self._behind() or (listener.usage is None and listener.first_at is None)):
             return candidate.worst_case_nano
         said = listener.usage or Usage()
         model = self.setup.catalog.model(candidate.provider, candidate.model)
         prompt = said.input_tokens or self.question.size().most_tokens(model)
-        output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens
+        per_s = self.setup.config.providers[candidate.provider].max_tokens_per_s
+        output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens(per_s)
         bound = min(output, candidate.max_tokens or output)
         moment = self.question.moment
         most = self.setup.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)

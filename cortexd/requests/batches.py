@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from cortexd.authority import Action, Caller
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import CortexError, InvalidArgument, Timeout, TooLarge
+from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, RateLimited, Timeout, TooLarge
 from cortexd.requests.intake import Request
 from cortexd.requests.internal_errors import internal_error
 from cortexd.requests.results import Completion
@@ -101,12 +101,23 @@ class Batches:
         question = replace(request.question, moment=datetime.now(UTC))
         started = replace(request, question=question, began=time.monotonic())
         try:
-            return room.fit(await self._service.answer(started, authorised=True))
+            return room.fit(await self._patiently(started))
         except CortexError as error:
             error.__traceback__ = None
             return error
         except Exception:  # noqa: BLE001 - one request's fault of ours is that request's error
             return internal_error("in request %s of a batch", request.request_id)
+
+    async def _patiently(self, request: Request) -> Completion:
+        """As the service answers, after as many hints to wait as its deadline allows: nothing is spent by then."""
+        while True:
+            try:
+                return await self._service.answer(request, authorised=True)
+            except (BudgetExceeded, RateLimited) as error:
+                wait_s = int(error.details.get("retry_after_ms", 0)) / 1000
+                if not wait_s or wait_s > request.left_s:
+                    raise
+            await asyncio.sleep(wait_s)
 
     async def _outlive(self, task: asyncio.Task[list[Item]]) -> list[Item]:
         self._detached.add(task)

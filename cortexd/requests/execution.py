@@ -138,7 +138,7 @@ class Execution:
             try:
                 return await self._reserve(nano, self.limits)
             except OverBudget as over:
-                plan = self.cheaper(over.state.left_nano) if self.cheaper else None
+                plan = self.cheaper(over.room_nano) if self.cheaper else None
                 if plan is None or plan.candidates[0].worst_case_nano >= nano:
                     raise self._exceeded(over) from None
                 self.plan = plan

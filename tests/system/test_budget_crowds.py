@@ -31,6 +31,7 @@ from tests.system.zones import noon, zone_where_it_is
 
 MakeDaemon = Callable[..., Daemon]
 PRELOAD = "[daemon]\npreload_sdks = true\n"
+EXACT = "[budgets]\nshared_step = 0\nown_share = 1\n"  # so that it is used to its last nano-dollar
 NOON = noon()
 ANSWER = Behaviour(input_tokens=50, output_tokens=20)
 ANSWER_NANO = 50 * 2_000 + 20 * 10_000
@@ -46,10 +47,13 @@ class TestCrowd:
 
     CONNECTIONS = USERS * 3  # the bus lets one connection wait for 128 replies
 
-    async def test_spends_no_more_than_the_budget(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
+    @pytest.mark.parametrize(("how", "least"), [(EXACT, 1.0), ("", 0.2)], ids=["exact", "in_steps_and_shares"])
+    async def test_spends_no_more_than_the_budget(
+        self, daemon: MakeDaemon, simulated: ControlClient, how: str, least: float
+    ) -> None:
         """Spent and reserved together never pass it, the rest get BudgetExceeded, and every sum agrees."""
         simulated.behave("claude", ANSWER)
-        running = daemon(f'{PRELOAD}[budgets.machine]\nday_usd = "0.10"\n', environment=NOON)
+        running = daemon(f'{PRELOAD}{how}[budgets.machine]\nday_usd = "0.10"\n', environment=NOON)
         async with programs_of(*self.CONNECTIONS) as programs:
             worst = await worst_nano(programs[0])
             outcomes = await ended(crowd(programs, range(1000)))
@@ -57,7 +61,7 @@ class TestCrowd:
             stats = [await programs[number].stats() for number in range(3)]
         count = len(outcomes.replies)
         assert outcomes.errors == {"BudgetExceeded": 1000 - count}
-        assert BUDGET_NANO // worst <= count <= BUDGET_NANO // ANSWER_NANO
+        assert int(least * BUDGET_NANO) // worst <= count <= BUDGET_NANO // ANSWER_NANO
         assert {refusal.details["period"] for refusal in outcomes.refusals} == {"day"}
         assert {refusal.details["limit_usd"] for refusal in outcomes.refusals} == {"0.10"}
         assert most_held(read_entries(running.ledger_file)) <= BUDGET_NANO
@@ -72,7 +76,7 @@ class TestCrowd:
         """With at_limit = "downgrade" Haiku answers for what no longer pays for Sonnet; the budget holds as well."""
         for provider in SIMULATED_KEYS:
             simulated.behave(provider, ANSWER)
-        running = daemon(f'{PRELOAD}[budgets]\nat_limit = "downgrade"\n', environment=NOON)
+        running = daemon(f'{PRELOAD}{EXACT}at_limit = "downgrade"\n', environment=NOON)
         async with programs_of(*USERS, "root") as (*programs, root):
             budget_nano = 109 * await worst_nano(root) // 10
             await set_budget(root, scope="machine", day_usd=usd(budget_nano))
@@ -90,7 +94,7 @@ class TestCrowd:
     async def test_nor_across_a_crash(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
         """The same with kill -9 in between: what was lost counts as its reservation, all repeated ids are paid once."""
         simulated.behave("claude", Behaviour(times=45, input_tokens=50, output_tokens=20), Behaviour(delay_s=30))
-        running = daemon(f'{PRELOAD}[budgets.machine]\nday_usd = "0.10"\n', environment=NOON)
+        running = daemon(f'{PRELOAD}{EXACT}[budgets.machine]\nday_usd = "0.10"\n', environment=NOON)
         async with programs_of(*self.CONNECTIONS) as programs:
             tasks = crowd(programs, range(1000))
             await assert_eventually_async(lambda: sum(map(answered, tasks)) >= 30, 30)

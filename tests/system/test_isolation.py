@@ -35,6 +35,7 @@ from tests.system.isolation import (
 from tests.system.program import ERROR, MANAGER, NAME, USAGE, dictionary, messages
 from tests.system.shared import Shared, shared_of_module_fixture  # noqa: F401
 from tests.system.stream import Stream, text_of
+from tests.system.users import uid_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Member = tuple[str, str]  # interface, name
@@ -42,7 +43,7 @@ Row = Callable[[Scene], Awaitable[None]]
 ROWS: dict[Member, Row] = {}
 NOT_FOUND = f"{ERROR}.RequestNotFound"
 NEEDS_PASSWORD = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
-FIGURES = ("spent_usd", "spent_nano_usd", "reserved_usd", "remaining_usd", "remaining_nano_usd")
+FIGURES = ("spent_usd", "spent_nano_usd", "reserved_usd", "reserved_nano_usd")
 _numbers = itertools.count(1)
 
 
@@ -342,12 +343,19 @@ async def get_usage(scene: Scene) -> None:
 
 @row(USAGE, "GetBudget")
 async def get_budget(scene: Scene) -> None:
-    """bob sees the limits that bind him, alice hers; what others have spent below them only who may view all usage."""
+    """bob sees the limits that bind him, alice hers; what others have spent below them in steps, but for who may view
+    all usage."""
     expected = {"alice": {("group", "cortex"), ("machine", None)}, "bob": {("group", "bob"), ("machine", None)}}
     for user, call in (("alice", scene.alice.call), ("bob", scene.bob_calls)):
         [limits] = await call(USAGE, "GetBudget")
         assert {(item["scope"], item.get("name")) for item in limits} == expected[user]
         assert not [item for item in limits if any(key in item for key in FIGURES)]
+        own = [row for row in scene.shared.books().rows if row["uid"] == uid_of(user)]
+        own_nano = sum(row["open"] + row["charged"] for row in own)
+        for item in limits:
+            assert item["step_nano_usd"] >= item["limit_nano_usd"] // 100
+            others_nano = item["limit_nano_usd"] - item["remaining_nano_usd"] - own_nano
+            assert others_nano % item["step_nano_usd"] == 0
     [limits] = await scene.root.call(USAGE, "GetBudget")
     [machine] = [item for item in limits if item["scope"] == "machine"]
     assert machine["spent_nano_usd"] == scene.shared.books().charged_nano

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from cortexd.accounts import groups as groups_module
 from cortexd.accounts.groups import Groups, membership
 from cortexd.config.settings import BudgetSettings, LimitUsd
 from cortexd.errors import BudgetExceeded, Timeout
-from cortexd.ledger import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
+from cortexd.ledger import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Own, Period
 from tests.eventually import assert_eventually_async
 
 USD = 1_000_000_000
@@ -57,8 +58,21 @@ class TestLimits:
         assert await limits_of(settings) == (
             Limit("user", "alice", Period.DAY, 100_000_000, frozenset((7,))),
             Limit("user", "alice", Period.MONTH, 2_000_000_001, frozenset((7,))),
-            Limit("machine", "", Period.MONTH, 500 * USD, None),
+            Limit("machine", "", Period.MONTH, 500 * USD, None, step_nano=10 * USD),
         )
+
+    async def test_shared_ones_have_steps_and_shares(self) -> None:
+        """A user without a limit of his own may have a quarter of a shared one's rest uncertain, or what is set."""
+        machine = LimitUsd("50")
+        (limit,) = await limits_of(BudgetSettings(machine=machine))
+        assert (limit.step_nano, limit.share) == (USD, Fraction(1, 4))
+        (limit,) = await limits_of(BudgetSettings(machine=machine, shared_step=0.05, own_share=0.1))
+        assert (limit.step_nano, limit.share) == (2_500_000_000, Fraction(1, 10))
+        own, limit = await limits_of(BudgetSettings(machine=machine, users={"alice": LimitUsd(month_usd="1")}))
+        assert (own.step_nano, limit.step_nano) == (0, USD)
+        assert own.share == limit.share == Fraction(1)
+        (limit,) = await limits_of(BudgetSettings(machine=LimitUsd("0.000000049"), shared_step=0.02))
+        assert limit.step_nano == 0
 
     @pytest.mark.parametrize("name", ["alice", "7"])
     async def test_a_user_of_his_own(self, name: str) -> None:
@@ -273,6 +287,23 @@ class TestRefusal:
         assert "$2.50" in text
         assert "1.2" not in text
         assert "left" not in text
+
+    def test_says_whose_share_it_is(self, time_zone: Callable[[str], None]) -> None:
+        """The own uncertain costs and what they may be; until tomorrow, or at once where some are under way."""
+        time_zone("UTC0")
+        noon = datetime(2026, 11, 24, 12, tzinfo=UTC).astimezone()
+        limit = Limit("machine", "", Period.MONTH, 10 * USD, None, share=Fraction(1, 4))
+        for own, more in ((Own(USD, 0, 2 * USD), {}), (Own(0, 3 * USD), {"retry_after_ms": 1000})):
+            error = budget_exceeded(OverBudget(BudgetState(limit, 2 * USD, 4 * USD, own), own_share=True), noon)
+            share = (4 * USD + own.reserved_nano + own.unknown_nano) // 4
+            assert f"may take ${share / USD:.2f} of this machine's $10.00 monthly budget" in str(error)
+            assert error.details == {
+                "period": "month",
+                "limit_usd": "10.00",
+                "resets_at": "2026-11-25T00:00:00+00:00",
+                "cause": "own_share",
+                **more,
+            }
 
     @pytest.mark.parametrize(
         ("nano", "text"), [(0, "0.00"), (1, "0.000000001"), (100_000_000, "0.10"), (12 * USD + 345_000_000, "12.345")]

@@ -48,7 +48,7 @@ def as_toml(owner: type, key: str, value: str) -> str:
     if owner is LimitUsd:
         return f"[budgets.machine]\n{key} = {value}\n"
     if owner is BudgetSettings:
-        return f"[budgets]\n{key} = [{value}]\n"
+        return f"[budgets]\n{key} = [{value}]\n" if key == "thresholds" else f"[budgets]\n{key} = {value}\n"
     [section] = [item.name for item in fields(Config) if isinstance(getattr(builtin_config(), item.name), owner)]
     text = f"[{section}]\n{key} = {value}\n"
     return text + ("default_deadline_ms = 100\n" if key == "max_deadline_ms" else "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,25 @@ from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import attempt, request, settings
 
 DAYS = {"2026-11-23": datetime(2026, 11, 23, 12), "2026-11-24": datetime(2026, 11, 24, 12)}
-SHARED = (limit(90, None, Period.MONTH), limit(60), limit(50, (1, 2)))
+SHARED = (
+    replace(limit(90, None, Period.MONTH), step_nano=7, share=Fraction(1, 2)),
+    limit(60),
+    replace(limit(50, (1, 2)), step_nano=4, share=Fraction(2, 3)),
+)
 EVERY = (*SHARED, *(limit(30, (uid,)) for uid in (1, 2, 3)))
 Step = tuple[Any, ...]
+# a request's state, and whether its cost is known
+ENDS = {
+    "answered": (RequestState.DONE, True),
+    "answered_somehow": (RequestState.DONE, False),
+    "failed": (RequestState.FAILED, False),
+    "left": (RequestState.CANCELLED, False),
+    "stopped": (RequestState.CANCELLED, True),
+}
 steps = st.one_of(
     st.tuples(st.just("reserve"), st.integers(1, 3), st.integers(0, 40), st.sampled_from(sorted(DAYS))),
     st.tuples(st.just("more"), st.integers(0, 20), st.integers(0, 30)),
-    st.tuples(st.just("settle"), st.integers(0, 20), st.integers(0, 45)),
+    st.tuples(st.sampled_from(sorted(ENDS)), st.integers(0, 20), st.integers(0, 45)),
 )
 
 
@@ -44,6 +58,7 @@ class Made:
     held: int
     spent: int = 0
     settled: bool = False
+    in_doubt: bool = False
     key: int = 0
 
 
@@ -54,13 +69,28 @@ class Model:
         self.requests: list[Made] = []
 
     def sums(self, each: Limit, day: str) -> tuple[int, int]:
-        length = len("2026-11-23" if each.period is Period.DAY else "2026-11")
-        of_users = (made for made in self.requests if each.uids is None or made.uid in each.uids)
-        chosen = [made for made in of_users if made.day[:length] == day[:length]]
+        chosen = self.under(each, day)
         return sum(made.spent for made in chosen), sum(made.held for made in chosen)
 
-    def fits(self, uid: int, day: str, nano: int) -> bool:
-        return nano == 0 or all(sum(self.sums(each, day)) + nano <= each.nano for each in limits_of(uid))
+    def under(self, each: Limit, day: str) -> list[Made]:
+        length = len("2026-11-23" if each.period is Period.DAY else "2026-11")
+        of_users = (made for made in self.requests if each.uids is None or made.uid in each.uids)
+        return [made for made in of_users if made.day[:length] == day[:length]]
+
+    def fits(self, uid: int, day: str, nano: int, already: int = 0) -> bool:
+        return nano == 0 or all(self.fits_into(each, uid, day, nano, already) for each in limits_of(uid))
+
+    def fits_into(self, each: Limit, uid: int, day: str, nano: int, already: int) -> bool:
+        under = self.under(each, day)
+        others = sum(made.spent + made.held for made in under if made.uid != uid)
+        step = each.step_nano or 1
+        left = each.nano - (others + step - 1) // step * step
+        left -= sum(made.spent + made.held for made in under if made.uid == uid)
+        held = sum(made.held for made in under if made.uid == uid)
+        doubtful = sum(made.spent for made in self.requests if made.uid == uid and made.day == day and made.in_doubt)
+        share = math.floor(max(0, left + held + doubtful) * each.share)
+        burst = held > already or doubtful > share
+        return nano <= left and not (burst and held + doubtful + nano > share)
 
     def reserve(self, uid: int, nano: int, day: str) -> Made | None:
         if not self.fits(uid, day, nano):
@@ -71,15 +101,15 @@ class Model:
     def more(self, made: Made, nano: int) -> str:
         if made.settled:
             return "RequestNotFound"
-        if not self.fits(made.uid, made.day, nano):
+        if not self.fits(made.uid, made.day, nano, made.held):
             return "OverBudget"
         made.held += nano
         return "NoneType"
 
-    def settle(self, made: Made, nano: int) -> str:
+    def settle(self, made: Made, nano: int, end: str) -> str:
         if made.settled:
             return "RequestNotFound"
-        made.spent, made.held, made.settled = nano, 0, True
+        made.spent, made.held, made.settled, made.in_doubt = nano, 0, True, end in ("failed", "left")
         return "Settled"
 
 
@@ -111,8 +141,9 @@ class Play:
                     actions.append(ReserveMore(made.key, nano))
                     expected.append(self.model.more(made, nano))
                 else:
-                    actions.append(Settle(made.key, RequestState.DONE, (attempt(nano),)))
-                    expected.append(self.model.settle(made, nano))
+                    state, told = ENDS[kind]
+                    actions.append(Settle(made.key, state, (attempt(nano, cost_known=told),)))
+                    expected.append(self.model.settle(made, nano, kind))
         outcomes = self.store.run(actions)
         assert [type(outcome).__name__ for outcome in outcomes] == expected
         for place, made in made_here.items():

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, requests
-from cortexd.ledger.records import SPENT, Kind, RequestState, StoredRequest, Totals
+from cortexd.ledger.records import SPENT, UNANSWERED, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
 _AT_ONCE = 500  # users in one query
@@ -60,6 +60,12 @@ def _spent(connection: Connection, whose: ColumnElement[bool], month: str, day: 
     if day is not None:
         chosen.append(entries.c.day == day)
     return exact(*connection.execute(select(*exact_sum(entries.c.nano)).where(*chosen)).one())
+
+
+def unknown(connection: Connection, uid: int, day: str) -> int:
+    """Nano-dollars that `uid` spent in a day on requests without an answer whose cost no provider told."""
+    whose = (requests.c.day == day, requests.c.uid == uid, requests.c.state.in_(UNANSWERED), ~requests.c.cost_known)
+    return exact(*connection.execute(select(*exact_sum(requests.c.cost_nano)).where(*whose)).one())
 
 
 def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple[int, str], StoredRequest]:

@@ -58,10 +58,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ReadBooks:
-    """Result: for each limit its BudgetState."""
+    """Result: for each limit its BudgetState, as `uid` sees it."""
 
     limits: Sequence[Limit]
     day: str
+    uid: int | None = None
 
 
 Action = Reserve | ReserveMore | Settle | ResetStats | RenewLeases | Change | ReadBooks

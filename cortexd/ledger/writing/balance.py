@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from cortexd.ledger.records import BudgetState, Limit, OverBudget, Period
+from cortexd.ledger.records import NOBODY, BudgetState, Limit, OverBudget, Own, Period
 from cortexd.ledger.writing.books import Before, Books, Held
 from cortexd.ledger.writing.tallies import Tally, Uids
 
 _DAY = Period.DAY
-_Move = tuple[Held, int, int]  # whose, and what it adds to spent and to reserved
+_Move = tuple[Held, int, int, int]  # whose, and what it adds to spent, to reserved and to unknown
 
 
 @dataclass(slots=True)
@@ -25,42 +25,56 @@ class Balance:
     books: Books
     _moves: list[_Move] = field(default_factory=list)
 
-    def move(self, held: Held, spent: int, reserved: int) -> None:
-        self._moves.append((held, spent, reserved))
-        self.books.tallies.move(held.uid, held.day, held.month, spent, reserved)
+    def move(self, held: Held, spent: int, reserved: int, unknown: int = 0) -> None:
+        self._moves.append((held, spent, reserved, unknown))
+        self.books.tallies.move(held.uid, held.day, held.month, spent, reserved, unknown)
 
     def undo(self) -> None:
         """For a transaction that is rolled back."""
-        for held, spent, reserved in self._moves:
-            self.books.tallies.move(held.uid, held.day, held.month, -spent, -reserved)
+        for held, spent, reserved, unknown in self._moves:
+            self.books.tallies.move(held.uid, held.day, held.month, -spent, -reserved, -unknown)
         self._moves.clear()
 
-    def refuse_over_budget(self, connection: Connection, held: Held, nano: int) -> None:
+    def refuse_over_budget(self, connection: Connection, held: Held, nano: int, already: int = 0) -> None:
         """Raise OverBudget, for the limit with the least left, where `nano` more does not fit into each of its limits.
 
-        Nothing more always fits: a free answer costs no budget anything.
+        `already`: what this very request has reserved. Nothing more always fits: a free answer costs no budget
+        anything.
         """
         if not nano or not held.limits:
             return
-        over = []
-        for limit, tally in zip(held.limits, self._tallies(connection, held.limits, held.day), strict=True):
-            if tally.spent + tally.reserved + nano > limit.nano:
-                over.append(BudgetState(limit, tally.spent, tally.reserved))
-        if over:
+        seen = [state.seen for state in self.states(connection, held.limits, held.day, held.uid)]
+        if over := [state for state in seen if nano > state.left_nano]:
             raise OverBudget(min(over, key=lambda state: state.left_nano))
+        if over := [state for state in seen if _beyond_share(state, nano, already)]:
+            raise OverBudget(min(over, key=lambda state: state.share_nano), own_share=True)
 
     def before(self, connection: Connection, held: Held) -> Before:
         """What is spent by a request's user and under its limits, now, before it is settled."""
-        own = self.books.tallies.own
-        day = own(held.uid, held.day) or self._load(connection, frozenset((held.uid,)), held.day)
-        month = own(held.uid, held.month) or self._load(connection, frozenset((held.uid,)), held.month)
+        day = self._own(connection, held.uid, held.day)
+        month = self._own(connection, held.uid, held.month)
         limits = [tally.spent for tally in self._tallies(connection, held.limits, held.day)]
         return Before(day.spent, month.spent, limits)
 
-    def states(self, connection: Connection, limits: Sequence[Limit], day: str) -> list[BudgetState]:
-        """Where each limit stands that day, or in that day's month."""
-        tallies = self._tallies(connection, limits, day)
-        return [BudgetState(limit, tally.spent, tally.reserved) for limit, tally in zip(limits, tallies, strict=True)]
+    def states(
+        self, connection: Connection, limits: Sequence[Limit], day: str, uid: int | None = None
+    ) -> list[BudgetState]:
+        """Where each limit stands that day, or in that day's month, with the part of `uid` in it."""
+        pairs = zip(limits, self._tallies(connection, limits, day), strict=True)
+        return [
+            BudgetState(limit, tally.spent, tally.reserved, self._part(connection, limit, day, uid))
+            for limit, tally in pairs
+        ]
+
+    def _part(self, connection: Connection, limit: Limit, day: str, uid: int | None) -> Own:
+        if uid is None:
+            return NOBODY
+        today = self._own(connection, uid, day)
+        tally = today if limit.period is _DAY else self._own(connection, uid, day[:7])
+        return Own(tally.spent, tally.reserved, today.unknown)
+
+    def _own(self, connection: Connection, uid: int, period: str) -> Tally:
+        return self.books.tallies.own(uid, period) or self._load(connection, frozenset((uid,)), period)
 
     def _tallies(self, connection: Connection, limits: Sequence[Limit], day: str) -> list[Tally]:
         get, month, found = self.books.tallies.get, day[:7], []
@@ -71,9 +85,18 @@ class Balance:
 
     def _load(self, connection: Connection, uids: Uids, period: str) -> Tally:
         tally = self.books.committed(connection, uids, period)
-        for held, spent, reserved in self._moves:
+        single = uids is not None and len(uids) == 1
+        for held, spent, reserved, unknown in self._moves:
             if (uids is None or held.uid in uids) and period in (held.day, held.month):
                 tally.spent += spent
                 tally.reserved += reserved
+                tally.unknown += unknown if single and period == held.day else 0
         self.books.tallies.put(uids, period, tally)
         return tally
+
+
+def _beyond_share(state: BudgetState, nano: int, already: int) -> bool:
+    """Whether `nano` more would take the user's uncertain costs beyond his share. A request that is the only one under
+    way may take all that is left, as long as his unknown costs alone are within it: a single one is no burst."""
+    alone = state.own.reserved_nano <= already and state.own.unknown_nano <= state.share_nano
+    return not alone and state.uncertain_nano + nano > state.share_nano

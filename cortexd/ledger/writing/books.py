@@ -74,7 +74,10 @@ class Books:
             for held in self.held.values()
             if (uids is None or held.uid in uids) and period in (held.day, held.month)
         )
-        return Tally(queries.spent_together(connection, uids, month, day), reserved)
+        unknown = 0
+        if day is not None and uids is not None and len(uids) == 1:
+            unknown = queries.unknown(connection, next(iter(uids)), day)
+        return Tally(queries.spent_together(connection, uids, month, day), reserved, unknown)
 
     def settle(self, closed: Closed) -> Settled:
         """Book a committed settlement."""

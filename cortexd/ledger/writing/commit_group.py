@@ -13,6 +13,7 @@ from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger.keeping.schema import resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
+    UNANSWERED,
     AttemptRecord,
     DuplicateRequest,
     Kind,
@@ -93,7 +94,7 @@ class CommitGroup:
                 case Change():
                     return action.apply(connection)
                 case ReadBooks():
-                    return self._balance.states(connection, action.limits, action.day)
+                    return self._balance.states(connection, action.limits, action.day, action.uid)
                 case RenewLeases():
                     self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
                     return None
@@ -118,7 +119,7 @@ class CommitGroup:
             self._attempts.append(attempt_row(held.key, number, attempt, nano))
         known = state is not RequestState.LOST and all(attempt.cost_known for attempt in made)
         closed = Closed(held, cost, known, before)
-        self._balance.move(held, cost, -held.nano)
+        self._balance.move(held, cost, -held.nano, 0 if known or state not in UNANSWERED else cost)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         return closed
 
@@ -174,7 +175,7 @@ class CommitGroup:
         held = self._open(action.key)
         _check_amount(action.nano)
         _check_amount(held.nano + action.nano)
-        self._balance.refuse_over_budget(connection, held, action.nano)
+        self._balance.refuse_over_budget(connection, held, action.nano, held.nano)
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held.more(action.nano)

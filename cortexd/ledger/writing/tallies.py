@@ -15,10 +15,11 @@ _MAX_SHARED = 1024  # in each period
 
 @dataclass(slots=True)
 class Tally:
-    """In nano-dollars."""
+    """In nano-dollars. `unknown`: see Own; of a single user's day alone, else 0."""
 
     spent: int
     reserved: int
+    unknown: int = 0
 
 
 class Tallies:
@@ -45,8 +46,11 @@ class Tallies:
         else:
             self._put_shared(uids, period, tally)
 
-    def move(self, uid: int, day: str, month: str, spent: int, reserved: int) -> None:
+    def move(self, uid: int, day: str, month: str, spent: int, reserved: int, unknown: int = 0) -> None:
         """Add to every sum of that day and month that `uid` is in."""
+        today = self._own.get((uid, day))
+        if today is not None:
+            today.unknown += unknown
         for period in (day, month):
             own = self._own.get((uid, period))
             if own is not None:
