@@ -84,6 +84,15 @@ class TestShell:
         assert "'provider': <'kimi_k2'>" in route
         assert "'total_requests'" in stats
 
+    @pytest.mark.parametrize("script", ["busctl.sh", "gdbus.sh"])
+    @pytest.mark.parametrize("prompt", ["-x", r"a \d+ or C:\new", 'it\'s "so"', "two\nlines", "'", "@s 'x'"])
+    def test_any_prompt(self, shared: Shared, as_user: AsUser, script: str, prompt: str) -> None:
+        """Whatever a shell gives arrives as it is."""
+        done = as_user("alice", ["sh", str(EXAMPLES / script), prompt])
+        assert (done.returncode, done.stderr) == (0, "")
+        asked = [json.loads(request.body)["messages"][-1]["content"] for request in shared.simulated.received("claude")]
+        assert asked[-2:] == [[{"type": "text", "text": prompt}]] * 2
+
 
 class TestC:
     def test_complete(self, shared: Shared, as_user: AsUser, built: Path) -> None:

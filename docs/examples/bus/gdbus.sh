@@ -11,7 +11,10 @@ call() {
         --method $service."$method" -- "$@"
 }
 
-call Ask user_chat "$prompt"
-call CompleteWithOptions user_chat "[{'role': <'user'>, 'content': <'$prompt'>}]" "{'max_tokens': <200>}"
-call Route code_generation "[{'role': <'user'>, 'content': <'$prompt'>}]" "@a{sv} {}" # who would answer; costs nothing
+# GVariant text: every argument is read as such, and a bare one has its backslashes interpreted
+text=\'$(printf %s "$prompt" | sed "s/[\\\\']/\\\\&/g")\'
+
+call Ask user_chat "$text"
+call CompleteWithOptions user_chat "[{'role': <'user'>, 'content': <$text>}]" "{'max_tokens': <200>}"
+call Route code_generation "[{'role': <'user'>, 'content': <$text>}]" "@a{sv} {}" # who would answer; costs nothing
 call Usage.GetStats
