@@ -24,6 +24,7 @@ from cortexd.routing import Wishes
 from cortexd.validation import BudgetWish, parse_budget, parse_outcome, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
+_REPORTS_PER_USER = 1  # which then waits behind one report of each other user, and the next anew
 _WISHES_KEPT = 4096  # users whose preferences are at hand
 
 
@@ -47,6 +48,7 @@ class Accounts:
         self._authorizer = authorizer
         self._setting = asyncio.Lock()  # two at once would forget each other's amounts
         self._readings = Turns(_READINGS_PER_USER)
+        self._reports = Turns(_REPORTS_PER_USER)
         self._overrides = dict(overrides)
         self._wishes: OrderedDict[int, Wishes] = OrderedDict()
         self._replaced = 0  # how often anybody's preferences were
@@ -86,7 +88,7 @@ class Accounts:
         if wish.all_users or "uid" in wish.group_by:
             await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
         uid = None if wish.all_users else caller.uid
-        async with self._readings.turn(caller.uid):
+        async with self._reports.turn(caller.uid):
             return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label))
 
     async def limits(self, caller: Caller) -> tuple[Limit, ...]:

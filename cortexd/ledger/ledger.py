@@ -242,4 +242,4 @@ def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
 
     place = place_of(settings)
     store = Store(place, instance, settings.lease_s)
-    return store, Readers(place)
+    return store, Readers(place, store.damage)

@@ -161,6 +161,23 @@ class TestStart:
         assert reason in running.log()
         assert name_owner() is None
 
+    def test_lost_ledger(self, daemon: MakeDaemon, as_user: AsUser) -> None:
+        """Where there was a ledger none is begun anew, status 74 with what to do, until an administrator wants it."""
+        running = daemon()
+        assert running.stop() == STOPPED
+        running.ledger_file.unlink()
+        for _ in range(2):
+            running.start(wait=False)
+            assert running.await_end() == LEDGER_UNUSABLE, running.log()
+            assert not running.ledger_file.exists()
+        assert "ledger begin-anew" in running.log()
+        told = as_user(
+            "root", [PYTHON, "-m", "cortexd.cli", "ledger", "begin-anew", "--path", str(running.ledger_file)]
+        )
+        assert told.returncode == 0, told.stderr
+        running.start()
+        assert name_owner() == running.pid
+
     def test_told_to_stop_while_it_starts(self, daemon: MakeDaemon, bus: Service) -> None:
         """SIGTERM before it serves ends it as cleanly as after."""
         running = daemon(start=False)

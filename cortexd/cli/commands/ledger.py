@@ -1,4 +1,4 @@
-"""cortexctl ledger backup, cortexctl ledger check, cortexctl ledger export"""
+"""cortexctl ledger backup, begin-anew, check, export"""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ def backup_command(target: Path, path: Path | None) -> None:
 
     backup(_ledger(path), target)
     print_text(f"{target}: the ledger as it is now")
+
+
+@command.command("begin-anew", short_help="Let cortexd begin an empty ledger where its own is gone.")
+@_path_option
+def begin_anew_command(path: Path | None) -> None:
+    """Let cortexd begin an empty ledger where its own is missing or emptied, which it refuses by itself: what was spent
+    is forgotten, and every budget begins at zero. Restore a backup instead where there is one.
+    """
+    from cortexd.ledger.keeping.maintenance import begin_anew
+
+    ledger = _ledger(path)
+    begin_anew(ledger)
+    print_text(f"{ledger}: cortexd begins an empty ledger at its next start")
 
 
 @command.command("check", short_help="Say what is wrong with the ledger.")

@@ -31,6 +31,10 @@ class Engine(ABC):
         """Why nothing can be written (or read) for now, in words; None where `error` concerns one statement only."""
 
     @abstractmethod
+    def damaged(self, error: BaseException) -> bool:
+        """Whether what was asked met a damaged part of the database; what lies elsewhere may still be had."""
+
+    @abstractmethod
     def make_append_only(self, connection: Connection, table: str) -> None:
         """Let the database itself refuse UPDATE and DELETE on `table`."""
 
@@ -64,7 +68,23 @@ class Place(ABC):
     def claim(self) -> AbstractContextManager[None]:
         """Make the place where there is none, and own it meanwhile: proof that no other daemon serves its requests.
 
-        Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon has it.
+        Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon has it or
+        where the ledger that was here is gone.
+        """
+
+    @abstractmethod
+    def begun(self) -> None:
+        """Remember that there is a ledger here from now on."""
+
+    @abstractmethod
+    def refuse_to_begin_anew(self) -> None:
+        """Raise LedgerUnavailable, which says what to do, where a ledger was: budgets would begin at zero."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Let the next daemon begin a ledger anew where the one that was here is gone.
+
+        Raises InvalidArgument where it is not, AccessDenied, LedgerUnavailable where a daemon has the place.
         """
 
     @abstractmethod

@@ -53,6 +53,14 @@ def backup(path: Path, target: Path) -> None:
         raise
 
 
+def begin_anew(path: Path) -> None:
+    """Let the next daemon begin a ledger where the one that was here is gone, which it refuses by itself.
+
+    Raises InvalidArgument where there is one, AccessDenied, LedgerUnavailable.
+    """
+    place_of(LedgerSettings(path=path)).forget()
+
+
 def check(path: Path) -> list[str]:
     """What is wrong with the ledger, a line each; empty where nothing is. Reads all of it."""
     with _reading(path) as connection:

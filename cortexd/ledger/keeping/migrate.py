@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -17,8 +18,11 @@ _VERSION_TABLE = (
 )
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the schema to HEAD, all or nothing; raise LedgerUnavailable where a newer cortexd has made it."""
+def migrate(connection: Connection, before_begin: Callable[[], None] = lambda: None) -> None:
+    """Bring the schema to HEAD, all or nothing; raise LedgerUnavailable where a newer cortexd has made it.
+
+    `before_begin` may raise where there must have been a schema.
+    """
     found = revision(connection)
     if found == HEAD:
         return
@@ -28,6 +32,7 @@ def migrate(connection: Connection) -> None:
             "start the newer cortexd again, or set another [ledger] path"
         )
     if found is None and not inspect(connection).get_table_names():
+        before_begin()
         _create(connection)
     else:
         _upgrade(connection)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Place
+from cortexd.ledger.engines import Damage, Place
 
 _THREADS = 2
 _MAX_WAITING = 1000
@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Readers:
     """At most _THREADS readings at a time and _MAX_WAITING in all."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, damage: Damage) -> None:
+        self._damage = damage
         self._unwritable = place.engine.unwritable
         self._connections = place.readers(_THREADS)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-reader")
@@ -47,5 +48,7 @@ class Readers:
             with self._connections.connect() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
+            if self._damage.is_why(error):
+                raise self._damage.in_words(error) from error
             reason = self._unwritable(error) or type(error).__name__
             raise LedgerUnavailable(f"the ledger cannot be read: {reason}") from error

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Place
+from cortexd.ledger.engines import Damage, Place
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
@@ -31,6 +31,7 @@ class Store:
     def __init__(self, place: Place, instance: str, lease_s: float) -> None:
         """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
         self.unwritable = place.engine.unwritable
+        self.damage = Damage(place)
         self._instance = instance
         self._lease = timedelta(seconds=lease_s)
         with ExitStack() as opened:
@@ -38,7 +39,8 @@ class Store:
             try:
                 self._connection = opened.enter_context(place.writer().connect())
                 self._statements = Statements(self._connection.dialect)
-                migrate(self._connection)
+                migrate(self._connection, place.refuse_to_begin_anew)
+                place.begun()
                 self.recovered = self._recover()
                 self.books = self._load()
             except SQLAlchemyError as error:
@@ -50,7 +52,8 @@ class Store:
         """Commit all actions together; their results in order, errors as values.
 
         Used request ids are looked for only where the unique index objects. Where the group fails for one action's
-        sake, each is run by itself; where nothing can be written now, all fail alike (`unwritable` tells).
+        sake, or at a damaged place, each is run by itself; where nothing can be written now, all fail alike
+        (`unwritable` tells).
         """
         try:
             return self._commit(actions)
@@ -82,7 +85,7 @@ class Store:
 
     def _one_by_one(self, actions: Sequence[Action], error: Exception) -> list[Result]:
         self._connection.rollback()
-        if len(actions) == 1 or self.unwritable(error):
+        if len(actions) == 1 or (self.unwritable(error) and not self.damage.is_why(error)):
             return [error] * len(actions)
         return [self.run([action])[0] for action in actions]
 

@@ -135,7 +135,7 @@ class Writer:
 
     def _run(self, actions: Sequence[Action]) -> list[Result]:
         results = self._store.run(actions)
-        self._blocked = next((result for result in results if self._unwritten(result)), None)
+        self._blocked = next((result for result in results if self._blocks(result)), None)
         if self._blocked is not None:
             self._note_writable(False)
         elif not all(isinstance(action, ReadBooks) for action in actions):  # reading proves nothing
@@ -153,6 +153,10 @@ class Writer:
 
     def _unwritten(self, result: Result) -> TypeGuard[Exception]:
         return isinstance(result, Exception) and self._store.unwritable(result) is not None
+
+    def _blocks(self, result: Result) -> bool:
+        """Whether no other write would succeed either; a damaged place is in the way of what needs it alone."""
+        return self._unwritten(result) and not self._store.damage.is_why(result)
 
     def _renew_when_due(self) -> None:
         now = time.monotonic()
@@ -173,6 +177,8 @@ class Writer:
     def _in_words(self, result: Result) -> Result:
         if not isinstance(result, Exception) or isinstance(result, CortexError | DuplicateRequest | OverBudget):
             return result
+        if self._store.damage.is_why(result):
+            return self._store.damage.in_words(result)
         if reason := self._store.unwritable(result):
             return LedgerUnavailable(f"the ledger cannot be written: {reason}")
         _log.error("the ledger refused a record", exc_info=result)

@@ -44,9 +44,10 @@ class SqliteEngine(Engine):
         return SqliteFile(self, settings.path, settings.durability)
 
     def unwritable(self, error: BaseException) -> str | None:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlite_errorcode", None)
-        return None if code is None else _UNWRITABLE.get(code & 0xFF)
+        return _UNWRITABLE.get(_code(error))
+
+    def damaged(self, error: BaseException) -> bool:
+        return _code(error) == sqlite3.SQLITE_CORRUPT
 
     def make_append_only(self, connection: Connection, table: str) -> None:
         for action in ("UPDATE", "DELETE"):
@@ -86,6 +87,13 @@ class SqliteEngine(Engine):
         yield from _orphans(connection)
         for table in append_only:
             yield from _changeable(connection, table)
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary result code; SQLITE_OK where it is none of its errors."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code: int = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF
 
 
 def _trigger(table: str, action: str) -> str:

@@ -41,6 +41,15 @@ class SqliteFile(Place):
         finally:
             os.close(descriptor)
 
+    def begun(self) -> None:
+        lock.remember(self._path)
+
+    def refuse_to_begin_anew(self) -> None:
+        lock.refuse_to_begin_anew(self._path)
+
+    def forget(self) -> None:
+        lock.forget(self._path)
+
     def writer(self) -> sqlalchemy.Engine:
         pragmas = (
             "journal_mode = WAL",

@@ -1,4 +1,7 @@
-"""The ledger's place on disk: a private directory, a private file, and the lock that only one daemon can hold."""
+"""The ledger's place on disk: a private directory, a private file, and the lock that only one daemon can hold.
+
+The lock file has two lines: the pid of who took it last, and, once there was a ledger beside it, `_BEGUN`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from cortexd.errors import ConfigError, LedgerUnavailable
+from cortexd.errors import AccessDenied, ConfigError, InvalidArgument, LedgerUnavailable
 
+_BEGUN = "a ledger is kept here"
+_MAX_LOCK_BYTES = 200
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -17,12 +22,15 @@ def claim(path: Path) -> int:
     """Make the directory (0700) and the file (0600) at `path` and take the lock; give the lock's descriptor.
 
     Nothing is opened before the lock is held: closing a second descriptor would drop SQLite's own locks.
-    Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon holds it.
+    Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon holds it or
+    the ledger that was here is gone.
     """
     try:
         _private_directory(path.parent)
         lock = _locked(path)
         try:
+            if _is_gone(path):
+                refuse_to_begin_anew(path)
             _private_file(path)
         except BaseException:
             os.close(lock)
@@ -44,18 +52,87 @@ def _private_directory(directory: Path) -> None:
         raise ConfigError(f"[ledger] path: other users may write {directory}; run chmod 700 {directory}")
 
 
+def remember(path: Path) -> None:
+    """Note beside the ledger that it is there; the lock is held."""
+    if not _was_here(path):
+        lock = os.open(_lock_file(path), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.write(lock, f"{_BEGUN}\n".encode())
+        finally:
+            os.close(lock)
+
+
+def refuse_to_begin_anew(path: Path) -> None:
+    """Raise LedgerUnavailable where there was a ledger: its lock file says so, or its -wal alone is left."""
+    if _was_here(path) or (_is_gone(path) and _size(path.with_name(path.name + "-wal"))):
+        raise LedgerUnavailable(
+            f"the ledger {path} is missing or empty, and there was one: budgets would begin at zero. Put it back or "
+            f"restore a backup; to begin anew, run cortexctl ledger begin-anew"
+        )
+
+
+def forget(path: Path) -> None:
+    """Remove what is left of a ledger that is gone. Raises InvalidArgument where it is not."""
+    try:
+        lock = os.open(_lock_file(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        raise InvalidArgument(f"there was no ledger at {path}; a daemon begins one") from None
+    except PermissionError:
+        raise AccessDenied(f"{path} is for root and cortexd's own user; try again with sudo") from None
+    try:
+        _take(lock, path)
+        if not _is_gone(path):
+            raise InvalidArgument(f"{path} is there; to begin anew, move it away first")
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        os.ftruncate(lock, 0)
+    finally:
+        os.close(lock)
+
+
+def _is_gone(path: Path) -> bool:
+    return not _size(path)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _was_here(path: Path) -> bool:
+    return _BEGUN in _lock_file(path).read_text("ascii", "replace").splitlines()
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 def _locked(path: Path) -> int:
-    lock = _open_private(path.with_name(path.name + ".lock"))
+    lock = _open_private(_lock_file(path))
+    try:
+        _take(lock, path)
+    except BaseException:
+        os.close(lock)
+        raise
+    remembered = "\n".join(_lines(lock)[1:])
+    written = os.pwrite(lock, f"{os.getpid()}\n{remembered}".encode(), 0)
+    os.ftruncate(lock, written)
+    return lock
+
+
+def _take(lock: int, path: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-        os.close(lock)
+        holder = _lines(lock)[0].strip()
         who = f"another cortexd (pid {holder})" if holder.isdigit() else "another cortexd"
         raise LedgerUnavailable(f"{who} holds the ledger {path}; stop it, or set another [ledger] path") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
+
+
+def _lines(lock: int) -> list[str]:
+    return os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").split("\n")
 
 
 def _private_file(path: Path) -> None:
