@@ -99,7 +99,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def _in_words(error: CortexError, settings: Settings | None) -> str:
+    """The error's words; of a service that is not there the unit's own, which are the same whatever the bus."""
+    if settings is not None and settings.bus == "system" and error.details.get("cause") == "absent":
+        from cortexd.cli.machine.unit import why_away
+
+        if why := why_away():
+            return f"cortexd is not running. {why}"
+    return failures.in_words(error)
+
+
 def _run(arguments: list[str]) -> int:
+    context = None
     try:
         with cortexctl.make_context("cortexctl", arguments) as context:
             cortexctl.invoke(context)
@@ -110,7 +121,7 @@ def _run(arguments: list[str]) -> int:
         print_error(f"{error.format_message()} Try: {path} --help")
         return failures.USAGE
     except CortexError as error:
-        print_error(failures.in_words(error))
+        print_error(_in_words(error, context.obj if context else None))
         return failures.exit_status(error)
     except ConfigError as error:
         for problem in error.problems:

@@ -38,6 +38,7 @@ _ABSENT = frozenset({f"{_STANDARD}ServiceUnknown", f"{_STANDARD}NameHasNoOwner"}
 _FOREIGN = frozenset({f"{_STANDARD}UnknownObject", f"{_STANDARD}UnknownInterface"})
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNKNOWN_METHOD = f"{_STANDARD}UnknownMethod"
+ABSENT = "absent"  # the detail `cause` of a service that nobody could start
 _ENDED = frozenset({f"{_STANDARD}NoReply", f"{_STANDARD}Disconnected"})
 _NOT_STARTED = (f"{_STANDARD}Spawn.", f"{_STANDARD}TimedOut", "org.freedesktop.systemd1.")  # the last: masked
 _BUSES = {"system": system_address, "session": session_address}
@@ -197,7 +198,9 @@ class Link:
 
     def _from_reply(self, error: BusError, message: Message) -> CortexError:
         if error.name in _ABSENT:
-            return ServiceUnavailable(f"cortexd is not running on {self.bus_in_words}. Start it with {self._start()}")
+            return ServiceUnavailable(
+                f"cortexd is not running on {self.bus_in_words}. Start it with {self._start()}", cause=ABSENT
+            )
         if error.name.startswith(_NOT_STARTED):
             return ServiceUnavailable(f"cortexd could not be started on {self.bus_in_words}: {error.text}")
         if error.name in _FOREIGN or (error.name == _UNKNOWN_METHOD and message.interface == _PROPERTIES):

@@ -25,6 +25,7 @@ from cortexd.client import Client
 from cortexd.config import with_keys
 from cortexd.config.defaults import builtin_config
 from simulated import Behaviour
+from tests.bus.private_dbus import PrivateBus, bus_fixture  # noqa: F401
 from tests.bus.served import (  # noqa: F401
     START_S,
     Cortexctl,
@@ -253,6 +254,25 @@ class TestStatus:
         served.simulated.reset("claude")
         assert cortexctl("ask", "--provider", "claude", "hello").returncode == 0
         assert cortexctl("status").returncode == 0
+
+    @pytest.mark.parametrize(
+        ("state", "words"),
+        [
+            ("LoadState=masked", "sudo systemctl unmask cortex-llm-router.service"),
+            ("LoadState=not-found", "install the package cortexd"),
+            ("LoadState=loaded\nActiveState=failed\nResult=exit-code\nExecMainStatus=78", "(exit-code, status 78)"),
+            ("LoadState=loaded\nActiveState=inactive", "Start it with systemctl start cortex-llm-router"),
+            ("", "Start it with systemctl start cortex-llm-router"),
+        ],
+    )
+    def test_why_it_is_away(self, bus: PrivateBus, place: Place, state: str, words: str) -> None:
+        """On the system bus the unit says why nobody could start it, whichever bus that is."""
+        place.program("systemctl", f"printf '%b' '{state}'")
+        environ = environment(place.environment | {"DBUS_SYSTEM_BUS_ADDRESS": bus.address})
+        done = subprocess.run(
+            cortexctl_argv("system", "status"), env=environ, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, words in done.stderr) == (NO_DAEMON, True)
 
     def test_ledger_that_cannot_be_written(self, served: Served, cortexctl: Cortexctl) -> None:
         """A full disk is named, with status 1, until the ledger can be written again."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 UNIT = "cortex-llm-router.service"
+_SHOW_S = 5.0
 _RESTART_S = 300.0  # requests under way are let finish
 _NOT_RUNNING_HERE = ("not been booted with systemd", "in chroot, ignoring", "Failed to connect to bus")
 
@@ -16,6 +17,29 @@ class NotRestarted(Exception):
     def __init__(self, reason: str, *, systemd_runs: bool) -> None:
         super().__init__(reason)
         self.systemd_runs = systemd_runs
+
+
+def why_away() -> str:
+    """Why the bus could not start it, and what to do, by the unit's own state; "" where that says nothing.
+
+    The buses' own words differ: dbus-broker has one error for every cause.
+    """
+    argv = ["systemctl", "show", "--property=LoadState,ActiveState,Result,ExecMainStatus", UNIT]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SHOW_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    state = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    if state.get("LoadState") == "masked":
+        return f"An administrator has masked {UNIT}: sudo systemctl unmask {UNIT}"
+    if state.get("LoadState") == "not-found":
+        return f"There is no {UNIT}: install the package cortexd"
+    if state.get("ActiveState") == "failed":
+        why = f"{state.get('Result', '')}, status {state.get('ExecMainStatus', '')}"
+        return f"{UNIT} failed ({why}): journalctl -u {UNIT} -b says why"
+    return ""
 
 
 def restart() -> None:
