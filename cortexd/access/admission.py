@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cortexd.access.rate import RequestRate
+from cortexd.access.rate import FreeRate, RequestRate
 from cortexd.config.settings import LimitSettings
 from cortexd.errors import RateLimited
 
@@ -44,9 +44,12 @@ class Admission:
     Between its methods the round is empty or the machine full: a free place never waits for anybody.
     """
 
-    def __init__(self, limits: LimitSettings, rate: RequestRate | None = None) -> None:
+    def __init__(
+        self, limits: LimitSettings, rate: RequestRate | None = None, free_rate: FreeRate | None = None
+    ) -> None:
         self._limits = limits
         self._rate = RequestRate() if rate is None else rate
+        self._free_rate = FreeRate() if free_rate is None else free_rate
         self._active: dict[int, int] = {}
         self._total = 0
         self._lines: dict[int, OrderedDict[_Waiter, None]] = {}
@@ -85,8 +88,10 @@ class Admission:
     async def enter(self, uid: int) -> Place:
         """Wait for a place for `uid`, as long as the caller lets it; at once, without a pause, where one is free.
 
-        Raises RateLimited where the queue is full or `uid` has begun too many requests within a minute.
+        Raises RateLimited where the queue is full or `uid` has begun too many requests within a minute, or had too many
+        that cost nothing.
         """
+        self._free_rate.check(uid, self._limits.max_free_requests_per_minute_per_user)
         free = self._total < self._limits.max_active_requests and self._may_have_another(uid)
         if not free:
             self._refuse_when_full(uid)
@@ -98,6 +103,10 @@ class Admission:
                 self._push_out(self._longest())
             await self._wait(uid)
         return Place(self, uid)
+
+    def cost_nothing(self, uid: int) -> None:
+        """A request of `uid` that was let in has ended without a cost, or was refused."""
+        self._free_rate.count(uid, self._limits.max_free_requests_per_minute_per_user)
 
     @asynccontextmanager
     async def slot(self, uid: int) -> AsyncIterator[None]:

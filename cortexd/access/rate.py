@@ -1,4 +1,7 @@
-"""How many requests one user may begin in a minute: exactly so many in any 60 seconds, not in each clock minute."""
+"""How many requests one user may begin in a minute: exactly so many in any 60 seconds, not in each clock minute.
+
+And how many may cost nothing: what money does not bound would fill the ledger.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from cortexd.errors import RateLimited
 
 _WINDOW_NS = 60 * 1_000_000_000
 _NS_PER_MS = 1_000_000
+_FREE_AT_ONCE_NS = 10 * _WINDOW_NS
 
 
 class RequestRate:
@@ -52,3 +56,44 @@ class RequestRate:
             if begun[-1] + _WINDOW_NS > now:
                 return
             del self._begun[uid]
+
+
+class FreeRate:
+    """Requests that cost nothing, refused ones too: `per_minute` for good, and ten minutes' worth at once.
+
+    Only its end shows that a request was free, so what is under way by then comes on top. A user is one number: when
+    all of his would have been taken at that pace.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock_ns = clock_ns
+        self._paid_off: OrderedDict[int, int] = OrderedDict()
+
+    def check(self, uid: int, per_minute: int) -> None:
+        """Raises RateLimited, with the wait, where `uid` has had more than that; 0 is for no limit."""
+        if not per_minute:
+            return
+        with_this_one = max(0, self._paid_off.get(uid, 0) - self._clock_ns()) + _WINDOW_NS // per_minute
+        if (wait_ns := with_this_one - _FREE_AT_ONCE_NS) > 0:
+            raise RateLimited(
+                f"Of late more than {per_minute} of your requests a minute cost nothing, your limit "
+                f"(limits.max_free_requests_per_minute_per_user).",
+                retry_after_ms=-(-wait_ns // _NS_PER_MS),
+            )
+
+    def count(self, uid: int, per_minute: int) -> None:
+        """Count one that has ended."""
+        now = self._clock_ns()
+        self._forget_idle(now)
+        if per_minute:
+            self._paid_off[uid] = max(now, self._paid_off.get(uid, 0)) + _WINDOW_NS // per_minute
+            self._paid_off.move_to_end(uid)
+
+    @property
+    def users(self) -> int:
+        """How many are remembered."""
+        return len(self._paid_off)
+
+    def _forget_idle(self, now: int) -> None:
+        while self._paid_off and next(iter(self._paid_off.values())) <= now:
+            self._paid_off.popitem(last=False)

@@ -72,6 +72,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "max_queued_requests": Bound(1, 1_000_000, _MEMORY),
         "max_queued_requests_per_user": Bound(1, 1_000_000, _MEMORY),
         "max_requests_per_minute_per_user": Bound(1, 1_000_000, "leave it out for no limit"),
+        "max_free_requests_per_minute_per_user": Bound(0, 1_000_000, "0 is for no limit"),
         "max_batch_requests": Bound(1, 100_000, _VALUES),
         "max_streams_per_user": Bound(1, 4_096, _DESCRIPTORS),
         "stream_stall_s": Bound(0.1, _DAY_S, "a reader that is silent for a day does not come back"),

@@ -81,8 +81,9 @@ class LimitSettings:
     `max_active_*` are under way at once; what comes above waits, up to `max_queued_*`, and users take turns.
     `max_waiting_bytes*`: the content of requests from their arrival to their end; beside others one user may have as
     much as is still free.
-    `max_requests_per_minute_per_user` is None for no such limit. `stream_stall_s`: how long a stream's reader
-    may read nothing.
+    `max_requests_per_minute_per_user` is None for no such limit. `max_free_requests_per_minute_per_user`: of requests
+    that cost nothing, refused ones too; ten minutes' worth may come at once, and 0 is for no limit.
+    `stream_stall_s`: how long a stream's reader may read nothing.
     """
 
     max_active_requests: int = 512
@@ -92,6 +93,7 @@ class LimitSettings:
     max_waiting_bytes: int = 384 * 1024 * 1024
     max_waiting_bytes_per_user: int = 184 * 1024 * 1024
     max_requests_per_minute_per_user: int | None = None
+    max_free_requests_per_minute_per_user: int = 600
     max_batch_requests: int = 1000
     max_streams_per_user: int = 128
     stream_stall_s: float = 300.0

@@ -15,7 +15,7 @@ from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.domain.messages import Role
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import RequestNotFound, ShuttingDown, Timeout
+from cortexd.errors import BudgetExceeded, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.requests.answers.cache import AnswerCache
 from cortexd.requests.earlier import Earlier
@@ -214,7 +214,7 @@ class Service:
             self.setup,
             self._ledger,
             self.health,
-            self._tell,
+            self._settled,
             limits,
             self._cheaper(request, plan),
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
@@ -230,10 +230,19 @@ class Service:
 
     async def _live(self, execution: Execution, *, from_cache: bool) -> Completion:
         """The request's own task: from the cache where it may, and else paid for."""
-        completion = await (execution.run_or_give_again(self._cache) if from_cache else execution.run())
         request = execution.request
+        try:
+            completion = await (execution.run_or_give_again(self._cache) if from_cache else execution.run())
+        except BudgetExceeded:
+            self._admission.cost_nothing(request.caller.uid)
+            raise
         self._sessions.answered(request.caller.uid, request.question.options.session, completion.provider)
         return completion
+
+    def _settled(self, event: CostEvent) -> None:
+        if not event.settled.cost_nano:
+            self._admission.cost_nothing(event.uid)
+        self._tell(event)
 
     def _cheaper(self, request: Request, plan: Plan) -> Callable[[int], Plan | None] | None:
         """What a budget's last money may still buy, where the operator wants that."""

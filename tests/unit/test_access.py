@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd.access import Admission, Place, Turns
-from cortexd.access.rate import RequestRate
+from cortexd.access.rate import FreeRate, RequestRate
 from cortexd.authority import Action, action_for
 from cortexd.config.settings import AuthorizationSettings, LimitSettings
 from cortexd.domain.messages import Options, Tool
@@ -26,6 +26,16 @@ bounds = st.fixed_dictionaries(
         "max_queued_requests": st.sampled_from((1, 2, 4, 8, 8192)),
     }
 )
+
+
+def free_for_ms(rate: FreeRate, per_minute: int, uid: int = 1) -> int | None:
+    """None where one more is taken, and counted."""
+    try:
+        rate.check(uid, per_minute)
+    except RateLimited as told:
+        return int(told.details["retry_after_ms"])
+    rate.count(uid, per_minute)
+    return None
 
 
 def steps_of(*names: str) -> st.SearchStrategy[list[tuple[str, int]]]:
@@ -265,6 +275,58 @@ class TestOtherLimits:
         for expected in ([2], [2], [2, 1]):
             await crowd.leave(1)
             assert crowd.let_in[3:] == expected
+
+
+class TestFreeRate:
+    def test_ten_minutes_worth_at_once(self) -> None:
+        """A batch comes through; after it one more each time that its turn has come, to the millisecond."""
+        clock = Clock()
+        rate = FreeRate(clock)
+        assert [free_for_ms(rate, 600) for _ in range(6_000)] == [None] * 6_000
+        assert free_for_ms(rate, 600) == 100
+        assert free_for_ms(rate, 600, uid=2) is None
+        clock.ns += SECOND_NS // 10 - 1
+        assert free_for_ms(rate, 600) == 1
+        clock.ns += 1
+        assert free_for_ms(rate, 600) is None
+        assert free_for_ms(rate, 600) == 100
+
+    @given(per_minute=st.integers(1, 5), pauses=st.lists(st.integers(0, 40 * SECOND_NS), max_size=200))
+    def test_never_more_than_that(self, per_minute: int, pauses: list[int]) -> None:
+        """However they come: in any stretch of time no more than ten minutes' worth and what it lasts."""
+        clock, taken = Clock(), list[int]()
+        rate = FreeRate(clock)
+        for pause in pauses:
+            clock.ns += pause
+            if free_for_ms(rate, per_minute) is None:
+                taken.append(clock.ns)
+            for number, begin in enumerate(taken):
+                minutes = (clock.ns - begin) / (60 * SECOND_NS)
+                assert len(taken) - number <= per_minute * (10 + minutes) + 1e-6
+
+    def test_without_a_limit(self) -> None:
+        """0 is for none, and remembers nobody; what was counted before is forgotten in time."""
+        clock = Clock()
+        rate = FreeRate(clock)
+        assert [free_for_ms(rate, 0) for _ in range(10_000)] == [None] * 10_000
+        assert rate.users == 0
+        for uid in range(1000):
+            rate.count(uid, 5)
+        clock.ns += 12 * SECOND_NS
+        rate.count(1, 0)
+        assert rate.users == 0
+
+    async def test_is_asked_at_the_door(self) -> None:
+        """Who has had his is refused before he queues; places and others' requests are as they were."""
+        admission = Admission(LimitSettings(max_free_requests_per_minute_per_user=1), None, FreeRate(Clock()))
+        for _ in range(10):
+            (await admission.enter(1)).free()
+            admission.cost_nothing(1)
+        with pytest.raises(RateLimited) as told:
+            await admission.enter(1)
+        assert told.value.details["retry_after_ms"] == 60_000
+        (await admission.enter(2)).free()
+        assert (admission.active(1), admission.queued(1)) == (0, 0)
 
 
 class TestRequestsPerMinute:

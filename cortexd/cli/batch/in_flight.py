@@ -18,7 +18,7 @@ from cortexd.errors import CortexError
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Completion
 
-_PATIENCE_S = 60.0  # for a service that restarts, or that has too much to do
+_PATIENCE_S = 60.0  # without an answer to any line, for a service that restarts, or that has too much to do
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.2, 5.0
 _AHEAD = 4  # answers that wait for an earlier line, in windows of requests
 # asking the same again is safe, since a request id is never paid twice
@@ -135,10 +135,11 @@ class InFlight:
 
 
 class _Turns:
-    """So many at a time; `taken` are under way."""
+    """So many at a time; `taken` are under way. `moved_at`: when one was answered last."""
 
     def __init__(self, most: int) -> None:
         self.taken = 0
+        self.moved_at = time.monotonic()
         self._free = asyncio.Semaphore(most)
 
     async def __aenter__(self) -> None:
@@ -215,20 +216,23 @@ class _Slot:
             try:
                 async with turns:
                     self.asked = True
-                    return await client.complete(self.item.task_type, self.item.messages, **options)
+                    answer = await client.complete(self.item.task_type, self.item.messages, **options)
+                    turns.moved_at = time.monotonic()
+                    return answer
             except errors.AnswerExpired:
                 if not self._ask_again:
                     raise
                 self._failures += 1
-            except errors.BudgetExceeded:
+            except errors.BudgetExceeded as error:
                 self.asked = False
-                if not turns.taken or "max_cost_usd" in options:
+                others_end = turns.taken or "retry_after_ms" in error.details
+                if not others_end or "max_cost_usd" in options:
                     raise
                 await asyncio.sleep(pause_s)  # what others reserve is more than what they will have cost
             except _PASSING as error:
                 self.asked = False
                 wait_s = max(int(error.details.get("retry_after_ms", 0)) / 1000, pause_s)
-                if time.monotonic() + wait_s > give_up:
+                if time.monotonic() + wait_s > max(give_up, turns.moved_at + _PATIENCE_S):
                     raise
                 await asyncio.sleep(wait_s)
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
