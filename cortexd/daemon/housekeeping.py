@@ -36,7 +36,12 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Until cancelled. Prunes once a day, for the first time a while after the start, which has enough to do."""
+        async with asyncio.TaskGroup() as beside:
+            await self._watch(beside)
+
+    async def _watch(self, beside: asyncio.TaskGroup) -> None:
         day = self._today()
+        pruning: asyncio.Task[None] | None = None
         pruned = date.min
         while True:
             await asyncio.sleep(self._look_s)
@@ -47,8 +52,8 @@ class Housekeeping:
                 if (now.year, now.month) != (day.year, day.month):
                     self._tell(Period.MONTH)
             day = now  # also where the clock was set back
-            if pruned < day:
-                await self._prune(day)
+            if pruned < day and (pruning is None or pruning.done()):
+                pruning = beside.create_task(self._prune(day))  # which may take an hour
                 pruned = day
 
     async def _prune(self, day: date) -> None:

@@ -59,6 +59,7 @@ class Ledger:
         self._writer = writer
         self._readers = readers
         self._reports = asyncio.Semaphore(1)  # at a time: a long one leaves a reader to the short readings
+        self._prunings = asyncio.Lock()
         self._closed = False
 
     @classmethod
@@ -208,13 +209,11 @@ class Ledger:
 
         The current and the previous month always stay. A pruned request id may be used again.
         """
-        from cortexd.ledger.keeping import retention
+        from cortexd.ledger.keeping import pruner, retention
 
         first_kept = retention.clamped(before, datetime.now().astimezone().date())
-        chunks = []
-        while chunk := await self._write(Change(lambda connection: retention.prune_chunk(connection, first_kept))):
-            chunks.append(chunk)
-        return retention.together(chunks)
+        async with self._prunings:
+            return await pruner.prune(self._readers.read, lambda change: self._write(Change(change)), first_kept)
 
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from bench.old_ledger import fill
 from cortexd.errors import LedgerUnavailable, RequestNotFound
 from cortexd.ledger import Ledger, Pruned, Spent, Stats, Totals, UsageQuery, UsageRow
 from cortexd.ledger.keeping import retention
@@ -371,6 +372,90 @@ class TestFullDisk:
         assert refusal.startswith("the ledger cannot be written")
         assert stayed == "True True True"
         assert check(settings(tmp_path).path) == []
+
+
+class TestSteps:
+    async def test_leave_one_sum_of_a_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However many steps it takes: a row a day, user, task type, provider and model, and one that tells of it."""
+        monkeypatch.setattr(retention, "MAX_CHUNK", 2)
+        ledger = await Ledger.open(settings(tmp_path))
+        for number in range(12):
+            await complete(ledger, 100, uid=1000 + number % 2, started_at=LONG_AGO)
+        key = await ledger.reserve(request(started_at=LONG_AGO), 1)
+        await ledger.settle(key, "failed", [attempt(100, KIMI, outcome="server", cost_known=False)])
+        assert await ledger.prune(SOON) == Pruned(13, 1)
+        await ledger.close()
+        path = settings(tmp_path).path
+        found = rows(
+            path, "SELECT uid, provider, requests, input_tokens, cost_nano, cost_known FROM daily ORDER BY 1, 2"
+        )
+        assert [tuple(row) for row in found] == [
+            (1000, "claude", 6, 600, 600, 1),
+            (1000, "kimi_k2", 1, 100, 100, 0),
+            (1001, "claude", 6, 600, 600, 1),
+        ]
+        found = rows(path, "SELECT requests, entries, charged_nano FROM prunings")
+        assert [tuple(row) for row in found] == [(13, 39, 1300)]
+
+    async def test_let_writes_in_between(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever reserves while much is pruned is served between two steps, not after the last."""
+        monkeypatch.setattr(retention, "MAX_CHUNK", 1)
+        ledger = await Ledger.open(settings(tmp_path))
+        for _ in range(60):
+            await complete(ledger, started_at=LONG_AGO)
+        pruning = asyncio.ensure_future(ledger.prune(SOON))
+        left: list[int] = []
+        while not pruning.done():
+            await complete(ledger)
+            left.append(count(settings(tmp_path).path, "requests") - len(left))
+        assert (await pruning).requests == 60
+        await ledger.close()
+        assert len(set(left)) > 5
+
+    async def test_of_two_prunings_do_not_meet(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Prunings take turns: nothing is counted twice."""
+        monkeypatch.setattr(retention, "MAX_CHUNK", 2)
+        ledger, _ = await live(tmp_path, random.Random(4), count=60)
+        before = await figures(ledger)
+        number = count(settings(tmp_path).path, "requests")
+        pruned = await asyncio.gather(*(ledger.prune(SOON) for _ in range(3)))
+        gone = sum(one.requests for one in pruned)
+        assert gone == number - count(settings(tmp_path).path, "requests") > 0
+        assert await figures(ledger) == before
+        await ledger.close()
+        assert check(settings(tmp_path).path) == []
+
+
+class TestFile:
+    async def test_shrinks(self, tmp_path: Path) -> None:
+        """What pruned requests took goes back to the disk, but for a little for those to come; the rest is whole."""
+        path = settings(tmp_path).path
+        await (await Ledger.open(settings(tmp_path))).close()
+        fill(path, 4_000)
+        full = path.stat().st_size
+        ledger = await Ledger.open(settings(tmp_path))
+        for _ in range(3):
+            await complete(ledger)
+        before = await figures(ledger)
+        assert (await ledger.prune(SOON)).requests == 4_000
+        assert await figures(ledger) == before
+        await ledger.close()
+        assert path.stat().st_size < full / 2
+        assert check(path) == []
+
+    async def test_of_an_earlier_version_keeps_its_size(self, tmp_path: Path) -> None:
+        """A file that was not made to shrink is pruned all the same; what is free in it serves the rows to come."""
+        path = settings(tmp_path).path
+        await (await Ledger.open(settings(tmp_path))).close()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript("PRAGMA auto_vacuum = NONE; VACUUM")
+        fill(path, 3_000)
+        full = path.stat().st_size
+        ledger = await Ledger.open(settings(tmp_path))
+        assert (await ledger.prune(SOON)).requests == 3_000
+        await ledger.close()
+        assert path.stat().st_size >= full
+        assert check(path) == []
 
 
 class TestClamp:

@@ -55,6 +55,21 @@ class Engine(ABC):
         """The text under `key` in a column that holds a JSON object; NULL where it has none."""
 
     @abstractmethod
+    def write_back(self, connection: Connection) -> int:
+        """Move what was committed from the log to where it stays, outside a transaction; also beside the writer.
+
+        Gives the log's size in bytes, 0 where it cannot be read or written now. It begins anew where nobody has
+        written, or read what is in it, meanwhile.
+        """
+
+    @abstractmethod
+    def shrink(self, connection: Connection) -> bool:
+        """Give some of what is free back to the disk, a few milliseconds' worth; whether there is more to give.
+
+        A part stays, for the rows to come. Does nothing where the database cannot, or was not made for it.
+        """
+
+    @abstractmethod
     def damage(self, connection: Connection, append_only: Sequence[str]) -> Iterator[str]:
         """What is wrong with the database as such, a line each: pages, foreign keys, tables that can be changed."""
 

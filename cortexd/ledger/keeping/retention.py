@@ -7,34 +7,42 @@ totals, users' statistics, reports by day and the audit read what is left here b
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, update
 
+from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, prunings, requests, resets
 from cortexd.ledger.reading import queries, statistics
-from cortexd.ledger.records import ProviderStats, Pruned, RequestState, Stats, Totals
+from cortexd.ledger.records import ProviderStats, RequestState, Stats, Totals
 
-MAX_CHUNK = 500  # requests; some 20 ms, for which other writers wait
+MAX_CHUNK = 50  # requests; a few milliseconds, for which other writers wait
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _COUNTS = ("requests", "at_provider", "at_model", "at_both")
+_SUMS = (*_COUNTS, *_TOKENS)
+_KEY = ("day", "uid", "user", "task_type", "provider", "model")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one transaction has pruned."""
+    """What one transaction prunes: settled requests, which nothing changes any more, as they were read."""
 
-    requests: int
-    days: frozenset[str]
+    before: str
+    old: Sequence[Old]
+    daily: Sequence[Mapping[str, Any]]
+
+    @property
+    def days(self) -> frozenset[str]:
+        return frozenset(one.row.day for one in self.old)
 
 
 @dataclass(frozen=True, slots=True)
-class _Old:
+class Old:
     """A request about to go: its row, its attempts in order, when it was settled and what its entries charged."""
 
     row: Row[Any]
@@ -59,31 +67,36 @@ def clamped(before: date, today: date) -> date:
     return min(before, (first - timedelta(days=1)).replace(day=1))
 
 
-def together(chunks: Iterable[Chunk]) -> Pruned:
-    found = list(chunks)
-    return Pruned(sum(chunk.requests for chunk in found), len({day for chunk in found for day in chunk.days}))
+def read_chunk(connection: Connection, before: date) -> Chunk | None:
+    """At most MAX_CHUNK settled requests of days before `before`, added up; None if there are none. Only reads."""
+    settled = (requests.c.day < before.isoformat()) & (requests.c.state != RequestState.PENDING)
+    return _chunk(connection, before.isoformat(), settled)
 
 
-def prune_chunk(connection: Connection, before: date) -> Chunk | None:
-    """Prune at most MAX_CHUNK settled requests of days before `before`, in the open transaction; None if none are."""
-    old = _oldest(connection, before.isoformat())
-    if not old:
-        return None
+def prune_chunk(connection: Connection, chunk: Chunk) -> None:
+    """Put daily sums in the place of these requests, in the open transaction."""
+    keys = [one.row.id for one in chunk.old]
+    for row in chunk.daily:
+        _add_up(connection, row)
+    _carry(connection, chunk.old)
+    if late := _after_checkpoint(connection, chunk.old):
+        queries.count_pruned(connection, _totals(late))
+    if queries.last_key(connection) in keys:
+        queries.keep_last_key(connection)
+    gone = _delete(connection, keys)
+    _audit(connection, chunk, gone)
+    _lower_marks(connection, max(one.released for one in chunk.old))
+
+
+def _chunk(connection: Connection, before: str, chosen: ColumnElement[bool]) -> Chunk | None:
+    old = _oldest(connection, chosen)
     for one in old:
         _refuse_wrong(one)
-    connection.execute(insert(daily), list(_daily_rows(old)))
-    _carry(connection, old)
-    queries.count_pruned(connection, _after_checkpoint(connection, old))
-    queries.keep_last_key(connection)
-    gone = _delete(connection, engine_of(connection).keys(one.row.id for one in old))
-    _audit(connection, before.isoformat(), old, gone)
-    _lower_marks(connection)
-    return Chunk(len(old), frozenset(one.row.day for one in old))
+    return Chunk(before, old, list(_daily_rows(old))) if old else None
 
 
-def _oldest(connection: Connection, before: str) -> list[_Old]:
-    settled = (requests.c.day < before) & (requests.c.state != RequestState.PENDING)
-    by_age = select(requests).where(settled).order_by(requests.c.day, requests.c.uid).limit(MAX_CHUNK)
+def _oldest(connection: Connection, chosen: ColumnElement[bool]) -> list[Old]:
+    by_age = select(requests).where(chosen).order_by(requests.c.day, requests.c.uid).limit(MAX_CHUNK)
     rows = list(connection.execute(by_age))
     keys = engine_of(connection).keys(row.id for row in rows)
     released = case((queries.is_release, entries.c.seq))
@@ -97,11 +110,11 @@ def _oldest(connection: Connection, before: str) -> list[_Old]:
     return [_old(row, tried[row.id], *closed.get(row.id, (None, 0, 0))) for row in rows]
 
 
-def _old(row: Row[Any], made: Sequence[Row[Any]], released: int | None, high: int, low: int) -> _Old:
-    return _Old(row, made, released or 0, queries.exact(high, low))
+def _old(row: Row[Any], made: Sequence[Row[Any]], released: int | None, high: int, low: int) -> Old:
+    return Old(row, made, released or 0, queries.exact(high, low))
 
 
-def _refuse_wrong(one: _Old) -> None:
+def _refuse_wrong(one: Old) -> None:
     """What does not add up is evidence, and stays."""
     if not one.released or one.charged_nano != one.row.cost_nano:
         raise LedgerUnavailable(
@@ -110,7 +123,7 @@ def _refuse_wrong(one: _Old) -> None:
         )
 
 
-def _daily_rows(old: Sequence[_Old]) -> Iterator[dict[str, Any]]:
+def _daily_rows(old: Sequence[Old]) -> Iterator[dict[str, Any]]:
     days: defaultdict[tuple[Any, ...], _Day] = defaultdict(_Day)
     for one in old:
         row = one.row
@@ -133,16 +146,29 @@ def _daily_rows(old: Sequence[_Old]) -> Iterator[dict[str, Any]]:
 
 def _rows_of(key: tuple[Any, ...], day: _Day) -> Iterator[dict[str, Any]]:
     """One row, and further ones with nothing but the cost that did not fit."""
-    names = dict(zip(("day", "uid", "user", "task_type", "provider", "model"), key, strict=True))
-    counts = dict(zip((*_COUNTS, *_TOKENS), (*day.counts, *day.tokens), strict=True))
+    names = dict(zip(_KEY, key, strict=True))
+    counts = dict(zip(_SUMS, (*day.counts, *day.tokens), strict=True))
     for nano in statistics.pieces(day.cost_nano):
         yield names | counts | {"cost_nano": nano, "cost_known": day.cost_known}
         counts = dict.fromkeys(counts, 0)
 
 
-def _carry(connection: Connection, old: Sequence[_Old]) -> None:
+def _add_up(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Add to the daily sum that is there already; where it is not, or cannot hold more, begin one."""
+    same = [daily.c[name] == row[name] for name in _KEY]
+    room = [daily.c[name] <= INT64_MAX - row[name] for name in (*_SUMS, "cost_nano")]
+    there = connection.scalar(select(daily.c.id).where(*same, *room).limit(1))
+    if there is None:
+        connection.execute(insert(daily), row)
+        return
+    more = {name: daily.c[name] + row[name] for name in (*_SUMS, "cost_nano")}
+    known = daily.c.cost_known & row["cost_known"]
+    connection.execute(update(daily).where(daily.c.id == there).values(more | {"cost_known": known}))
+
+
+def _carry(connection: Connection, old: Sequence[Old]) -> None:
     """Keep in each user's statistics what was settled since the last reset."""
-    users: defaultdict[int, list[_Old]] = defaultdict(list)
+    users: defaultdict[int, list[Old]] = defaultdict(list)
     for one in old:
         users[one.row.uid].append(one)
     for uid, own in users.items():
@@ -152,7 +178,7 @@ def _carry(connection: Connection, old: Sequence[_Old]) -> None:
             statistics.carry(connection, uid, _stats(counted))
 
 
-def _stats(old: Sequence[_Old]) -> Stats:
+def _stats(old: Sequence[Old]) -> Stats:
     keys: defaultdict[str, set[int]] = defaultdict(set)
     tokens: defaultdict[str, int] = defaultdict(int)
     cost: defaultdict[str, int] = defaultdict(int)
@@ -164,33 +190,51 @@ def _stats(old: Sequence[_Old]) -> Stats:
     return Stats(len(old), sum(one.charged_nano for one in old), by_provider)
 
 
-def _after_checkpoint(connection: Connection, old: Sequence[_Old]) -> Totals:
-    """What of it the checkpoint has not counted."""
+def _after_checkpoint(connection: Connection, old: Sequence[Old]) -> list[Old]:
+    """Those of them that the checkpoint has not counted."""
     seq = queries.counted_until(connection)
-    late = [one for one in old if one.released > seq]
-    return Totals(len(late), sum(one.charged_nano for one in late))
+    return [one for one in old if one.released > seq]
 
 
-def _delete(connection: Connection, keys: Select[Any]) -> int:
+def _totals(old: Sequence[Old]) -> Totals:
+    return Totals(len(old), sum(one.charged_nano for one in old))
+
+
+def _delete(connection: Connection, keys: Sequence[int]) -> int:
     """The number of entries that are gone."""
+    chosen = engine_of(connection).keys(keys)
     with engine_of(connection).deletable(connection, entries.name):
-        gone = connection.execute(delete(entries).where(entries.c.request.in_(keys))).rowcount
+        gone = connection.execute(delete(entries).where(entries.c.request.in_(chosen))).rowcount
     for table in (attempts, outcomes):
-        connection.execute(delete(table).where(table.c.request.in_(keys)))
-    connection.execute(delete(requests).where(requests.c.id.in_(keys)))
+        connection.execute(delete(table).where(table.c.request.in_(chosen)))
+    if connection.execute(delete(requests).where(requests.c.id.in_(chosen))).rowcount != len(keys):
+        raise LedgerUnavailable("others prune the same requests; nothing is pruned twice")
     return gone
 
 
-def _audit(connection: Connection, before: str, old: Sequence[_Old], gone: int) -> None:
-    counts = {"requests": len(old), "entries": gone}
-    at = datetime.now(UTC).replace(tzinfo=None)
-    for nano in statistics.pieces(sum(one.charged_nano for one in old)):
-        connection.execute(insert(prunings), {"at": at, "before": before, "charged_nano": nano, **counts})
+def _audit(connection: Connection, chunk: Chunk, gone: int) -> None:
+    counts = {"requests": len(chunk.old), "entries": gone}
+    for nano in statistics.pieces(sum(one.charged_nano for one in chunk.old)):
+        _write_down(connection, chunk.before, {"charged_nano": nano, **counts})
         counts = dict.fromkeys(counts, 0)
 
 
-def _lower_marks(connection: Connection) -> None:
+def _write_down(connection: Connection, before: str, counts: Mapping[str, int]) -> None:
+    """Add to the day's last row where that is of the same pruning and can hold more. Each gets a higher number."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    last = connection.execute(select(prunings).order_by(prunings.c.id.desc()).limit(1)).one_or_none()
+    same = last is not None and (last.before, last.at.date()) == (before, now.date())
+    if last is None or not same or last.charged_nano > INT64_MAX - counts["charged_nano"]:
+        connection.execute(insert(prunings), {"at": now, "before": before, **counts})
+        return
+    more = {name: prunings.c[name] + number for name, number in counts.items()}
+    connection.execute(update(prunings).where(prunings.c.id == last.id).values(more | {"id": last.id + 1, "at": now}))
+
+
+def _lower_marks(connection: Connection, gone: int) -> None:
     """Where the newest entries are gone their numbers will be used again: what was counted up to them must say so."""
     newest = queries.last_seq(connection)
+    if newest > gone:
+        return
     connection.execute(update(resets).where(resets.c.seq > newest).values(seq=newest))
     queries.lower_checkpoint(connection, newest)

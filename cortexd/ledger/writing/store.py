@@ -34,6 +34,7 @@ class Store:
         self.damage = Damage(place)
         self._instance = instance
         self._lease = timedelta(seconds=lease_s)
+        self._engine = place.engine
         with ExitStack() as opened:
             opened.enter_context(place.claim())
             try:
@@ -43,6 +44,7 @@ class Store:
                 place.begun()
                 self.recovered = self._recover()
                 self.books = self._load()
+                self._beside = opened.enter_context(self._connection.engine.connect())
             except SQLAlchemyError as error:
                 reason = self.unwritable(error) or str(error)
                 raise LedgerUnavailable(f"cannot open the ledger {place}: {reason}") from error
@@ -66,8 +68,16 @@ class Store:
         except Exception as error:  # noqa: BLE001
             return self._one_by_one(actions, error)
 
+    def write_back(self) -> int:
+        """Move what was committed from the log to where it stays, between two groups; the log's size in bytes."""
+        return self._engine.write_back(self._connection)
+
+    def write_back_beside(self) -> int:
+        """The same on a connection of its own, for another thread while the writer goes on."""
+        return self._engine.write_back(self._beside)
+
     def close(self) -> None:
-        """Close the connection, then give the place up."""
+        """Close the connections, then give the place up."""
         self._opened.close()
 
     def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Result]:

@@ -17,6 +17,7 @@ from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.store import Result, Store
+from cortexd.ledger.writing.write_back import WriteBack
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Writer:
         self._blocked: Exception | None = None
         self._renew_s = lease_s / 3
         self._renewed = time.monotonic()
+        self._write_back = WriteBack(store)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -78,10 +80,12 @@ class Writer:
                 self._write_owed()
                 if jobs:
                     self._write(jobs)
+                    self._write_back.committed()
                 self._renew_when_due()
             self._write_owed()
         finally:
             self.writable = False
+            self._write_back.close()
             self._store.close()
 
     def _next_group(self) -> tuple[list[Job], bool]:

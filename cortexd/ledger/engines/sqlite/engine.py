@@ -18,6 +18,10 @@ from cortexd.ledger.engines.sqlite.file import SqliteFile
 
 _INSTRUCTIONS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 _MAX_TOLD = 20
+_PAGE_BYTES = 4096
+_INCREMENTAL = 2  # of PRAGMA auto_vacuum
+_FREE_PAGES, _FREE_PART = 256, 20  # so many, or one part in so many, stay in the file for the rows to come
+_STEP_PAGES = 64
 _TRIGGER = """
 CREATE TRIGGER {table}_refuse_{action} BEFORE {action} ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
@@ -81,6 +85,26 @@ class SqliteEngine(Engine):
     def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
         each = func.json_each(document).table_valued("key", "value").alias("each")
         return select(each.c.value).where(each.c.key == key).scalar_subquery()
+
+    def write_back(self, connection: Connection) -> int:
+        cursor = connection.connection.cursor()
+        try:
+            _, pages, _ = cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return 0  # the next commit tells of the disk, where it concerns that
+        return int(pages) * _PAGE_BYTES
+
+    def shrink(self, connection: Connection) -> bool:
+        mode, free, pages = (
+            connection.scalar(text(f"PRAGMA {name}")) for name in ("auto_vacuum", "freelist_count", "page_count")
+        )
+        surplus = free - max(_FREE_PAGES, pages // _FREE_PART)
+        if mode != _INCREMENTAL or surplus <= 0:
+            return False
+        cursor = connection.connection.cursor()
+        for _ in range(min(surplus, _STEP_PAGES)):
+            cursor.execute("PRAGMA incremental_vacuum(1)")  # Python's driver frees one page, however many it is told
+        return bool(surplus > _STEP_PAGES)
 
     def damage(self, connection: Connection, append_only: Sequence[str]) -> Iterator[str]:
         yield from _damaged_pages(connection)

@@ -20,6 +20,7 @@ Durability = Literal["process", "power"]
 
 _BUSY_TIMEOUT_S = 5.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_PAGE_BYTES = 4096
 
 
 class SqliteFile(Place):
@@ -52,9 +53,10 @@ class SqliteFile(Place):
 
     def writer(self) -> sqlalchemy.Engine:
         pragmas = (
+            "auto_vacuum = INCREMENTAL",  # of a file without a page yet, and so before the next
             "journal_mode = WAL",
             f"synchronous = {'FULL' if self._durability == 'power' else 'NORMAL'}",
-            "wal_autocheckpoint = 4000",
+            f"wal_autocheckpoint = {_WAL_LIMIT_BYTES // _PAGE_BYTES}",  # where write_back cannot keep up
             f"journal_size_limit = {_WAL_LIMIT_BYTES}",
             "foreign_keys = ON",
         )

@@ -1,0 +1,46 @@
+"""A ledger with a long past, made quickly: settled requests, an attempt and three entries each, over many days."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+PER_DAY = 5_000
+USERS = 20
+
+_NUMBERS = "WITH RECURSIVE n(id) AS (SELECT {first} UNION ALL SELECT id + 1 FROM n WHERE id < {last}) "
+_REQUESTS = """
+INSERT INTO requests (id, uid, user, request_id, caller_chosen, content_hash, task_type, state, instance, lease_until,
+    started_at, finished_at, day, month, provider, model, cost_nano, cost_known, labels)
+SELECT id, 1000 + id * 7919 % {users}, 'user' || (id * 7919 % {users}), lower(hex(randomblob(10))), 0, randomblob(32),
+    'user_chat', 'done', 'bench', at, at, at, substr(at, 1, 10), substr(at, 1, 7), 'claude', 'claude-sonnet-5-5', 5000,
+    1, '{{"job": "nightly"}}'
+FROM (SELECT id, strftime('%Y-%m-%d %H:%M:%S.000000', '{start}', '+' || ((id - 1) / {per_day}) || ' days') AS at FROM n)
+"""
+_ATTEMPTS = """
+INSERT INTO attempts SELECT id, 1, provider, model, 'ok', cost_nano, 1, 100, 20, 10, 0, 5, 900, ''
+FROM requests WHERE id BETWEEN {first} AND {last}
+"""
+_ENTRIES = """
+INSERT INTO entries (request, uid, kind, nano, at, day, month)
+SELECT id, uid, kind, nano, started_at, day, month FROM requests, (
+    SELECT 'reserve' AS kind, 9000 AS nano UNION ALL SELECT 'release', 9000 UNION ALL SELECT 'charge', 5000)
+WHERE id BETWEEN {first} AND {last} ORDER BY id
+"""
+_STEP = 50_000
+
+
+def fill(path: Path, requests: int, start: str = "2024-01-01") -> None:
+    """Add `requests` from `start` on, PER_DAY a day, to an empty ledger that nobody has open."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA cache_size = -500000")
+        for first in range(1, requests + 1, _STEP):
+            last = min(requests, first + _STEP - 1)
+            connection.execute("BEGIN")
+            for statement in (_NUMBERS + _REQUESTS, _ATTEMPTS, _ENTRIES):
+                given = {"first": first, "last": last, "users": USERS, "per_day": PER_DAY, "start": start}
+                connection.execute(statement.format(**given))
+            connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
