@@ -22,6 +22,9 @@ class RequestState(StrEnum):
     LOST = "lost"
 
 
+IN_VAIN = (RequestState.FAILED, RequestState.CANCELLED)  # where they surely cost nothing
+
+
 class Kind(StrEnum):
     """What an entry does. Each settled request has exactly one RELEASE, which closes it."""
 
@@ -180,8 +183,7 @@ class StoredRequest:
     @property
     def in_vain(self) -> bool:
         """It ended without an answer and surely without a bill, so that its id may be used again for the same."""
-        ended = self.state in (RequestState.FAILED, RequestState.CANCELLED)
-        return ended and self.cost_known and not self.cost_nano
+        return self.state in IN_VAIN and self.cost_known and not self.cost_nano
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,16 @@ def read_chunk(connection: Connection, before: date) -> Chunk | None:
     return _chunk(connection, before.isoformat(), settled)
 
 
+def fold(connection: Connection, keys: Sequence[int]) -> None:
+    """Put daily sums in the place of these requests, at most MAX_CHUNK, in the open transaction. They cost nothing:
+    what is left is counted, whatever its day, and no budget is concerned.
+    """
+    free = (requests.c.cost_nano == 0) & requests.c.cost_known & (requests.c.state != RequestState.PENDING)
+    chunk = _chunk(connection, "", requests.c.id.in_(engine_of(connection).keys(keys)) & free)
+    if chunk is not None:
+        prune_chunk(connection, chunk)
+
+
 def prune_chunk(connection: Connection, chunk: Chunk) -> None:
     """Put daily sums in the place of these requests, in the open transaction."""
     keys = [one.row.id for one in chunk.old]

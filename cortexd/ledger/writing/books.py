@@ -17,7 +17,10 @@ NOTHING = Totals()
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps."""
+    """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps.
+
+    `labels`: its JSON where it is long, and so not in the row yet.
+    """
 
     key: int
     uid: int
@@ -25,6 +28,7 @@ class Held:
     month: str
     nano: int
     limits: tuple[Limit, ...] = ()
+    labels: str = ""
 
     def more(self, nano: int) -> Held:
         return replace(self, nano=self.nano + nano)

@@ -13,6 +13,7 @@ from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger.keeping.schema import resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
+    IN_VAIN,
     UNANSWERED,
     AttemptRecord,
     DuplicateRequest,
@@ -40,6 +41,7 @@ from cortexd.ledger.writing.rows import (
     as_stored,
     attempt_row,
     entry_row,
+    long_labels,
     pending_row,
     settled_row,
 )
@@ -54,18 +56,20 @@ class CommitGroup:
     """Plans actions in order and writes their rows; the books stay as they are until `book`, but for the tallies:
     they follow each action, so that the next one sees what it leaves, and `undo` takes that back.
 
-    `stored`: the requests that already use an id which a caller has chosen here.
+    `stored`: the requests that already use an id which a caller has chosen here; `free`: those settled at no cost.
     """
 
     books: Books
     lease: Lease
     stored: Stored = field(default_factory=dict)
+    free: list[tuple[Held, RequestState]] = field(default_factory=list)
     _held: dict[int, Held] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
     _names: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
     _renamed: list[Row] = field(default_factory=list)
     _requests: list[Row] = field(default_factory=list)
     _settlements: list[Row] = field(default_factory=list)
+    _labels: list[Row] = field(default_factory=list)
     _attempts: list[Row] = field(default_factory=list)
     _entries: list[Row] = field(default_factory=list)
     _renewals: list[Row] = field(default_factory=list)
@@ -119,6 +123,11 @@ class CommitGroup:
             self._attempts.append(attempt_row(held.key, number, attempt, nano))
         known = state is not RequestState.LOST and all(attempt.cost_known for attempt in made)
         closed = Closed(held, cost, known, before)
+        free = known and not cost
+        if free:
+            self.free.append((held, state))
+        if held.labels and not (free and state in IN_VAIN):
+            self._labels.append({"key": held.key, "labels": held.labels})
         self._balance.move(held, cost, -held.nano, 0 if known or state not in UNANSWERED else cost)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         return closed
@@ -129,6 +138,7 @@ class CommitGroup:
             (statements.rename, self._renamed),
             (statements.reserve, self._requests),
             (statements.settle, self._settlements),
+            (statements.label, self._labels),
             (statements.attempt, self._attempts),
             (statements.entry, self._entries),
             (statements.renew, self._renewals),
@@ -156,7 +166,8 @@ class CommitGroup:
             raise DuplicateRequest(used)
         _check_amount(action.nano)
         day = request.started_at.astimezone().date().isoformat()
-        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, tuple(action.limits))
+        limits, labels = tuple(action.limits), long_labels(request)
+        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels)
         try:
             self._balance.refuse_over_budget(connection, held, action.nano)
         except OverBudget:

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 
 _MAX_ERROR = 500
 _MAX_NAME = 200
+_MAX_PENDING_LABELS = 256  # characters of JSON
 _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
     ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 )
@@ -52,8 +53,14 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
         "started_at": moment(request.started_at),
         "day": held.day,
         "month": held.month,
-        "labels": json.dumps(dict(request.labels)) if request.labels else "{}",
+        "labels": "{}" if held.labels else _labels(request),
     }
+
+
+def long_labels(request: NewRequest) -> str:
+    """Labels to write when it is settled, as JSON: whoever is refused for nothing shall not fill the disk with them."""
+    labels = _labels(request)
+    return labels if len(labels) > _MAX_PENDING_LABELS else ""
 
 
 def settled_row(closed: Closed, state: RequestState, made: Sequence[AttemptRecord], now: str) -> Row:
@@ -116,6 +123,10 @@ def _tokens(usage: Usage | None) -> dict[str, int | None]:
     if usage is None:
         return _NO_TOKENS
     return {name: token_count(getattr(usage, name)) for name in _NO_TOKENS}
+
+
+def _labels(request: NewRequest) -> str:
+    return json.dumps(dict(request.labels)) if request.labels else "{}"
 
 
 def _name(text: str) -> str:

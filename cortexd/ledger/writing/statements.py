@@ -31,6 +31,10 @@ def _rename() -> Update:
     return update(requests).where(requests.c.id == bindparam("key")).values(request_id=bindparam("renamed"))
 
 
+def _label() -> Update:
+    return update(requests).where(requests.c.id == bindparam("key")).values(labels=bindparam("labels"))
+
+
 def _renew() -> Update:
     own = PENDING & (requests.c.instance == bindparam("own"))
     return update(requests).where(own).values(lease_until=bindparam("lease_until"))
@@ -38,13 +42,14 @@ def _renew() -> Update:
 
 class Statements:
     """The statements in one dialect's SQL. Rows are dictionaries by column; beside these, `key` is the request
-    to settle or to call `renamed`, and `own` the instance whose leases to renew.
+    to settle, to label or to call `renamed`, and `own` the instance whose leases to renew.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self.reserve = str(_insert(requests, *_GIVEN_LATER).compile(dialect=dialect))
         self.rename = str(_rename().compile(dialect=dialect))
         self.settle = str(_settle().compile(dialect=dialect))
+        self.label = str(_label().compile(dialect=dialect))
         self.attempt = str(_insert(attempts).compile(dialect=dialect))
         self.entry = str(_insert(entries, "seq").compile(dialect=dialect))
         self.renew = str(_renew().compile(dialect=dialect))

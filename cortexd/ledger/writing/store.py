@@ -16,9 +16,10 @@ from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
-from cortexd.ledger.writing.actions import Action, Reserve
+from cortexd.ledger.writing.actions import Action, Change, Reserve
 from cortexd.ledger.writing.books import Books, Closed, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned, Stored
+from cortexd.ledger.writing.free_rows import FreeRows
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.statements import Statements
 
@@ -35,6 +36,7 @@ class Store:
         self._instance = instance
         self._lease = timedelta(seconds=lease_s)
         self._engine = place.engine
+        self._free = FreeRows()
         with ExitStack() as opened:
             opened.enter_context(place.claim())
             try:
@@ -68,6 +70,14 @@ class Store:
         except Exception as error:  # noqa: BLE001
             return self._one_by_one(actions, error)
 
+    def fold_free(self) -> Action | None:
+        """What turns some surplus rows of requests that cost nothing into daily sums; None while they are few."""
+        return Change(self._free.fold) if self._free.many else None
+
+    def folded(self) -> None:
+        """What `fold_free` gave is done, or cannot be."""
+        self._free.folded()
+
     def write_back(self) -> int:
         """Move what was committed from the log to where it stays, between two groups; the log's size in bytes."""
         return self._engine.write_back(self._connection)
@@ -86,6 +96,7 @@ class Store:
         try:
             planned = [group.plan(action, self._connection) for action in actions]
             group.write(self._connection, self._statements)
+            self._free.count(self._connection, group.free)
             self._connection.commit()
         except BaseException:
             group.undo()

@@ -80,6 +80,7 @@ class Writer:
                 self._write_owed()
                 if jobs:
                     self._write(jobs)
+                    self._fold_free()
                     self._write_back.committed()
                 self._renew_when_due()
             self._write_owed()
@@ -130,6 +131,13 @@ class Writer:
             self._on_loop(_tell_late, list(zip(group, results, strict=True)))
             if again:
                 return
+
+    def _fold_free(self) -> None:
+        """Before the next group, so that no flood of refused requests outruns it."""
+        while self._blocked is None and (fold := self._store.fold_free()):
+            (result,) = self._run([fold])
+            if not self._unwritten(result):
+                self._store.folded()
 
     def _owe(self, action: Settle) -> None:
         if len(self._owed) < MAX_OWED:
