@@ -5,6 +5,8 @@
  *   POST .../v1/messages, .../chat/completions    keep-alive, pipelining, content-length and chunked bodies
  *   GET  /__set?key=value&...   delay_us  before an answer          chunks    text chunks of a stream
  *                               chunk_us  before each chunk         burst     chunks in one write
+ *                               (14 chunks: as many as the plain answer has tokens, so that who asks for a stream and
+ *                               who does not are given the same)
  *                               status    of each answer
  *   GET  /__stats               counters since the start or the last /__reset, as one JSON object; abort_ns is when the
  *                               last client left before its answer was whole, on CLOCK_MONOTONIC
@@ -36,7 +38,7 @@
 
 enum { MAX_FDS = 65536, CHUNKS_PER_TURN = 64, MAX_CHUNK = 512 };
 
-static struct { uint64_t delay_us, chunks, chunk_us, burst, status; } settings = {.chunks = 200, .burst = 1, .status = 200};
+static struct { uint64_t delay_us, chunks, chunk_us, burst, status; } settings = {.chunks = 14, .burst = 1, .status = 200};
 static struct { uint64_t open, max_open, connections, requests, active, max_active, aborts, chunks_sent, answered, abort_ns; } stats;
 
 enum phase { IDLE, DELAYED, STREAMING };
