@@ -79,6 +79,7 @@ class Behaviour:
 
     keys: tuple[str, ...] | None = None  # keys that are accepted; default: all that start with "sk-sim-"
     models: tuple[str, ...] | None = None  # models that are known; default: see billing.KNOWN_MODELS
+    ignores_stream: bool = False  # answers in one piece whatever is asked for, as some servers do
     refused_fields: tuple[str, ...] = ()  # request fields refused with 400, as models refuse `temperature`
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -75,6 +76,8 @@ async def _admit(exchange: Exchange) -> Prompt:
         if isinstance(value, dict) and name in value:
             raise wire.refused_field(name)
     prompt = wire.prompt(value)
+    if behaviour.ignores_stream:
+        prompt = replace(prompt, stream=False)
     known = KNOWN_MODELS.get(exchange.instance.name) if behaviour.models is None else behaviour.models
     if known is not None and prompt.model not in known:
         raise wire.unknown_model(prompt.model)

@@ -13,7 +13,9 @@ class Quirk(StrEnum):
     THINKING_OPTIONAL = "thinking_optional"  # told not to think, it takes a forced tool
     WANTS_REASONING = "wants_reasoning"  # reasoning_content on every assistant turn with tool calls
     NO_RESPONSE_SCHEMA = "no_response_schema"
+    NO_STREAM = "no_stream"
     NO_STREAM_OPTIONS = "no_stream_options"
+    WHOLE_IF_UNHEARD = "whole_if_unheard"  # a stream says less than the whole answer: only who hears it gets one
     STRICT_TURNS = "strict_turns"  # begins and ends with the user, who never speaks right after a tool
     NO_SYSTEM = "no_system"  # no system message
     NO_NAMES = "no_names"  # no names on messages

@@ -131,8 +131,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt to be made at one provider. `timeout_s` bounds it as a whole, or with a listener
-    each wait for the provider; nothing else does. `max_tokens` is None where nobody set a limit."""
+    """One attempt to be made at one provider. `timeout_s` bounds each wait for the provider, and nothing bounds it as a
+    whole. `max_tokens` is None where nobody set a limit."""
 
     model: str
     messages: tuple[Message, ...]

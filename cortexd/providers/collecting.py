@@ -13,10 +13,12 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.providers.error_forms import error_event
 from cortexd.providers.failures import malformed
 from cortexd.providers.listening import Delta
-from cortexd.providers.sse import ERROR
+from cortexd.providers.sse import ERROR, NOTHING, EventSplitter
 from cortexd.providers.tool_calls import CallIds
+from cortexd.providers.usage import believable
 
 DONE = b"[DONE]"
+_MANY_BYTES = 1024  # of a chunk: fewer hold an event or two
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -26,8 +28,10 @@ class Collector(ABC):
     Feed it the data of each event, `take` what is new, `end` it when the stream has ended, and there is the `answer`.
     `complete`: the provider has said that this was all. `output_bytes`: UTF-8 bytes of text, reasoning and tool
     arguments so far; `max_bytes` bounds them, and with them what is held. `taken_ids`: of the tool calls so far in the
-    conversation; none comes twice.
+    conversation; none comes twice. `names`: lines that name an event and say nothing beyond its data.
     """
+
+    names: Collection[bytes] = frozenset()
 
     def __init__(self, asked_model: str, max_bytes: int, taken_ids: Collection[str] = ()) -> None:
         self._asked_model = asked_model
@@ -52,6 +56,35 @@ class Collector(ABC):
             self.complete = True
         else:
             self._feed(data, name)
+
+    def read(self, chunk: bytes, events: EventSplitter) -> bool:
+        """Take the events that `chunk` completes, those in their usual form all at once. Returns whether it said
+        anything. Raises as `feed`."""
+        if len(chunk) < _MANY_BYTES or (parts := events.usual(chunk, self.names)) is None:
+            return self._read_each(chunk, events)
+        before, lines, after = parts
+        self._read_each(before, events)
+        for line in lines:
+            if not (self.complete or self._said_text(line[5:])):
+                self._feed_line(line[5:].strip())
+        self._read_each(after, events)
+        return True
+
+    def _read_each(self, chunk: bytes, events: EventSplitter) -> bool:
+        held, said = events.held_bytes, False
+        for name, data in events.feed(chunk):
+            said = True
+            self.feed(data, name)
+        return said or events.held_bytes != held
+
+    def _feed_line(self, data: bytes) -> None:
+        if data and (self.names or data != NOTHING):
+            self.feed(data)
+
+    @abstractmethod
+    def _said_text(self, data: bytes) -> bool:
+        """Take the event if it says a piece of text and nothing else, as nearly all do; False, and it is not taken,
+        where that is not sure."""
 
     @abstractmethod
     def _feed(self, data: bytes, name: str) -> None: ...
@@ -78,6 +111,10 @@ class Collector(ABC):
         if self._counted[0] is not self._reported:
             self._counted = (self._reported, self._count_usage(self._reported))
         return self._counted[1]
+
+    def _believed(self) -> Usage | None:
+        """The usage of what was said in all, where that can have it."""
+        return believable(self.usage, self.output_bytes - self._reasoning_bytes, self._reasoning_bytes)
 
     @property
     def reported(self) -> bool:
@@ -120,7 +157,7 @@ class Collector(ABC):
 
     def _count(self, piece: str) -> None:
         """Count output. Raises ProviderError where it is more than allowed."""
-        self.output_bytes += bytes_of(piece)
+        self.output_bytes += len(piece) if piece.isascii() else bytes_of(piece)
         if self.output_bytes > self._max_bytes:
             raise malformed("the answer is larger than allowed")
 

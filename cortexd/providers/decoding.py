@@ -21,6 +21,10 @@ MAX_TOLERATED = 1024 * 1024
 T = TypeVar("T")
 
 
+Unreadable = (ValueError, RecursionError)
+"""What a msgspec decoder raises."""
+
+
 def json_decoder(shape: type[T]) -> Callable[[bytes], T]:
     """A function from a JSON body to `shape`. It raises ProviderError (malformed answer) and nothing else."""
     strict = msgspec.json.Decoder(shape)

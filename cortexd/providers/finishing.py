@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from cortexd.domain.messages import ToolCall
+from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.failures import malformed
 
 STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER = "stop", "length", "tool_calls", "content_filter"
 CUT = frozenset({LENGTH, CONTENT_FILTER})
@@ -41,6 +41,13 @@ _FAILED = {
 }
 
 
+@dataclass(slots=True, eq=False)
+class EmptyAnswer(ProviderError):
+    """An answer that ended and holds nothing, or not what it speaks of. `usage`: what it costs all the same."""
+
+    usage: Usage | None = None
+
+
 def said(word: object) -> str | None:
     """The provider's reason for the end, None where it has given none."""
     if not isinstance(word, str) or word.strip().lower() in _NOT_SAID:
@@ -68,12 +75,17 @@ def finish_of(word: object, table: Mapping[str, str], *, has_tool_calls: bool) -
     return TOOL_CALLS if finish == STOP and has_tool_calls else finish
 
 
-def check_substance(finish: str, content: str, calls: tuple[ToolCall, ...]) -> None:
-    """Raises ProviderError for an answer with nothing in it, and for one without the tool calls it speaks of.
+def check_substance(finish: str, content: str, calls: tuple[ToolCall, ...], usage: Usage | None) -> None:
+    """Raises EmptyAnswer, with its `usage`, for an answer with nothing in it, and for one without the tool calls it
+    speaks of.
 
     What was cut or filtered may be empty. Reasoning alone is nothing.
     """
     if finish == TOOL_CALLS and not calls:
-        raise malformed("the answer promises tool calls and holds none")
+        raise _empty("the answer promises tool calls and holds none", usage)
     if finish not in CUT and not content and not calls:
-        raise malformed("the answer is empty")
+        raise _empty("the answer is empty", usage)
+
+
+def _empty(problem: str, usage: Usage | None) -> EmptyAnswer:
+    return EmptyAnswer(Failure.MALFORMED, problem, may_have_billed=True, usage=usage)

@@ -1,4 +1,5 @@
-"""Hearing an answer while it arrives: what was said so far, also after a failure or a cancellation."""
+"""Hearing an answer while it arrives, or only counting it: what was said so far, also after a failure or a
+cancellation."""
 
 from __future__ import annotations
 
@@ -14,17 +15,20 @@ Delta = str | ToolCall
 @dataclass(slots=True)
 class Listener:
     """Takes the deltas of one attempt, in order and never empty; the upstream is read no further before it returns.
+    Without a `hear` nothing is told, and the figures below are kept all the same.
 
     `usage`: what the provider has counted so far, None where it has said nothing. `output_bytes`: UTF-8 bytes of
     text, reasoning and tool arguments received so far. `reported`: it has said something of usage, also what cannot be
-    counted. `first_at`: time.monotonic() of the first delta; `grown_at`: of
-    the last growth of `output_bytes`. `heard_s`: the seconds that `hear` has taken altogether.
+    counted. `first_at`: time.monotonic() of the first delta; `grown_at`: of the last growth of `output_bytes`.
+    `heard_s`: the seconds that `hear` has taken altogether. `streamed`: as far as is known the answer comes as a
+    stream, which its provider ends when nobody reads on; a whole one is made to its end.
     """
 
-    hear: Callable[[Sequence[Delta]], Awaitable[None]]
+    hear: Callable[[Sequence[Delta]], Awaitable[None]] | None = None
     usage: Usage | None = None
     output_bytes: int = 0
     reported: bool = False
     first_at: float | None = None
     grown_at: float | None = None
     heard_s: float = 0.0
+    streamed: bool = True

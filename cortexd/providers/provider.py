@@ -36,10 +36,10 @@ class Provider(Protocol):
         ...
 
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
-        """The answer to `call`, within `call.timeout_s`. Cancelling it closes the TCP connection.
+        """The answer to `call`. Cancelling it closes the TCP connection.
 
-        With a listener the answer is streamed to it, and `call.timeout_s` bounds each wait for the provider, not the
-        time that the listener takes. What `listener.hear` raises comes out unchanged.
+        `call.timeout_s` bounds each wait for the provider, not the time that the listener takes. What `listener.hear`
+        raises comes out unchanged.
         """
         ...
 

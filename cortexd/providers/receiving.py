@@ -14,10 +14,11 @@ import httpx2
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
 from cortexd.providers.failures import Errors, malformed, map_exceptions
+from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.framing import is_stream, read_body, significant
 from cortexd.providers.reader import Reader
 from cortexd.providers.sse import EventSplitter
-from cortexd.providers.transport import arriving, read_bounded
+from cortexd.providers.transport import arriving, has_ended, read_bounded
 from cortexd.providers.usage import believable_prompt
 
 # After its last event a stream has only its end to come. Read too, it leaves a connection that can be used again.
@@ -51,9 +52,14 @@ async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, read
 
     Raises ProviderError, and what the listener raises as it is.
     """
+    prompt_chars = sum(len(message.text()) for message in call.messages)
     try:
         with map_exceptions(form.errors, unless=lambda: reader.interrupted):
-            return await _read(stream.response, call, form, max_bytes, reader)
+            answer = await _read(stream.response, call, form, max_bytes, reader)
+        return replace(answer, usage=believable_prompt(answer.usage, prompt_chars))
+    except EmptyAnswer as error:
+        error.usage = believable_prompt(error.usage, prompt_chars)
+        raise
     finally:
         with suppress(*form.errors):
             await stream.close()
@@ -67,12 +73,15 @@ async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: 
     async with arriving(response) as chunks:
         start, streamed = await _start(chunks, content_type, max_bytes, reader)
         if streamed:
-            answer = await _collect(start, chunks, form, collector(), reader)
+            answer = await _collect(start, chunks, collector(), reader)
+            if not has_ended(response):
+                await _read_to_end(chunks, form.errors)
         else:
+            reader.asks(streamed=False)
             body = await read_bounded(_after(start, chunks), max_bytes, reader.arrived)
             answer = read_body(body, content_type, lambda whole: form.whole(whole, call.model, taken), collector)
             await reader.tell_whole(answer)
-    return replace(answer, usage=believable_prompt(answer.usage, sum(len(message.text()) for message in call.messages)))
+    return answer
 
 
 async def _start(
@@ -81,11 +90,12 @@ async def _start(
     """As much of the body as tells what it is, and whether it is an event stream."""
     start, size = b"", 0
     async for chunk in chunks:
-        reader.arrived()
         size += len(chunk)
         if size > max_bytes:
             raise malformed(f"the answer is larger than {max_bytes} bytes")
         start = significant(start + chunk)
+        if start:  # blank lines alone are silence
+            reader.arrived()
         if (streamed := is_stream(start, content_type)) is not None:
             return start, streamed
     return start, is_stream(start, content_type, ended=True)
@@ -97,15 +107,12 @@ async def _after(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[by
         yield chunk
 
 
-async def _collect(
-    start: bytes, chunks: AsyncIterator[bytes], form: Format, collector: Collector, reader: Reader
-) -> Answer:
+async def _collect(start: bytes, chunks: AsyncIterator[bytes], collector: Collector, reader: Reader) -> Answer:
     events = EventSplitter()
     try:
         await _take(start, events, collector, reader)
         if not collector.complete:
             async for chunk in chunks:
-                reader.arrived()
                 await _take(chunk, events, collector, reader)
                 if collector.complete:
                     break
@@ -113,14 +120,13 @@ async def _collect(
     finally:
         reader.note(collector)
     await reader.tell(collector.take())
-    await _read_to_end(chunks, form.errors)
     return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
 
 
 async def _take(chunk: bytes, events: EventSplitter, collector: Collector, reader: Reader) -> None:
-    """Feed what has come, and let it be heard unless it is the last: then the end is looked at first."""
-    for name, data in events.feed(chunk):
-        collector.feed(data, name)
+    """Read what has come, and let it be heard unless it is the last: then the end is looked at first."""
+    if collector.read(chunk, events):
+        reader.arrived()
     if not collector.complete:
         reader.note(collector)
         await reader.tell(collector.take())

@@ -8,6 +8,8 @@ A 400 costs nothing, and says in words or in fields which part of a request it i
 | "… does not support the parameter `temperature`", "… does not support this tool_choice" | DeepSeek |
 | "This response_format type is unavailable now" | DeepSeek |
 | "invalid temperature: only 1 is allowed for this model" | Moonshot |
+| "Your organization must be verified to stream this model", `error.param` "stream" | OpenAI |
+| "response_format` does not support streaming" | Groq (langchain-ai/langchain#23629) |
 | "tool_choice 'required' is incompatible with thinking enabled" | Moonshot |
 | "property 'name' is unsupported" | Groq |
 | `detail[].type` "extra_forbidden", `detail[].loc` | FastAPI servers: vLLM, Mistral, transformers |
@@ -25,7 +27,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, TypeVar
@@ -33,7 +35,8 @@ from typing import Any, TypeVar
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.catalog.quirks import Quirk, Quirks
 
-_STATUSES = (400, 422, 500)
+_DEFINITE = (400, 422)
+_STATUSES = (*_DEFINITE, 500)
 _MAX_MODELS = 1024
 _MAX_BODY = 64 * 1024
 _MAX_MESSAGE = 2000  # what comes later may be the caller's own words
@@ -52,10 +55,12 @@ _PARAMETERS = {
     "response_format": Quirk.NO_RESPONSE_SCHEMA,
     "output_config": Quirk.NO_RESPONSE_SCHEMA,
     "stream_options": Quirk.NO_STREAM_OPTIONS,
+    "stream": Quirk.NO_STREAM,
     "name": Quirk.NO_NAMES,
 }
 _PARAMETER = re.compile(r"(?<![\w.])(max_(?:completion_)?tokens|temperature|tool_choice|response_format|output_config|"
-                        r"stream_options|(?<=')name(?='))(?!\w)")  # fmt: skip
+                        r"stream_options|(?<=[`'\"])stream(?=[`'\"])|(?<=supplied: )stream|"
+                        r"(?<=')name(?='))(?!\w)")  # fmt: skip
 # other words of a refusal -> the quirk
 _WORDS = tuple(
     (re.compile(words, re.IGNORECASE | re.DOTALL), quirk)
@@ -64,9 +69,18 @@ _WORDS = tuple(
         (r"roles must alternate|expected last role|unexpected role '?user'? after role", Quirk.STRICT_TURNS),
         (r"system (role|message)s? (is |are )?not supported|\brole'? does not support '?system", Quirk.NO_SYSTEM),
         (r"tool[ _]call[ _]?id.{0,400}length of 9", Quirk.SHORT_IDS),
+        (
+            r"(\A|\n)streaming (is|are) (currently )?not supported( (by|for) this model)?\W*(\Z|\n)|"
+            r"\bmodel does not support streaming\W*(\Z|\n)",
+            Quirk.NO_STREAM,
+        ),
     )
 )
+_A_STREAM = re.compile(r"\bstream", re.IGNORECASE)  # what of it, or what beside it, is refused: nobody knows
 _A_SCHEMA = re.compile(r"(?<!json_)schema|\$ref", re.IGNORECASE)  # one that is refused says nothing of the next
+
+_OF_STREAMS = frozenset({Quirk.NO_STREAM, Quirk.NO_STREAM_OPTIONS})
+_WHOLE_IF_UNHEARD = frozenset({Quirk.WHOLE_IF_UNHEARD, Quirk.NO_STREAM_OPTIONS})
 
 Sent = TypeVar("Sent")
 Given = TypeVar("Given")
@@ -75,8 +89,9 @@ Given = TypeVar("Given")
 class Refusals:
     """The quirks of one endpoint's models: what the catalogue says, and what they have refused. For any thread."""
 
-    def __init__(self, provider: str, catalog: Catalog | None = None) -> None:
+    def __init__(self, provider: str, catalog: Catalog | None = None, *, local: bool = False) -> None:
         self._provider = provider
+        self._local = local
         self._catalog = catalog or builtin_catalog()
         self._learned: OrderedDict[str, Quirks] = OrderedDict()
         self._lock = Lock()
@@ -87,15 +102,25 @@ class Refusals:
 
     def learn(self, model: str, quirks: Quirks, status: int, body: bytes) -> bool:
         """Whether the refusal says anything that `quirks`, with which the request was written, did not hold."""
-        quirk = refused(status, body)
-        if quirk is None or quirk in quirks:
-            return False
+        new = next((quirk for quirk in _said(status, body) if quirk not in quirks), None)
+        if new is not None:
+            self._note(model, new)
+        return new is not None
+
+    def uncounted(self, model: str) -> None:
+        """A stream ended without a word of its usage, which whole answers may have.
+
+        At a local endpoint, which costs nothing, it is worth more that the end of a request ends its work.
+        """
+        if not self._local:
+            self._note(model, Quirk.WHOLE_IF_UNHEARD)
+
+    def _note(self, model: str, quirk: Quirk) -> None:
         with self._lock:
             self._learned[model] = self._learned.get(model, frozenset()) | {quirk}
             self._learned.move_to_end(model)
             while len(self._learned) > _MAX_MODELS:
                 self._learned.popitem(last=False)
-        return True
 
 
 async def ask(
@@ -106,25 +131,43 @@ async def ask(
     refusal: type[Exception],
 ) -> tuple[Sent, Given]:
     """Write and post a request until nothing new is refused. `refusal`: the SDK's exception that holds a `response`."""
+    quirks = refusals.quirks(model)
+    sent = write(quirks)
     for _ in range(MOST_TRIES):
-        quirks = refusals.quirks(model)
-        sent = write(quirks)
         try:
             return sent, await post(sent)
         except refusal as error:
             response: Any = getattr(error, "response", None)
-            if not refusals.learn(model, quirks, response.status_code, response.content):
-                raise
-    sent = write(refusals.quirks(model))
+            vain = sent
+            while sent == vain:
+                if not refusals.learn(model, quirks, response.status_code, response.content):
+                    raise
+                quirks = refusals.quirks(model)
+                sent = write(quirks)
     return sent, await post(sent)
+
+
+def streamed(quirks: Quirks, *, heard: bool) -> bool:
+    """Whether to ask for a stream: its end ends the work there, and its silence is no slow work. Not of who refuses
+    it, nor, where nobody hears the answer grow, of who then says less, as the usage."""
+    return Quirk.NO_STREAM not in quirks and (heard or quirks.isdisjoint(_WHOLE_IF_UNHEARD))
+
+
+def _said(status: int, body: bytes) -> Iterator[Quirk]:
+    """What a refusal can mean, the likeliest first. Who is told to do without streams can do with all the rest."""
+    found, short = refused(status, body), len(body) <= _MAX_BODY
+    if short and status in _DEFINITE and found not in _OF_STREAMS and _A_STREAM.search(_words(_rows(body))):
+        yield Quirk.WHOLE_IF_UNHEARD
+    if found is not None:
+        yield found
 
 
 def refused(status: int, body: bytes) -> Quirk | None:
     """What a refusal says of the model; None where it is about something else."""
     if status not in _STATUSES or len(body) > _MAX_BODY:
         return None
-    rows = _rows(body.decode("utf-8", "replace"))
-    said = "\n".join(map(_message, rows))
+    rows = _rows(body)
+    said = _words(rows)
     found = next((quirk for words, quirk in _WORDS if words.search(said)), None)
     if found is None and status != HTTPStatus.INTERNAL_SERVER_ERROR:
         found = next((quirk for row in rows if (quirk := _refused_parameter(row))), None)
@@ -153,14 +196,19 @@ def _place(place: Any) -> str:
     return "name" if of_a_message else steps[0] if steps and steps[0] != "name" else ""
 
 
+def _words(rows: list[Any]) -> str:
+    return "\n".join(map(_message, rows))
+
+
 def _message(row: Any) -> str:
     if isinstance(row, dict):
         row = row.get("message") or row.get("msg")
     return row[:_MAX_MESSAGE] if isinstance(row, str) else ""
 
 
-def _rows(text: str) -> list[Any]:
+def _rows(body: bytes) -> list[Any]:
     """The errors in a body: an object, a list of them, or plain words."""
+    text = body.decode("utf-8", "replace")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -8,14 +8,16 @@ event of that name (llama.cpp before b6556, github.com/ggml-org/llama.cpp/pull/1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from cortexd.providers.failures import malformed
 
 MAX_EVENT_BYTES = 1024 * 1024
 ERROR = "error"
-_NOTHING = b"{}"
+NOTHING = b"{}"
 _BOM = b"\xef\xbb\xbf"
+_END = b"\n\n"
+_DATA = b"data:"
 
 
 class EventSplitter:
@@ -29,6 +31,37 @@ class EventSplitter:
         self._begun = False
         self._after_cr = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the event that has begun; a comment adds nothing."""
+        return self._size + (0 if self._rest.startswith(b":") else len(self._rest))
+
+    def usual(self, chunk: bytes, names: Collection[bytes]) -> tuple[bytes, list[bytes], bytes] | None:
+        """`chunk` in three parts: the end of an event that has begun, the lines of data of whole events in their usual
+        form, and what follows. None where it holds none, or another.
+
+        Usual is one line of data, after it a blank one, and before it one of `names`, or nothing where there are none.
+        """
+        if b"\r" in chunk or len(chunk) > MAX_EVENT_BYTES:
+            return None
+        start = 0 if self._between else chunk.find(_END) + len(_END)
+        end = chunk.rfind(_END) + len(_END)
+        step = 3 if names else 2
+        lines = chunk[start:end].split(b"\n")[:-1]
+        data = lines[step - 2 :: step]
+        if not data or len(lines) % step or any(lines[step - 1 :: step]):
+            return None
+        if names and not all(map(names.__contains__, lines[::step])):
+            return None
+        if not all(line.startswith(_DATA) for line in data):
+            return None
+        return chunk[:start], data, chunk[end:]
+
+    @property
+    def _between(self) -> bool:
+        """Whether no event has begun, nor can what comes be the mark at the start."""
+        return self._begun and not (self._after_cr or self._rest or self._name or self._data)
+
     def feed(self, chunk: bytes) -> Iterator[tuple[str, bytes]]:
         """Name ("" where there is none) and data of each event that `chunk` completes. Raises ProviderError for one
         beyond MAX_EVENT_BYTES."""
@@ -40,7 +73,7 @@ class EventSplitter:
             self._rest.clear()
         self._rest += lines.pop()
         for line in lines:
-            if line.startswith(b"data:"):
+            if line.startswith(_DATA):
                 self._take(line[5:])
             elif line:
                 yield from self._field(line)
@@ -79,7 +112,7 @@ class EventSplitter:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         name, self._name, self._data, self._size = self._name, "", [], 0
         data = data.strip()
-        if name.lower() == ERROR or (data and (name or data != _NOTHING)):
+        if name.lower() == ERROR or (data and (name or data != NOTHING)):
             return name, data
         return None
 

@@ -120,11 +120,20 @@ def arriving(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]
     return aclosing(cast("AsyncGenerator[bytes, None]", aiter(response.stream)))
 
 
+def has_ended(response: httpx2.Response) -> bool:
+    """Whether the end of the body has come, read or not; False where that cannot be seen."""
+    source = getattr(response.stream, "_stream", response.stream)  # there is no other way; a test holds it
+    raw = getattr(source, "_aiohttp_response", None)
+    return raw is not None and raw.content.is_eof()
+
+
 async def read_bounded(chunks: AsyncIterator[bytes], max_bytes: int, arrived: Callable[[], None]) -> bytes:
-    """The whole body; `arrived` hears of each part. Raises ProviderError (malformed answer) beyond `max_bytes`."""
+    """The whole body; `arrived` hears of each part with anything in it. Raises ProviderError (malformed answer) beyond
+    `max_bytes`."""
     body = bytearray()
     async for chunk in chunks:
-        arrived()
+        if not chunk.isspace():
+            arrived()
         body += chunk
         if len(body) > max_bytes:
             raise malformed(f"the answer is larger than {max_bytes} bytes")

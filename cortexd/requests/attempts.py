@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed, tried_detail
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
-from cortexd.providers import Listener
+from cortexd.providers import EmptyAnswer, Listener
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
 from cortexd.routing import Asker, Candidate, Fallback, Health, Plan, Question
@@ -23,18 +23,16 @@ _AHEAD_TOKENS = 256
 @dataclass(slots=True)
 class _Attempt:
     candidate: Candidate
-    listener: Listener | None
+    listener: Listener
     began: float = field(default_factory=time.monotonic)
 
     @property
     def usage(self) -> Usage | None:
         """What the provider had counted when it was cut off."""
-        return self.listener.usage if self.listener else None
+        return self.listener.usage
 
     def ahead_tokens(self, per_s: int) -> int:
         """The most that the provider can have made that has not arrived, at `per_s` tokens a second."""
-        if self.listener is None:
-            return _AHEAD_TOKENS
         silent_s = time.monotonic() - (self.listener.grown_at or self.began)
         return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * per_s)
 
@@ -115,8 +113,8 @@ class Attempts:
             self.health.observed(candidate.provider, (time.monotonic() - attempt.began) * 1000, tokens)
         return answer
 
-    def _listener(self) -> Listener | None:
-        return None if self.sink is None else Listener(self.sink.deltas)
+    def _listener(self) -> Listener:
+        return Listener(None if self.sink is None else self.sink.deltas)
 
     def _most(self, attempt: _Attempt, *, cut_off: bool = False) -> int:
         """The most that an attempt without an end can have cost, in nano-dollars.
@@ -126,7 +124,7 @@ class Attempts:
         had come, or nothing was read: a shell that asks for one leaves at once.
         """
         candidate, listener = attempt.candidate, attempt.listener
-        if listener is None:
+        if not listener.streamed:
             return candidate.worst_case_nano
         if not cut_off and (self._behind() or (listener.usage is None and listener.first_at is None)):
             return candidate.worst_case_nano
@@ -142,10 +140,10 @@ class Attempts:
         return max(owed, min(most, candidate.worst_case_nano))
 
     def _most_of(self, attempt: _Attempt) -> int:
-        """The most that an answer without a known cost can have cost: a stream what has arrived of it, unless what was
-        said of its usage cannot be."""
+        """The most that an answer without a known cost can have cost: what has arrived of it, unless what was said of
+        its usage cannot be."""
         candidate, listener = attempt.candidate, attempt.listener
-        if listener is None or listener.reported:
+        if listener.reported:
             return candidate.worst_case_nano
         catalog, moment = self.setup.catalog, self.question.moment
         prompt = self.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
@@ -170,25 +168,25 @@ class Attempts:
         )
 
     def _answered(self, attempt: _Attempt, answer: Answer) -> None:
-        candidate, cost = attempt.candidate, None
-        if answer.usage is not None:
-            cost = self.setup.catalog.cost(candidate.provider, candidate.model, answer.usage, self.question.moment)
+        cost = self._cost(attempt.candidate, answer.usage)
         amount = self._most_of(attempt) if cost is None else cost
         self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
+
+    def _cost(self, candidate: Candidate, usage: Usage | None) -> int | None:
+        """Of a whole answer, in nano-dollars; None where it is not known."""
+        if usage is None:
+            return None
+        return self.setup.catalog.cost(candidate.provider, candidate.model, usage, self.question.moment)
 
     def _failed(self, attempt: _Attempt, error: ProviderError) -> None:
         candidate = attempt.candidate
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
-        cost = self._most(attempt) if error.may_have_billed else 0
-        self._record(
-            attempt,
-            error.failure.value,
-            cost,
-            known=not error.may_have_billed,
-            usage=attempt.usage if error.may_have_billed else None,
-            text=error.message,
-        )
+        cost, usage = (None, attempt.usage) if error.may_have_billed else (0, None)
+        if isinstance(error, EmptyAnswer) and error.usage is not None:
+            cost, usage = self._cost(candidate, error.usage), error.usage
+        amount = self._most(attempt) if cost is None else cost
+        self._record(attempt, error.failure.value, amount, known=cost is not None, usage=usage, text=error.message)
         asker = Asker(self.uid, hash(self.question.messages))
         self._fallback.failed(candidate, error, asker, chosen=self._chose_model(candidate))
 
@@ -209,6 +207,7 @@ class Attempts:
     ) -> None:
         candidate = attempt.candidate
         latency_ms = round((time.monotonic() - attempt.began) * 1000)
+        known = known or not (cost_nano or candidate.worst_case_nano)  # what is free, however it ended
         self.records.append(
             AttemptRecord(candidate.provider, candidate.model, outcome, cost_nano, known, usage, latency_ms, text)
         )

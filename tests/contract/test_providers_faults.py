@@ -108,6 +108,25 @@ class TestStatus:
         assert (error.failure, error.status, len(hostile.requests)) == (Failure.REFUSED, 307, 1)
 
     @both
+    @pytest.mark.parametrize(
+        ("head", "nothing"),
+        [
+            (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n", b": keep-alive\n\n"),
+            (b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata:", b" \n: wait\n"),
+            (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        ],
+        ids=["comments", "comments in an event", "informational responses"],
+    )
+    async def test_what_says_nothing_is_silence(
+        self, hostile: HostileServer, make: MakeProvider, name: str, head: bytes, nothing: bytes
+    ) -> None:
+        """However much of it comes, timeout_s is the longest wait for something else."""
+        hostile.reply, hostile.pieces = head, (nothing,) * 10_000  # a millisecond each
+        error = await failure_of(make(name, hostile.url(name)), call(name, timeout_s=0.3))
+        assert (error.failure, error.may_have_billed) == (Failure.TIMEOUT, True)
+        await assert_eventually_async(lambda: hostile.left == 1)
+
+    @both
     async def test_an_endless_error_page(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """An error with a body of 40 MB is still that error, and its body is not read."""
         hostile.reply = b"HTTP/1.1 500 Oops\r\ncontent-type: text/plain\r\n\r\n"

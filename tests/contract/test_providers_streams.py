@@ -93,9 +93,10 @@ class TestEquality:
         figures = Behaviour(input_tokens=40, cache_read_tokens=10, output_tokens=900, reasoning_tokens=12)
         simulated.behave(name, replace(figures, reply=LONG, thinking="let me see", stream_usage=place))
         provider, ear = make(name, simulated.url(name)), Ear()
-        plain = await provider.complete(call(name, temperature=0.5))
         streamed = await provider.complete(call(name, temperature=0.5), ear.listener)
-        assert simulated.received(name)[1].json()["stream"] is True
+        simulated.behave(name, replace(figures, reply=LONG, thinking="let me see", ignores_stream=True))
+        plain = await provider.complete(call(name, temperature=0.5))
+        assert [request.json()["stream"] for request in simulated.received(name)] == [True, True]
         assert comparable(streamed) == comparable(plain)
         assert (plain.content, plain.dropped_options) == (ear.text, ("temperature",))
         assert plain.usage == ear.listener.usage
@@ -175,10 +176,12 @@ class TestArrival:
     async def test_the_time_to_the_first_token(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
-        """It counts from the start of the attempt to the first delta, for streams only."""
+        """It counts from the start of the attempt to the first delta, whether anybody listens or not."""
         simulated.behave(name, Behaviour(delay_s=0.2, chunks=5, chunk_delay_s=0.05))
         provider, ear = make(name, simulated.url(name)), Ear()
-        assert (await provider.complete(call(name))).time_to_first_token_ms is None
+        unheard = (await provider.complete(call(name))).time_to_first_token_ms
+        assert unheard is not None
+        assert unheard >= 200
         began = time.monotonic()
         answer = await provider.complete(call(name), ear.listener)
         took_ms = (time.monotonic() - began) * 1000

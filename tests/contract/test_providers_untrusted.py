@@ -244,7 +244,7 @@ class TestShapes:
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, content: str
     ) -> None:
         """A wrong type where the answer should be is a malformed answer that may have been billed."""
-        simulated.behave(name, Behaviour(content_json=content))
+        simulated.behave(name, Behaviour(content_json=content, ignores_stream=True))
         error = await end_of(make(name, simulated.url(name)), name)
         assert isinstance(error, ProviderError)
         assert (error.failure, error.may_have_billed) == (Failure.MALFORMED, True)

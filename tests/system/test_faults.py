@@ -83,19 +83,27 @@ def assert_asked(shared: Shared, outcome: str, attempts: dict[str, int]) -> None
     assert all(number <= requests[name] <= number * most for name, number in attempts.items()), requests
 
 
+def assert_bounded(cost_nano: int, *, known: bool, billed_nano: int, most_nano: int) -> None:
+    """A definite no is free. Otherwise what had come of the answer bounds the cost, which covers what was billed."""
+    assert billed_nano <= cost_nano <= most_nano
+    assert known is (cost_nano == 0)
+
+
 async def fallback_answers(shared: Shared, program: Program, provider: str, outcome: str, known: bool) -> None:
     """`provider` fails, the other answers; both attempts are told with what they cost, and the books agree."""
     other = OTHER[provider]
-    expected = 0 if known else await worst_case_nano(program, provider)
+    most = 0 if known else await worst_case_nano(program, provider)
     reply = await ask(program, provider)
     assert reply.content == f"[{MODELS[other]}] You said: {PROMPT}"
     assert (reply.metadata["provider"], reply.metadata["route_reason"]) == (other, f"fallback after {provider}")
     assert reply.attempts == [(provider, outcome), (other, "ok")]
     failed, answered = reply.metadata["attempts"]
-    assert (failed["cost_nano_usd"], failed["cost_known"]) == (expected, known)
+    cost = failed["cost_nano_usd"]
+    assert failed["cost_known"] is known
+    billed = shared.simulated.billed_undelivered(provider).nano
+    assert_bounded(cost, known=known, billed_nano=billed, most_nano=most)
     assert (answered["cost_nano_usd"], answered["cost_known"]) == (shared.simulated.billed(other).nano, True)
-    assert (reply.cost_nano, reply.metadata["cost_known"]) == (expected + answered["cost_nano_usd"], known)
-    assert expected >= shared.simulated.billed_undelivered(provider).nano
+    assert (reply.cost_nano, reply.metadata["cost_known"]) == (cost + answered["cost_nano_usd"], known)
     assert failed["error"]
     assert_asked(shared, outcome, {provider: 1, other: 1})
     row = shared.books().request(reply.metadata["request_id"])
@@ -104,7 +112,7 @@ async def fallback_answers(shared: Shared, program: Program, provider: str, outc
 
 async def nobody_answers(shared: Shared, program: Program, provider: str, outcome: str, known: bool) -> str:
     """Both fail, each asked once; the text names both and why. The one failed row holds what it may have cost."""
-    costs = [0 if known else await worst_case_nano(program, name) for name in PROVIDERS]
+    most = [0 if known else await worst_case_nano(program, name) for name in PROVIDERS]
     request_id = f"both-{provider}-{len(shared.books().rows)}"
     with refused("NoProviderAvailable") as text:
         await ask(program, provider, request_id=request_id)
@@ -112,7 +120,9 @@ async def nobody_answers(shared: Shared, program: Program, provider: str, outcom
     assert all(f"{name} ({MODELS[name]})" in text[0] for name in PROVIDERS)
     assert_asked(shared, outcome, {"claude": 1, "kimi_k2": 1})
     row = shared.books().request(request_id)
-    assert (row["state"], row["cost_nano"], row["cost_known"], row["open"]) == ("failed", sum(costs), known, 0)
+    assert (row["state"], row["cost_known"], row["open"]) == ("failed", known, 0)
+    billed = sum(shared.simulated.billed_undelivered(name).nano for name in PROVIDERS)
+    assert_bounded(row["cost_nano"], known=known, billed_nano=billed, most_nano=sum(most))
     outcomes = [(attempt["provider"], attempt["outcome"]) for attempt in shared.books().attempts_of(request_id)]
     assert outcomes == [(provider, outcome), (OTHER[provider], outcome)]
     return text[0]
@@ -141,14 +151,14 @@ class TestOneFails:
 
     @pytest.mark.parametrize("fault", BROKEN_STREAMS)
     async def test_a_stream_breaks(self, shared: Shared, program: Program, fault: Fault) -> None:
-        """Claude's long answers come as a stream; where it breaks, the other answers and the worst case is booked."""
+        """Where the stream of a long answer breaks, the other answers, and what had come bounds what is booked."""
         shared.behave("claude", Behaviour(fault=fault))
         reply = await program.complete("user_chat", PROMPT, max_tokens=30_000)
         assert shared.simulated.received("claude")[0].json()["stream"] is True
         assert reply.metadata["provider"] == "kimi_k2"
         [failed, _] = reply.metadata["attempts"]
         assert not failed["cost_known"]
-        assert failed["cost_nano_usd"] >= 30_000 * 10_000
+        assert failed["cost_nano_usd"] >= shared.simulated.billed_undelivered("claude").nano > 0
         shared.books().assert_balanced()
 
 
@@ -214,8 +224,8 @@ class TestTooSlow:
         assert reply.content == f"[{MODELS[OTHER[provider]]}] You said: {PROMPT}"
         assert reply.attempts == [(provider, outcome), (OTHER[provider], "ok")]
         [failed, _] = reply.metadata["attempts"]
-        worst = await worst_case_nano(program, provider)
-        assert (failed["cost_nano_usd"], failed["cost_known"]) == (worst, False)
+        assert failed["cost_known"] is False
+        assert 0 < failed["cost_nano_usd"] <= await worst_case_nano(program, provider)
         assert (await alone).startswith(f"{provider} ({MODELS[provider]}) failed: timeout: no answer within 1 s")
         assert shared.requests() == {provider: 2, OTHER[provider]: 1}
         shared.books().assert_balanced()

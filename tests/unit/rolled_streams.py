@@ -41,6 +41,7 @@ class Rolled:
     rows: list[Event | bytes] = field(default_factory=list)
     done: bool = True
     defects: list[str] = field(default_factory=list)
+    tidy: bool = False  # framed as the vendors themselves do
     body: bytes = b""
 
     def word(self) -> str:
@@ -63,6 +64,8 @@ def rolled(seed: str) -> Rolled:
     stream = Rolled(rng.choice(APIS), rng)
     stream.texts = [rng.choice(_TEXTS) for _ in range(rng.randrange(5))]
     stream.calls = [(f"tool_{rng.randrange(3)}", rng.choice(_ARGUMENTS)) for _ in range(rng.choice((0, 0, 1, 2)))]
+    if rng.random() < 0.2:
+        stream.texts += [rng.choice(_TEXTS) for _ in range(40)]
     if stream.calls and rng.random() < 0.5:
         stream.finish = "tool_calls"
     else:
@@ -76,6 +79,7 @@ def rolled(seed: str) -> Rolled:
         name = rng.choice(sorted(DEFECTS))
         if stream.meant and DEFECTS[name](stream):
             stream.defects.append(name)
+    stream.tidy = rng.random() < 0.4
     stream.body = _framed(stream)
     return stream
 
@@ -331,11 +335,11 @@ _ENDS = (b"\n", b"\r\n", b"\r")
 
 def _framed(stream: Rolled) -> bytes:
     rng = stream.rng
-    parts = [b"\xef\xbb\xbf"] if rng.random() < 0.2 else []
-    mixed, end = rng.random() < 0.3, rng.choice(_ENDS)
+    parts = [b"\xef\xbb\xbf"] if rng.random() < 0.2 and not stream.tidy else []
+    mixed, end = rng.random() < 0.3 and not stream.tidy, b"\n" if stream.tidy else rng.choice(_ENDS)
     rows = [*stream.rows, b"data: [DONE]\n\n"] if stream.api == "openai" and stream.done else stream.rows
     for row in rows:
-        if rng.random() < 0.15:
+        if rng.random() < 0.15 and not stream.tidy:
             parts.append(_ended(rng.choice(_BEATS), rng.choice(_ENDS) if mixed else end))
         part = row if isinstance(row, bytes) else _frame(stream, row)
         parts.append(_ended(part, rng.choice(_ENDS) if mixed else end))
@@ -349,10 +353,10 @@ def _ended(part: bytes, end: bytes) -> bytes:
 def _frame(stream: Rolled, row: Event) -> bytes:
     rng = stream.rng
     data = json.dumps(row, ensure_ascii=rng.random() < 0.5 or _has_halves(row)).encode()
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 and not stream.tidy:
         data = data.replace(b', "', b',\ndata: "', 1) if b'\\"' not in data and b"}{" not in data else data
     name = f"event: {row.get('type', 'x')}\n".encode() if stream.api == "anthropic" else b""
-    if stream.api == "openai" and rng.random() < 0.1:
+    if stream.api == "openai" and rng.random() < 0.1 and not stream.tidy:
         name = b"event: chunk\nid: 3\n"
     return name + b"data: " + data + b"\n\n"
 

@@ -20,7 +20,7 @@ from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.catalog import builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import LedgerSettings
-from cortexd.errors import AnswerExpired, Cancelled, RateLimited, ShuttingDown, Timeout
+from cortexd.errors import AnswerExpired, Cancelled, ProviderFailed, RateLimited, ShuttingDown, Timeout
 from cortexd.ledger import Ledger
 from cortexd.providers import loading, make_provider
 from cortexd.requests.batches import Batches
@@ -363,6 +363,69 @@ class TestBound:
         billed = bench.simulated.billed("claude").nano
         assert (row["state"], row["cost_known"]) == ("done", 0)
         assert billed <= row["cost_nano"] < 1000 * SONNET_OUTPUT_NANO
+
+    @pytest.mark.parametrize("end", ["cancelled", "timeout"])
+    async def test_of_a_plain_answer_too(self, bench: Bench, end: str) -> None:
+        """The endpoint streams it, so that a cancellation or the deadline ends its work, and what had come counts."""
+        bench.simulated.behave("claude", SLOW)
+        limit = {"deadline_ms": 2500} if end == "timeout" else {}
+        asking = bench.ask(request_id="cut", max_tokens=4000, **limit)
+        await assert_eventually_async(lambda: bench.simulated.counts("claude").chunks_sent > 60)
+        if end == "cancelled":
+            bench.cancel("cut")
+        with pytest.raises((Cancelled, Timeout)):
+            await asking
+        await assert_eventually_async(lambda: bench.simulated.counts("claude").client_aborts == 1)
+        [row] = bench.rows()
+        [reserved] = bench.rows("SELECT nano FROM entries WHERE kind = 'reserve'")
+        billed = bench.simulated.billed_undelivered("claude").nano
+        assert billed is not None
+        assert billed <= row["cost_nano"] < reserved["nano"]
+        [cut] = bench.rows("SELECT * FROM attempts")
+        assert (cut["outcome"], cut["cost_known"]) == (end, 0)
+        assert cut["input_tokens"] > 0
+
+    async def test_of_a_whole_answer_is_the_worst_case(self, bench: Bench) -> None:
+        """Who gives no streams makes the answer to its end, also for nobody."""
+        bench.simulated.behave("claude", Behaviour(refused_fields=("stream",), reply="word " * 400, delay_s=20.0))
+        asking = bench.ask(request_id="cut", max_tokens=1000)
+        await assert_eventually_async(lambda: bench.simulated.counts("claude").requests == 2)
+        bench.cancel("cut")
+        with pytest.raises(Cancelled):
+            await asking
+        await assert_eventually_async(lambda: bench.simulated.counts("claude").client_aborts == 1)
+        [row] = bench.rows()
+        [reserved] = bench.rows("SELECT nano FROM entries WHERE kind = 'reserve'")
+        assert (row["cost_nano"], row["cost_known"]) == (reserved["nano"], 0)
+        assert row["cost_nano"] >= bench.simulated.billed_undelivered("claude").nano
+
+    @pytest.mark.parametrize("whole", [False, True])
+    async def test_of_an_empty_answer_is_what_the_provider_counted(self, bench: Bench, whole: bool) -> None:
+        """It is a failure, but it was paid for, and nobody has to guess how much."""
+        empty = Behaviour(reply="", input_tokens=40, output_tokens=3, ignores_stream=whole)
+        bench.simulated.behave("claude", empty)
+        with pytest.raises(ProviderFailed):
+            await bench.ask(provider="claude", max_tokens=4000)
+        [row] = bench.rows()
+        assert (row["cost_nano"], row["cost_known"]) == (bench.simulated.billed("claude").nano, 1)
+        [attempt] = bench.rows("SELECT * FROM attempts")
+        assert (attempt["outcome"], attempt["input_tokens"], attempt["output_tokens"]) == ("malformed_answer", 40, 3)
+
+    @pytest.mark.parametrize("fault", [None, Fault.EMPTY_BODY])
+    async def test_nothing_at_a_free_endpoint(self, bench: Bench, fault: Fault | None) -> None:
+        """Cancelled in the middle or unreadable, what costs nothing costs nothing for sure."""
+        settings = replace(bench.config.providers["kimi_k2"], local=True)
+        setup = bench.setup
+        catalog = setup.catalog.with_rates({"kimi_k2": settings})
+        bench.service.adopt(replace(setup, catalog=catalog))
+        bench.simulated.behave("kimi_k2", replace(SLOW, fault=fault))
+        asking = bench.ask(provider="kimi_k2", request_id="free")
+        if fault is None:
+            await assert_eventually_async(lambda: bench.simulated.counts("kimi_k2").chunks_sent > 20)
+            bench.cancel("free")
+        with pytest.raises((Cancelled, ProviderFailed)):
+            await asking
+        assert [(row["cost_nano"], row["cost_known"]) for row in bench.rows()] == [(0, 1)]
 
 
 class TestKeptAnswers:

@@ -9,7 +9,7 @@ import pytest
 
 from cortexd.catalog import builtin_catalog
 from cortexd.catalog.quirks import Quirk, Quirks
-from cortexd.providers.refusals import MOST_TRIES, Refusals, ask, refused
+from cortexd.providers.refusals import MOST_TRIES, Refusals, ask, refused, streamed
 
 
 def error(message: str, **more: Any) -> Any:
@@ -39,6 +39,13 @@ SAYS: list[tuple[Any, str]] = [
     (error("This model does not support response format `json_schema`.", param="response_format"),
      "no_response_schema"),
     (extra("stream_options"), "no_stream_options"),
+    (extra("stream"), "no_stream"),
+    (error("Your organization must be verified to stream this model.", param="stream", code="unsupported_value"),
+     "no_stream"),
+    (error("Unsupported value: 'stream' does not support true with this model."), "no_stream"),
+    (error("Unrecognized request argument supplied: stream"), "no_stream"),
+    (error("This model does not support streaming."), "no_stream"),
+    ({"error": "Streaming is not supported"}, "no_stream"),
     ({"object": "error", "message": "[{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'input': {}}]"},
      "no_stream_options"),
     (error("Unrecognized request argument supplied: stream_options"), "no_stream_options"),
@@ -142,6 +149,38 @@ class TestLearning:
         tries = await asked(refusals, refuse)
         assert tries == [[], ["max_completion_tokens"], ["max_completion_tokens", "no_temperature"]]
         assert await asked(refusals, refuse) == [["max_completion_tokens", "no_temperature"]]
+
+    @pytest.mark.parametrize("status", [400, 422, 500])
+    async def test_words_about_streams(self, status: int) -> None:
+        """Where something does not go with a stream, the stream is given up first, by who can."""
+        body = error("response_format` does not support streaming")
+        refuse = {"whole_if_unheard": body, "no_response_schema": body}
+        if status == 500:
+            with pytest.raises(Refusal):
+                await asked(Refusals("x"), refuse, status)
+            return
+        tries = await asked(Refusals("x"), refuse, status)
+        assert tries == [[], ["whole_if_unheard"], ["no_response_schema", "whole_if_unheard"]]
+
+    async def test_what_changes_no_word_is_not_asked_again(self) -> None:
+        """A request that would be written the same is not sent once more, but what else the refusal says is tried."""
+        posted = []
+
+        async def post(sent: bool) -> None:
+            posted.append(sent)
+            raise Refusal(400, error("a stream of temperature is not supported"))
+
+        with pytest.raises(Refusal):
+            await ask(Refusals("x"), "m", lambda quirks: Quirk.NO_TEMPERATURE in quirks, post, Refusal)
+        assert posted == [False, True]
+
+    def test_a_stream_without_usage(self) -> None:
+        """Who hears nothing grow is better off without, but for a local endpoint, where the end of the work counts."""
+        hosted, local = Refusals("x"), Refusals("x", local=True)
+        for refusals in (hosted, local):
+            refusals.uncounted("m")
+        assert [streamed(hosted.quirks("m"), heard=heard) for heard in (True, False)] == [True, False]
+        assert streamed(local.quirks("m"), heard=False)
 
     async def test_what_is_refused_all_the_same(self) -> None:
         """A second refusal of the same thing is the failure."""

@@ -28,7 +28,7 @@ def request_of(kind: ApiKind, call: Call, quirks: Quirks, *, stream: bool) -> Re
     """`call` in the vendor's words. Raises ProviderError where it cannot be written as JSON."""
     body, form = kind.request(call, quirks), kind.sdk_call
     fields: dict[str, Any] = json.loads(body.whole())
-    streamed = stream or body.streamed
+    streamed = (stream and Quirk.NO_STREAM not in quirks) or body.streamed
     if streamed:
         fields |= form.streaming
     arguments = {name: value for name, value in fields.items() if name in form.named}

@@ -136,9 +136,11 @@ class Exchange:
         body = getattr(response, "content", None)
         if not isinstance(status, int) or not isinstance(body, bytes):
             return False
-        if not refusals.learn(model, self.request.quirks, status, body):
-            return False
-        self.request = request_of(self.kind, self.call, refusals.quirks(model), stream=self.run.stream)
+        refused = self.request.arguments
+        while self.request.arguments == refused:
+            if not refusals.learn(model, self.request.quirks, status, body):
+                return False
+            self.request = request_of(self.kind, self.call, refusals.quirks(model), stream=self.run.stream)
         return True
 
     def is_whole(self, given: Any) -> bool:

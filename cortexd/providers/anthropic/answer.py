@@ -68,13 +68,14 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
         raws.pop()  # cut off, however whole its input looks (docs.claude.com, "Handling stop reasons", max_tokens)
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
     text = safe_text(paired("".join(block.text or "" for block in blocks if block.type == "text")))
-    check_substance(finish, text, calls)
     said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
     thoughts = sum(bytes_of(block.thinking) for block in blocks if isinstance(block.thinking, str))
+    usage = believable(read_usage(message.usage), said_bytes, thoughts)
+    check_substance(finish, text, calls, usage)
     return Answer(
         content=text,
         model=model_of(message.model, asked_model),
-        usage=believable(read_usage(message.usage), said_bytes, thoughts),
+        usage=usage,
         finish_reason=finish,
         tool_calls=calls,
     )

@@ -18,7 +18,7 @@ from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import map_exceptions
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
-from cortexd.providers.refusals import Refusals, ask
+from cortexd.providers.refusals import Refusals, ask, streamed
 from cortexd.providers.request_body import RequestBody
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
@@ -46,7 +46,7 @@ class AnthropicApi:
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
-        self._refusals = Refusals(settings.name)
+        self._refusals = Refusals(settings.name, local=settings.local)
         http = http_client(anthropic.DefaultAioHttpClient, settings, network)
         self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
         silence_sdk_logs()
@@ -57,15 +57,18 @@ class AnthropicApi:
             request, stream = await ask(
                 self._refusals,
                 call.model,
-                lambda quirks: request_body(call, quirks, stream=reader.streamed),
-                self._post,
+                lambda quirks: request_body(call, quirks, stream=streamed(quirks, heard=reader.heard)),
+                lambda request: self._post(reader, request),
                 anthropic.APIStatusError,
             )
         reader.own_call = request.own_call
         answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reader)
+        if request.streamed and not (reader.heard or reader.counted):
+            self._refusals.uncounted(call.model)
         return request.own_answer(answer)
 
-    async def _post(self, request: RequestBody) -> anthropic.AsyncStream[object]:
+    async def _post(self, reader: Reader, request: RequestBody) -> anthropic.AsyncStream[object]:
+        reader.asks(streamed=request.streamed)
         return await self._client.post(
             _PATH,
             cast_to=object,

@@ -45,7 +45,7 @@ def request_body(call: Call, quirks: Quirks = frozenset(), *, stream: bool = Fal
             dropped += _choose(body, call.tool_choice, talk.sent, quirks)
     if call.response_schema is not None:
         dropped += _constrain(body, call.response_schema, quirks)
-    streamed = stream or max_tokens > NON_STREAMING_TOKENS
+    streamed = stream or (max_tokens > NON_STREAMING_TOKENS and Quirk.NO_STREAM not in quirks)
     if streamed:
         body["stream"] = True
     return RequestBody(encode(body), tuple(dropped), streamed, talk.names)

@@ -17,12 +17,11 @@ from cortexd.errors import ProviderError
 from cortexd.providers.anthropic.answer import Block, Message, finish_reason
 from cortexd.providers.anthropic.usage import later_usage, read_usage, says_output
 from cortexd.providers.collecting import Collector, broken_off, paired
-from cortexd.providers.decoding import json_decoder, model_of
+from cortexd.providers.decoding import Unreadable, json_decoder, model_of
 from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import CUT, STOP, check_finish, check_substance, said
 from cortexd.providers.tool_calls import RawCall, arguments_text, check_count, is_blank, tool_call_of
-from cortexd.providers.usage import believable
 
 _MAX_BLOCKS = 4096
 
@@ -45,6 +44,7 @@ class Event(msgspec.Struct):
 
 
 _decode_event = json_decoder(Event)
+_decode_strictly = msgspec.json.Decoder(Event).decode
 _decode_value = json_decoder(dict[str, Any])
 
 
@@ -72,6 +72,18 @@ class EventCollector(Collector):
     """See Collector. A tool call is whole when its block stops with an object; without arguments, when the answer
     ends."""
 
+    names = frozenset(
+        b"event: " + name
+        for name in (
+            b"message_start",
+            b"content_block_start",
+            b"content_block_delta",
+            b"content_block_stop",
+            b"message_delta",
+            b"message_stop",
+        )
+    )
+
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._message: Message | None = None
@@ -80,6 +92,19 @@ class EventCollector(Collector):
         self._uses: list[_ToolUse] = []
         self._output_said = False
         self._ended = False
+
+    def _said_text(self, data: bytes) -> bool:
+        try:
+            event = _decode_strictly(data)
+        except Unreadable:
+            return False
+        delta = event.delta
+        if event.type != "content_block_delta" or delta is None or not delta.text or event.error:
+            return False
+        if self._blocks.get(event.index) != "text":
+            return False
+        self._add_text(delta.text)
+        return True
 
     def _feed(self, data: bytes, name: str) -> None:
         if name == "ping":
@@ -116,7 +141,7 @@ class EventCollector(Collector):
         for use in self._uses:
             self._end_use(use, cut=cut, last=use is self._uses[-1])
         self._ended = True
-        check_substance(self._reason(), self._content(), self._calls())
+        check_substance(self._reason(), self._content(), self._calls(), self._believed())
 
     def _reason(self) -> str:
         assert self._message is not None
@@ -128,14 +153,16 @@ class EventCollector(Collector):
     def answer(self) -> Answer:
         self.end()
         assert self._message is not None
-        usage = self.usage if self._output_said else None
         return Answer(
             content=self._content(),
             model=model_of(self._message.model, self._asked_model),
-            usage=believable(usage, self.output_bytes - self._reasoning_bytes, self._reasoning_bytes),
+            usage=self._believed(),
             finish_reason=self._reason(),
             tool_calls=self._calls(),
         )
+
+    def _believed(self) -> Usage | None:
+        return super()._believed() if self._output_said else None
 
     def _count_usage(self, reported: object) -> Usage | None:
         return read_usage(reported)

@@ -90,13 +90,14 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
     raws = [_raw(call) for call in reply.tool_calls or ()]
     finish = finish_reason(choice.finish_reason, refused=refused, has_tool_calls=bool(raws))
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
-    check_substance(finish, text, calls)
-    usage = read_usage(usage_beside(completion.usage, completion.x_groq, completion.timings))
+    reported = read_usage(usage_beside(completion.usage, completion.x_groq, completion.timings))
     said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
+    usage = believable(reported, said_bytes, _reasoning_bytes(reply))
+    check_substance(finish, text, calls, usage)
     return Answer(
         content=text,
         model=model_of(completion.model, asked_model),
-        usage=believable(usage, said_bytes, _reasoning_bytes(reply)),
+        usage=usage,
         finish_reason=finish,
         tool_calls=calls,
     )

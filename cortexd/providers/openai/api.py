@@ -23,7 +23,7 @@ from cortexd.providers.openai.request import request_body
 from cortexd.providers.openai.stream import ChunkCollector
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
-from cortexd.providers.refusals import Refusals, ask
+from cortexd.providers.refusals import Refusals, ask, streamed
 from cortexd.providers.request_body import RequestBody
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
@@ -56,7 +56,7 @@ class OpenAIApi:
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._settings = settings
         self._max_answer_bytes = max_answer_bytes
-        self._refusals = Refusals(settings.name)
+        self._refusals = Refusals(settings.name, local=settings.local)
         self._found_at_v1: bool | None = None
         self._http = http_client(openai.DefaultAioHttpClient, settings, network)
         self._client = make_client(openai.AsyncOpenAI, settings, self._http, timeouts(settings))
@@ -76,15 +76,18 @@ class OpenAIApi:
             request, stream = await ask(
                 self._refusals,
                 call.model,
-                lambda quirks: request_body(call, quirks, stream=reader.streamed),
-                self._post,
+                lambda quirks: request_body(call, quirks, stream=streamed(quirks, heard=reader.heard)),
+                lambda request: self._post(reader, request),
                 openai.APIStatusError,
             )
         reader.own_call = request.own_call
         answer = await receive(stream, call, _FORMAT, self._max_answer_bytes, reader)
+        if request.streamed and not (reader.heard or reader.counted):
+            self._refusals.uncounted(call.model)
         return request.own_answer(answer)
 
-    async def _post(self, request: RequestBody) -> openai.AsyncStream[object]:
+    async def _post(self, reader: Reader, request: RequestBody) -> openai.AsyncStream[object]:
+        reader.asks(streamed=request.streamed)
         return await self._client.post(
             _PATH,
             cast_to=object,

@@ -15,7 +15,7 @@ import msgspec
 from cortexd.domain.messages import Answer, ToolCall, Usage
 from cortexd.errors import ProviderError
 from cortexd.providers.collecting import DONE, Collector, broken_off
-from cortexd.providers.decoding import dig, json_decoder, model_of
+from cortexd.providers.decoding import Unreadable, dig, json_decoder, model_of
 from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import error_object, malformed
 from cortexd.providers.finishing import STOP, check_finish, check_substance, said
@@ -23,7 +23,6 @@ from cortexd.providers.openai.answer import finish_reason
 from cortexd.providers.openai.fragments import Fragment, Fragments
 from cortexd.providers.openai.usage import later_usage, read_usage, usage_beside
 from cortexd.providers.tool_calls import tool_calls_of
-from cortexd.providers.usage import believable
 
 __all__ = ["DONE", "ChunkCollector"]
 
@@ -57,6 +56,7 @@ class Chunk(msgspec.Struct):
 
 
 _decode = json_decoder(Chunk)
+_decode_strictly = msgspec.json.Decoder(Chunk).decode
 
 
 class ChunkCollector(Collector):
@@ -71,6 +71,27 @@ class ChunkCollector(Collector):
         self._refused = False
         self._fragments = Fragments()
         self._calls: tuple[ToolCall, ...] | None = None
+
+    def _said_text(self, data: bytes) -> bool:
+        try:
+            chunk = _decode_strictly(data)
+        except Unreadable:
+            return False
+        if not chunk.choices or chunk.error or chunk.usage or chunk.x_groq or chunk.timings:
+            return False
+        choice = chunk.choices[0]
+        if choice.finish_reason is not None or choice.message is not None or choice.error or choice.usage:
+            return False
+        delta = choice.delta
+        if delta is None or delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.refusal:
+            return False
+        if not delta.content or not isinstance(delta.content, str):
+            return False
+        if self._model is None:
+            self._model = chunk.model
+        self._begun = self._has_content = True
+        self._add_text(delta.content)
+        return True
 
     def _feed(self, data: bytes, name: str) -> None:
         if name and name.lower() in _KEEP_ALIVE:
@@ -150,14 +171,14 @@ class ChunkCollector(Collector):
         for call in calls:
             self._add_call(call)
         self._calls = calls
-        check_substance(self._reason(), self._content(), calls)
+        check_substance(self._reason(), self._content(), calls, self._believed())
 
     def answer(self) -> Answer:
         self.end()
         return Answer(
             content=self._content(),
             model=model_of(self._model, self._asked_model),
-            usage=believable(self.usage, self.output_bytes - self._reasoning_bytes, self._reasoning_bytes),
+            usage=self._believed(),
             finish_reason=self._reason(),
             tool_calls=self._calls or (),
         )
