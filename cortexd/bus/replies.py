@@ -41,6 +41,7 @@ def metadata(completion: Completion) -> dict[str, Any]:
         "time_to_first_token_ms": answer.time_to_first_token_ms,
         "finish_reason": completion.finish_reason,
         "tool_calls": [_tool_call(call) for call in answer.tool_calls],
+        "reasoning_content": answer.reasoning or None,
         "attempts": [_attempt(record) for record in completion.attempts],
         "route_reason": completion.route_reason,
         "dropped_options": completion.dropped_options,

@@ -61,8 +61,9 @@ class Attempt:
 class Completion:
     """An answer and what it took. `cost_*` covers all attempts; with `cost_known` False it is the worst case.
 
-    `cache_hit`: an earlier equal answer was given again. `metadata` is everything the service said about the answer,
-    see the interface file.
+    `cache_hit`: an earlier equal answer was given again. `reasoning_content`: what the model thought, where its
+    provider says it; some models that call tools want it back on their message. `metadata` is everything the service
+    said about the answer, see the interface file.
     """
 
     content: str
@@ -77,6 +78,7 @@ class Completion:
     latency_ms: int
     finish_reason: str
     tool_calls: tuple[ToolCall, ...]
+    reasoning_content: str
     attempts: tuple[Attempt, ...]
     route_reason: str
     dropped_options: tuple[str, ...]
@@ -102,6 +104,7 @@ class Completion:
             latency_ms=get("latency_ms", 0),
             finish_reason=get("finish_reason", ""),
             tool_calls=tuple(ToolCall(row["id"], row["name"], row["arguments"]) for row in get("tool_calls", ())),
+            reasoning_content=get("reasoning_content", ""),
             attempts=tuple(filled(Attempt, row) for row in get("attempts", ())),
             route_reason=get("route_reason", ""),
             dropped_options=tuple(get("dropped_options", ())),

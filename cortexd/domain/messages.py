@@ -150,7 +150,8 @@ class Answer:
 
     `usage` is None where the provider reported none (the cost is then unknown). `finish_reason` is one of
     stop, length, tool_calls, content_filter, or the provider's own word where it is none of these.
-    `dropped_options` names the options this model does not take and that were left out.
+    `dropped_options` names the options this model does not take and that were left out. `reasoning` is what the model
+    thought, as far as the provider says it, and goes back in `Message.reasoning`: all of it, or nothing if it is long.
     """
 
     content: str
@@ -160,3 +161,4 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     dropped_options: tuple[str, ...] = ()
     time_to_first_token_ms: int | None = None
+    reasoning: str = ""

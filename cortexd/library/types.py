@@ -58,7 +58,8 @@ class LLMResponse:
     `tool_calls`: in OpenAI's form whoever answered, `{"id", "type": "function", "function": {"name", "arguments"}}`
     with the arguments as JSON text, ready to go back on an assistant's message. `finish_reason`: stop, length,
     tool_calls, content_filter, or the provider's own word. `dropped_options`: options that this model does not take
-    and that were left out.
+    and that were left out. `reasoning_content`: what the model thought, where its provider says it; some models that
+    call tools want it back.
     """
 
     content: str
@@ -71,3 +72,4 @@ class LLMResponse:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str = "stop"
     dropped_options: tuple[str, ...] = ()
+    reasoning_content: str = ""

@@ -19,6 +19,7 @@ from cortexd.providers.usage import believable
 
 DONE = b"[DONE]"
 _MANY_BYTES = 1024  # of a chunk: fewer hold an event or two
+MAX_REASONING_BYTES = 256 * 1024  # half of it could not be given back
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -42,6 +43,7 @@ class Collector(ABC):
         self._ids = CallIds(taken_ids)
         self._pieces: list[str] = []
         self._fresh: list[Delta] = []
+        self._thoughts = StringIO()
         self._said = StringIO()  # a list of pieces would take fifty times their size
         self._reported: object = None
         self._counted: tuple[object, Usage | None] = (None, None)
@@ -150,6 +152,15 @@ class Collector(ABC):
             self._said.write(text)
             self._fresh.append(text)
 
+    def _think(self, piece: str) -> None:
+        """Take a piece of reasoning."""
+        self._count_reasoning(piece)
+        if self._reasoning_bytes <= MAX_REASONING_BYTES:
+            self._thoughts.write(piece)
+
+    def _reasoning(self) -> str:
+        return reasoning_of(self._thoughts.getvalue()) if self._reasoning_bytes <= MAX_REASONING_BYTES else ""
+
     def _count_reasoning(self, piece: str) -> None:
         before = self.output_bytes
         self._count(piece)
@@ -168,6 +179,12 @@ def broken_off() -> ProviderError:
 
 def bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def reasoning_of(text: str) -> str:
+    """Reasoning as it is kept: whole and safe, or not at all."""
+    text = safe_text(paired(text))
+    return text if bytes_of(text) <= MAX_REASONING_BYTES else ""
 
 
 def paired(text: str) -> str:

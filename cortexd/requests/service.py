@@ -307,5 +307,6 @@ async def _until_reserved(running: Running[Completion], reserved: asyncio.Event)
 
 
 def _size_of(completion: Completion) -> int:
-    said = len(completion.content) + sum(len(call.arguments) for call in completion.answer.tool_calls)
-    return said * 4 + 1024 * (1 + len(completion.answer.tool_calls))
+    answer = completion.answer
+    said = len(completion.content) + len(answer.reasoning) + sum(len(call.arguments) for call in answer.tool_calls)
+    return said * 4 + 1024 * (1 + len(answer.tool_calls))

@@ -43,6 +43,25 @@ class TestAnswers:
         assert done.request_id
         assert done.route_reason
 
+    async def test_what_it_thought_goes_back(self, served: Served) -> None:
+        """Plain and streamed, and as it came on the message that is given back."""
+        served.simulated.behave("kimi_k2", Behaviour(thinking="hm \N{ROCKET}", tool_calls=(("look", "{}"),)))
+        wish = {"provider": "kimi_k2", "tools": [{"name": "look", "parameters": SCHEMA}]}
+        async with AsyncClient(served.address) as client:
+            done = await client.complete("user_chat", "hello", **wish)
+            async with client.stream("user_chat", "hello", **wish) as stream:
+                async for _ in stream:
+                    pass
+            assert (done.reasoning_content, stream.completion.reasoning_content) == ("hm \N{ROCKET}",) * 2
+            [wanted] = done.tool_calls
+            calls = [{"id": wanted.id, "name": wanted.name, "arguments": wanted.arguments}]
+            turn = {"role": "assistant", "reasoning_content": done.reasoning_content, "tool_calls": calls}
+            result = {"role": "tool", "tool_call_id": wanted.id, "content": "it is there"}
+            served.simulated.behave("kimi_k2", Behaviour())
+            await client.complete("user_chat", [{"role": "user", "content": "hello"}, turn, result], **wish)
+        [_, _, again] = served.simulated.received("kimi_k2")
+        assert json.loads(again.body)["messages"][1]["reasoning_content"] == "hm \N{ROCKET}"
+
     async def test_options_are_plain_values(self, served: Served) -> None:
         """Options are Python values; what the model refuses is named in dropped_options."""
         async with AsyncClient(served.address) as client:

@@ -11,6 +11,7 @@ from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Tool, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import EmptyAnswer, Listener
+from cortexd.providers.collecting import MAX_REASONING_BYTES
 from cortexd.providers.transport import has_ended, http_client
 from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
 from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call
@@ -121,6 +122,26 @@ class TestRefusing:
         answers = [await provider.complete(call("kimi_k2")) for _ in range(2)]
         assert [answer.usage is not None for answer in answers] == [False, not local]
         assert asked(simulated, "kimi_k2") == [True, local]
+
+
+class TestReasoning:
+    @both
+    @pytest.mark.parametrize("whole", [False, True])
+    async def test_comes_with_the_answer(
+        self, simulated: SimulatedProviders, make: MakeProvider, name: str, whole: bool
+    ) -> None:
+        """With characters whole and safe, heard by nobody; all of it or, where it is very long, nothing."""
+        provider, ear = make(name, simulated.url(name)), Ear()
+        for thinking, kept in (
+            ("let me see \N{ROCKET}\u0000", "let me see \N{ROCKET}\ufffd"),
+            ("a" * MAX_REASONING_BYTES, "a" * MAX_REASONING_BYTES),
+            ("a" * (MAX_REASONING_BYTES + 1), ""),
+        ):
+            simulated.behave(name, Behaviour(thinking=thinking, ignores_stream=whole))
+            for listener in (None, ear.listener):
+                answer = await provider.complete(call(name), listener)
+                assert (answer.reasoning, answer.content.endswith("You said: hello")) == (kept, True)
+        assert "a" * 100 not in ear.text
 
 
 class TestNothing:

@@ -74,12 +74,13 @@ class Heard:
     tokens: int
     finish: str
     model: str
+    reasoning: str
 
     @classmethod
     def of(cls, answer: Answer) -> Heard:
         calls = tuple((id_of(call.id), call.name, call.arguments) for call in answer.tool_calls)
         tokens = answer.usage.input_tokens + answer.usage.output_tokens if answer.usage else 0
-        return cls(answer.content, calls, tokens, answer.finish_reason, answer.model)
+        return cls(answer.content, calls, tokens, answer.finish_reason, answer.model, answer.reasoning)
 
     @classmethod
     def by_program(cls, response: LLMResponse | None, pieces: str | None = None) -> Heard:
@@ -88,7 +89,8 @@ class Heard:
         calls = tuple(
             (id_of(call["id"]), call["function"]["name"], call["function"]["arguments"]) for call in response.tool_calls
         )
-        return cls(response.content, calls, response.tokens_used, response.finish_reason, response.model)
+        said = response.reasoning_content
+        return cls(response.content, calls, response.tokens_used, response.finish_reason, response.model, said)
 
 
 @dataclass
@@ -185,7 +187,8 @@ def expected(what: wire.Said) -> Heard | str:
     calls = tuple((call.id, call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in what.calls)
     text = "".join((*what.pieces, what.refusal)).replace("\u0000", "\ufffd").replace("\ud800", "\ufffd")
     finish = "tool_calls" if calls and what.finish == "stop" else str(what.finish)
-    return Heard(text, calls, sum(what.usage or ()), "content_filter" if what.refusal else finish, "m")
+    finish = "content_filter" if what.refusal else finish
+    return Heard(text, calls, sum(what.usage or ()), finish, "m", "".join(what.thoughts))
 
 
 CASES = range(40)

@@ -190,6 +190,7 @@ class Exchange:
             ],
             finish_reason=answer.finish_reason,
             dropped_options=answer.dropped_options,
+            reasoning_content=answer.reasoning,
         )
 
     def cut(self, usage: Usage | None) -> None:

@@ -42,6 +42,7 @@ def answered(completion: Completion, book: Book) -> LLMResponse:
         ],
         finish_reason=completion.finish_reason,
         dropped_options=completion.dropped_options,
+        reasoning_content=completion.reasoning_content,
     )
 
 

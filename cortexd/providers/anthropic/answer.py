@@ -15,7 +15,7 @@ from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import ProviderError
 from cortexd.providers.anthropic.usage import read_usage
-from cortexd.providers.collecting import bytes_of, paired
+from cortexd.providers.collecting import bytes_of, paired, reasoning_of
 from cortexd.providers.decoding import json_decoder, model_of
 from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import malformed
@@ -69,8 +69,8 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
     text = safe_text(paired("".join(block.text or "" for block in blocks if block.type == "text")))
     said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
-    thoughts = sum(bytes_of(block.thinking) for block in blocks if isinstance(block.thinking, str))
-    usage = believable(read_usage(message.usage), said_bytes, thoughts)
+    thoughts = "".join(block.thinking for block in blocks if isinstance(block.thinking, str))
+    usage = believable(read_usage(message.usage), said_bytes, bytes_of(thoughts))
     check_substance(finish, text, calls, usage)
     return Answer(
         content=text,
@@ -78,6 +78,7 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
         usage=usage,
         finish_reason=finish,
         tool_calls=calls,
+        reasoning=reasoning_of(thoughts),
     )
 
 

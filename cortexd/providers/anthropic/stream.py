@@ -1,6 +1,6 @@
 """Anthropic's stream of events as an Answer, equal to the plain one.
 
-Blocks grow by their index and may come interleaved. Thinking is counted and not heard. Usage comes in parts (see
+Blocks grow by their index and may come interleaved. Thinking is kept and not heard. Usage comes in parts (see
 usage.py). An answer is whole when the stream says both why and that it stopped.
 """
 
@@ -159,6 +159,7 @@ class EventCollector(Collector):
             usage=self._believed(),
             finish_reason=self._reason(),
             tool_calls=self._calls(),
+            reasoning=self._reasoning(),
         )
 
     def _believed(self) -> Usage | None:
@@ -201,7 +202,9 @@ class EventCollector(Collector):
         elif isinstance(block, _ToolUse) and delta.partial_json:
             self._count(delta.partial_json)
             block.arguments.write(delta.partial_json)
-        elif piece := delta.partial_json or delta.thinking or delta.text:
+        elif delta.thinking:
+            self._think(delta.thinking)
+        elif piece := delta.partial_json or delta.text:
             self._count_reasoning(piece)
 
     def _stop_block(self, event: Event) -> None:

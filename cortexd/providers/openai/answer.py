@@ -13,7 +13,7 @@ import msgspec
 from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import ProviderError
-from cortexd.providers.collecting import bytes_of, paired
+from cortexd.providers.collecting import bytes_of, paired, reasoning_of
 from cortexd.providers.decoding import dig, json_decoder, model_of
 from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import error_object, malformed
@@ -92,7 +92,8 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
     reported = read_usage(usage_beside(completion.usage, completion.x_groq, completion.timings))
     said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
-    usage = believable(reported, said_bytes, _reasoning_bytes(reply))
+    thoughts = _reasoning(reply)
+    usage = believable(reported, said_bytes, bytes_of(thoughts))
     check_substance(finish, text, calls, usage)
     return Answer(
         content=text,
@@ -100,6 +101,7 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
         usage=usage,
         finish_reason=finish,
         tool_calls=calls,
+        reasoning=reasoning_of(thoughts),
     )
 
 
@@ -145,9 +147,9 @@ def _raw(call: FunctionCall) -> RawCall:
     return RawCall(call.id, function.name, function.arguments)
 
 
-def _reasoning_bytes(reply: Reply) -> int:
+def _reasoning(reply: Reply) -> str:
     reasoning = reply.reasoning_content or reply.reasoning
-    return bytes_of(reasoning) if isinstance(reasoning, str) else 0
+    return reasoning if isinstance(reasoning, str) else ""
 
 
 def finish_reason(word: object, *, refused: bool, has_tool_calls: bool) -> str:

@@ -3,7 +3,7 @@
 Usage stands on the last chunk, which has no choices, or (elsewhere than at OpenAI) beside a choice, in one, or on
 every chunk as a running total. `[DONE]` ends the stream, but not the answer: that takes a finish reason, and where
 there is one, `[DONE]` may be missing (transformers serve). Reasoning has a field of its own (`reasoning_content`,
-`reasoning`): it is counted and not heard. Some servers send one whole `message` in place of deltas (litellm#8455).
+`reasoning`): it is kept and not heard. Some servers send one whole `message` in place of deltas (litellm#8455).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class ChunkCollector(Collector):
             for fragment in delta.tool_calls:
                 self._count(self._fragments.add(fragment))
         if isinstance(reasoning := delta.reasoning_content or delta.reasoning, str):
-            self._count_reasoning(reasoning)
+            self._think(reasoning)
         # The plain answer's refusal counts only where there is no content.
         if isinstance(delta.refusal, str) and delta.refusal and not self._has_content:
             self._refused = True
@@ -181,6 +181,7 @@ class ChunkCollector(Collector):
             usage=self._believed(),
             finish_reason=self._reason(),
             tool_calls=self._calls or (),
+            reasoning=self._reasoning(),
         )
 
     def _count_usage(self, reported: object) -> Usage | None:
