@@ -10,7 +10,7 @@ from simulated import anthropic_rules
 from simulated.behaviour import Behaviour
 from simulated.checks import Refused
 from simulated.prompt import Answer, Finish, Prompt, Tool, count_tokens
-from simulated.wire import Events, encode, encode_with_raw, overlay, pieces, sse
+from simulated.wire import Events, JsonErrors, encode, encode_with_raw, overlay, pieces, sse
 
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -39,7 +39,7 @@ _STOP_REASONS = {
 }
 
 
-class AnthropicWire:
+class AnthropicWire(JsonErrors):
     """See `Wire`."""
 
     request_id_header = "request-id"
@@ -74,14 +74,14 @@ class AnthropicWire:
             include_usage=True,
         )
 
-    def unknown_model(self, model: str) -> Refused:
+    def unknown_model(self, model: str) -> Refused | None:
         return Refused((), f"model: {model}", status=404)
 
     def refused_field(self, name: str) -> Refused:
         return Refused((), f"`{name}` is not supported with this model.")
 
-    def too_long(self, tokens: int, limit: int) -> Refused:
-        return Refused((), f"prompt is too long: {tokens} tokens > {limit} maximum")
+    def too_long(self, prompt: Prompt, limit: int) -> Refused | None:
+        return Refused((), f"prompt is too long: {prompt.tokens} tokens > {limit} maximum")
 
     def body(self, answer: Answer, behaviour: Behaviour) -> bytes:
         message = _message(answer, behaviour, _usage(answer, answer.tokens.output))

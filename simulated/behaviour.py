@@ -21,6 +21,7 @@ class Fault(StrEnum):
     WRONG_CONTENT_TYPE = "wrong_content_type"  # 200 with an HTML page, as a captive portal sends; not billed
     ERROR_ON_200 = "error_on_200"  # 200 with the vendor's error object; not billed
     STREAM_ERROR = "stream_error"  # a stream that turns into an error; without `stream`, as ERROR_ON_200
+    BARE_DONE = "bare_done"  # a part of a stream and `[DONE]`, without a finish reason; otherwise END_EARLY
 
 
 class StreamUsage(StrEnum):
@@ -31,6 +32,17 @@ class StreamUsage(StrEnum):
     EVERY_CHUNK = "every_chunk"  # running totals on each chunk that has choices
     INSIDE_CHOICE = "inside_choice"  # choices[0].usage of the last chunk
     NEVER = "never"
+    EMPTY_CHOICE = "empty_choice"  # a last chunk whose one choice has an empty delta and no reason
+
+
+class RealServer(StrEnum):
+    """Servers whose forms an OpenAI-style instance can take; what each is, and where seen: `servers.FORMS`."""
+
+    LITELLM = "litellm"
+    TRANSFORMERS = "transformers"
+    LLAMA_CPP = "llama_cpp"
+    VLLM = "vllm"
+    LLAMA_CPP_PYTHON = "llama_cpp_python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class Behaviour:
     chunks: int | None = None  # text chunks of a stream; default one per 24 characters, at most 1,000
     chunk_delay_s: float = 0.0
     stream_usage: StreamUsage = StreamUsage.OWN_CHUNK
+    server: RealServer | None = None  # answers and fails in that server's forms; its own place for usage goes first
+    context_tokens: int | None = None  # longer prompts are refused; default: see billing.CONTEXT_TOKENS
 
     keys: tuple[str, ...] | None = None  # keys that are accepted; default: all that start with "sk-sim-"
     models: tuple[str, ...] | None = None  # models that are known; default: see billing.KNOWN_MODELS
@@ -87,6 +101,8 @@ class Behaviour:
         if self.fault is not None:
             object.__setattr__(self, "fault", Fault(self.fault))
         object.__setattr__(self, "stream_usage", StreamUsage(self.stream_usage))
+        if self.server is not None:
+            object.__setattr__(self, "server", RealServer(self.server))
         object.__setattr__(self, "tool_calls", tuple((name, arguments) for name, arguments in self.tool_calls))
         for name in ("usage_without", "keys", "models", "refused_fields"):
             value = getattr(self, name)

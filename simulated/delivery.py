@@ -18,10 +18,9 @@ from simulated.behaviour import Behaviour, Fault
 from simulated.billing import Tokens
 from simulated.instance import Instance
 from simulated.prompt import Answer, Prompt
-from simulated.wire import Wire
+from simulated.wire import DONE, JSON, Wire
 
 _LONGEST_HANG_S = 900.0
-_JSON = "application/json"
 _EVENTS = "text/event-stream"
 _HTML = b"<!doctype html><title>Sign in</title><p>Please sign in to use this network.\n"
 
@@ -46,7 +45,7 @@ class Exchange:
 
 
 async def send_body(
-    exchange: Exchange, status: int, body: bytes, content_type: str = _JSON, retry_after: str = ""
+    exchange: Exchange, status: int, body: bytes, content_type: str = JSON, retry_after: str = ""
 ) -> web.StreamResponse:
     """A whole answer with its length."""
     headers = exchange.headers()
@@ -63,9 +62,9 @@ async def send_body(
 async def send_error(exchange: Exchange, status: int) -> web.StreamResponse:
     """The vendor's error object; a 429 says Retry-After."""
     behaviour = exchange.behaviour
-    retry_after = ("1" if status == 429 else "") if behaviour.retry_after is None else behaviour.retry_after
+    retry_after = exchange.wire.retry_after(status) if behaviour.retry_after is None else behaviour.retry_after
     body = exchange.wire.error(status, behaviour, exchange.request_id)
-    return await send_body(exchange, status, body, retry_after=retry_after)
+    return await send_body(exchange, status, body, exchange.wire.media_type(status), retry_after)
 
 
 async def send_without_answer(exchange: Exchange) -> web.StreamResponse:
@@ -131,7 +130,7 @@ async def _send_spoilt(exchange: Exchange, body: bytes) -> web.StreamResponse:
     half = body[: len(body) // 2 if cut is None else cut]
     if fault not in _ENDINGS:
         return await send_body(exchange, 200, b"" if fault is Fault.EMPTY_BODY else half)
-    response = web.StreamResponse(headers=exchange.headers() | {"content-type": _JSON})
+    response = web.StreamResponse(headers=exchange.headers() | {"content-type": JSON})
     response.content_length = len(body)
     exchange.instance.counts.status(200)
     await response.prepare(exchange.request)
@@ -199,6 +198,8 @@ class _Stream:
         if fault is Fault.MALFORMED_JSON:
             broken = (self._events.middle or self._events.head)[0]
             await self._write(broken[: len(broken) // 2] + b"\n\n")
+        if fault is Fault.BARE_DONE:
+            await self._write(DONE)
         if fault is Fault.STREAM_ERROR:
             await self._write(self._exchange.wire.stream_error(self._exchange.behaviour, self._exchange.request_id))
         if fault in _ENDINGS:

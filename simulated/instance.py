@@ -95,6 +95,10 @@ class Instance:
                 return behaviour
         return self._standing
 
+    def next_behaviour(self) -> Behaviour:
+        """The behaviour for the request that comes next, which stays for that one."""
+        return next((behaviour for behaviour, left in self._queue if left > 0), self._standing)
+
     def next_serial(self) -> int:
         self._serial += 1
         return self._serial

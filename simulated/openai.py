@@ -11,9 +11,8 @@ from simulated.behaviour import Behaviour, StreamUsage
 from simulated.billing import Tokens
 from simulated.checks import Path, Refused
 from simulated.prompt import Answer, Finish, Prompt, Tool, count_tokens
-from simulated.wire import Events, encode, encode_with_raw, overlay, pieces, sse
+from simulated.wire import DONE, Events, JsonErrors, encode, encode_with_raw, overlay, pieces, sse
 
-_DONE = b"data: [DONE]\n\n"
 # status -> (type, code, message)
 _ERRORS = {
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
@@ -23,10 +22,15 @@ _ERRORS = {
     503: ("service_unavailable_error", None, "The engine is currently overloaded, please try again later."),
     529: ("engine_overloaded_error", None, "The engine is currently overloaded, please try again later."),
 }
+# The choices of a usage chunk: none as OpenAI's, or one as LiteLLM's.
+_LAST: dict[StreamUsage, list[dict[str, Any]]] = {
+    StreamUsage.OWN_CHUNK: [],
+    StreamUsage.EMPTY_CHOICE: [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": None}],
+}
 _FINISH_REASONS = {Finish.END: "stop", Finish.LENGTH: "length", Finish.STOP: "stop", Finish.TOOLS: "tool_calls"}
 
 
-class OpenAIWire:
+class OpenAIWire(JsonErrors):
     """See `Wire`."""
 
     request_id_header = "x-request-id"
@@ -57,14 +61,15 @@ class OpenAIWire:
             include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         )
 
-    def unknown_model(self, model: str) -> Refused:
+    def unknown_model(self, model: str) -> Refused | None:
         return Refused(("model",), f"The model '{model}' does not exist or you do not have access to it.", status=404)
 
     def refused_field(self, name: str) -> Refused:
         return Refused((name,), f"Unsupported parameter: '{name}' is not supported with this model.")
 
-    def too_long(self, tokens: int, limit: int) -> Refused:
-        problem = f"This model's maximum context length is {limit} tokens. However, your messages resulted in {tokens}."
+    def too_long(self, prompt: Prompt, limit: int) -> Refused | None:
+        resulted = f"However, your messages resulted in {prompt.tokens}."
+        problem = f"This model's maximum context length is {limit} tokens. {resulted}"
         return Refused(("messages",), problem, kind="context_length_exceeded")
 
     def body(self, answer: Answer, behaviour: Behaviour) -> bytes:
@@ -210,9 +215,9 @@ class _Chunks:
         with_usage = self._place in (StreamUsage.LAST_CHOICE, StreamUsage.EVERY_CHUNK)
         inside = usage if self._place is StreamUsage.INSIDE_CHOICE else None
         tail = [self._chunk({}, reason, usage if with_usage else None, inside)]
-        if self._place is StreamUsage.OWN_CHUNK and usage is not None:
-            tail.append(sse({**self._envelope, "choices": [], "usage": usage}))
-        return [*tail, _DONE]
+        if self._place in _LAST and usage is not None:
+            tail.append(sse({**self._envelope, "choices": _LAST[self._place], "usage": usage}))
+        return [*tail, DONE]
 
     def _usage(self, sent: int = 1, of: int = 1) -> dict[str, Any] | None:
         return overlay(_usage(self._answer.tokens.part(sent, of)), self._behaviour)

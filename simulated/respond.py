@@ -28,7 +28,7 @@ async def respond(exchange: Exchange) -> web.StreamResponse:
         prompt = await _admit(exchange)
     except Refused as refused:
         body = exchange.wire.refusal(refused, exchange.request_id)
-        return await send_body(exchange, refused.status, body)
+        return await send_body(exchange, refused.status, body, exchange.wire.media_type(refused.status))
     if _fails_before_work(exchange, prompt):
         await asyncio.sleep(behaviour.delay_s)
         if behaviour.status != 200:
@@ -79,11 +79,11 @@ async def _admit(exchange: Exchange) -> Prompt:
     if behaviour.ignores_stream:
         prompt = replace(prompt, stream=False)
     known = KNOWN_MODELS.get(exchange.instance.name) if behaviour.models is None else behaviour.models
-    if known is not None and prompt.model not in known:
-        raise wire.unknown_model(prompt.model)
-    limit = CONTEXT_TOKENS.get(prompt.model, prompt.tokens)
-    if prompt.tokens > limit:
-        raise wire.too_long(prompt.tokens, limit)
+    unknown = known is not None and prompt.model not in known
+    limit = behaviour.context_tokens or CONTEXT_TOKENS.get(prompt.model, prompt.tokens)
+    refused = (unknown and wire.unknown_model(prompt.model)) or (prompt.tokens > limit and wire.too_long(prompt, limit))
+    if refused:
+        raise refused
     return prompt
 
 

@@ -2,6 +2,7 @@
 
 POST /{name}/.../v1/messages            Anthropic Messages
 POST /{name}/.../chat/completions       OpenAI chat completions
+GET /{name}/.../models                  the models; an instance that loads (503) says so on every path
 POST /__control/{name}                  set a behaviour (a JSON object) or a sequence of them (an array)
 GET /__control/{name}?last=N            counts, bills and the last N recorded requests
 DELETE /__control/{name}                forget all of it
@@ -17,15 +18,18 @@ from aiohttp import web
 
 from simulated.anthropic import AnthropicWire
 from simulated.behaviour import Behaviour
+from simulated.billing import KNOWN_MODELS
 from simulated.delivery import Exchange
 from simulated.instance import MAX_RECEIVED, Instance
 from simulated.openai import OpenAIWire
 from simulated.respond import respond
+from simulated.servers import WIRES
 from simulated.wire import Wire
 
 _MAX_BODY = 32 * 1024 * 1024
 _MAX_INSTANCES = 64
 _NAME = "{name:[A-Za-z0-9_.-]+}"
+_OPENAI = OpenAIWire()
 
 
 class Server:
@@ -42,8 +46,9 @@ class Server:
         app.router.add_get(control, self._get_state)
         app.router.add_post(control, self._set_behaviour)
         app.router.add_delete(control, self._reset)
-        for suffix, wire in (("v1/messages", AnthropicWire()), ("chat/completions", OpenAIWire())):
+        for suffix, wire in (("v1/messages", AnthropicWire()), ("chat/completions", _OPENAI)):
             app.router.add_post(f"/{_NAME}/{{prefix:(?:.*/)?}}{suffix}", self._handler(wire))
+        app.router.add_route("*", f"/{_NAME}/{{path:.+}}", self._look)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, backlog=1024).start()
@@ -72,7 +77,8 @@ class Server:
         async def handle(request: web.Request) -> web.StreamResponse:
             instance = self._named(request)
             behaviour = instance.take_behaviour()
-            exchange = Exchange(request, instance, wire, behaviour, instance.next_serial())
+            spoken = WIRES[behaviour.server] if behaviour.server and wire is _OPENAI else wire
+            exchange = Exchange(request, instance, spoken, behaviour, instance.next_serial())
             instance.arrive(request.transport)
             try:
                 return await respond(exchange)
@@ -83,6 +89,20 @@ class Server:
                 instance.leave()
 
         return handle
+
+    async def _look(self, request: web.Request) -> web.Response:
+        """What is no question to a model: neither counted nor recorded."""
+        instance = self._named(request)
+        behaviour = instance.next_behaviour()
+        if behaviour.status == 503:
+            wire = WIRES[behaviour.server] if behaviour.server else _OPENAI
+            body = wire.error(503, behaviour, "")
+            return web.Response(status=503, body=body, headers={"content-type": wire.media_type(503)})
+        if request.method != "GET" or request.match_info["path"].rpartition("/")[2] != "models":
+            raise web.HTTPNotFound
+        known = behaviour.models or KNOWN_MODELS.get(instance.name, ())
+        rows = [{"id": model, "object": "model", "created": 0, "owned_by": instance.name} for model in known]
+        return web.json_response({"object": "list", "data": rows})
 
     async def _get_state(self, request: web.Request) -> web.Response:
         last = int(request.query.get("last", MAX_RECEIVED))

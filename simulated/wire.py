@@ -14,6 +14,8 @@ from simulated.prompt import Answer, Prompt
 _CHARS_PER_CHUNK = 24
 _MOST_CHUNKS = 1_000
 _RAW_MARK = "raw json goes here"
+JSON = "application/json"
+DONE = b"data: [DONE]\n\n"  # OpenAI's end of a stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,12 @@ class Wire(Protocol):
 
     def prompt(self, body: Any) -> Prompt: ...
 
-    def unknown_model(self, model: str) -> Refused: ...
+    def unknown_model(self, model: str) -> Refused | None:
+        """None where the server answers all the same."""
 
     def refused_field(self, name: str) -> Refused: ...
 
-    def too_long(self, tokens: int, limit: int) -> Refused: ...
+    def too_long(self, prompt: Prompt, limit: int) -> Refused | None: ...
 
     def body(self, answer: Answer, behaviour: Behaviour) -> bytes: ...
 
@@ -50,6 +53,22 @@ class Wire(Protocol):
     def error(self, status: int, behaviour: Behaviour, request_id: str, /) -> bytes: ...
 
     def stream_error(self, behaviour: Behaviour, request_id: str, /) -> bytes: ...
+
+    def media_type(self, status: int, /) -> str:
+        """Of an error with that status."""
+
+    def retry_after(self, status: int, /) -> str:
+        """What the server says by itself; "" for nothing."""
+
+
+class JsonErrors:
+    """Errors as JSON, and a second of waiting at 429, as both vendors have them."""
+
+    def media_type(self, _status: int) -> str:
+        return JSON
+
+    def retry_after(self, status: int) -> str:
+        return "1" if status == 429 else ""
 
 
 def encode(value: Any) -> bytes:

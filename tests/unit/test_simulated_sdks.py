@@ -210,6 +210,7 @@ class TestOpenAIAnswers:
                 StreamUsage.EVERY_CHUNK: [(True, 2), (True, 4), (True, 6), (True, 7), (True, 7)],
                 StreamUsage.INSIDE_CHOICE: [],
                 StreamUsage.NEVER: [],
+                StreamUsage.EMPTY_CHOICE: [(True, 7)],
             }[place]
         )
         assert [usage["total_tokens"] for usage in inside] == ([9] if place is StreamUsage.INSIDE_CHOICE else [])
