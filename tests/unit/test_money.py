@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from fractions import Fraction
 
 import pytest
@@ -50,6 +51,31 @@ class TestCost:
         usage = Usage(plain + read + write, out, read, write)
         assert worst_case_nano(usage.input_tokens, out, SONNET) >= cost_nano(usage, SONNET)
 
+    @pytest.mark.parametrize(
+        ("price", "nano"),
+        [
+            (Price(3, 5, 1, 2), 17),  # 4 in at 3 and 1 out at 5, per token
+            (Price(1, 5, 3, 2), 17),
+            (Price(1, 5, 2, 3), 17),
+            (Price(3, 5), 17),
+            (Price(3, 5, 2), 17),
+            (Price(3, 5, None, 2), 17),
+        ],
+    )
+    def test_worst_case_takes_the_dearest_input(self, price: Price, nano: int) -> None:
+        """The whole prompt may be plain, read from the cache or written to it, whichever costs most."""
+        per_token = Price(*(None if part is None else part * 1_000_000 for part in astuple(price)))
+        assert worst_case_nano(4, 1, per_token) == nano
+
+    @pytest.mark.parametrize(
+        ("tokens", "price", "nano"),
+        [(1, 1, 1), (1_000_000, 1, 1), (1_000_001, 1, 2), (0, 1, 0), (10**12, 10**12 + 1, 10**18 + 10**6)],
+    )
+    def test_worst_case_is_rounded_up(self, tokens: int, price: int, nano: int) -> None:
+        """A part of a nano-dollar is reserved as a whole one, and large sums keep every digit."""
+        assert worst_case_nano(tokens, 0, Price(price, 0)) == nano
+        assert worst_case_nano(0, tokens, Price(0, price)) == nano
+
 
 class TestDollars:
     @pytest.mark.parametrize(("text", "nano"), [("0.16", 160_000_000), ("2.50", 2_500_000_000), ("0.003", 3_000_000)])
@@ -63,7 +89,17 @@ class TestDollars:
 
     @pytest.mark.parametrize(
         ("nano", "shown"),
-        [(0, "$0.00"), (1, "$0.000000001"), (164_000, "$0.000164"), (12_300_000, "$0.0123"), (3_141_592_653, "$3.14")],
+        [
+            (0, "$0.00"),
+            (1, "$0.000000001"),
+            (999, "$0.000000999"),
+            (1_000, "$0.000001"),
+            (164_000, "$0.000164"),
+            (1_000_000, "$0.0010"),
+            (12_300_000, "$0.0123"),
+            (1_000_000_000, "$1.00"),
+            (3_141_592_653, "$3.14"),
+        ],
     )
     def test_no_cost_looks_like_nothing(self, nano: int, shown: str) -> None:
         """A person sees enough digits to tell a small cost from none."""

@@ -9,6 +9,7 @@ import pytest
 
 from cortexd.domain.messages import Usage
 from cortexd.providers.anthropic.stream import EventCollector
+from cortexd.providers.anthropic.usage import later_usage as later_anthropic
 from cortexd.providers.anthropic.usage import read_usage as read_anthropic
 from cortexd.providers.openai.answer import read_answer
 from cortexd.providers.openai.stream import ChunkCollector
@@ -102,6 +103,53 @@ OPENAI: dict[str, tuple[dict[str, Any], Usage | None]] = {
         {**SUM, "completion_tokens_details": {"reasoning_tokens": 400}},
         None,
     ),
+    "reasoning that is all of the output": (
+        {"prompt_tokens": 100, "completion_tokens": 50, "completion_tokens_details": {"reasoning_tokens": 50}},
+        Usage(100, 50, 0, 0, 50),
+    ),
+    "read and written beside the prompt": (
+        {**SUM, "total_tokens": 5450, "cached_tokens": 5000, "cache_creation_input_tokens": 300},
+        Usage(5400, 50, 5000, 300),
+    ),
+    "read and written, together more than the prompt": (
+        {"prompt_tokens": 100, "completion_tokens": 50, "cached_tokens": 80, "cache_creation_input_tokens": 60},
+        Usage(240, 50, 80, 60),
+    ),
+    "the same with a total that nothing explains": (
+        {**SUM, "total_tokens": 777, "cached_tokens": 80, "cache_creation_input_tokens": 60},
+        None,
+    ),
+    "a total that nothing explains, and all of the prompt cached": (
+        {**SUM, "total_tokens": 777, "cached_tokens": 100},
+        Usage(100, 677, 100),
+    ),
+    "a total that holds as much of the cache as of the reasoning": (
+        {
+            **SUM,
+            "total_tokens": 190,
+            "prompt_tokens_details": {"cached_tokens": 40},
+            "completion_tokens_details": {"reasoning_tokens": 40},
+        },
+        Usage(100, 90, 40, 0, 40),
+    ),
+    "DeepSeek, more missed than the prompt and nothing hit": (
+        {"prompt_tokens": 100, "completion_tokens": 50, "prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": 120},
+        Usage(120, 50),
+    ),
+    "both APIs' names, zeros under one": (
+        {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 100, "output_tokens": 50},
+        Usage(100, 50),
+    ),
+    "an empty answer": ({"prompt_tokens": 100, "completion_tokens": 0}, Usage(100, 0)),
+    "no output said": ({"prompt_tokens": 100}, None),
+    "no prompt said": ({"completion_tokens": 50}, None),
+    "the most that is a count": ({"prompt_tokens": 100, "completion_tokens": 100_000_000}, Usage(100, 100_000_000)),
+    "one more than the most": ({"prompt_tokens": 100, "completion_tokens": 100_000_001}, None),
+    "a cache that is text in the first place": ({**CACHED, "cached_tokens": "64"}, None),
+    "a cache that is text in another": (
+        {**SUM, "prompt_tokens_details": {"cached_tokens": "64"}, "cached_tokens": 64},
+        None,
+    ),
     "whole floats": ({"prompt_tokens": 100.0, "completion_tokens": 50.0}, Usage(100, 50)),
     "a fraction": ({**SUM, "completion_tokens": 50.5}, None),
     "a truth value": ({**SUM, "prompt_tokens": True}, None),
@@ -141,6 +189,17 @@ ANTHROPIC: dict[str, tuple[dict[str, Any], Usage | None]] = {
         Usage(10, 25, 0, 0, 20),
     ),
     "written: text": ({"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": "9"}, None),
+    "the parts say more was written than the sum": (
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_creation_input_tokens": 20,
+            "cache_creation": {"ephemeral_5m_input_tokens": 30},
+        },
+        Usage(40, 5, 0, 30),
+    ),
+    "nothing written": ({"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 0}, Usage(10, 5)),
+    "no prompt said beside a cache": ({"output_tokens": 5, "cache_read_input_tokens": 60}, None),
     "no prompt": ({"input_tokens": 0, "output_tokens": 5}, None),
 }
 
@@ -197,7 +256,10 @@ class TestLater:
             ([SUM, {**SUM, "completion_tokens": 20, "total_tokens": 120}], Usage(100, 50)),
             ([SUM, {**SUM, "completion_tokens": "60"}], None),
             ([{**SUM, "completion_tokens": "60"}, SUM], Usage(100, 50)),
+            ([SUM, {"prompt_tokens": 120, "completion_tokens": 50}], Usage(120, 50)),
             ([CACHED, zeros()], Usage(100, 50, 64)),
+            ([CACHED, {**SUM, "prompt_tokens_details": {"cached_tokens": 0}}], Usage(100, 50, 64)),
+            ([CACHED, {**SUM, "prompt_tokens_details": {"audio_tokens": 0}}], Usage(100, 50, 64)),
             ([CACHED, {**SUM, "prompt_tokens_details": 0}], Usage(100, 50, 64)),
             ([{**SUM, "total_tokens": 550}, zeros(prompt_tokens_details=0)], Usage(100, 450)),
         ],
@@ -238,6 +300,12 @@ class TestLater:
                 {"input_tokens": 10, "output_tokens": 50},
                 Usage(1000, 50),
             ),
+            (
+                {"input_tokens": 10, "cache_creation_input_tokens": 500, "output_tokens": 1},
+                {"input_tokens": 10, "cache_creation_input_tokens": 100, "output_tokens": 50},
+                Usage(510, 50, 0, 500),
+            ),
+            ({"input_tokens": "1000"}, {"input_tokens": 1000, "output_tokens": 50}, Usage(1000, 50)),
         ],
     )
     def test_anthropic(self, start: dict[str, Any], change: dict[str, Any] | None, expected: Usage | None) -> None:
@@ -252,6 +320,13 @@ class TestLater:
             collector.feed(json.dumps(event).encode())
         assert collector.answer().usage == expected
 
+    def test_anthropic_keeps_what_a_later_report_leaves_out(self) -> None:
+        """A report of the prompt alone takes the output back no more than a zero does."""
+        assert later_anthropic({"input_tokens": 10, "output_tokens": 50}, {"input_tokens": 20}) == {
+            "input_tokens": 20,
+            "output_tokens": 50,
+        }
+
 
 class TestBelievable:
     @pytest.mark.parametrize(
@@ -265,8 +340,11 @@ class TestBelievable:
             (Usage(10, 400, reasoning_tokens=400), 600, 0, False),
             (Usage(10, 400, reasoning_tokens=250), 600, 1000, True),
             (Usage(10, 20), 100, 5000, False),
-            (Usage(10, 5_000_000), 600, 0, False),
-            (Usage(50_000_000, 150), 600, 0, False),
+            (Usage(10, 1_000_000), 600, 0, True),
+            (Usage(10, 1_000_001), 600, 0, False),
+            (Usage(10, 1_000_001), 1_000_001, 0, True),
+            (Usage(10_000_000, 150), 600, 0, True),
+            (Usage(10_000_001, 150), 600, 0, False),
         ],
     )
     def test_against_what_arrived(self, usage: Usage, said: int, thought: int, possible: bool) -> None:

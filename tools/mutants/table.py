@@ -1,0 +1,66 @@
+"""Which modules are mutated, and the tests that concern them. None of these starts a bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Paths from the checkout's root. `tests` are files; words in `without` leave some of their tests out. `loaded`:
+    what the tests import late and slowly, so that it is there before the forks."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
+
+
+def _under(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names)
+
+
+def _unit(*names: str) -> tuple[str, ...]:
+    return _under("tests/unit", *(f"test_{name}" for name in names))
+
+
+def _contract(*names: str) -> tuple[str, ...]:
+    return _under("tests/contract", *(f"test_providers_{name}" for name in names))
+
+
+_SDKS = ("cortexd.providers.openai.api", "cortexd.providers.anthropic.api")
+
+GROUPS = {
+    "money": Group(
+        (
+            "cortexd/domain/money.py",
+            "cortexd/catalog/lookup.py",
+            "cortexd/accounts/limits.py",
+            *_under("cortexd/ledger/writing", "tallies", "balance", "books"),
+        ),
+        _unit("money", "catalog", "budgets", "ledger_budgets", "ledger_budget_model", "ledger_sums", "ledger_parts"),
+        without=("TestKill",),
+    ),
+    "usage": Group(
+        _under("cortexd/providers", "usage", "openai/usage", "anthropic/usage"),
+        _unit("providers_usage", "providers_streaming", "rolled_streams"),
+    ),
+    "streams": Group(
+        _under(
+            "cortexd/providers",
+            *("sse", "framing", "finishing", "error_forms", "collecting"),
+            *("openai/stream", "openai/fragments", "anthropic/stream"),
+        ),
+        (
+            *_unit("providers_reading", "providers_framing", "providers_streaming", "providers_tool_calls"),
+            *_unit("providers_usage", "providers_failing", "rolled_streams"),
+            *_contract("streams", "answers", "untrusted"),
+        ),
+        loaded=_SDKS,
+    ),
+    "tool_calls": Group(
+        _under("cortexd/providers", "tool_calls"),
+        (*_unit("providers_tool_calls", "providers_streaming", "rolled_streams"), *_contract("answers")),
+        loaded=_SDKS,
+    ),
+}
