@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from fractions import Fraction
 
 import pytest
@@ -54,7 +53,7 @@ class TestCost:
     @pytest.mark.parametrize(
         ("price", "nano"),
         [
-            (Price(3, 5, 1, 2), 17),  # 4 in at 3 and 1 out at 5, per token
+            (Price(3, 5, 1, 2), 17),  # 4 million in at 3 and 1 million out at 5
             (Price(1, 5, 3, 2), 17),
             (Price(1, 5, 2, 3), 17),
             (Price(3, 5), 17),
@@ -64,8 +63,7 @@ class TestCost:
     )
     def test_worst_case_takes_the_dearest_input(self, price: Price, nano: int) -> None:
         """The whole prompt may be plain, read from the cache or written to it, whichever costs most."""
-        per_token = Price(*(None if part is None else part * 1_000_000 for part in astuple(price)))
-        assert worst_case_nano(4, 1, per_token) == nano
+        assert worst_case_nano(4_000_000, 1_000_000, price) == nano
 
     @pytest.mark.parametrize(
         ("tokens", "price", "nano"),

@@ -10,9 +10,10 @@ import pytest
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic.answer import read_answer as read_anthropic
 from cortexd.providers.anthropic.stream import EventCollector
+from cortexd.providers.decoding import MAX_TOLERATED
 from cortexd.providers.openai.answer import read_answer
 from cortexd.providers.openai.stream import ChunkCollector
-from cortexd.providers.tool_calls import MAX_NAME, arguments_text
+from cortexd.providers.tool_calls import MAX_NAME, MAX_TOOL_CALLS, arguments_text
 
 A, B = '{"city": "London"}', '{"tz": "UTC"}'
 
@@ -50,6 +51,7 @@ class TestArguments:
             ('{"a":1.50}', '{"a":1.50}'),
             ({"a": 1}, '{"a": 1}'),
             ('"{\\"a\\": 1}"', '{"a": 1}'),
+            ('" {\\"a\\": 1}"', ' {"a": 1}'),
             ('{"a": "x\ny"}', '{"a": "x\\ny"}'),
             ('{"a": "\\ud83d"}', '{"a": "\ufffd"}'),
             ('{"a": "\\ud83d\\ude00"}', '{"a": "\\ud83d\\ude00"}'),
@@ -64,6 +66,13 @@ class TestArguments:
     def test_texts(self, given: object, text: str | None) -> None:
         """Whole JSON, as it came where it can be; anything else is none."""
         assert arguments_text(given) == text
+
+    def test_a_bound_on_what_is_mended(self) -> None:
+        """Raw line feeds are written anew in arguments of up to a megabyte; beyond it they are not JSON."""
+        longest = '{"a": "\n' + "x" * (MAX_TOLERATED - 10) + '"}'
+        assert len(longest) == MAX_TOLERATED
+        assert arguments_text(longest) == longest.replace("\n", "\\n")
+        assert arguments_text(" " + longest) is None
 
     @pytest.mark.parametrize("given", ['{"a": NaN}', '{"a": ', "look"])
     def test_broken_ones(self, given: str) -> None:
@@ -83,6 +92,18 @@ class TestArguments:
         ):
             assert [call.arguments for call in answer.tool_calls] == [A]
             assert answer.finish_reason == finish
+
+    def test_cut_off_among_others(self) -> None:
+        """Whole calls on both sides of a broken one are told."""
+        answer = whole(A, '{"a": ', B, finish="length")
+        assert [call.arguments for call in answer.tool_calls] == [A, B]
+
+    def test_at_most_so_many(self) -> None:
+        """As many calls as anybody can mean, and one more."""
+        assert len(whole(*[A] * MAX_TOOL_CALLS).tool_calls) == MAX_TOOL_CALLS
+        with pytest.raises(ProviderError) as failed:
+            whole(*[A] * (MAX_TOOL_CALLS + 1))
+        assert failed.value.failure is Failure.MALFORMED
 
     def test_cut_off_at_anthropic(self) -> None:
         """There the last call is half, however whole its input looks; in a stream its JSON says it."""
@@ -175,6 +196,11 @@ class TestNames:
         """The second gets another."""
         first, second = whole(A, B).tool_calls
         assert first.id == "i" != second.id
+
+    def test_the_longest_name(self) -> None:
+        """It is kept whole."""
+        name = "x" * MAX_NAME
+        assert [call.name for call in streamed(fragment(name, A, "i", 0)).tool_calls] == [name]
 
     @pytest.mark.parametrize("name", [None, "", " ", 7, "x" * (MAX_NAME + 1)])
     def test_no_name(self, name: object) -> None:
