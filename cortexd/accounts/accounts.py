@@ -87,9 +87,9 @@ class Accounts:
         wish = parse_usage_query(query, datetime.now().astimezone().date())
         if wish.all_users or "uid" in wish.group_by:
             await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
-        uid = None if wish.all_users else caller.uid
+        uid, user = (None, None) if wish.all_users else (caller.uid, caller.user)
         async with self._reports.turn(caller.uid):
-            return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label))
+            return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user))
 
     async def limits(self, caller: Caller) -> tuple[Limit, ...]:
         """Every limit that binds `caller`."""
@@ -137,6 +137,11 @@ class Accounts:
         wishes = parse_preferences(value, providers)
         async with self._readings.turn(uid):
             await self._ledger.set_preferences(uid, wishes)
+        self._replaced += 1
+        self._wishes.pop(uid, None)
+
+    def forget(self, uid: int) -> None:
+        """What is at hand of `uid` was somebody else's."""
         self._replaced += 1
         self._wishes.pop(uid, None)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import pwd
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from cortexd.access import Load
 from cortexd.authority import Caller
@@ -21,10 +20,11 @@ _NAME_OWNER_CHANGED = (
 
 
 class Callers:
-    """Resolves senders, and tells `on_left(connection)` when one has left the bus."""
+    """Resolves senders, and tells `on_left(connection)` when one has left the bus. `name_of` gives a uid's user."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, name_of: Callable[[int], Awaitable[str]]) -> None:
         self._connection = connection
+        self._name_of = name_of
         self._known: OrderedDict[str, asyncio.Task[tuple[int, str]]] = OrderedDict()
         self.on_left: list[Callable[[str], None]] = []
 
@@ -73,15 +73,8 @@ class Callers:
         except Exception as error:  # noqa: BLE001 - gone, silent or refused: in each case nobody we could serve
             words = f"cannot tell who is calling: {type(error).__name__}"
             raise AccessDenied(words, cause=Denial.UNKNOWN_CALLER.value) from None
-        return uid, await asyncio.to_thread(_user_name, uid)
+        return uid, await self._name_of(uid)
 
 
 def _failed(done: asyncio.Task[tuple[int, str]]) -> bool:
     return done.cancelled() or done.exception() is not None
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

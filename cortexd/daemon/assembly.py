@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from cortexd.access import HeldBytes
+from cortexd.accounts.owners import Owners
 from cortexd.authority import Authorizer
 from cortexd.authority.polkit import Polkit
 from cortexd.authority.same_user import SameUser
@@ -45,7 +46,6 @@ class Assembly:
         self.setup = setup
         self.connection = connection
         self.ledger = ledger
-        self.callers = Callers(connection)
         self.held = HeldBytes(setup.config.limits)
         self.authority = self._make_authority(on_system_bus)
         self._pause_ends: asyncio.TimerHandle | None = None
@@ -58,6 +58,8 @@ class Assembly:
     async def put_together(self, reload: Callable[[], None]) -> None:
         """Make the rest and begin to hear the bus. `reload`: what the method of that name does."""
         authority: Authorizer = self.authority
+        owners = Owners(self.ledger, await self.ledger.owners())
+        self.callers = Callers(self.connection, owners.name)
         self.health = Health(self._provider_changed)
         self.service = service = Service(
             self.setup,
@@ -68,6 +70,7 @@ class Assembly:
             on_activity=lambda: self.signals.activity(),
             overrides=await self.ledger.budget_overrides(),
         )
+        owners.on_change.append(service.forget)
         self.metrics = Metrics(lambda: self.setup.config.metrics, lambda: service.condition)
         self.signals = Signals(
             self.connection, lambda: self.setup.config, lambda: service.totals, lambda: service.active_requests

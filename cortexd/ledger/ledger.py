@@ -35,6 +35,7 @@ from cortexd.ledger.writing.actions import (
     ReserveMore,
     ResetStats,
     Settle,
+    TakeOver,
 )
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
@@ -178,6 +179,22 @@ class Ledger:
         from cortexd.ledger.writing import outcomes
 
         await self._write(Change(lambda connection: outcomes.keep(connection, uid, request_id, score, reason, labels)))
+
+    async def owners(self) -> dict[int, str]:
+        """The name that each uid had last."""
+        from cortexd.ledger.writing import owners
+
+        return await self._readers.read(owners.known)
+
+    async def note_owner(self, uid: int, user: str) -> None:
+        """`uid` is called `user`, and all that is kept of it is his."""
+        from cortexd.ledger.writing import owners
+
+        await self._write(Change(lambda connection: owners.note(connection, uid, user)))
+
+    async def take_over(self, uid: int, user: str) -> None:
+        """`uid` belongs to `user` from now on, who gets nothing of what it did before. It stays in everybody's sums."""
+        await self._write(TakeOver(uid, user))
 
     async def preferences(self, uid: int) -> Mapping[str, Any]:
         """What `uid` has last wished for; empty for nothing."""

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from cortexd.domain.messages import Usage
 
+MAX_NAME = 200  # characters of a user's, provider's or model's name that are kept
+
 
 class RequestState(StrEnum):
     """Where a request stands. LOST: its daemon died before it was settled."""
@@ -248,6 +250,8 @@ class Stats:
 class UsageQuery:
     """Which settled requests to add up: of `uid` (None: of everybody), both days included, in the machine's time zone.
 
+    `user`: only what was made under this name, or before the uid had one.
+
     `group_by`: any of day, hour, task_type, provider, model, label, uid; `label`: the label's key.
     """
 
@@ -256,6 +260,7 @@ class UsageQuery:
     until: date
     group_by: tuple[str, ...] = ()
     label: str = ""
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,12 @@ class InFlight(Generic[T]):
             ticket.cancel()
         return bool(found)
 
+    def forget(self, uid: int) -> None:
+        """Cancel every request of that user, and keep no answer of his."""
+        for ticket in self.tickets(uid):
+            ticket.cancel()
+        self._repeats.forget(uid)
+
     def running(self, key: Key) -> Running[T] | None:
         return self._running.get(key)
 

@@ -67,6 +67,13 @@ class Service:
         self.accounts.adopt(config.budgets)
         self._cache.adopt(config.cache)
 
+    def forget(self, uid: int) -> None:
+        """`uid` is another user's now: what is under way for the former one ends, and what is at hand of his goes."""
+        self.accounts.forget(uid)
+        self._in_flight.forget(uid)
+        self._cache.forget(uid)
+        self._sessions.forget(uid)
+
     @property
     def config(self) -> Config:
         return self.setup.config

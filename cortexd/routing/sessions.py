@@ -23,6 +23,11 @@ class Sessions:
         provider, until = self._known.get((uid, session), (None, 0.0))
         return provider if until > self._clock() else None
 
+    def forget(self, uid: int) -> None:
+        """That user's sessions have ended."""
+        for key in [key for key in self._known if key[0] == uid]:
+            del self._known[key]
+
     def answered(self, uid: int, session: str | None, provider: str) -> None:
         """`provider` has answered a request of this session."""
         if session is None:

@@ -22,7 +22,7 @@ polkit.addRule(function (action, subject) {
     return polkit.Result.NOT_HANDLED;
 });
 """
-_MAY = ["bash", "-c", "exec pkcheck --action-id org.cortexlinux.LLMRouter.complete --process $$"]
+MAY = ["bash", "-c", "exec pkcheck --action-id org.cortexlinux.LLMRouter.complete --process $$"]
 
 
 def uid_of(user: str) -> int:
@@ -52,11 +52,11 @@ def let_through(user: str) -> Iterator[None]:
     rule = _RULES / f"10-{user}.rules"
     rule.write_text(_RULE % user)
     try:
-        assert_eventually(lambda: as_user(user, _MAY).returncode == 0, message=f"polkit to let {user} through")
+        assert_eventually(lambda: as_user(user, MAY).returncode == 0, message=f"polkit to let {user} through")
         yield
     finally:
         rule.unlink()
-        assert_eventually(lambda: as_user(user, _MAY).returncode != 0, message=f"polkit to stop {user} again")
+        assert_eventually(lambda: as_user(user, MAY).returncode != 0, message=f"polkit to stop {user} again")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, inser
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, prunings, requests, resets
+from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, owners, prunings, requests, resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import ProviderStats, RequestState, Stats, Totals
 
@@ -246,5 +246,6 @@ def _lower_marks(connection: Connection, gone: int) -> None:
     newest = queries.last_seq(connection)
     if newest > gone:
         return
-    connection.execute(update(resets).where(resets.c.seq > newest).values(seq=newest))
+    for marks in (resets, owners):
+        connection.execute(update(marks).where(marks.c.seq > newest).values(seq=newest))
     queries.lower_checkpoint(connection, newest)

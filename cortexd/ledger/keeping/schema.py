@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -162,6 +162,16 @@ outcomes = Table(
     Column("labels", Text, nullable=False),
     Column("at", DateTime, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# The name that each uid had when it last called. Entries up to `seq` are of those who had the uid before.
+owners = Table(
+    "owners",
+    metadata,
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("user", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("since", DateTime, nullable=False),
 )
 
 preferences = Table(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
-from cortexd.ledger.keeping.schema import PENDING, entries, meta, requests
+from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
 from cortexd.ledger.records import SPENT, UNANSWERED, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
@@ -33,15 +33,26 @@ def exact(high: Any, low: Any) -> int:
 
 def spent(connection: Connection, uid: int, month: str, day: str | None = None) -> int:
     """Nano-dollars that `uid` has spent in a month ("2026-11"), or in one day of it ("2026-11-23")."""
-    return _spent(connection, entries.c.uid == uid, month, day)
+    return _spent(connection, _own(connection, [uid]), month, day)
 
 
 def spent_together(connection: Connection, uids: frozenset[int] | None, month: str, day: str | None = None) -> int:
-    """The same for several users; None: for everybody."""
+    """The same for several users; None: for everybody, also those whose uid is another's now."""
     known = connection.scalars(_EVERY_UID)
     chosen = [uid for uid in known if uids is None or uid in uids]
-    some = (chosen[start : start + _AT_ONCE] for start in range(0, len(chosen), _AT_ONCE))
-    return sum(_spent(connection, entries.c.uid.in_(uids), month, day) for uids in some)
+    some = [chosen[start : start + _AT_ONCE] for start in range(0, len(chosen), _AT_ONCE)]
+    if uids is None:
+        return sum(_spent(connection, entries.c.uid.in_(part), month, day) for part in some)
+    return sum(_spent(connection, _own(connection, part), month, day) for part in some)
+
+
+def _own(connection: Connection, uids: Sequence[int]) -> ColumnElement[bool]:
+    """The entries of these users, without those of whoever had their uid before."""
+    chosen = entries.c.uid.in_(uids)
+    marks = select(owners.c.uid, owners.c.seq).where(owners.c.uid.in_(uids), owners.c.seq > 0)
+    for uid, seq in connection.execute(marks):
+        chosen &= (entries.c.uid != uid) | (entries.c.seq > seq)
+    return chosen
 
 
 def _every_uid() -> Select[Any]:

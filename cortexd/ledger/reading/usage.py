@@ -19,13 +19,15 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
 )
 
+from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import TooLarge
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import attempts, daily, requests
 from cortexd.ledger.reading.queries import exact, exact_sum
-from cortexd.ledger.records import RequestState, UsageQuery, UsageRow
+from cortexd.ledger.records import MAX_NAME, RequestState, UsageQuery, UsageRow
 
 MAX_ROWS = 10_000
 _MAX_LABEL_VALUES = 100
@@ -121,7 +123,7 @@ def _of_days(query: UsageQuery, names: Sequence[str]) -> Select[Any]:
     columns: Columns = {"hour": daily.c.day, "label": literal(""), **dict(daily.c)}
     chosen: ColumnElement[bool] = daily.c.day.between(query.since.isoformat(), query.until.isoformat())
     if query.uid is not None:
-        chosen &= daily.c.uid == query.uid
+        chosen &= (daily.c.uid == query.uid) & _of_user(daily.c.user, query)
     counted = func.sum(_COUNTED["provider" in names, "model" in names])
     tokens: Columns = {name: daily.c[name] for name in _TOKENS}
     return _sums(names, columns, daily, chosen, counted, tokens, daily.c.cost_nano, daily.c.cost_known)
@@ -154,7 +156,12 @@ def _chosen(connection: Connection, query: UsageQuery) -> ColumnElement[bool]:
     last = connection.scalar(select(func.max(requests.c.day)))
     if first is None or last is None:
         return false()
-    return requests.c.day.in_(_days(max(since, first), min(until, last))) & (requests.c.uid == query.uid)
+    days = requests.c.day.in_(_days(max(since, first), min(until, last)))
+    return days & (requests.c.uid == query.uid) & _of_user(requests.c.user, query)
+
+
+def _of_user(name: ColumnElement[str], query: UsageQuery) -> ColumnElement[bool]:
+    return true() if query.user is None else name.in_((bounded_text(query.user, MAX_NAME), str(query.uid)))
 
 
 def _days(first: str, last: str) -> list[str]:

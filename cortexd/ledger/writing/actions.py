@@ -45,6 +45,14 @@ class ResetStats:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """`uid` belongs to another user from now on."""
+
+    uid: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenewLeases:
     """For every pending row of this daemon."""
 
@@ -65,4 +73,4 @@ class ReadBooks:
     uid: int | None = None
 
 
-Action = Reserve | ReserveMore | Settle | ResetStats | RenewLeases | Change | ReadBooks
+Action = Reserve | ReserveMore | Settle | ResetStats | TakeOver | RenewLeases | Change | ReadBooks

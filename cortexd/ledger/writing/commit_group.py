@@ -23,6 +23,7 @@ from cortexd.ledger.records import (
     RequestState,
     StoredRequest,
 )
+from cortexd.ledger.writing import owners
 from cortexd.ledger.writing.actions import (
     Action,
     Change,
@@ -32,6 +33,7 @@ from cortexd.ledger.writing.actions import (
     ReserveMore,
     ResetStats,
     Settle,
+    TakeOver,
 )
 from cortexd.ledger.writing.balance import Balance
 from cortexd.ledger.writing.books import UNKNOWN, Before, Books, Closed, Held
@@ -95,6 +97,9 @@ class CommitGroup:
                 case ResetStats():
                     self._resets.append(action.uid)
                     return None
+                case TakeOver():
+                    self.books.tallies.forget(action.uid)
+                    return owners.take_over(connection, action.uid, action.user)
                 case Change():
                     return action.apply(connection)
                 case ReadBooks():

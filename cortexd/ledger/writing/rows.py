@@ -11,13 +11,12 @@ from typing import Any
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
 from cortexd.errors import MAY_QUOTE
-from cortexd.ledger.records import AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
+from cortexd.ledger.records import MAX_NAME, AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
 from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 
 _MAX_ERROR = 500
-_MAX_NAME = 200
 _MAX_PENDING_LABELS = 256  # characters of JSON
 _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
     ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -130,4 +129,4 @@ def _labels(request: NewRequest) -> str:
 
 
 def _name(text: str) -> str:
-    return bounded_text(text, _MAX_NAME)
+    return bounded_text(text, MAX_NAME)

@@ -63,6 +63,14 @@ class Tallies:
                         tally.spent += spent
                         tally.reserved += reserved
 
+    def forget(self, uid: int) -> None:
+        """Let every sum of chosen users that `uid` is among be read from the entries again."""
+        for uids, period in [key for key in self._all if key[0] is not None and uid in key[0]]:
+            if uids is not None and len(uids) == 1:
+                del self._all[uids, period], self._own[uid, period]
+            else:
+                self._drop_shared(period, uids)
+
     def _put_own(self, uid: int, period: str, tally: Tally) -> None:
         self._own[uid, period] = tally
         while len(self._own) > _MAX_OWN:

@@ -90,6 +90,12 @@ class BoundedStore(Generic[K, V]):
         self._fit_share(key[0])
         self._fit_whole()
 
+    def forget(self, uid: int) -> None:
+        """Drop all that one user holds."""
+        share = self._shares.get(uid)
+        for key in list(share.keys) if share is not None else ():
+            self._drop(key)
+
     def clear(self) -> None:
         for key in list(self._held):
             self._drop(key)

@@ -39,6 +39,10 @@ class AnswerCache(Generic[T]):
         else:
             self._kept.clear()
 
+    def forget(self, uid: int) -> None:
+        """Drop that user's answers."""
+        self._kept.forget(uid)
+
     def lookup(self, key: Key) -> T | None:
         """The answer kept for `key`, while it is fresh."""
         return self._kept.get(key)

@@ -34,6 +34,10 @@ class Repeats(Generic[T]):
         """Keep an answer, unless it is larger than one user's share."""
         self._given.put(key, Given(content_hash, answer))
 
+    def forget(self, uid: int) -> None:
+        """Drop what that user was given."""
+        self._given.forget(uid)
+
     def find(self, key: Key) -> Given[T] | None:
         """The answer with its content hash, where it is still kept."""
         return self._given.get(key)

@@ -1,0 +1,69 @@
+"""Whose a uid is now. One that another name has had keeps nothing of it: labels, sums, preferences, answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pwd
+from collections.abc import Callable, Mapping
+
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger import Ledger
+
+_log = logging.getLogger("cortexd.accounts")
+
+
+class Owners:
+    """`known`: the name of each uid that the ledger remembers. `on_change` hears of a uid that is another's now, once
+    the ledger has given it up."""
+
+    def __init__(self, ledger: Ledger, known: Mapping[int, str]) -> None:
+        self._ledger = ledger
+        self._known = dict(known)
+        self._changing = asyncio.Lock()
+        self.on_change: list[Callable[[int], None]] = []
+
+    async def name(self, uid: int) -> str:
+        """The user's name; the number, or the last name, where the user database has none.
+
+        Raises LedgerUnavailable where what the former one left cannot be given up.
+        """
+        found = await asyncio.to_thread(user_name, uid)
+        if found is None:
+            return self._known.get(uid, str(uid))
+        if self._known.get(uid) != found:
+            async with self._changing:
+                await self._change(uid, found)
+        return found
+
+    async def _change(self, uid: int, user: str) -> None:
+        before = self._known.get(uid)
+        if before == user:
+            return
+        if before not in (None, str(uid)):
+            await self._give_up(uid, before, user)
+        elif not await self._noted(uid, user):
+            return
+        self._known[uid] = user
+
+    async def _give_up(self, uid: int, before: str | None, user: str) -> None:
+        await self._ledger.take_over(uid, user)
+        _log.warning("uid %d was %s and is %s now, who gets nothing of what %s left", uid, before, user, before)
+        for hear in self.on_change:
+            hear(uid)
+
+    async def _noted(self, uid: int, user: str) -> bool:
+        try:
+            await self._ledger.note_owner(uid, user)
+        except LedgerUnavailable as error:
+            _log.warning("cannot note that uid %d is %s: %s", uid, user, error)
+            return False
+        return True
+
+
+def user_name(uid: int) -> str | None:
+    """As the user database has it now. Blocks: it may be on the network."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None

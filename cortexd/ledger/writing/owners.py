@@ -1,0 +1,42 @@
+"""Whose a uid is: user databases give a uid that is free to somebody else, who must get nothing of the former one's."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, String, cast, delete, insert, select, update
+
+from cortexd.ledger.keeping.schema import owners, preferences, requests, resets
+from cortexd.ledger.reading import queries, statistics
+
+
+def known(connection: Connection) -> dict[int, str]:
+    """The name that each uid had last."""
+    return {row.uid: row.user for row in connection.execute(select(owners.c.uid, owners.c.user))}
+
+
+def note(connection: Connection, uid: int, user: str) -> None:
+    """`uid` is called `user`; all that the ledger has of it is his."""
+    seq = connection.scalar(select(owners.c.seq).where(owners.c.uid == uid)) or 0
+    _replace(connection, uid, user, seq)
+
+
+def take_over(connection: Connection, uid: int, user: str) -> None:
+    """`uid` is `user`'s from now on: sums and statistics begin anew, preferences go, request ids are given up.
+
+    The rows stay, under the former name, for reports over all users.
+    """
+    last = queries.last_seq(connection)
+    _replace(connection, uid, user, last)
+    statistics.forget(connection, uid)
+    connection.execute(delete(resets).where(resets.c.uid == uid))
+    connection.execute(insert(resets), {"uid": uid, "seq": last})
+    connection.execute(delete(preferences).where(preferences.c.uid == uid))
+    given_up = requests.c.request_id + "#" + cast(requests.c.id, String)
+    connection.execute(update(requests).where(requests.c.uid == uid).values(request_id=given_up))
+
+
+def _replace(connection: Connection, uid: int, user: str, seq: int) -> None:
+    connection.execute(delete(owners).where(owners.c.uid == uid))
+    since = datetime.now(UTC).replace(tzinfo=None)
+    connection.execute(insert(owners), {"uid": uid, "user": user, "seq": seq, "since": since})
