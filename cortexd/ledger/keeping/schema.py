@@ -120,7 +120,7 @@ daily = Table(
     Index("daily_day_uid", "day", "uid"),
 )
 
-# What retention has deleted, a row or more per transaction.
+# What retention has deleted, a row or more per day and `before`, which is empty for requests that cost nothing.
 prunings = Table(
     "prunings",
     metadata,
