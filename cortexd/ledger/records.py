@@ -63,7 +63,7 @@ class Limit:
 
 class Own(NamedTuple):
     """One user's part in the figures of a limit; `unknown_nano`: what no provider told of his costs of that day that
-    brought no answer (UNANSWERED)."""
+    brought no answer (IN_VAIN)."""
 
     spent_nano: int = 0
     reserved_nano: int = 0
@@ -132,7 +132,6 @@ class LimitOverride:
 
 SPENT = (Kind.CHARGE, Kind.ADJUST)
 # What a user may have brought about by leaving. An answer was worth its cost, and a daemon's death is nobody's doing.
-UNANSWERED = (RequestState.FAILED, RequestState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
-from cortexd.ledger.records import SPENT, UNANSWERED, Kind, RequestState, StoredRequest, Totals
+from cortexd.ledger.records import IN_VAIN, SPENT, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
 _AT_ONCE = 500  # users in one query
@@ -75,7 +75,7 @@ def _spent(connection: Connection, whose: ColumnElement[bool], month: str, day: 
 
 def unknown(connection: Connection, uid: int, day: str) -> int:
     """Nano-dollars that `uid` spent in a day on requests without an answer whose cost no provider told."""
-    whose = (requests.c.day == day, requests.c.uid == uid, requests.c.state.in_(UNANSWERED), ~requests.c.cost_known)
+    whose = (requests.c.day == day, requests.c.uid == uid, requests.c.state.in_(IN_VAIN), ~requests.c.cost_known)
     return exact(*connection.execute(select(*exact_sum(requests.c.cost_nano)).where(*whose)).one())
 
 

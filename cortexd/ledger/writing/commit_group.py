@@ -14,7 +14,6 @@ from cortexd.ledger.keeping.schema import resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
     IN_VAIN,
-    UNANSWERED,
     AttemptRecord,
     DuplicateRequest,
     Kind,
@@ -133,7 +132,7 @@ class CommitGroup:
             self.free.append((held, state))
         if held.labels and not (free and state in IN_VAIN):
             self._labels.append({"key": held.key, "labels": held.labels})
-        self._balance.move(held, cost, -held.nano, 0 if known or state not in UNANSWERED else cost)
+        self._balance.move(held, cost, -held.nano, 0 if known or state not in IN_VAIN else cost)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         return closed
 
