@@ -259,9 +259,11 @@ class TestServiceInTrouble:
         cortexctl("budget", "set", "--machine", "--day", "100")
         [budget] = json.loads(cortexctl("budget", "--json").stdout)
         try:
+            cortexctl("budget", "set", "--each-user", "--day", "100")  # earlier tests have cut off more than a share
             cortexctl("budget", "set", "--machine", "--day", f"{budget['spent_usd'] + 0.0017:.6f}")
             done = cortexctl("batch", "--max-tokens", "50", "--no-fallback", input=prompts("reserved", 6))
         finally:
             cortexctl("budget", "remove", "--machine")
+            cortexctl("budget", "remove", "--each-user")
         assert (done.returncode, len(rows_of(done.stdout))) == (0, 6), done.stderr
         assert served.simulated.counts("claude").max_concurrent < 6
