@@ -1,4 +1,5 @@
-"""Both servers, started once, and one daemon in front of them on the private bus.
+"""Both servers, started once, and one daemon in front of them on the private bus, which has its name until the last test
+here has ended.
 
 `servers`  their processes; `real` the daemon, with a provider for each of their models (see PROVIDERS)
 """
@@ -43,7 +44,7 @@ class Real:
         return read_books(self.daemon.ledger_file)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def servers() -> Iterator[Servers]:
     if processes.INSTALLED is None:
         if os.environ.get("CI") == "true":
@@ -63,7 +64,7 @@ def servers() -> Iterator[Servers]:
             both.transformers.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real(namespace: Path, servers: Servers) -> Iterator[Real]:  # noqa: F811
     """At the end every request is settled, and the daemon leaves with status 0 and a clean log."""
     daemon = Daemon(namespace / "real-servers", _config(servers), keys=_keys())

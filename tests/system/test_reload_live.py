@@ -119,7 +119,7 @@ class TestVerifyProvider:
         [
             (Behaviour(keys=("sk-sim-another",)), "key"),
             (Behaviour(status=500), "500"),
-            (Behaviour(fault=Fault.EMPTY_BODY), "empty"),
+            (Behaviour(fault=Fault.EMPTY_BODY), "no answer"),
         ],
     )
     async def test_one_that_fails(self, shared: Shared, program: Program, behaviour: Behaviour, said: str) -> None:
