@@ -1,5 +1,5 @@
-"""Both servers, started once, and one daemon in front of them on the private bus, which has its name until the last test
-here has ended.
+"""Both servers, started once, and one daemon in front of them on the private bus, whose name it has until the last
+test here has ended.
 
 `servers`  their processes; `real` the daemon, with a provider for each of their models (see PROVIDERS)
 """
