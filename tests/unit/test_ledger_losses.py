@@ -105,7 +105,7 @@ class TestGone:
         """Where a first start came no further than its lock, the next one begins the ledger."""
         path = settings(tmp_path).path
         path.parent.mkdir(mode=0o700)
-        path.with_name(path.name + ".lock").write_text("4711\n")
+        path.with_name(path.name + ".lock").touch(mode=0o600)
         await (await Ledger.open(settings(tmp_path))).close()
 
 

@@ -1,6 +1,6 @@
 """The ledger's place on disk: a private directory, a private file, and the lock that only one daemon can hold.
 
-The lock file has two lines: the pid of who took it last, and, once there was a ledger beside it, `_BEGUN`.
+The lock file holds the pid of who took it last. It is empty until there is a ledger beside it: so it remembers one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from pathlib import Path
 
 from cortexd.errors import AccessDenied, ConfigError, InvalidArgument, LedgerUnavailable
 
-_BEGUN = "a ledger is kept here"
-_MAX_LOCK_BYTES = 200
+_MAX_PID_BYTES = 20
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -53,13 +52,12 @@ def _private_directory(directory: Path) -> None:
 
 
 def remember(path: Path) -> None:
-    """Note beside the ledger that it is there; the lock is held."""
-    if not _was_here(path):
-        lock = os.open(_lock_file(path), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.write(lock, f"{_BEGUN}\n".encode())
-        finally:
-            os.close(lock)
+    """Note beside the ledger that it is there, and who has it; the lock is held."""
+    lock = os.open(_lock_file(path), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        _write_pid(lock)
+    finally:
+        os.close(lock)
 
 
 def refuse_to_begin_anew(path: Path) -> None:
@@ -102,7 +100,7 @@ def _size(path: Path) -> int:
 
 
 def _was_here(path: Path) -> bool:
-    return _BEGUN in _lock_file(path).read_text("ascii", "replace").splitlines()
+    return bool(_size(_lock_file(path)))
 
 
 def _lock_file(path: Path) -> Path:
@@ -116,23 +114,26 @@ def _locked(path: Path) -> int:
     except BaseException:
         os.close(lock)
         raise
-    remembered = "\n".join(_lines(lock)[1:])
-    written = os.pwrite(lock, f"{os.getpid()}\n{remembered}".encode(), 0)
-    os.ftruncate(lock, written)
+    if _holder(lock):
+        _write_pid(lock)
     return lock
+
+
+def _write_pid(lock: int) -> None:
+    os.ftruncate(lock, os.pwrite(lock, f"{os.getpid()}\n".encode(), 0))  # never empty in between
 
 
 def _take(lock: int, path: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = _lines(lock)[0].strip()
+        holder = _holder(lock)
         who = f"another cortexd (pid {holder})" if holder.isdigit() else "another cortexd"
         raise LedgerUnavailable(f"{who} holds the ledger {path}; stop it, or set another [ledger] path") from None
 
 
-def _lines(lock: int) -> list[str]:
-    return os.pread(lock, _MAX_LOCK_BYTES, 0).decode("ascii", "replace").split("\n")
+def _holder(lock: int) -> str:
+    return os.pread(lock, _MAX_PID_BYTES, 0).decode("ascii", "replace").strip()
 
 
 def _private_file(path: Path) -> None:
