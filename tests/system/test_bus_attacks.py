@@ -252,7 +252,7 @@ class TestVanishingCallers:
         counts = simulated.counts("claude")
         assert counts.client_aborts == counts.requests >= 50
         assert len(slow) == 50
-        assert all(row["state"] == "cancelled" and row["cost_nano"] == row["reserved"] > 0 for row in slow), slow
+        assert all(row["state"] == "cancelled" and 0 < row["cost_nano"] <= row["reserved"] for row in slow), slow
         assert not any(row["cost_known"] for row in slow), "the provider may have billed"
         books = attacked.books()
         assert set(books.states[earlier:]) == {"cancelled"}
