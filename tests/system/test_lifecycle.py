@@ -247,7 +247,7 @@ class TestStop:
         assert read_books(running.ledger_file).states == ["done"]
 
     async def test_in_bounded_time(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
-        """A provider that hangs does not hold it up: ShuttingDown, the worst case booked, nobody works upstream."""
+        """A provider that hangs does not hold it up: ShuttingDown, what it may have made by then is booked, nobody works upstream."""
         running = daemon(SHORT_DRAIN)
         simulated.behave("claude", Behaviour(fault=Fault.HANG))
         async with await Program.open() as program:
@@ -263,7 +263,7 @@ class TestStop:
         books = read_books(running.ledger_file)
         assert books.states == ["cancelled"] * 2
         books.assert_balanced()
-        assert all(row["cost_nano"] == row["reserved"] > 0 and not row["cost_known"] for row in books.rows)
+        assert all(0 < row["cost_nano"] <= row["reserved"] and not row["cost_known"] for row in books.rows)
         assert_eventually(lambda: simulated.counts("claude").client_aborts == 2, message="the connections closed")
         running.start()
         assert "settled as lost" not in running.log()
