@@ -247,7 +247,7 @@ class TestStop:
         assert read_books(running.ledger_file).states == ["done"]
 
     async def test_in_bounded_time(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
-        """A provider that hangs does not hold it up: ShuttingDown, what it may have made is booked, nobody works upstream."""
+        """A provider that hangs does not hold it up: ShuttingDown, what it may have made is booked, nobody works on."""
         running = daemon(SHORT_DRAIN)
         simulated.behave("claude", Behaviour(fault=Fault.HANG))
         async with await Program.open() as program:
