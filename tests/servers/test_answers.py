@@ -199,19 +199,6 @@ class TestEndings:
         assert row["state"] == "cancelled"
         assert (row["cost_nano"] == 0) == (provider == "transformers")
 
-    @each_way
-    async def test_so_does_a_caller_that_leaves(self, real: Real, program: Program, provider: str) -> None:
-        """Nobody reads any more: the server is left."""
-        other = await Program.open()
-        counting = await stream(other, provider, "COUNT", max_tokens=LONG[provider])
-        assert b'"text"' in await counting.some()
-        counting.close()
-        await other.close()
-        assert (await ask(program, "transformers")).content == HELLO
-        await assert_eventually_async(
-            lambda: real.books().request(counting.request_id)["state"] != "pending", message="settled"
-        )
-
     async def test_cancel_before_a_byte(self, real: Real, program: Program) -> None:
         """A proxy that thinks for ten minutes is not waited for."""
         sent = ("saa{sv}a{sv}", "user_chat", messages("hi"), dictionary({"provider": "slow", "request_id": "slow-one"}))
