@@ -176,7 +176,7 @@ class Denial(StrEnum):
     NO_AGENT = "no_agent"  # nor is there anything that could ask
     DISMISSED = "dismissed"
     NOT_AUTHENTICATED = "not_authenticated"  # a wrong password
-    IN_VAIN = "unanswered"  # nobody answered the prompt in time
+    UNANSWERED = "unanswered"  # nobody answered the prompt in time
     POLKIT_SILENT = "polkit_silent"
     POLKIT_ABSENT = "polkit_absent"
     POLKIT_FAILED = "polkit_failed"

@@ -236,7 +236,7 @@ def _silent(action: Action, timeout_s: float) -> AccessDenied:
 
 def _unanswered(action: Action, timeout_s: float) -> AccessDenied:
     words = f"nobody answered the authentication prompt within {timeout_s:g} s, so {action} is refused"
-    return _denied(action, Denial.IN_VAIN, words)
+    return _denied(action, Denial.UNANSWERED, words)
 
 
 def _message(member: str, signature: str, body: list[object]) -> Message:

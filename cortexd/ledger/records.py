@@ -24,7 +24,8 @@ class RequestState(StrEnum):
     LOST = "lost"
 
 
-IN_VAIN = (RequestState.FAILED, RequestState.CANCELLED)  # where they surely cost nothing
+# They brought no answer, and a user may have brought them about by leaving; a daemon's death is nobody's doing.
+IN_VAIN = (RequestState.FAILED, RequestState.CANCELLED)
 
 
 class Kind(StrEnum):
@@ -131,7 +132,6 @@ class LimitOverride:
 
 
 SPENT = (Kind.CHARGE, Kind.ADJUST)
-# What a user may have brought about by leaving. An answer was worth its cost, and a daemon's death is nobody's doing.
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class TestPrivilegedTasks:
         """A person who has left the room: refused when the time is over."""
         daemon(QUICK)
         done = as_user("alice", gdbus_ask("system_operation"), agent="wait")
-        assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.IN_VAIN}
+        assert details_of(done.stderr) == {"action": OPERATE, "cause": Denial.UNANSWERED}
 
     def test_the_operator_can_raise_a_task_type(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """configuration, privileged by config, needs the administrator too."""
