@@ -17,6 +17,7 @@ from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings
 from cortexd.domain.messages import Strategy
+from cortexd.domain.targets import parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import RequestNotFound
 from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
@@ -168,7 +169,8 @@ class Accounts:
 
 
 def _wishes(stored: Mapping[str, Any]) -> Wishes:
-    providers = {TaskType(task): name for task, name in stored.get("providers", {}).items() if task in tuple(TaskType)}
-    strategy = stored.get("strategy", Strategy.TABLE)
-    known = Strategy(strategy) if strategy in tuple(Strategy) else Strategy.TABLE
-    return Wishes(providers=providers, strategy=known, local_only=bool(stored.get("local_only", False)))
+    rows = stored.get("providers", {}).items()
+    targets = {TaskType(task): parse_targets(names) for task, names in rows if task in tuple(TaskType)}
+    strategy = stored.get("strategy")
+    known = Strategy(strategy) if strategy in tuple(Strategy) else None
+    return Wishes(targets=targets, strategy=known, local_only=bool(stored.get("local_only", False)))

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from cortexd.catalog.quirks import Quirk, Quirks
-from cortexd.config.settings import ProviderSettings
+from cortexd.config.settings import ModelSettings, ProviderSettings, RateSettings
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Usage
 from cortexd.domain.money import Price, cost_nano, from_usd, worst_case_nano
+from cortexd.domain.tasks import TaskType
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -50,7 +51,8 @@ class PriceEntry:
 @dataclass(frozen=True, slots=True)
 class Model:
     """`context_tokens` and `output_tokens` (the longest answer) are None where unknown; `image_tokens` is the most one
-    image counts; `capabilities` are any of tools, images, response_schema."""
+    image counts; `capabilities` are any of tools, images, response_schema; `quality` is 0 to 1 by task type, and of
+    every other task under None; `rate` is an operator's own price."""
 
     provider: str
     id: str
@@ -60,6 +62,12 @@ class Model:
     capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"tools", "images", "response_schema"}))
     output_tokens: int | None = None
     quirks: Quirks = frozenset()
+    quality: Mapping[TaskType | None, float] = field(default_factory=dict)
+    rate: Price | None = None
+
+    def quality_for(self, task: TaskType) -> float | None:
+        """0 to 1; None where nobody has said."""
+        return self.quality.get(task, self.quality.get(None))
 
     def price(self, moment: datetime, input_tokens: int) -> Price | None:
         """The price at `moment` (aware) for a prompt of `input_tokens`; None where it is unknown."""
@@ -116,7 +124,8 @@ class Catalog:
 
     def price(self, provider: str, model_id: str, moment: datetime, input_tokens: int) -> Price | None:
         """The price at `moment` (aware) for a prompt of `input_tokens`: the operator's rate, or the data's."""
-        return self._rates.get(provider) or self.model(provider, model_id).price(moment, input_tokens)
+        model = self.model(provider, model_id)
+        return model.rate or self._rates.get(provider) or model.price(moment, input_tokens)
 
     def cost(self, provider: str, model_id: str, usage: Usage, moment: datetime) -> int | None:
         """What `usage` costs for a request begun at `moment`, in nano-dollars; None where the price is unknown."""
@@ -127,24 +136,53 @@ class Catalog:
         self, provider: str, model_id: str, input_tokens: int, moment: datetime, output_tokens: int = DEFAULT_MAX_TOKENS
     ) -> int:
         """The most that such a request can cost, in nano-dollars; an unknown price counts as the dearest known."""
-        rate = self._rates.get(provider)
-        prices = (rate,) if rate else self.model(provider, model_id).dearest(moment) or self._all_prices(moment)
+        model = self.model(provider, model_id)
+        rate = model.rate or self._rates.get(provider)
+        prices = (rate,) if rate else model.dearest(moment) or self._all_prices(moment)
         return max((worst_case_nano(input_tokens, output_tokens, price) for price in prices), default=0)
 
     def _all_prices(self, moment: datetime) -> tuple[Price, ...]:
         return tuple(price for model in self._models.values() for price in model.dearest(moment))
 
-    def with_rates(self, providers: Mapping[str, ProviderSettings]) -> Catalog:
-        """This catalogue with the operator's own rates; a local endpoint without one costs nothing."""
+    def with_settings(self, providers: Mapping[str, ProviderSettings]) -> Catalog:
+        """This catalogue with the operators' own models and rates; a local endpoint without one costs nothing."""
         rates: dict[str, Price] = {}
         for name, settings in providers.items():
             if settings.rate is not None:
-                rates[name] = Price(
-                    from_usd(settings.rate.input_usd_per_million), from_usd(settings.rate.output_usd_per_million)
-                )
+                rates[name] = _rate(settings.rate)
             elif settings.local:
                 rates[name] = Price(0, 0)
-        return Catalog(self._models.values(), rates, self._quirks)
+        own = [
+            _with_settings(self.model(name, model), said)
+            for name, settings in providers.items()
+            for model, said in settings.models.items()
+        ]
+        return Catalog([*self._models.values(), *own], rates, self._quirks)
+
+
+def _rate(rate: RateSettings) -> Price:
+    def optional(usd: str | None) -> int | None:
+        return None if usd is None else from_usd(usd)
+
+    return Price(
+        from_usd(rate.input_usd_per_million),
+        from_usd(rate.output_usd_per_million),
+        optional(rate.cache_read_usd_per_million),
+        optional(rate.cache_write_usd_per_million),
+    )
+
+
+def _with_settings(model: Model, said: ModelSettings) -> Model:
+    """What the operator says of it stands above what is known."""
+    given: dict[str, Any] = {
+        "context_tokens": said.context_tokens,
+        "output_tokens": said.output_tokens,
+        "image_tokens": said.image_tokens,
+        "capabilities": said.capabilities,
+        "quality": {**model.quality, **said.quality} or None,
+        "rate": said.rate and _rate(said.rate),
+    }
+    return replace(model, **{key: value for key, value in given.items() if value is not None})
 
 
 def _price(row: Mapping[str, Any]) -> Price:
@@ -192,6 +230,7 @@ def _model(row: Mapping[str, Any], windows: Mapping[str, Window]) -> Model:
         frozenset(row.get("capabilities", ())),
         row.get("output_tokens"),
         _quirks(row.get("quirks", ())),
+        {TaskType(task): grade for task, grade in row.get("quality", {}).items()},
     )
 
 

@@ -18,6 +18,7 @@ from cortexd.config.settings import (
     LedgerSettings,
     LimitSettings,
     LimitUsd,
+    ModelSettings,
     ProviderSettings,
     RateSettings,
 )
@@ -55,6 +56,7 @@ _VALUES = "one message of the bus carries 100_000 values"
 _MEMORY = "each is held in memory, of which the service has 1 GiB"
 _DEADLINE = Bound(100, _DAY_MS, _NO_ATTEMPT)
 _LIMIT_USD = Bound(0, 1_000_000_000, "the bus carries no larger amount")
+_TOKENS = Bound(1, 100_000_000, "no model takes more")
 _RATE_USD = Bound(0, 1_000_000, "no model costs more")
 
 BOUNDS: Mapping[type, Mapping[str, Bound]] = {
@@ -65,7 +67,18 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "max_tokens": Bound(1, 1_000_000, "no model answers at greater length"),
         "max_tokens_per_s": Bound(1, 1_000_000, "no model answers faster"),
     },
-    RateSettings: {"input_usd_per_million": _RATE_USD, "output_usd_per_million": _RATE_USD},
+    RateSettings: {
+        "input_usd_per_million": _RATE_USD,
+        "output_usd_per_million": _RATE_USD,
+        "cache_read_usd_per_million": _RATE_USD,
+        "cache_write_usd_per_million": _RATE_USD,
+    },
+    ModelSettings: {
+        "context_tokens": _TOKENS,
+        "output_tokens": _TOKENS,
+        "image_tokens": _TOKENS,
+        "quality": Bound(0, 1, "1 is the best"),
+    },
     LimitSettings: {
         "max_active_requests": Bound(1, 65_536, _MEMORY),
         "max_active_requests_per_user": Bound(1, 65_536, _MEMORY),

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,17 @@ from cortexd.config.addresses import endpoint_address, proxy_address, proxy_exce
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.problems import Expectation
-from cortexd.config.settings import BudgetSettings, LimitUsd, NetworkSettings, ProviderSettings, RateSettings
+from cortexd.config.settings import (
+    CAPABILITIES,
+    BudgetSettings,
+    LimitUsd,
+    ModelSettings,
+    NetworkSettings,
+    ProviderSettings,
+    RateSettings,
+)
+from cortexd.domain.messages import Strategy
+from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
 
 _MAX_THRESHOLDS = 16
@@ -41,14 +52,8 @@ def coerce(owner: type, key: str, value: object, current: object) -> Any:
         return _choice(value, get_args(kind))
     if kind in (int, float):
         return _number(value, kind, BOUNDS[owner][key], "a number of seconds" if key.endswith("_s") else "a number")
-    if key == "table":
-        return {**(current if isinstance(current, dict) else {}), **_routing_table(value)}
-    if kind is LimitUsd:
-        return _limit(key, value, current)
-    if kind == dict[str, LimitUsd]:
-        return _limits_by_name(key, value, current)
-    if kind == frozenset[TaskType]:
-        return frozenset(_task(item) for item in _strings(value))
+    if merged := _MERGED.get(kind):
+        return merged(key, value, current)
     return _COERCERS[kind](value)
 
 
@@ -123,23 +128,92 @@ def _task(value: object, path: str = "") -> TaskType:
         raise Expectation(f"task types ({', '.join(TaskType)})", path, value) from None
 
 
-def _routing_table(value: object) -> dict[TaskType, str]:
+def _by_task(what: str, coerced: Callable[[object], Any]) -> Callable[[str, object, Any], dict[TaskType, Any]]:
+    """Rows of a table by task type, over those that are there."""
+
+    def merged(path: str, value: object, current: dict[TaskType, Any]) -> dict[TaskType, Any]:
+        if not isinstance(value, dict):
+            raise Expectation(f"a table of task type = {what}")
+        rows = dict(current)
+        for task, item in value.items():
+            try:
+                rows[_task(task, f"{path}.{task}")] = coerced(item)
+            except Expectation as fault:
+                raise fault if fault.path else Expectation(str(fault), f"{path}.{task}", item) from None
+        return rows
+
+    return merged
+
+
+def _targets(value: object) -> tuple[Target, ...]:
+    """One, or several in a list, the first choice first."""
+    items = [value] if isinstance(value, str) else value
+    try:
+        if isinstance(items, list) and 0 < len(items) <= MOST_TARGETS:
+            return tuple(dict.fromkeys(Target.parse(_string(item)) for item in items))
+    except (ValueError, Expectation):
+        pass
+    raise Expectation(f'"provider" or "provider/model", or a list of at most {MOST_TARGETS} of these')
+
+
+def _strategy(value: object) -> Strategy:
+    return Strategy(_choice(value, tuple(Strategy)))
+
+
+def _models(path: str, value: object, current: object) -> dict[str, ModelSettings]:
+    """Each model's settings, over those of `current`."""
+    known: dict[str, ModelSettings] = dict(current) if isinstance(current, dict) else {}
     if not isinstance(value, dict):
-        raise Expectation("a table of task type = provider")
-    return {_task(key, f"table.{key}"): _provider(key, provider) for key, provider in value.items()}
+        raise Expectation('a table of "model" = { … }')
+    for name, table in value.items():
+        where = f'{path}."{name}"'
+        if not isinstance(table, dict) or not printed_alone(name):
+            raise Expectation('a table of "model" = { … }, names without blanks', where, table)
+        known[name] = _model(where, table, known.get(name, ModelSettings()))
+    return known
 
 
-def _provider(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise Expectation("a provider's name", f"table.{key}", value)
+def _model(path: str, table: dict[str, Any], current: ModelSettings) -> ModelSettings:
+    keys = tuple(_hints(ModelSettings))
+    changes: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in keys:
+            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", value)
+        try:
+            changes[key] = coerce(ModelSettings, key, value, getattr(current, key))
+        except Expectation as fault:
+            got = fault.got if fault.path else value
+            raise Expectation(str(fault), f"{path}.{fault.path or key}", got, fault.why) from None
+    return replace(current, **changes)
+
+
+def _capabilities(value: object) -> frozenset[str]:
+    return frozenset(_choice(item, CAPABILITIES) for item in _strings(value))
+
+
+def _quality(value: object) -> dict[TaskType | None, float]:
+    """By task type; a number alone is for every task."""
+    if not isinstance(value, dict) or not value:
+        return {None: _grade(value)}
+    return {_task(task, f"quality.{task}"): _grade(grade) for task, grade in value.items()}
+
+
+def _grade(value: object) -> float:
+    return _number(value, float, BOUNDS[ModelSettings]["quality"], "a number, or a table of task type = number,")
+
+
+def _day(value: object) -> date:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise Expectation("a day, such as 2026-11-29")
     return value
 
 
 def _rate(value: object) -> RateSettings:
-    keys = tuple(_hints(RateSettings))
-    if not isinstance(value, dict) or set(value) != set(keys):
-        raise Expectation(f"a table with {' and '.join(sorted(keys))}")
-    return RateSettings(**{key: _usd(RateSettings, key, f"rate.{key}", value[key]) for key in keys})
+    """Input and output are needed."""
+    hints, needed = _hints(RateSettings), ("input_usd_per_million", "output_usd_per_million")
+    if not isinstance(value, dict) or not set(needed) <= set(value) <= set(hints):
+        raise Expectation(f"a table with {' and '.join(needed)}")
+    return RateSettings(**{key: _usd(RateSettings, key, f"rate.{key}", item) for key, item in value.items()})
 
 
 def _limit(path: str, value: object, current: object) -> LimitUsd:
@@ -206,8 +280,20 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
     tuple[str, ...]: _strings,
     tuple[float, ...]: _fractions,
     RateSettings: _rate,
+    Strategy: _strategy,
+    date: _day,
+    frozenset[TaskType]: lambda value: frozenset(_task(item) for item in _strings(value)),
+}
+_MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
+    LimitUsd: _limit,
+    dict[str, LimitUsd]: _limits_by_name,
+    dict[str, ModelSettings]: _models,
+    dict[TaskType, tuple[Target, ...]]: _by_task("provider, provider/model or a list of these", _targets),
+    dict[TaskType, Strategy]: _by_task("strategy", _strategy),
 }
 _BY_NAME: dict[str, Callable[[object], Any]] = {
+    "capabilities": _capabilities,
+    "quality": _quality,
     "key_variable": _variable,
     "api": lambda value: _choice(value, tuple(API_KINDS)),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cortexd.config.settings import Config, ProviderSettings, RoutingSettings
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 
 _USUAL_PER_S = 1000  # of models on GPUs: none of these vendors is near it
@@ -50,7 +51,7 @@ PROVIDERS = (
     ),
 )
 
-ROUTING_TABLE = {task: "claude" if task in _CHAT_TASKS else "kimi_k2" for task in TaskType}
+ROUTING_TABLE = {task: (Target("claude" if task in _CHAT_TASKS else "kimi_k2"),) for task in TaskType}
 
 
 def builtin_config() -> Config:

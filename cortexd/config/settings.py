@@ -7,9 +7,12 @@ milliseconds, `_bytes`, `_usd_per_million` decimal dollars per million tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from cortexd.domain.messages import Strategy
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 
 
@@ -28,10 +31,33 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class RateSettings:
-    """An operator's own price for a provider's models, in decimal USD per million tokens."""
+    """An operator's own price, in decimal USD per million tokens; what is cached costs as plain input where None."""
 
     input_usd_per_million: str
     output_usd_per_million: str
+    cache_read_usd_per_million: str | None = None
+    cache_write_usd_per_million: str | None = None
+
+
+CAPABILITIES = ("tools", "images", "response_schema")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What an operator says of one model of a provider, above what the catalogue knows; None for nothing.
+
+    `capabilities`: all that it has, of tools, images, response_schema. `quality`: 0 to 1, by task type, and of every
+    other task under None. `source`: where the figures come from, `as_of` when; for people alone.
+    """
+
+    context_tokens: int | None = None
+    output_tokens: int | None = None
+    image_tokens: int | None = None
+    capabilities: frozenset[str] | None = None
+    quality: dict[TaskType | None, float] = field(default_factory=dict)
+    rate: RateSettings | None = None
+    source: str | None = None
+    as_of: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +66,7 @@ class ProviderSettings:
 
     `max_tokens`: the longest answer where the caller sets no limit. `max_tokens_per_s`: no answer grows faster, by
     which is booked what was cut off. The fastest on offer: some 3,000 (gpt-oss-120b at Cerebras, October 2026).
+    `models`: what is known of its models beside `model`, which strategies choose among.
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
     """
 
@@ -59,6 +86,7 @@ class ProviderSettings:
     rate: RateSettings | None = None
     max_tokens: int | None = None
     max_tokens_per_s: int = 4000
+    models: dict[str, ModelSettings] = field(default_factory=dict)
 
     @property
     def configured(self) -> bool:
@@ -109,11 +137,16 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:
-    """`table`: task type -> provider. `default_provider` answers where a row names none that is known."""
+    """`table`: task type -> who answers, the first choice first; `default_provider` where there is no row.
 
-    table: dict[TaskType, str] = field(default_factory=dict)
+    `strategies`: by task type, where it is not `strategy`.
+    """
+
+    table: dict[TaskType, tuple[Target, ...]] = field(default_factory=dict)
     default_provider: str = "claude"
     fallback: bool = True
+    strategy: Strategy = Strategy.TABLE
+    strategies: dict[TaskType, Strategy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ def _deadlines(limits: LimitSettings) -> Faults:
 
 
 def _routes(config: Config) -> Faults:
-    named = {f"routing.table.{task}": provider for task, provider in config.routing.table.items()}
-    named["routing.default_provider"] = config.routing.default_provider
-    for path, provider in named.items():
+    rows = config.routing.table.items()
+    named = [(f"routing.table.{task}", target.provider) for task, targets in rows for target in targets]
+    for path, provider in [*named, ("routing.default_provider", config.routing.default_provider)]:
         if provider not in config.providers:
             yield path, f"unknown provider {provider!r}; expected one of {', '.join(config.providers)}"
 

@@ -35,7 +35,7 @@ def make_setup(config: Config, kept: Mapping[str, Provider] | None = None) -> Se
         name: kept.get(name) or make_provider(settings, config.network, max_answer_bytes=config.limits.max_answer_bytes)
         for name, settings in config.providers.items()
     }
-    return Setup(config, builtin_catalog().with_rates(config.providers), providers)
+    return Setup(config, builtin_catalog().with_settings(config.providers), providers)
 
 
 class Assembly:

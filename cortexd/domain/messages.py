@@ -82,6 +82,7 @@ class Strategy(StrEnum):
     TABLE = "table"  # the operator's routing table
     COST = "cost"  # the cheapest first
     LATENCY = "latency"  # the quickest of late first
+    QUALITY = "quality"  # the best for the task first
 
 
 class Privacy(StrEnum):

@@ -17,7 +17,7 @@ class DefaultRules:
     def __get__(self, router: object, owner: type) -> MutableMapping[TaskType, LLMProvider]:
         from cortexd.config.defaults import ROUTING_TABLE
 
-        rules = {task: LLMProvider(name) for task, name in ROUTING_TABLE.items()}
+        rules = {task: LLMProvider(targets[0].provider) for task, targets in ROUTING_TABLE.items()}
         return cast("MutableMapping[TaskType, LLMProvider]", MappingProxyType(rules))
 
 

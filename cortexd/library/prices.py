@@ -16,7 +16,7 @@ from cortexd.library.types import LLMProvider
 def list_prices() -> dict[LLMProvider, Mapping[str, float]]:
     """`input` and `output` of each, now, in USD per million tokens; NaN where that is not known."""
     providers, now = known_providers(), datetime.now(UTC)
-    catalog = builtin_catalog().with_rates(providers)
+    catalog = builtin_catalog().with_settings(providers)
     prices = {name: catalog.price(name, item.model, now, 0) for name, item in providers.items()}
     return {LLMProvider(name): _shown(price) for name, price in prices.items()}
 

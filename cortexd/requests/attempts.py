@@ -110,7 +110,7 @@ class Attempts:
         self._fallback.answered(candidate)
         if not self._behind():  # a slow reader is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
-            self.health.observed(candidate.provider, (time.monotonic() - attempt.began) * 1000, tokens)
+            self.health.observed(candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens)
         return answer
 
     def _listener(self) -> Listener:

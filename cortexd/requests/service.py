@@ -14,6 +14,7 @@ from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.domain.messages import Role
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
@@ -243,7 +244,9 @@ class Service:
         except BudgetExceeded:
             self._admission.cost_nothing(request.caller.uid)
             raise
-        self._sessions.answered(request.caller.uid, request.question.options.session, completion.provider)
+        self._sessions.answered(
+            request.caller.uid, request.question.options.session, _target(completion, execution.plan)
+        )
         return completion
 
     def _settled(self, event: CostEvent) -> None:
@@ -281,7 +284,7 @@ class Service:
     async def _plan(self, caller: Caller, question: Question) -> Plan:
         wishes = await self.accounts.wishes(caller.uid)
         if question.options.session is not None:
-            wishes = replace(wishes, sticky=self._sessions.provider(caller.uid, question.options.session))
+            wishes = replace(wishes, sticky=self._sessions.target(caller.uid, question.options.session))
         return plan_route(question, self.config, self.catalog, self.health, wishes=wishes)
 
     async def _given_before(self, request: Request) -> Awaitable[Completion] | None:
@@ -297,6 +300,12 @@ class Service:
         if answer is not None:
             request.caller.granted.add(self.action(request.question))
         return answer
+
+
+def _target(completion: Completion, plan: Plan) -> Target:
+    """Whom the session stays with: with a model that somebody pinned, or that a budget forced on it, for once only."""
+    once = plan.pinned or plan.downgraded or not completion.attempts
+    return Target(completion.provider, None if once else completion.attempts[-1].model)
 
 
 async def _until_reserved(running: Running[Completion], reserved: asyncio.Event) -> None:

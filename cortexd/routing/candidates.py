@@ -9,6 +9,7 @@ from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
 from cortexd.domain.money import Price, worst_case_nano
+from cortexd.domain.targets import Target
 from cortexd.routing.health import Health, State
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
@@ -34,6 +35,10 @@ class Candidate:
     score: float | None = None
     max_tokens: int | None = None
 
+    @property
+    def target(self) -> Target:
+        return Target(self.provider, self.model)
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -46,8 +51,8 @@ class LeftOut:
 class Plan:
     """Candidates in the order in which they will be tried, and who was left out and why.
 
-    `pinned`: the caller named provider or model. `stands_in_for`: the provider that caller, table, session or strategy
-    put first, where another one leads in its place.
+    `pinned`: the caller named provider or model. `downgraded`: it is what a budget still allows. `stands_in_for`: whom
+    caller, table, session or strategy put first, where another one leads in its place.
     """
 
     candidates: tuple[Candidate, ...]
@@ -55,6 +60,7 @@ class Plan:
     strategy: Strategy = Strategy.TABLE
     wishes: Wishes = NONE
     pinned: bool = False
+    downgraded: bool = False
     stands_in_for: str | None = None
 
     @property

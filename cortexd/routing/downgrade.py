@@ -11,7 +11,7 @@ from cortexd.config.settings import ProviderSettings
 from cortexd.domain.money import format_usd
 from cortexd.routing.candidates import Candidate, Field, Plan
 from cortexd.routing.health import Health, State
-from cortexd.routing.plan import falls_back, provider_order
+from cortexd.routing.plan import default_targets, falls_back
 from cortexd.routing.question import Question
 
 
@@ -38,13 +38,13 @@ def downgrade(
         return None
     fitting.sort(key=lambda item: (item.state is State.OPEN, item.worst_case_nano == 0))
     kept = fitting if falls_back(question.options, config, pinned=False) else fitting[:1]
-    return replace(plan, candidates=tuple(kept))
+    return replace(plan, candidates=tuple(kept), downgraded=True)
 
 
 def _names(plan: Plan, config: Config) -> list[str]:
     """Providers as the plan ranked them, then the others."""
     ranked = list(dict.fromkeys(item.provider for item in plan.candidates))
-    return list(dict.fromkeys([*ranked, *provider_order(ranked[0], config)]))
+    return [*ranked, *(target.provider for target in default_targets(config, ranked))]
 
 
 def _capable(field: Field, settings: ProviderSettings, reason: str) -> Iterator[Candidate]:

@@ -2,7 +2,7 @@
 
 An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried. Each cause has a
 breaker of its own (breaker.py), of a provider or of one of its models. Beside them a running mean of how long each
-provider takes to answer.
+model takes to answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 from cortexd.errors import ProviderError
 from cortexd.routing.breaker import Asker, Breaker, Cause, cause_of, never_came_about
 
-_MOST_MODELS = 256  # whose failures are kept: callers choose their names
+_MOST_MODELS = 256  # who are kept: callers choose their names
 _KEPT_PER_ANSWER = 0.5 ** (1 / 20)  # an answer 20 answers ago counts half
 _LATENCY_KNOWN_S = 3600.0  # nobody observed for an hour is unknown again
 _TELLING_TOKENS = 32  # an answer shorter than this says less of how long answers take
@@ -76,7 +76,7 @@ class Health:
     ) -> None:
         self._records: dict[str, _Record] = {}
         self._models: dict[tuple[str, str], _Record] = {}
-        self._latencies: dict[str, _Latency] = {}
+        self._latencies: dict[tuple[str, str], _Latency] = {}
         self._explorations = 0
         self._on_change = on_change
         self._clock = clock
@@ -122,20 +122,23 @@ class Health:
             del self._models[next(iter(self._models))]
         return record
 
-    def observed(self, provider: str, latency_ms: float, output_tokens: int) -> None:
+    def observed(self, provider: str, model: str, latency_ms: float, output_tokens: int) -> None:
         """Note how long one answered attempt took."""
         now = self._clock()
-        latency = self._latencies.get(provider)
+        latency = self._latencies.pop((provider, model), None)
         if latency is None or now - latency.observed_at > _LATENCY_KNOWN_S:
-            latency = self._latencies[provider] = _Latency()
+            latency = _Latency()
+        self._latencies[provider, model] = latency
+        if len(self._latencies) > _MOST_MODELS:
+            del self._latencies[next(iter(self._latencies))]
         weight = min(1.0, max(output_tokens, 1) / _TELLING_TOKENS)
         latency.weight = latency.weight * _KEPT_PER_ANSWER + weight
         latency.weighted_ms = latency.weighted_ms * _KEPT_PER_ANSWER + weight * latency_ms
         latency.observed_at = now
 
-    def latency_ms(self, provider: str) -> float | None:
-        """How long the provider takes to answer of late; None where it has not answered within the hour."""
-        latency = self._latencies.get(provider)
+    def latency_ms(self, provider: str, model: str) -> float | None:
+        """How long that model takes to answer of late; None where it has not answered within the hour."""
+        latency = self._latencies.get((provider, model))
         if latency is None or self._clock() - latency.observed_at > _LATENCY_KNOWN_S:
             return None
         return latency.weighted_ms / latency.weight

@@ -1,13 +1,16 @@
-"""Who is tried for a question, and in which order: whom the caller named, the session's provider, then by strategy."""
+"""Who is tried for a question, and in which order: whom the caller named, who answers in the session, then by
+strategy."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
 from cortexd.domain.messages import Options, Strategy
 from cortexd.domain.money import format_usd
+from cortexd.domain.targets import Target
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
 from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
 from cortexd.routing.health import Health
@@ -18,11 +21,15 @@ from cortexd.routing.wishes import NONE, Wishes
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The provider that the caller, the user or the table names, and why."""
+    """Whom the caller, the user or the table names, the first choice first, each with its model; and why."""
 
-    provider: str
+    targets: tuple[Target, ...]
     reason: str
     pinned: bool = False
+
+    @property
+    def first(self) -> Target:
+        return self.targets[0]
 
 
 def plan_route(
@@ -33,25 +40,32 @@ def plan_route(
     *,
     wishes: Wishes = NONE,
 ) -> Plan:
-    """Rank the providers for `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
+    """Rank who could answer `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
     BudgetExceeded or NoProviderAvailable where nobody can answer."""
     field = Field.of(question, config, catalog, health, wishes)
     choice = _first_choice(question, config, catalog, wishes)
-    strategy = question.options.strategy or wishes.strategy
+    strategy = _strategy(question, config, wishes)
     fallback = falls_back(question.options, config, pinned=choice.pinned)
     sticky = _sticky(field, choice)
-    names = provider_order(choice.provider, config)
+    targets = _considered(choice, sticky, strategy, config)
     if not fallback and (choice.pinned or strategy is Strategy.TABLE):
-        names = [name for name in names if name in (choice.provider, sticky)]
-    capable, left_out = _judged(field, choice, names)
+        targets = [target for target in targets if target in choice.targets or target == sticky]
+    capable, left_out = _judged(field, choice, targets)
     ranked = _ranked(field, choice, sticky, strategy, capable)
     plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned)
     plan = _affordable(plan, question.options.max_cost_nano)
     if not plan.candidates:
-        raise _nobody(plan, names, config, question)
+        raise _nobody(plan, targets, config, question)
     named = strategy is Strategy.TABLE or choice.pinned
-    leader = sticky or (choice.provider if named else ranked[0].provider)
+    leader = sticky or (choice.first if named else ranked[0].target)
     return _explained(plan if fallback else replace(plan, candidates=plan.candidates[:1]), leader, config)
+
+
+def _strategy(question: Question, config: Config, wishes: Wishes) -> Strategy:
+    """The caller's, the user's, or the machine's for this task type where the user prefers nobody for it."""
+    task, routing = question.task_type, config.routing
+    of_machine = Strategy.TABLE if task in wishes.targets else routing.strategies.get(task, routing.strategy)
+    return question.options.strategy or wishes.strategy or of_machine
 
 
 def falls_back(options: Options, config: Config, *, pinned: bool) -> bool:
@@ -59,9 +73,21 @@ def falls_back(options: Options, config: Config, *, pinned: bool) -> bool:
     return config.routing.fallback and not pinned if options.fallback is None else options.fallback
 
 
-def provider_order(first: str, config: Config) -> list[str]:
-    """Every provider once: `first`, the default one, then as configured."""
-    return list(dict.fromkeys([first, config.routing.default_provider, *config.providers]))
+def default_targets(config: Config, named: Collection[str] = ()) -> list[Target]:
+    """Every provider but those `named` with its own model: the default one, then as configured."""
+    order = dict.fromkeys([config.routing.default_provider, *config.providers])
+    return [Target(name, config.providers[name].model) for name in order if name not in named]
+
+
+def _considered(choice: _Choice, sticky: Target | None, strategy: Strategy, config: Config) -> list[Target]:
+    """Whom the choice names, the session's, and one model of every other provider; a strategy chooses among all models
+    that the operator has declared."""
+    named = [*choice.targets, *([sticky] if sticky else [])]
+    targets = [*named, *default_targets(config, {target.provider for target in named})]
+    if strategy is not Strategy.TABLE and not choice.pinned:
+        targets += default_targets(config)
+        targets += [Target(name, model) for name, settings in config.providers.items() for model in settings.models]
+    return list(dict.fromkeys(targets))
 
 
 def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: Wishes) -> _Choice:
@@ -71,17 +97,24 @@ def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: 
             raise UnknownProvider(
                 f"options.provider: unknown provider {options.provider!r}; one of {', '.join(config.providers)}"
             )
-        return _Choice(options.provider, f"provider {options.provider} was asked for", pinned=True)
+        pinned = (Target(options.provider, options.model),)
+        return _Choice(_full(pinned, config), f"provider {options.provider} was asked for", pinned=True)
     if options.model is not None:
-        name = _provider_of(options.model, config, catalog)
-        return _Choice(name, f"model {options.model} was asked for", pinned=True)
-    preferred = wishes.providers.get(task)
-    if preferred is not None and preferred in config.providers:
-        return _Choice(preferred, f"you prefer {preferred} for {task}")
+        pinned = (Target(_provider_of(options.model, config, catalog), options.model),)
+        return _Choice(pinned, f"model {options.model} was asked for", pinned=True)
+    preferred = tuple(target for target in wishes.targets.get(task, ()) if target.provider in config.providers)
+    if preferred:
+        return _Choice(_full(preferred, config), f"you prefer {preferred[0]} for {task}")
     row = config.routing.table.get(task)
     if row is None:
-        return _Choice(config.routing.default_provider, f"{task} has no row; the default provider answers")
-    return _Choice(row, f"{task} goes to {row}")
+        default = (Target(config.routing.default_provider),)
+        return _Choice(_full(default, config), f"{task} has no row; the default provider answers")
+    return _Choice(_full(row, config), f"{task} goes to {row[0]}")
+
+
+def _full(targets: tuple[Target, ...], config: Config) -> tuple[Target, ...]:
+    """With the provider's own model where none is named."""
+    return tuple(Target(item.provider, item.model or config.providers[item.provider].model) for item in targets)
 
 
 def _provider_of(model: str, config: Config, catalog: Catalog) -> str:
@@ -93,39 +126,46 @@ def _provider_of(model: str, config: Config, catalog: Catalog) -> str:
     )
 
 
-def _sticky(field: Field, choice: _Choice) -> str | None:
-    """The session's provider, unless the caller pinned another or it cannot answer this question."""
-    settings = field.config.providers.get(field.wishes.sticky or "")
-    if choice.pinned or settings is None or field.obstacle(settings, settings.model):
+def _sticky(field: Field, choice: _Choice) -> Target | None:
+    """Who answers in the session, unless the caller pinned another or it cannot answer this question."""
+    target = field.wishes.sticky
+    settings = field.config.providers.get(target.provider) if target else None
+    if choice.pinned or target is None or settings is None:
         return None
-    return settings.name
+    (full,) = _full((target,), field.config)
+    return None if field.obstacle(settings, full.model or "") else full
 
 
-def _judged(field: Field, choice: _Choice, names: list[str]) -> tuple[list[Candidate], list[LeftOut]]:
-    """Who can answer, in the order of `names`, and who cannot."""
+def _judged(field: Field, choice: _Choice, targets: list[Target]) -> tuple[list[Candidate], list[LeftOut]]:
+    """Who can answer, in the order of `targets`, and who cannot."""
     candidates: list[Candidate] = []
     left_out: list[LeftOut] = []
-    for name in names:
-        settings, first = field.config.providers[name], name == choice.provider
-        model = (field.question.options.model if first else None) or settings.model
-        obstacle = field.obstacle(settings, model)
+    for target in targets:
+        provider, model = target.provider, target.model or ""
+        obstacle = field.obstacle(field.config.providers[provider], model)
         if obstacle:
-            left_out.append(LeftOut(name, model, obstacle))
+            left_out.append(LeftOut(provider, model, obstacle))
         else:
-            reason = choice.reason if first else f"fallback after {choice.provider}"
-            candidates.append(field.candidate(name, model, reason))
+            reason = choice.reason if target == choice.first else f"fallback after {_short(choice.first, field.config)}"
+            candidates.append(field.candidate(provider, model, reason))
     return candidates, left_out
 
 
+def _short(target: Target, config: Config) -> str:
+    """For people: a provider's own model goes without saying."""
+    own = config.providers[target.provider].model
+    return str(Target(target.provider, None if target.model == own else target.model))
+
+
 def _ranked(
-    field: Field, choice: _Choice, sticky: str | None, strategy: Strategy, capable: list[Candidate]
+    field: Field, choice: _Choice, sticky: Target | None, strategy: Strategy, capable: list[Candidate]
 ) -> list[Candidate]:
-    """By strategy; but before all whom the caller asked for, or the session's provider."""
-    leader = choice.provider if choice.pinned else sticky
-    reason = choice.reason if choice.pinned else f"session stays with {sticky}"
-    ranked = ranking(strategy)(capable, field.health, leader is None)
-    first = [replace(item, reason=reason) for item in ranked if item.provider == leader]
-    return [*first, *(item for item in ranked if item.provider != leader)]
+    """By strategy; but before all whom the caller asked for, or who answers in the session."""
+    leader = choice.first if choice.pinned else sticky
+    reason = choice.reason if choice.pinned or sticky is None else f"session stays with {_short(sticky, field.config)}"
+    ranked = ranking(strategy)(capable, field, leader is None)
+    first = [replace(item, reason=reason) for item in ranked if item.target == leader]
+    return [*first, *(item for item in ranked if item.target != leader)]
 
 
 def _affordable(plan: Plan, limit: int | None) -> Plan:
@@ -147,7 +187,8 @@ def _affordable(plan: Plan, limit: int | None) -> Plan:
     )
 
 
-def _nobody(plan: Plan, order: list[str], config: Config, question: Question) -> Exception:
+def _nobody(plan: Plan, targets: list[Target], config: Config, question: Question) -> Exception:
+    order = list(dict.fromkeys(target.provider for target in targets))
     unconfigured = [name for name in order if not config.providers[name].configured]
     if len(unconfigured) == len(order):
         first = f"{order[0]}: {how_to_configure(config.providers[order[0]])}"
@@ -155,18 +196,19 @@ def _nobody(plan: Plan, order: list[str], config: Config, question: Question) ->
         words = first if alone else f"{first}; no other provider is configured either"
         return ProviderNotConfigured(words, provider=order[0])
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
-    left_out = ",".join(item.provider for item in plan.left_out)
+    left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
 
 
-def _explained(plan: Plan, leader: str, config: Config) -> Plan:
-    """Say why the first candidate is not the provider that the caller, the table or the strategy put first."""
+def _explained(plan: Plan, leader: Target, config: Config) -> Plan:
+    """Say why the first candidate is not the one that the caller, the table or the strategy put first."""
     first = plan.candidates[0]
-    if first.provider == leader:
+    if first.target == leader:
         return plan
-    left = next((item.reason for item in plan.left_out if item.provider == leader), "")
+    left = next((item.reason for item in plan.left_out if Target(item.provider, item.model) == leader), "")
     because = "it is not configured"
-    if config.providers[leader].configured:
+    if config.providers[leader.provider].configured:
         because = left or "it failed repeatedly and is avoided for now"
-    led = (replace(first, reason=f"fallback from {leader}: {because}"), *plan.candidates[1:])
-    return replace(plan, candidates=led, stands_in_for=leader)
+    name = leader.provider if first.provider != leader.provider else str(leader)
+    led = (replace(first, reason=f"fallback from {name}: {because}"), *plan.candidates[1:])
+    return replace(plan, candidates=led, stands_in_for=name)

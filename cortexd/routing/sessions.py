@@ -1,4 +1,4 @@
-"""Sticky sessions: which provider answered a caller's session last."""
+"""Sticky sessions: who answered a caller's session last."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from cortexd.domain.targets import Target
+
 _KEPT = 10_000
 _KEPT_S = 3600.0
 
 
 class Sessions:
-    """Remembers the provider of each (uid, session) for an hour after its last answer; the longest unused go first."""
+    """Remembers who answered each (uid, session) for an hour after its last answer; the longest unused go first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: OrderedDict[tuple[int, str], tuple[str, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, str], tuple[Target, float]] = OrderedDict()
 
-    def provider(self, uid: int, session: str | None) -> str | None:
+    def target(self, uid: int, session: str | None) -> Target | None:
         if session is None:
             return None
-        provider, until = self._known.get((uid, session), (None, 0.0))
-        return provider if until > self._clock() else None
+        target, until = self._known.get((uid, session), (None, 0.0))
+        return target if until > self._clock() else None
 
     def forget(self, uid: int) -> None:
         """That user's sessions have ended."""
         for key in [key for key in self._known if key[0] == uid]:
             del self._known[key]
 
-    def answered(self, uid: int, session: str | None, provider: str) -> None:
-        """`provider` has answered a request of this session."""
+    def answered(self, uid: int, session: str | None, target: Target) -> None:
+        """`target` has answered a request of this session."""
         if session is None:
             return
-        self._known[uid, session] = (provider, self._clock() + _KEPT_S)
+        self._known[uid, session] = (target, self._clock() + _KEPT_S)
         self._known.move_to_end((uid, session))
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)

@@ -1,4 +1,4 @@
-"""What a user wishes of routing beyond one request: preferences, and the provider of the session."""
+"""What a user wishes of routing beyond one request: preferences, and who answers in the session."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cortexd.domain.messages import Strategy
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`providers`: the preferred provider by task type. `sticky`: the provider that the session stays with."""
+    """`targets`: whom the user prefers by task type, the first choice first. `strategy`: None for the machine's.
+    `sticky`: whom the session stays with."""
 
-    providers: Mapping[TaskType, str] = field(default_factory=dict)
-    strategy: Strategy = Strategy.TABLE
+    targets: Mapping[TaskType, tuple[Target, ...]] = field(default_factory=dict)
+    strategy: Strategy | None = None
     local_only: bool = False
-    sticky: str | None = None
+    sticky: Target | None = None
 
 
 NONE = Wishes()

@@ -12,6 +12,7 @@ from typing import Any
 
 from cortexd.domain.messages import Strategy
 from cortexd.domain.money import from_usd
+from cortexd.domain.targets import MOST_TARGETS, parse_targets, written
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument, UnknownProvider
 from cortexd.validation.checks import (
@@ -38,6 +39,7 @@ _MAX_DAYS = 3700
 _MAX_BUDGET_USD = 1_000_000_000  # what the ledger's 64-bit nano-dollars can hold
 _MAX_PARALLEL = 64
 _PARALLEL = 8
+_MOST_ROW = 4096  # characters
 _BATCH_REQUEST_ID = 57  # request number n goes by "request_id.n", within 64 characters
 _NAMED = ("user", "group")
 
@@ -104,14 +106,16 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
 
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
-    """Preferences of one user as plain values, only what is set: `providers` {task type: provider}, `strategy`,
+    """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
     `local_only`. Raises InvalidArgument, or UnknownProvider where `providers` holds no such name."""
     parsed = _parsed(value, _PREFERENCES, "preferences")
-    for task, name in parsed.get("providers", {}).items():
-        if name not in providers:
-            raise UnknownProvider(
-                f"preferences.providers.{task}: unknown provider {shown(name)}; one of {', '.join(providers)}"
-            )
+    for task, names in parsed.get("providers", {}).items():
+        for target in parse_targets(names):
+            if target.provider not in providers:
+                raise UnknownProvider(
+                    f"preferences.providers.{task}: unknown provider {shown(target.provider)}; "
+                    f"one of {', '.join(providers)}"
+                )
     return {key: item for key, item in parsed.items() if item != {}}
 
 
@@ -192,7 +196,17 @@ def _strategy(value: object, path: str) -> str:
 def _providers(value: object, path: str) -> dict[str, str]:
     table = as_mapping(value, path)
     known_keys(table, tuple(task.value for task in TaskType), path)
-    return {str(task): as_name(name, f"{path}.{task}") for task, name in table.items()}
+    return {str(task): _targets(names, f"{path}.{task}") for task, names in table.items()}
+
+
+def _targets(value: object, path: str) -> str:
+    try:
+        return written(parse_targets(as_text(value, path, _MOST_ROW)))
+    except ValueError:
+        raise InvalidArgument(
+            f'{path}: expected "provider" or "provider/model", several with commas, {MOST_TARGETS} at most, '
+            f"got {shown(value)}"
+        ) from None
 
 
 def _limit(value: object, path: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -92,6 +92,59 @@ class TestProvider:
         assert await preferences(alice) == {}
 
 
+MODELS = f"""{CONFIG}
+[routing.table]
+code_generation = ["kimi_k2/kimi-k2.7-code", "claude/claude-haiku-5-5"]
+[routing.strategies]
+configuration = "quality"
+[providers.claude.models.claude-opus-5-5]
+quality = {{ configuration = 0.9 }}
+"""
+
+
+@pytest.fixture
+def with_models(shared: Shared) -> Iterator[None]:
+    """Rows that name models, and a graded one."""
+    shared.reload(MODELS)
+    yield
+    shared.reload(CONFIG)
+
+
+@pytest.mark.usefixtures("with_models")
+class TestModels:
+    async def test_a_row_in_its_order(self, shared: Shared, alice: Program) -> None:
+        """The first model answers; where its endpoint fails the next of the row."""
+        assert (await alice.complete("code_generation", "hello")).metadata["model"] == "kimi-k2.7-code"
+        shared.behave("kimi_k2", Behaviour(status=500))
+        reply = await alice.complete("code_generation", "hello")
+        assert (reply.attempts, reply.metadata["model"]) == (
+            [("kimi_k2", "server_error"), ("claude", "ok")],
+            "claude-haiku-5-5",
+        )
+
+    async def test_a_preference_in_its_order(self, shared: Shared, alice: Program) -> None:
+        """Kept as it was understood, shown by the route, and followed."""
+        await prefer(alice, providers={"user_chat": "claude/claude-opus-5-5,kimi_k2"})
+        assert await preferences(alice) == {"providers": {"user_chat": "claude/claude-opus-5-5, kimi_k2"}}
+        assert (await alice.complete("user_chat", "hello")).metadata["model"] == "claude-opus-5-5"
+        decision = await alice.route("user_chat", "hello")
+        assert [row["model"] for row in decision["candidates"]] == ["claude-opus-5-5", "kimi-k2.6"]
+
+    async def test_a_strategy_by_task_type(self, shared: Shared, alice: Program) -> None:
+        """The best for the task answers; other tasks go by the table."""
+        reply = await alice.complete("configuration", "hello")
+        assert reply.metadata["model"] == "claude-opus-5-5"
+        assert (await alice.route("configuration", "hello"))["strategy"] == "quality"
+        assert (await alice.route("user_chat", "hello"))["strategy"] == "table"
+
+    async def test_a_session_stays_with_its_model(self, shared: Shared, alice: Program) -> None:
+        """Across task types; but one that was asked for by name is so for that call alone."""
+        await alice.complete("code_generation", "hello", session="s")
+        assert (await alice.complete("user_chat", "hello", session="s")).metadata["model"] == "kimi-k2.7-code"
+        await alice.complete("user_chat", "hello", session="s", model="claude-opus-5-5")
+        assert (await alice.complete("user_chat", "hello", session="s")).metadata["model"] == "claude-sonnet-5-5"
+
+
 class TestLocalOnly:
     async def test_nothing_leaves_the_machine(self, shared: Shared, alice: Program, program: Program) -> None:
         """Without a local endpoint nobody answers; with one it does, for whichever task; others are not bound."""
@@ -142,8 +195,8 @@ class TestStrategy:
 
     async def test_latency(self, shared: Shared, alice: Program) -> None:
         """The quickest of late answers, whoever that becomes."""
-        for slow, quick in (("claude", "kimi_k2"), ("kimi_k2", "claude")):
-            shared.behave(slow, Behaviour(delay_s=0.15))
+        for slow, quick, delay_s in (("claude", "kimi_k2", 0.1), ("kimi_k2", "claude", 0.5)):
+            shared.behave(slow, Behaviour(delay_s=delay_s))  # the second one outweighs what the first has left behind
             shared.behave(quick, Behaviour())
             for _ in range(5):
                 for provider in (slow, quick):

@@ -9,6 +9,7 @@ from typing import Any
 from cortexd.catalog import Catalog, builtin_catalog
 from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import ProviderSettings
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.routing import Health, Plan, Question, Wishes, plan_route
 from cortexd.routing.wishes import NONE
@@ -18,6 +19,13 @@ BOTH = {"ANTHROPIC_API_KEY": "a", "MOONSHOT_API_KEY": "m"}
 ALL = {**BOTH, "DEEPSEEK_API_KEY": "d", "DASHSCOPE_API_KEY": "q"}
 OFFICE = ProviderSettings("office", "openai", "http://127.0.0.1:1/v1", "m", local=True)
 IMAGE = [{"type": "image", "media_type": "image/png", "data": b"\x89PNG\r\n\x1a\n"}]
+
+OWN = {name: settings.model for name, settings in builtin_config().providers.items()}
+
+
+def prefers(*names: str) -> dict[TaskType, tuple[Target, ...]]:
+    """A user's targets for chat."""
+    return {TaskType.USER_CHAT: tuple(map(Target.parse, names))}
 
 
 def config(environ: dict[str, str] = BOTH, **more: ProviderSettings) -> Config:
@@ -35,7 +43,7 @@ def question(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", **options
 
 
 def catalog_of(chosen: Config) -> Catalog:
-    return builtin_catalog().with_rates(chosen.providers)
+    return builtin_catalog().with_settings(chosen.providers)
 
 
 def plan(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", *, use: Config | None = None,

@@ -99,7 +99,7 @@ class TestWorstCase:
         rate = RateSettings("0.5", "1")
         own = ProviderSettings("own", "openai", "http://127.0.0.1/v1", "m", rate=rate)
         free = ProviderSettings("free", "openai", "http://127.0.0.1/v1", "m", local=True)
-        catalog = builtin_catalog().with_rates({"own": own, "free": free})
+        catalog = builtin_catalog().with_settings({"own": own, "free": free})
         assert catalog.cost("own", "m", Usage(MILLION, MILLION), MONDAY_NOON) == 1_500_000_000
         assert catalog.cost("free", "m", Usage(MILLION, MILLION), MONDAY_NOON) == 0
         assert catalog.worst_case("free", "m", MILLION, MONDAY_NOON) == 0

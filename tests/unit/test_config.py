@@ -10,7 +10,8 @@ from typing import Protocol
 import pytest
 
 from cortexd.config import Config, builtin_config, how_to_configure, load_config, with_keys
-from cortexd.config.settings import BudgetSettings, LimitUsd, ProviderSettings, RateSettings, Secret
+from cortexd.config.settings import BudgetSettings, LimitUsd, ModelSettings, ProviderSettings, RateSettings, Secret
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import ConfigError
 
@@ -39,8 +40,8 @@ class TestLoad:
     def test_defaults_route_as_the_specification_says(self) -> None:
         """Chat and requirement parsing go to claude, the other six task types to kimi_k2."""
         table = builtin_config().routing.table
-        assert table[TaskType.USER_CHAT] == table[TaskType.REQUIREMENT_PARSING] == "claude"
-        assert [task for task, provider in table.items() if provider == "kimi_k2"] == list(TaskType)[2:]
+        assert table[TaskType.USER_CHAT] == table[TaskType.REQUIREMENT_PARSING] == (Target("claude"),)
+        assert [task for task, row in table.items() if row == (Target("kimi_k2"),)] == list(TaskType)[2:]
 
     def test_later_files_stand_above_earlier_ones(self, write: Write) -> None:
         """conf.d overrides config.toml key by key, in the order of names."""
@@ -49,8 +50,8 @@ class TestLoad:
         main = write("[limits]\nmax_tools = 3\nmax_messages = 9\n[routing.table]\nuser_chat = 'kimi_k2'\n")
         config = load_config(main)
         assert (config.limits.max_tools, config.limits.max_messages) == (5, 9)
-        assert config.routing.table[TaskType.USER_CHAT] == "kimi_k2"
-        assert config.routing.table[TaskType.CONFIGURATION] == "kimi_k2"
+        assert config.routing.table[TaskType.USER_CHAT] == (Target("kimi_k2"),)
+        assert config.routing.table[TaskType.CONFIGURATION] == (Target("kimi_k2"),)
         assert [path.name for path in config.sources] == ["config.toml", "10-vendor.toml", "20-site.toml"]
 
     def test_a_provider_of_ones_own(self, write: Write) -> None:
@@ -269,6 +270,8 @@ class TestExample:
             assert settings == set(shown[section.name]), section.name
         of_a_provider = {item.name for item in dataclasses.fields(ProviderSettings)} - {"name", "key"}
         assert of_a_provider == set(shown["providers"]["claude"])
+        [model] = shown["providers"]["claude"]["models"].values()
+        assert {item.name for item in dataclasses.fields(ModelSettings)} == set(model)
 
     def test_the_example_as_it_stands_changes_nothing(self, write: Write) -> None:
         """Installed as it is, it means the built-in defaults."""

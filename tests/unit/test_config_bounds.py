@@ -12,7 +12,7 @@ import pytest
 from cortexd.config import builtin_config, load_config
 from cortexd.config import settings as settings_module
 from cortexd.config.bounds import BOUNDS, Bound
-from cortexd.config.settings import BudgetSettings, Config, LimitUsd, ProviderSettings, RateSettings
+from cortexd.config.settings import BudgetSettings, Config, LimitUsd, ModelSettings, ProviderSettings, RateSettings
 from cortexd.errors import ConfigError
 
 NUMERIC = {int, float}
@@ -43,8 +43,10 @@ def as_toml(owner: type, key: str, value: str) -> str:
     if owner is ProviderSettings:
         return f"[providers.claude]\n{key} = {value}\n"
     if owner is RateSettings:
-        other = next(name for name in BOUNDS[RateSettings] if name != key)
-        return f"[providers.claude]\nrate = {{ {key} = {value}, {other} = 1 }}\n"
+        amounts = {"input_usd_per_million": "1", "output_usd_per_million": "1", key: value}
+        return f"[providers.claude]\nrate = {{ {', '.join(f'{name} = {usd}' for name, usd in amounts.items())} }}\n"
+    if owner is ModelSettings:
+        return f"[providers.claude.models.m]\n{key} = {value}\n"
     if owner is LimitUsd:
         return f"[budgets.machine]\n{key} = {value}\n"
     if owner is BudgetSettings:

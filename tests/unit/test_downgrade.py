@@ -9,6 +9,7 @@ import pytest
 
 from cortexd.config import Config
 from cortexd.domain.money import from_usd
+from cortexd.domain.targets import Target
 from cortexd.errors import Failure, ProviderError
 from cortexd.routing import Health, Plan, Wishes, downgrade, plan_route
 from cortexd.routing.wishes import NONE
@@ -100,7 +101,7 @@ class TestDowngrade:
 
     def test_the_session_stays_as_far_as_it_can(self) -> None:
         """The plan's order of providers holds: the session's first."""
-        made = downgraded("0.03", wishes=Wishes(sticky="kimi_k2"))
+        made = downgraded("0.03", wishes=Wishes(sticky=Target("kimi_k2")))
         assert names(made)[0] == "kimi_k2"
 
     def test_a_configured_model_beyond_the_catalogue(self) -> None:

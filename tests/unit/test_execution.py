@@ -47,7 +47,7 @@ class Bench:
         self.simulated = simulated
         self.events: list[CostEvent] = []
         self.authorizer = SlowAuthorizer()
-        catalog = builtin_catalog().with_rates(config.providers)
+        catalog = builtin_catalog().with_settings(config.providers)
         self.providers = {
             name: make_provider(item, config.network, max_answer_bytes=config.limits.max_answer_bytes)
             for name, item in config.providers.items()
@@ -416,7 +416,7 @@ class TestBound:
         """Cancelled in the middle or unreadable, what costs nothing costs nothing for sure."""
         settings = replace(bench.config.providers["kimi_k2"], local=True)
         setup = bench.setup
-        catalog = setup.catalog.with_rates({"kimi_k2": settings})
+        catalog = setup.catalog.with_settings({"kimi_k2": settings})
         bench.service.adopt(replace(setup, catalog=catalog))
         bench.simulated.behave("kimi_k2", replace(SLOW, fault=fault))
         asking = bench.ask(provider="kimi_k2", request_id="free")

@@ -13,15 +13,16 @@ import pytest
 
 from cortexd.config import Config
 from cortexd.domain.messages import Strategy
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, NoProviderAvailable, ProviderError, ProviderNotConfigured
 from cortexd.routing import Health, Plan, State, Wishes
 from cortexd.routing.strategies import ranking
-from tests.unit.routes import ALL, OFFICE, config, names, plan
+from tests.unit.routes import ALL, OFFICE, OWN, config, names, plan, prefers
 
 ROOT = Path(__file__).resolve().parents[2]
 COST, LATENCY = Wishes(strategy=Strategy.COST), Wishes(strategy=Strategy.LATENCY)
-CHAT_WITH_KIMI = Wishes({TaskType.USER_CHAT: "kimi_k2"})
+CHAT_WITH_KIMI = Wishes(prefers("kimi_k2"))
 CLAUDE_ALONE = {"ANTHROPIC_API_KEY": "a"}
 
 
@@ -35,7 +36,7 @@ def broken(*providers: str) -> Health:
 def timed(health: Health | None = None, **latencies: float) -> Health:
     health = health or Health()
     for provider, latency_ms in latencies.items():
-        health.observed(provider, latency_ms, 100)
+        health.observed(provider, OWN[provider], latency_ms, 100)
     return health
 
 
@@ -77,7 +78,7 @@ class TestCost:
         second = dataclasses.replace(OFFICE, name="attic")
         use = config({}, office=OFFICE, attic=second)
         assert names(plan(wishes=COST, use=use)) == ["office", "attic"]
-        wishes = Wishes({TaskType.USER_CHAT: "attic"}, Strategy.COST)
+        wishes = Wishes(prefers("attic"), Strategy.COST)
         assert names(plan(wishes=wishes, use=use)) == ["attic", "office"]
 
     def test_a_breaker_demotes_the_cheapest(self) -> None:
@@ -126,7 +127,7 @@ class TestLatency:
         """Neither a broken provider nor a session pays for learning."""
         health = timed(broken("claude"), kimi_k2=900)
         assert {names(plan(wishes=LATENCY, health=health))[0] for _ in range(40)} == {"kimi_k2"}
-        sticky = Wishes(strategy=Strategy.LATENCY, sticky="kimi_k2")
+        sticky = Wishes(strategy=Strategy.LATENCY, sticky=Target("kimi_k2"))
         health = timed(kimi_k2=900)
         assert {names(plan(wishes=sticky, health=health))[0] for _ in range(40)} == {"kimi_k2"}
 
@@ -134,31 +135,31 @@ class TestLatency:
         """Twenty answers later the old ones count half."""
         health = Health()
         for _ in range(200):
-            health.observed("claude", 1000, 100)
+            health.observed("claude", OWN["claude"], 1000, 100)
         for _ in range(20):
-            health.observed("claude", 3000, 100)
-        assert health.latency_ms("claude") == pytest.approx(2000, rel=0.01)
+            health.observed("claude", OWN["claude"], 3000, 100)
+        assert health.latency_ms("claude", OWN["claude"]) == pytest.approx(2000, rel=0.01)
 
     def test_a_short_answer_tells_little(self) -> None:
         """One token, as a verification asks for, hardly moves the mean; alone it is all that is known."""
         health = timed(claude=1000)
-        health.observed("claude", 10, 1)
-        health.observed("kimi_k2", 10, 0)
-        mean = health.latency_ms("claude")
+        health.observed("claude", OWN["claude"], 10, 1)
+        health.observed("kimi_k2", OWN["kimi_k2"], 10, 0)
+        mean = health.latency_ms("claude", OWN["claude"])
         assert mean is not None
         assert 950 < mean < 1000
-        assert health.latency_ms("kimi_k2") == pytest.approx(10)
+        assert health.latency_ms("kimi_k2", OWN["kimi_k2"]) == pytest.approx(10)
 
     def test_an_hour_makes_unknown(self) -> None:
         """Without an answer within the hour nothing is known, and the next one starts afresh; so does a reload."""
         now = [0.0]
         health = timed(Health(clock=lambda: now[0]), claude=1000)
         now[0] = 3601
-        assert health.latency_ms("claude") is None
-        health.observed("claude", 10, 100)
-        assert health.latency_ms("claude") == pytest.approx(10)
+        assert health.latency_ms("claude", OWN["claude"]) is None
+        health.observed("claude", OWN["claude"], 10, 100)
+        assert health.latency_ms("claude", OWN["claude"]) == pytest.approx(10)
         health.forget()
-        assert health.latency_ms("claude") is None
+        assert health.latency_ms("claude", OWN["claude"]) is None
 
 
 class TestWishes:
@@ -172,11 +173,11 @@ class TestWishes:
         """Not configured: the reason says so. No longer known after a reload: the table holds."""
         made = plan(wishes=CHAT_WITH_KIMI, use=config(CLAUDE_ALONE))
         assert made.reason == "fallback from kimi_k2: it is not configured"
-        assert plan(wishes=Wishes({TaskType.USER_CHAT: "gone"})).reason == "user_chat goes to claude"
+        assert plan(wishes=Wishes(prefers("gone"))).reason == "user_chat goes to claude"
 
     def test_the_request_stands_above_the_preference(self) -> None:
         """A provider or model named in the options is asked."""
-        wishes = Wishes({TaskType.USER_CHAT: "kimi_k2"}, Strategy.COST, sticky="kimi_k2")
+        wishes = Wishes(prefers("kimi_k2"), Strategy.COST, sticky=Target("kimi_k2"))
         made = plan(wishes=wishes, provider="claude", fallback=True)
         assert (names(made), made.reason) == (["claude", "kimi_k2"], "provider claude was asked for")
         assert made.pinned
@@ -196,7 +197,7 @@ class TestSessions:
     @pytest.mark.parametrize("strategy", Strategy)
     def test_a_session_stays(self, strategy: Strategy) -> None:
         """With its provider, whatever the strategy and the preferences."""
-        wishes = Wishes({TaskType.USER_CHAT: "claude"}, strategy, sticky="deepseek")
+        wishes = Wishes(prefers("claude"), strategy, sticky=Target("deepseek"))
         made = plan(wishes=wishes, use=config(ALL), health=timed(claude=10))
         assert (names(made)[0], made.reason) == ("deepseek", "session stays with deepseek")
         assert sorted(names(made)) == ["claude", "deepseek", "kimi_k2", "qwen"]
@@ -204,8 +205,8 @@ class TestSessions:
     def test_without_fallback(self) -> None:
         """The session's provider alone; the table's alone while that one's breaker is open."""
         for sticky in ("kimi_k2", "claude"):
-            assert names(plan(wishes=Wishes(sticky=sticky), fallback=False)) == [sticky]
-        made = plan(wishes=Wishes(sticky="kimi_k2"), fallback=False, health=broken("kimi_k2"))
+            assert names(plan(wishes=Wishes(sticky=Target(sticky)), fallback=False)) == [sticky]
+        made = plan(wishes=Wishes(sticky=Target("kimi_k2")), fallback=False, health=broken("kimi_k2"))
         assert (names(made), made.reason) == (
             ["claude"],
             "fallback from kimi_k2: it failed repeatedly and is avoided for now",
@@ -216,12 +217,12 @@ class TestSessions:
     )
     def test_a_provider_that_cannot_answer_is_left(self, use: Config, sticky: str) -> None:
         """No key any more, or no longer known: the table decides."""
-        assert plan(wishes=Wishes(sticky=sticky), use=use).reason == "user_chat goes to claude"
-        assert names(plan(wishes=Wishes(sticky=sticky), use=use, fallback=False)) == ["claude"]
+        assert plan(wishes=Wishes(sticky=Target(sticky)), use=use).reason == "user_chat goes to claude"
+        assert names(plan(wishes=Wishes(sticky=Target(sticky)), use=use, fallback=False)) == ["claude"]
 
     def test_a_breaker_ends_the_stay(self) -> None:
         """It is tried last, and the reason says so."""
-        made = plan(wishes=Wishes(sticky="kimi_k2"), health=broken("kimi_k2"))
+        made = plan(wishes=Wishes(sticky=Target("kimi_k2")), health=broken("kimi_k2"))
         assert names(made) == ["claude", "kimi_k2"]
         assert made.reason == "fallback from kimi_k2: it failed repeatedly and is avoided for now"
 
@@ -231,7 +232,7 @@ class TestSessions:
         for strategy in Strategy:
             for sticky in (None, "claude", "qwen"):
                 for preferred in ("kimi_k2", "qwen"):
-                    wishes = Wishes({TaskType.USER_CHAT: preferred}, strategy, sticky=sticky)
+                    wishes = Wishes(prefers(preferred), strategy, sticky=Target(sticky) if sticky else None)
                     made = plan(wishes=wishes, use=config(ALL), health=health)
                     assert sorted(names(made)) == ["claude", "deepseek", "kimi_k2", "qwen"]
                     assert made.candidates[-1].state is State.OPEN
@@ -240,11 +241,11 @@ class TestSessions:
         """The error is the same by every strategy."""
         for strategy in Strategy:
             with pytest.raises(ProviderNotConfigured, match="no other provider is configured either"):
-                plan(wishes=Wishes(strategy=strategy, sticky="claude"), use=config({}))
+                plan(wishes=Wishes(strategy=strategy, sticky=Target("claude")), use=config({}))
 
 
 NEW_STRATEGY = """
-def rank(candidates, health, may_explore):
+def rank(candidates, field, may_explore):
     return sorted(candidates, key=lambda item: item.provider, reverse=True)
 """
 ASK_FOR_IT = """

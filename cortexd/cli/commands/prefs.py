@@ -57,6 +57,7 @@ def set_command(
 
     \b
       cortexctl prefs set code_generation=kimi_k2 --strategy cost
+      cortexctl prefs set code_generation=kimi_k2/kimi-k2.7-code,claude
     """
     changes = {"strategy": strategy, "local_only": local_only}
     changes = {key: value for key, value in changes.items() if value is not None}

@@ -33,6 +33,7 @@ _RANKED_BY = {
     "table": "in the order of the operator's routing table",
     "cost": "by cost, the cheapest first",
     "latency": "by speed of late, the quickest first",
+    "quality": "by quality for the task type, the best first",
 }
 _IN_TABLE = frozenset({"rank", "provider", "model", "state", "reason", "prompt_cost_usd", "worst_case_cost_usd"})
 

@@ -12,6 +12,7 @@ from typing import Any
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import RoutingSettings
 from cortexd.domain.messages import Options
+from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import CortexError, InvalidArgument, ProviderNotConfigured, TooLarge
 from cortexd.library.batch import gathered
@@ -36,7 +37,7 @@ class Engine:
 
     def __init__(self, arguments: Mapping[str, str | None], sdk_class: Callable[[str], Any]) -> None:
         self._config = configure(arguments)
-        self._catalog = builtin_catalog().with_rates(self._config.providers)
+        self._catalog = builtin_catalog().with_settings(self._config.providers)
         self._health = SharedHealth()
         self._max_answer_bytes = self._config.limits.max_answer_bytes
         self._keys = Keys(keys_of(arguments))
@@ -129,7 +130,8 @@ class Engine:
         providers = {name: self.clients.settings(name, asynchronous=asynchronous) for name in self._config.providers}
         with _as_ours():
             rows = ((TaskType(task), _provider(name)) for task, name in rules.table.items())
-            table = {task: name for task, name in rows if name is not None}
+            named = ((task, Target(name)) for task, name in rows if name is not None)
+            table: dict[TaskType, tuple[Target, ...]] = {task: (target,) for task, target in named}
             default = _provider(rules.default_provider) or LLMProvider.CLAUDE
         routing = RoutingSettings(table, default, rules.fallback)
         config = replace(self._config, providers=providers, routing=routing)
@@ -137,7 +139,7 @@ class Engine:
             with self._health.lock:
                 return plan_route(question, config, self._catalog, self._health.health), providers
         except ProviderNotConfigured:
-            first = question.options.provider or table.get(question.task_type, default)
+            first = question.options.provider or table.get(question.task_type, (Target(default),))[0].provider
             label = LABELS[LLMProvider(first)]
             text = f"{label} API not configured and no fallback available"
             raise ProviderNotConfiguredError(text) from None

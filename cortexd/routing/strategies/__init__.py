@@ -7,12 +7,11 @@ from functools import cache
 from importlib import import_module
 
 from cortexd.domain.messages import Strategy
-from cortexd.routing.candidates import Candidate
-from cortexd.routing.health import Health
+from cortexd.routing.candidates import Candidate, Field
 
-# candidates in the order of the table, health, and whether another one than the best may lead -> the candidates ranked,
-# each with the words that explain its rank
-Ranking = Callable[[list[Candidate], Health, bool], list[Candidate]]
+# candidates in the order of the table, what they are judged by, and whether another one than the best may lead -> the
+# candidates ranked, each with the words that explain its rank
+Ranking = Callable[[list[Candidate], Field, bool], list[Candidate]]
 
 
 @cache

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cortexd.domain.money import format_usd, to_usd
-from cortexd.routing.candidates import Candidate
-from cortexd.routing.health import Health
+from cortexd.routing.candidates import Candidate, Field
 
 
-def rank(candidates: list[Candidate], _health: Health, _may_explore: bool) -> list[Candidate]:
+def rank(candidates: list[Candidate], _field: Field, _may_explore: bool) -> list[Candidate]:
     """By likely cost, an unknown price last; equals in the order that they came in."""
     ranked = sorted(candidates, key=lambda item: (item.likely_nano is None, item.likely_nano or 0))
     return [_with_cost(item, first=place == 0) for place, item in enumerate(ranked)]

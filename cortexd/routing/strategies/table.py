@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from cortexd.routing.candidates import Candidate
-from cortexd.routing.health import Health
+from cortexd.routing.candidates import Candidate, Field
 
 
-def rank(candidates: list[Candidate], _health: Health, _may_explore: bool) -> list[Candidate]:
+def rank(candidates: list[Candidate], _field: Field, _may_explore: bool) -> list[Candidate]:
     return candidates

@@ -1,0 +1,45 @@
+"""Where requests may go, as people write it: `provider`, `provider/model`, or several of these in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_TARGETS = 16  # in one row
+_MOST_CHARS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A provider and one of its models; `model` is None for the one that the provider's settings name."""
+
+    provider: str
+    model: str | None = None
+
+    def __str__(self) -> str:
+        return self.provider if self.model is None else f"{self.provider}/{self.model}"
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """From `provider` or `provider/model`; a model's name may hold slashes. Raises ValueError."""
+        provider, slash, model = text.partition("/")
+        if not provider or bool(slash) != bool(model) or not printed_alone(text):
+            raise ValueError(text)
+        return cls(provider, model or None)
+
+
+def printed_alone(text: str) -> bool:
+    """Whether it can stand in a list of names: printable, without blanks and commas, of bearable length."""
+    return 0 < len(text) <= _MOST_CHARS and text.isprintable() and not any(char in text for char in ' ,"')
+
+
+def parse_targets(text: str) -> tuple[Target, ...]:
+    """From a list with commas, the first choice first, each once. Raises ValueError."""
+    targets = tuple(dict.fromkeys(Target.parse(item.strip()) for item in text.split(",")))
+    if len(targets) > MOST_TARGETS:
+        raise ValueError(text)
+    return targets
+
+
+def written(targets: tuple[Target, ...]) -> str:
+    """As `parse_targets` reads it."""
+    return ", ".join(map(str, targets))
