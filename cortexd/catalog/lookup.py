@@ -13,10 +13,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from cortexd.catalog.quirks import Quirk, Quirks
 from cortexd.config.settings import ModelSettings, ProviderSettings, RateSettings
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Usage
 from cortexd.domain.money import Price, cost_nano, from_usd, worst_case_nano
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.tasks import TaskType
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -94,17 +94,19 @@ def _specificity(entry: PriceEntry) -> tuple[bool, int]:
 
 class Catalog:
     """All known models. `rates` are operators' own prices per provider and stand above the data; `quirks` are those of
-    a provider's models that are not known."""
+    a provider's models that are not known, `endpoints` those of all its models."""
 
     def __init__(
         self,
         models: Iterable[Model],
         rates: Mapping[str, Price] | None = None,
         quirks: Mapping[str, Quirks] | None = None,
+        endpoints: Mapping[str, Quirks] | None = None,
     ) -> None:
         self._models = {(model.provider, model.id): model for model in models}
         self._rates = dict(rates or {})
         self._quirks = dict(quirks or {})
+        self._endpoints = dict(endpoints or {})
 
     def model(self, provider: str, model_id: str) -> Model:
         """The model's entry; one with no price and every capability where the catalogue does not know it."""
@@ -114,7 +116,8 @@ class Catalog:
     def quirks(self, provider: str, model_id: str) -> Quirks:
         """What the model wants or refuses; of one that is not known, what the provider's usually do."""
         model = self.model(provider, model_id)
-        return model.quirks if "response_schema" in model.capabilities else model.quirks | {Quirk.NO_RESPONSE_SCHEMA}
+        quirks = model.quirks | self._endpoints.get(provider, frozenset())
+        return quirks if "response_schema" in model.capabilities else quirks | {Quirk.NO_RESPONSE_SCHEMA}
 
     def knows(self, provider: str, model_id: str) -> bool:
         return (provider, model_id) in self._models
@@ -152,12 +155,24 @@ class Catalog:
                 rates[name] = _rate(settings.rate)
             elif settings.local:
                 rates[name] = Price(0, 0)
+        known = self._by_preset(providers)
         own = [
-            _with_settings(self.model(name, model), said)
+            _with_settings(known.model(name, model), said)
             for name, settings in providers.items()
             for model, said in settings.models.items()
         ]
-        return Catalog([*self._models.values(), *own], rates, self._quirks)
+        endpoints = {name: settings.quirks for name, settings in providers.items()}
+        return Catalog([*known._models.values(), *own], rates, known._quirks, endpoints)
+
+    def _by_preset(self, providers: Mapping[str, ProviderSettings]) -> Catalog:
+        """A vendor's models are known under each name that a provider with its preset has."""
+        presets = {name: settings.preset for name, settings in providers.items()}
+        others = {name: preset for name, preset in presets.items() if preset not in (None, name)}
+        models = [
+            replace(model, provider=name) for name, preset in others.items() for model in self.models_of(preset or "")
+        ]
+        quirks = {name: self._quirks[preset] for name, preset in others.items() if preset in self._quirks}
+        return Catalog([*self._models.values(), *models], quirks={**self._quirks, **quirks})
 
 
 def _rate(rate: RateSettings) -> Price:

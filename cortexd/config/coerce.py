@@ -26,6 +26,7 @@ from cortexd.config.settings import (
     RateSettings,
 )
 from cortexd.domain.messages import Strategy
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
 
@@ -187,6 +188,10 @@ def _model(path: str, table: dict[str, Any], current: ModelSettings) -> ModelSet
     return replace(current, **changes)
 
 
+def _quirks(value: object) -> Quirks:
+    return frozenset(Quirk(_choice(item, tuple(Quirk))) for item in _strings(value))
+
+
 def _capabilities(value: object) -> frozenset[str]:
     return frozenset(_choice(item, CAPABILITIES) for item in _strings(value))
 
@@ -294,6 +299,7 @@ _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
 _BY_NAME: dict[str, Callable[[object], Any]] = {
     "capabilities": _capabilities,
     "quality": _quality,
+    "quirks": _quirks,
     "key_variable": _variable,
     "api": lambda value: _choice(value, tuple(API_KINDS)),
 }

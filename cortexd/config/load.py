@@ -14,10 +14,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from cortexd.config.addresses import on_this_machine, parse_address
+from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.coerce import coerce
 from cortexd.config.defaults import builtin_config
 from cortexd.config.files import Unusable, find_files, is_there, read_file
 from cortexd.config.names import fault_of_name
+from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation, Problems
 from cortexd.config.settings import Config, ProviderSettings
 from cortexd.config.whole import faults_of_whole
@@ -92,14 +95,41 @@ class _Reading:
                 self._refuse(where, f"expected a table ([{where}]), got {_shown(value)}")
             elif fault := fault_of_name(name):
                 self._refuse(where, fault)
-            elif name in providers:
-                providers[name] = self._section(providers[name], value, where)
+            elif base := self._preset(name, value, where) or providers.get(name):
+                providers[name] = self._provider(base, value, where)
+            elif "preset" in value:
+                continue  # which was refused
             elif missing := [key for key in _NEW_PROVIDER_NEEDS if key not in value]:
                 self._refuse(where, f"a new provider needs {', '.join(missing)} as well")
             else:
                 new = ProviderSettings(name=name, api="", base_url="", model="")
                 providers[name] = self._section(new, value, where)
         return providers
+
+    def _preset(self, name: str, value: Table, where: str) -> ProviderSettings | None:
+        """What the table's preset makes of it before its other settings; None where it has none."""
+        wanted = value.get("preset")
+        if wanted is None:
+            return None
+        preset = presets().get(wanted) if isinstance(wanted, str) else None
+        if preset is None:
+            self._refuse(f"{where}.preset", f"expected one of {', '.join(presets())}, got {_shown(wanted)}")
+            return None
+        api = value.get("api")
+        base = preset.settings(name, api if isinstance(api, str) and api in API_KINDS else None)
+        missing = [key for key in ("base_url", "model") if not getattr(base, key) and key not in value]
+        if missing:
+            kinds = " and ".join(preset.base_url)
+            self._refuse(where, f"preset {wanted!r} speaks {kinds} and needs {', '.join(missing)} as well")
+        return base
+
+    def _provider(self, base: ProviderSettings, value: Table, where: str) -> ProviderSettings:
+        """An address that is no longer the preset's makes an endpoint elsewhere no local one."""
+        read: ProviderSettings = self._section(base, value, where)
+        implied = read.local and read.preset is not None and "base_url" in value and "local" not in value
+        if not implied:
+            return read
+        return dataclasses.replace(read, local=on_this_machine(parse_address(read.base_url).host))
 
     def _section(self, current: Any, table: Table, where: str) -> Any:
         """`current` (a settings structure) with the table's values over it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from cortexd.domain.messages import Strategy
+from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 
@@ -39,6 +40,7 @@ class RateSettings:
     cache_write_usd_per_million: str | None = None
 
 
+DEFAULT_TOKENS_PER_S = 4000
 CAPABILITIES = ("tools", "images", "response_schema")
 
 
@@ -66,6 +68,7 @@ class ProviderSettings:
 
     `max_tokens`: the longest answer where the caller sets no limit. `max_tokens_per_s`: no answer grows faster, by
     which is booked what was cut off. The fastest on offer: some 3,000 (gpt-oss-120b at Cerebras, October 2026).
+    `preset`: the row of presets.toml that it began as. `quirks`: what all its models want or refuse.
     `models`: what is known of its models beside `model`, which strategies choose among.
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
     """
@@ -85,8 +88,10 @@ class ProviderSettings:
     key_variable: str | None = None
     rate: RateSettings | None = None
     max_tokens: int | None = None
-    max_tokens_per_s: int = 4000
+    max_tokens_per_s: int = DEFAULT_TOKENS_PER_S
     models: dict[str, ModelSettings] = field(default_factory=dict)
+    preset: str | None = None
+    quirks: Quirks = frozenset()
 
     @property
     def configured(self) -> bool:

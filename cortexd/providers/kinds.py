@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cortexd.catalog.quirks import Quirks
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.quirks import Quirks
 from cortexd.providers.collecting import Collector
 from cortexd.providers.request_body import RequestBody
 

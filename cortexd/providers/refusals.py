@@ -33,7 +33,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from cortexd.catalog import Catalog, builtin_catalog
-from cortexd.catalog.quirks import Quirk, Quirks
+from cortexd.domain.quirks import Quirk, Quirks
 
 _DEFINITE = (400, 422)
 _STATUSES = (*_DEFINITE, 500)

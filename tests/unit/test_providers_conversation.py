@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cortexd.catalog.quirks import Quirk
 from cortexd.domain.messages import Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
+from cortexd.domain.quirks import Quirk
 from cortexd.providers.anthropic.request import request_body as anthropic_body
 from cortexd.providers.conversation import Manners, arranged
 from cortexd.providers.conversation.calls import CallNames, json_object, sent_names, short_id, strict_id, usual_id

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cortexd.catalog import builtin_catalog
-from cortexd.catalog.quirks import Quirk, Quirks
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.providers.refusals import MOST_TRIES, Refusals, ask, refused, streamed
 
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from cortexd.catalog import builtin_catalog
-from cortexd.catalog.quirks import Quirk, Quirks
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Call, ImagePart, Message, Role, TextPart, Tool, ToolCall
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic import request as anthropic_request
 from cortexd.providers.openai import request as openai_request

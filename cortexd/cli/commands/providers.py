@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from cortexd.cli.shown.failures import PROVIDER_FAILED, duration
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_text
 from cortexd.cli.talking.session import run
+from cortexd.config.presets import presets
 from cortexd.domain.money import format_usd
 from cortexd.errors import UnknownProvider
 
@@ -18,15 +20,17 @@ if TYPE_CHECKING:
     from cortexd.client import AsyncClient, ProviderInfo, Verification
 
 _COLUMNS = (Column("provider"), Column("state"), Column("models"), Column("note"))
+_PRESETS = (Column("preset"), Column("what"), Column("address"), Column("formats"), Column("key"))
 _VERIFIED = (Column("provider"), Column("answers"), Column("model"), Column("time", right=True), Column("cost"))
 
 
 @click.command("providers")
 @click.argument("name", required=False)
 @click.option("--verify", is_flag=True, help="Send one real, smallest request to each that is configured, or to NAME.")
+@click.option("--presets", "all_presets", is_flag=True, help="Show what a provider can begin with, instead.")
 @json_option
 @click.pass_obj
-def command(settings: Settings, name: str | None, verify: bool, as_json: bool) -> None:
+def command(settings: Settings, name: str | None, verify: bool, all_presets: bool, as_json: bool) -> None:
     """Show the providers, their state and models, and what is missing; the first model is the default.
 
     --verify is for administrators, and costs what such a request costs; the exit status says whether all answered.
@@ -40,7 +44,9 @@ def command(settings: Settings, name: str | None, verify: bool, as_json: bool) -
         return [await client.verify_provider(item.name) for item in chosen if name or item.configured]
 
     wants_json = settings.json or as_json
-    if verify:
+    if all_presets:
+        _show_presets(wants_json)
+    elif verify:
         _show_verified(run(settings, ask), wants_json)
     else:
         _show(_chosen(run(settings, read), name), wants_json)
@@ -60,6 +66,27 @@ def _show(providers: list[ProviderInfo], as_json: bool) -> None:
     print_table(_COLUMNS, [(item.name, item.state, ", ".join(item.models), _note(item)) for item in providers])
     if any(map(_lacks_key, providers)):
         print_text("To give one a key: sudo cortexctl credentials set NAME")
+
+
+def _show_presets(as_json: bool) -> None:
+    rows = list(presets().values())
+    if as_json:
+        print_json([{**asdict(item), "quirks": sorted(item.quirks)} for item in rows])
+        return
+    print_table(
+        _PRESETS,
+        [
+            (
+                item.name,
+                item.title,
+                next(iter(item.base_url.values())),
+                ", ".join(item.base_url),
+                "local" if item.local else item.key_variable or "",
+            )
+            for item in rows
+        ],
+    )
+    print_text('To add one: [providers.NAME], preset = "PRESET" and model = "MODEL" in /etc/cortexd/conf.d/NAME.toml')
 
 
 def _note(item: ProviderInfo) -> str:

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cortexd.catalog.quirks import Quirk, Quirks
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.library.in_process.seeing import encode, seen
 from cortexd.providers.kinds import ApiKind
 from cortexd.providers.request_body import RequestBody

@@ -17,8 +17,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cortexd.catalog.quirks import Quirk, Quirks
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Call, ImagePart, Message, Part, Role, Tool, ToolCall
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.providers.anthropic.schema import adapted
 from cortexd.providers.conversation import Manners, arranged
 from cortexd.providers.conversation.calls import strict_id

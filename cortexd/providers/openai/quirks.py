@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortexd.catalog.quirks import Quirk, Quirks
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.providers.conversation import Manners
 from cortexd.providers.conversation.calls import short_id, usual_id
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cortexd.catalog.quirks import Quirks
 from cortexd.domain.messages import Call, ImagePart, Message, Part, Role, TextPart, Tool, ToolCall
+from cortexd.domain.quirks import Quirks
 from cortexd.providers.conversation import arranged
 from cortexd.providers.openai import quirks as quirks_
 from cortexd.providers.request_body import Joined, RequestBody, as_is, encode

@@ -1,4 +1,5 @@
-"""What single models want or refuse, in words: the catalogue says it of those it knows, refusals tell of the others."""
+"""What models want or refuse, in words: the catalogue says it of those it knows, presets and operators of all that
+an endpoint has, refusals tell of the others."""
 
 from __future__ import annotations
 
