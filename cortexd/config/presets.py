@@ -17,7 +17,8 @@ BUILTIN = ("claude", "kimi_k2", "deepseek", "qwen", "llama")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """`base_url`: by API kind, the usual one first. `model`: "" where none goes without saying."""
+    """`base_url`: by API kind, the usual one first. `model`: "" where none goes without saying. `says`: the
+    `owned_by` of such a server's models."""
 
     name: str
     title: str
@@ -27,6 +28,7 @@ class Preset:
     local: bool = False
     max_tokens_per_s: int = DEFAULT_TOKENS_PER_S
     quirks: Quirks = frozenset()
+    says: str = ""
 
     def settings(self, name: str, api: str | None = None) -> ProviderSettings:
         """A provider as the preset has it; without an address where it does not speak `api`."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cortexd.cli.machine.discovery import discover
 from cortexd.cli.settings import Settings, json_option
+from cortexd.cli.shown.discovered import CONF_D, show_discovered
 from cortexd.cli.shown.failures import PROVIDER_FAILED, duration
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_text
@@ -19,20 +22,26 @@ from cortexd.errors import UnknownProvider
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, ProviderInfo, Verification
 
+_PATH = click.Path(file_okay=False, path_type=Path)
 _COLUMNS = (Column("provider"), Column("state"), Column("models"), Column("note"))
 _PRESETS = (Column("preset"), Column("what"), Column("address"), Column("formats"), Column("key"))
 _VERIFIED = (Column("provider"), Column("answers"), Column("model"), Column("time", right=True), Column("cost"))
 
 
 @click.command("providers")
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[NAME|discover]")
 @click.option("--verify", is_flag=True, help="Send one real, smallest request to each that is configured, or to NAME.")
 @click.option("--presets", "all_presets", is_flag=True, help="Show what a provider can begin with, instead.")
+@click.option("--add", is_flag=True, help="With discover: declare what was found, as root.")
+@click.option("--directory", type=_PATH, default=CONF_D, show_default=True, metavar="DIR", help="Where --add writes.")
 @json_option
 @click.pass_obj
-def command(settings: Settings, name: str | None, verify: bool, all_presets: bool, as_json: bool) -> None:
+def command(
+    settings: Settings, name: str | None, verify: bool, all_presets: bool, add: bool, directory: Path, as_json: bool
+) -> None:
     """Show the providers, their state and models, and what is missing; the first model is the default.
 
+    discover looks for model servers at the usual ports of this machine instead, and shows who holds each port.
     --verify is for administrators, and costs what such a request costs; the exit status says whether all answered.
     """
 
@@ -44,7 +53,9 @@ def command(settings: Settings, name: str | None, verify: bool, all_presets: boo
         return [await client.verify_provider(item.name) for item in chosen if name or item.configured]
 
     wants_json = settings.json or as_json
-    if all_presets:
+    if name == "discover":
+        show_discovered(list(discover(presets().values())), directory if add else None, as_json=wants_json)
+    elif all_presets:
         _show_presets(wants_json)
     elif verify:
         _show_verified(run(settings, ask), wants_json)

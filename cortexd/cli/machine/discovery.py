@@ -1,0 +1,135 @@
+"""Model servers of this machine: who listens at the ports that presets know, which user that is, and what it has.
+
+Nothing is asked that does not listen already. Who may listen on a port says nothing of who that is: whoever holds
+the socket reads all that is sent to it, so its user is found out of the kernel's own table (proc_net_tcp(5)).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import pwd
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cortexd.config.addresses import on_this_machine, parse_address
+from cortexd.config.presets import Preset
+
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_LISTENS = "0A"
+_HERE = frozenset({"0100007F", "00000000", "0" * 32, f"{'0' * 24}01000000", f"{'0' * 16}FFFF00000100007F"})
+_ANSWER_S = 3.0
+_MOST_BYTES = 1024 * 1024
+_ORDINARY = range(1000, 60_000)  # adduser's and useradd's; systemd's dynamic users stand above
+_CONTEXTS = (("max_model_len",), ("meta", "n_ctx"), ("meta", "n_ctx_train"), ("context_length",))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A server that answers. `models`: name -> context in tokens, None where it does not say. `uid`: whose it is."""
+
+    preset: Preset
+    port: int
+    uid: int
+    models: Mapping[str, int | None]
+
+    @property
+    def user(self) -> str:
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return str(self.uid)
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether a person's program listens there, which may be another one than it seems."""
+        return self.uid in _ORDINARY
+
+    def toml(self) -> str:
+        """The settings that declare it."""
+        lines = [f"[providers.{self.preset.name}]", f"preset = {_quoted(self.preset.name)}"]
+        lines += [] if self.port == _port(self.preset) else [f'base_url = "http://127.0.0.1:{self.port}/v1"']
+        first, *others = self.models
+        lines.append(f"model = {_quoted(first)}")
+        for name, context in self.models.items():
+            if others or context is not None:
+                lines += ["", f"[providers.{self.preset.name}.models.{_quoted(name)}]"]
+                lines += [] if context is None else [f"context_tokens = {context}"]
+        return "\n".join([*lines, ""])
+
+
+def discover(presets: Collection[Preset]) -> Iterator[Found]:
+    """Every server that answers at a preset's usual address on this machine."""
+    listening = dict(_listeners())
+    for port, known in _by_port(presets).items():
+        if port in listening and (said := _ask(port)):
+            models = {entry["id"]: _context(entry) for entry in said}
+            yield Found(_recognised(said, presets) or known, port, listening[port], models)
+
+
+def _by_port(presets: Collection[Preset]) -> dict[int, Preset]:
+    """The first preset of each port of this machine."""
+    ports: dict[int, Preset] = {}
+    for preset in presets:
+        if port := _port(preset):
+            ports.setdefault(port, preset)
+    return ports
+
+
+def _port(preset: Preset) -> int | None:
+    address = parse_address(next(iter(preset.base_url.values())))
+    return address.port if on_this_machine(address.host) else None
+
+
+def _listeners() -> Iterator[tuple[int, int]]:
+    """Port and uid of each socket that listens where 127.0.0.1 leads."""
+    for table in _TABLES:
+        try:
+            rows = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            fields = row.split()
+            address, _, port = fields[1].rpartition(":")
+            if fields[3] == _LISTENS and address in _HERE:
+                yield int(port, 16), int(fields[7])
+
+
+def _ask(port: int) -> list[dict[str, Any]]:
+    """The models of the server, as it lists them; none where it is no model server."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
+    try:
+        connection.request("GET", "/v1/models", headers={"Accept": "application/json"})
+        listed = json.loads(connection.getresponse().read(_MOST_BYTES)).get("data")
+    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        return []
+    finally:
+        connection.close()
+    return [entry for entry in listed if _is_model(entry)] if isinstance(listed, list) else []
+
+
+def _is_model(entry: object) -> bool:
+    name = entry.get("id") if isinstance(entry, dict) else None
+    return isinstance(name, str) and 0 < len(name) <= 256 and name.isprintable() and not set(name) & set(' ,"\\')
+
+
+def _recognised(models: list[dict[str, Any]], presets: Collection[Preset]) -> Preset | None:
+    """By what the server calls itself."""
+    said = {model.get("owned_by") for model in models if isinstance(model.get("owned_by"), str)}
+    return next((preset for preset in presets if preset.says and preset.says in said), None)
+
+
+def _context(entry: dict[str, Any]) -> int | None:
+    for path in _CONTEXTS:
+        value: Any = entry
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 100_000_000:
+            return value
+    return None
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'  # names hold neither quotes nor backslashes: see _is_model
