@@ -81,15 +81,20 @@ class Server:
         """A chat completion asked for without any SDK: status, headers in lower case, and the body."""
         return post(self.url, body, self.key if key is None else key, timeout)
 
+    def answers(self, within_s: float = 100) -> bool:
+        """Whether it answers a short question, of each wait at most so long."""
+        question = {"model": self.model, "messages": [{"role": "user", "content": "hi"}]}
+        try:
+            return self.post(question, timeout=within_s)[0] == 200
+        except OSError:
+            return False
+
     def _answers(self) -> bool:
         assert self.process is not None
         ended = self.process.poll()
         if ended is not None:
             raise RuntimeError(f"{self.name} ended with {ended}:\n{self.log.read_text('utf-8', 'replace')[-3000:]}")
-        try:
-            return self.post({"model": self.model, "messages": [{"role": "user", "content": "hi"}]})[0] == 200
-        except OSError:
-            return False
+        return self.answers()
 
 
 def post(url: str, body: Any, key: str, timeout: float = 100) -> tuple[int, dict[str, str], bytes]:
