@@ -14,7 +14,9 @@ import pytest
 from cortexd.cli.app import main
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger, Totals
+from cortexd.ledger.keeping import retention
 from cortexd.ledger.keeping.maintenance import backup, begin_anew
+from cortexd.ledger.writing import free_rows
 from tests.unit.test_ledger_parts import complete, request, settings
 
 
@@ -152,4 +154,23 @@ class TestDamagedPage:
                     await complete(ledger, 5)
                 await ledger.reserve(request(), 7)
         assert len(caplog.records) == 1
+        await ledger.close()
+
+    async def test_where_free_rows_would_be_summed_up_stops_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They stay as they are; requests go on, and the journal has its one line."""
+        monkeypatch.setattr(free_rows, "MAX_IN_VAIN", 2)
+        monkeypatch.setattr(retention, "MAX_CHUNK", 2)
+        path = await with_one_request(tmp_path)
+        damage(path, "daily_day_uid")
+        ledger = await Ledger.open(settings(tmp_path))
+        with caplog.at_level(logging.WARNING):
+            async with asyncio.timeout(20):
+                for _ in range(8):
+                    await ledger.settle(await ledger.reserve(request(), 9_000), "failed", ())
+                await complete(ledger, 5)
+        assert ledger.writable
+        assert ledger.totals == Totals(10, 10)
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
         await ledger.close()

@@ -133,10 +133,11 @@ class Writer:
                 return
 
     def _fold_free(self) -> None:
-        """Before the next group, so that no flood of refused requests outruns it."""
+        """Before the next group, so that no flood of refused requests outruns it. Rows at a damaged place stay."""
         while self._blocked is None and (fold := self._store.fold_free()):
             (result,) = self._run([fold])
-            if not self._unwritten(result):
+            if self._blocked is None:
+                self._in_words(result)  # for the journal
                 self._store.folded()
 
     def _owe(self, action: Settle) -> None:
