@@ -64,6 +64,11 @@ class Accounts:
     def thresholds(self) -> tuple[float, ...]:
         return self._settings.thresholds
 
+    @property
+    def coarsest_step_nano(self) -> int:
+        """The largest step in which users of a group's or the machine's limit learn of each other; 0: there is none."""
+        return self._budgets.coarsest_step_nano
+
     async def may(self, caller: Caller, action: Action) -> bool:
         """Whether `caller` may, without anybody being asked for a password."""
         async with self._readings.turn(caller.uid):

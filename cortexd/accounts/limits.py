@@ -43,6 +43,12 @@ class Budgets:
         }
         self._groups = Groups(name for name, amounts in self._group_amounts.items() if amounts != _NOTHING_SET)
 
+    @property
+    def coarsest_step_nano(self) -> int:
+        """The largest step of any shared limit, 0 where there is none."""
+        groups = (self._shared("group", name, amounts, None) for name, amounts in self._group_amounts.items())
+        return max((limit.step_nano for limits in (self._machine, *groups) for limit in limits), default=0)
+
     async def limits_for(self, uid: int, user: str) -> tuple[Limit, ...]:
         """Every limit that binds `uid`: its own, its groups', the machine's. Raises Timeout (see Groups)."""
         own = _limits("user", user, self._own_amounts(uid, user), frozenset((uid,)))

@@ -178,15 +178,13 @@ class Methods:
         }
 
     def properties(self) -> dict[tuple[str, str], Callable[[], Variant]]:
-        service, signals = self._service, self._signals
+        service, totals = self._service, self._signals.totals
         return {
             (wire.INTERFACE, "Version"): lambda: Variant("s", __version__),
             (wire.INTERFACE, "Features"): lambda: Variant("as", list(FEATURES)),
             (wire.INTERFACE, "TaskTypes"): lambda: Variant("as", [task.value for task in TaskType]),
             (wire.INTERFACE, "Providers"): lambda: Variant("as", list(service.config.providers)),
             (wire.INTERFACE, "ActiveRequests"): lambda: Variant("u", service.active_requests),
-            (wire.INTERFACE, "TotalRequests"): lambda: Variant(
-                "t", wire.unsigned(signals.visible_totals().total_requests)
-            ),
-            (wire.INTERFACE, "TotalCostUsd"): lambda: Variant("d", to_usd(signals.visible_totals().total_cost_nano)),
+            (wire.INTERFACE, "TotalRequests"): lambda: Variant("t", wire.unsigned(totals.seen().total_requests)),
+            (wire.INTERFACE, "TotalCostUsd"): lambda: Variant("d", to_usd(totals.seen().total_cost_nano)),
         }

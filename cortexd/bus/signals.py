@@ -12,9 +12,10 @@ from typing import Any
 from cortexd.accounts import thresholds_crossed
 from cortexd.authority import Caller
 from cortexd.bus import replies
+from cortexd.bus.totals import PublicTotals
 from cortexd.config import Config
 from cortexd.connection import Connection, Message, Variant, wire
-from cortexd.domain.money import NANO_PER_USD, to_usd
+from cortexd.domain.money import to_usd
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
 from cortexd.ledger import BudgetChange, Period, Totals
 from cortexd.requests.events import CostEvent
@@ -23,8 +24,7 @@ log = logging.getLogger("cortexd.watchers")
 
 _FILTERS = ("task_type", "provider")
 _MAX_WORD = 64  # a filter is kept as long as its connection
-_INTERVAL_S = {"exact": 0.25, "rounded": 60.0, "off": 60.0}
-_NANO_PER_CENT = NANO_PER_USD // 100
+_INTERVAL_S = 0.25
 
 
 @dataclass(slots=True)
@@ -46,19 +46,20 @@ class Signals:
         self,
         connection: Connection,
         config: Callable[[], Config],
-        totals: Callable[[], Totals],
+        totals: PublicTotals,
         active: Callable[[], int],
     ) -> None:
+        self.totals = totals
         self._connection = connection
         self._config = config
-        self._totals = totals
         self._active = active
         self._subscriptions: dict[int, Subscription] = {}
         self._next_id = 1
-        self._published = self._rounded(totals())
+        self._published = totals.seen()
         self._published_active = 0
         self._sent_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._counting: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -94,6 +95,7 @@ class Signals:
             del self._subscriptions[number]
 
     def cost_incurred(self, event: CostEvent) -> None:
+        self.totals.spent(event.uid, event.settled.cost_nano)
         for number, item in self._subscriptions.items():
             if item.wants(event):
                 item.sequence += 1
@@ -113,24 +115,22 @@ class Signals:
     def configuration_changed(self) -> None:
         """A reload: the totals may be shown in another form, the list of providers may be another one."""
         self.close()
-        self._publish()
+        self._count()
         self._properties_changed({"Providers": Variant("as", list(self._config().providers))})
 
-    def visible_totals(self) -> Totals:
-        """The totals as `signals.publish_totals` lets everybody see them."""
-        exact = self._config().signals.publish_totals == "exact"
-        return self._totals() if exact else self._published
-
     def activity(self) -> None:
-        """A request began or ended: publish what changed, soon."""
+        """A request began or ended: publish what changed, soon; what it cost, where that is due later, then."""
+        loop = asyncio.get_running_loop()
         if self._timer is None:
-            interval_s = _INTERVAL_S[self._config().signals.publish_totals]
-            wait_s = max(0.0, self._sent_at + interval_s - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(wait_s, self._publish)
+            self._timer = loop.call_later(max(0.0, self._sent_at + _INTERVAL_S - time.monotonic()), self._publish)
+        if self._counting is None and (due_s := self.totals.due_s) is not None:
+            self._counting = loop.call_later(due_s, self._count)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._counting):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._counting = None
 
     def _budget_changed(self, uid: int, change: BudgetChange) -> None:
         """Tell each threshold that was crossed: to the user's own subscribers; in the log where it is others' too."""
@@ -144,10 +144,15 @@ class Signals:
             for connection in {item.connection for item in self._subscriptions.values() if item.uid == uid}:
                 self._connection.send(_signal(wire.INTERFACE, "BudgetThreshold", "sddd", body, connection))
 
+    def _count(self) -> None:
+        self._counting = None
+        self.totals.count()
+        self._publish()
+
     def _publish(self) -> None:
         self._timer = None
         self._sent_at = time.monotonic()
-        totals = self._rounded(self._totals())
+        totals = self.totals.seen()
         changed: dict[str, Variant] = {}
         if totals != self._published:
             self._published = totals
@@ -164,20 +169,10 @@ class Signals:
         self._connection.send(_signal("org.freedesktop.DBus.Properties", "PropertiesChanged", "sa{sv}as", body))
 
     def _totals_changed(self, totals: Totals) -> dict[str, Variant]:
-        exact = self._config().signals.publish_totals == "exact"
         usd, requests = to_usd(totals.total_cost_nano), wire.unsigned(totals.total_requests)
-        details = wire.dictionary({"total_cost_nano_usd": totals.total_cost_nano} if exact else {})
+        details = wire.dictionary({"total_cost_nano_usd": totals.total_cost_nano} if self.totals.exact else {})
         self._connection.send(_signal(wire.INTERFACE, "TotalsChanged", "tda{sv}", [requests, usd, details]))
         return {"TotalRequests": Variant("t", requests), "TotalCostUsd": Variant("d", usd)}
-
-    def _rounded(self, totals: Totals) -> Totals:
-        mode = self._config().signals.publish_totals
-        if mode == "exact":
-            return totals
-        if mode == "off":
-            return Totals(0, 0)
-        cents = (totals.total_cost_nano + _NANO_PER_CENT // 2) // _NANO_PER_CENT
-        return Totals(totals.total_requests, cents * _NANO_PER_CENT)
 
 
 def _signal(interface: str, member: str, signature: str, body: list[Any], destination: str | None = None) -> Message:

@@ -219,7 +219,7 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class SignalSettings:
-    publish_totals: Literal["exact", "rounded", "off"] = "exact"
+    publish_totals: Literal["exact", "rounded", "off"] = "rounded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from cortexd.bus.dispatch import Dispatcher
 from cortexd.bus.interface import load_interface
 from cortexd.bus.methods import Methods
 from cortexd.bus.signals import Signals
+from cortexd.bus.totals import PublicTotals
 from cortexd.catalog import builtin_catalog
 from cortexd.config import Config
 from cortexd.connection import Connection, Message
@@ -72,9 +73,12 @@ class Assembly:
         )
         owners.on_change.append(service.forget)
         self.metrics = Metrics(lambda: self.setup.config.metrics, lambda: service.condition)
-        self.signals = Signals(
-            self.connection, lambda: self.setup.config, lambda: service.totals, lambda: service.active_requests
+        totals = PublicTotals(
+            lambda: service.totals,
+            lambda: self.setup.config.signals.publish_totals,
+            lambda: service.accounts.coarsest_step_nano,
         )
+        self.signals = Signals(self.connection, lambda: self.setup.config, totals, lambda: service.active_requests)
         methods = Methods(service, self.signals, reload)
         self.dispatcher = Dispatcher(
             self.connection,

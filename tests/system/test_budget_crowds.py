@@ -30,7 +30,7 @@ from tests.system.users import programs_of, uid_of
 from tests.system.zones import noon, zone_where_it_is
 
 MakeDaemon = Callable[..., Daemon]
-PRELOAD = "[daemon]\npreload_sdks = true\n"
+PRELOAD = '[signals]\npublish_totals = "exact"\n[daemon]\npreload_sdks = true\n'
 EXACT = "[budgets]\nshared_step = 0\nown_share = 1\n"  # so that it is used to its last nano-dollar
 NOON = noon()
 ANSWER = Behaviour(input_tokens=50, output_tokens=20)

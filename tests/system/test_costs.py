@@ -13,7 +13,7 @@ from simulated import Behaviour, Fault
 from tests.system.program import USAGE, Program, Reply, program_fixture, refused  # noqa: F401
 from tests.system.shared import EVERYBODY, Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 
-CONFIG = "[daemon]\npreload_sdks = true\n"
+CONFIG = '[daemon]\npreload_sdks = true\n[signals]\npublish_totals = "exact"\n'
 TASKS = {"claude": "user_chat", "kimi_k2": "code_generation"}
 TOOL = {"name": "look", "description": "looks", "parameters": '{"type": "object"}'}
 

@@ -24,7 +24,7 @@ from tests.system.stream import Stream
 from tests.system.users import programs_of, uid_of
 from tests.system.zones import noon
 
-CONFIG = "[daemon]\npreload_sdks = true\n"
+CONFIG = '[daemon]\npreload_sdks = true\n[signals]\npublish_totals = "exact"\n'
 ENVIRONMENT = noon()
 UNASKED = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
