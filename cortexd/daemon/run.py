@@ -23,11 +23,12 @@ from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify
 from cortexd.daemon.reload import Reload
 from cortexd.errors import ConfigError, LedgerUnavailable
-from cortexd.ledger import Ledger
+from cortexd.ledger import Ledger, TemporarilyUnavailable
 
 log = logging.getLogger("cortexd.daemon")
 
-STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 69, 70, 74, 78
+STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED = 0, 1, 69, 70
+LEDGER_UNUSABLE, LEDGER_LATER, CONFIG_WRONG = 74, 75, 78
 _CONNECT_TIMEOUT_S = 10.0
 _RELEASE_TIMEOUT_S = 30.0
 
@@ -71,7 +72,7 @@ class Daemon:
             await self._startup()
         except (LedgerUnavailable, ConfigError) as error:
             log.critical("the ledger cannot be used: %s", error)
-            return LEDGER_UNUSABLE
+            return LEDGER_LATER if isinstance(error, TemporarilyUnavailable) else LEDGER_UNUSABLE
         except BusException as error:
             log.critical("cannot serve on the bus (%s): %s", self._options.bus, error)
             await self._ledger.close()

@@ -1,5 +1,6 @@
 """The ledger: what each request reserved and cost, durable before the caller hears of it, exact to the nano-dollar."""
 
+from cortexd.ledger.engines import TemporarilyUnavailable
 from cortexd.ledger.ledger import Ledger
 from cortexd.ledger.records import (
     AttemptRecord,
@@ -43,6 +44,7 @@ __all__ = [
     "Spent",
     "Stats",
     "StoredRequest",
+    "TemporarilyUnavailable",
     "Totals",
     "UsageQuery",
     "UsageRow",

@@ -6,7 +6,9 @@ import asyncio
 import os
 import pwd
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ from tests.system.program import NAME, Program, refused
 MakeDaemon = Callable[..., Daemon]
 AsUser = Callable[..., Completed]
 CORTEXD = [PYTHON, "-m", "cortexd"]
-STOPPED, BUS_LOST, WRONG_OPTIONS, BUS_UNAVAILABLE, LEDGER_UNUSABLE, CONFIG_WRONG = 0, 1, 2, 69, 74, 78
+STOPPED, BUS_LOST, WRONG_OPTIONS, BUS_UNAVAILABLE, LEDGER_UNUSABLE, LEDGER_LATER, CONFIG_WRONG = 0, 1, 2, 69, 74, 75, 78
 SHORT_DRAIN = "[daemon]\ndrain_timeout_s = 1.0\n"
 
 
@@ -50,7 +52,8 @@ class TestOptions:
         """--help documents every exit status."""
         done = as_user("cortexd", [*CORTEXD, "--help"])
         assert done.returncode == 0
-        for status in (STOPPED, BUS_LOST, WRONG_OPTIONS, BUS_UNAVAILABLE, LEDGER_UNUSABLE, CONFIG_WRONG):
+        usual = (STOPPED, BUS_LOST, WRONG_OPTIONS, BUS_UNAVAILABLE, CONFIG_WRONG)
+        for status in (*usual, LEDGER_UNUSABLE, LEDGER_LATER):
             assert f" {status} " in " ".join(done.stdout.partition("Exit status:")[2].split()).join("  ")
 
     @pytest.mark.parametrize("wrong", [["--colour"], ["--bus"], ["serve"]])
@@ -160,6 +163,17 @@ class TestStart:
         assert str(path.parent) in running.log() or str(path) in running.log()
         assert reason in running.log()
         assert name_owner() is None
+
+    def test_ledger_in_use(self, daemon: MakeDaemon) -> None:
+        """What may pass without a person, as a lock that a tool holds, is status 75: systemd tries again."""
+        running = daemon()
+        assert running.stop() == STOPPED
+        with closing(sqlite3.connect(running.ledger_file)) as tool:
+            tool.execute("BEGIN EXCLUSIVE")
+            running.start(wait=False)
+            assert running.await_end() == LEDGER_LATER, running.log()
+        running.start()
+        assert name_owner() == running.pid
 
     def test_lost_ledger(self, daemon: MakeDaemon, as_user: AsUser) -> None:
         """Where there was a ledger none is begun anew, status 74 with what to do, until an administrator wants it."""

@@ -16,6 +16,10 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.errors import LedgerUnavailable
 
 
+class TemporarilyUnavailable(LedgerUnavailable):
+    """The ledger cannot be opened for what may pass without a person: a full disk, a lock on the file."""
+
+
 class Engine(ABC):
     """One kind of database. It holds nothing: what it is asked concerns a connection, an error or a statement."""
 
@@ -29,6 +33,10 @@ class Engine(ABC):
     @abstractmethod
     def unwritable(self, error: BaseException) -> str | None:
         """Why nothing can be written (or read) for now, in words; None where `error` concerns one statement only."""
+
+    @abstractmethod
+    def passing(self, error: BaseException) -> bool:
+        """Whether `error` is such that it may pass by itself."""
 
     @abstractmethod
     def damaged(self, error: BaseException) -> bool:
@@ -84,7 +92,7 @@ class Place(ABC):
         """Make the place where there is none, and own it meanwhile: proof that no other daemon serves its requests.
 
         Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon has it or
-        where the ledger that was here is gone.
+        where the ledger that was here is gone, TemporarilyUnavailable where the disk is full.
         """
 
     @abstractmethod

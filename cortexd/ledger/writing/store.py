@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Damage, Place
+from cortexd.ledger.engines import Damage, Place, TemporarilyUnavailable
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
@@ -49,7 +49,8 @@ class Store:
                 self._beside = opened.enter_context(self._connection.engine.connect())
             except SQLAlchemyError as error:
                 reason = self.unwritable(error) or str(error)
-                raise LedgerUnavailable(f"cannot open the ledger {place}: {reason}") from error
+                kind = TemporarilyUnavailable if self._engine.passing(error) else LedgerUnavailable
+                raise kind(f"cannot open the ledger {place}: {reason}") from error
             self._opened = opened.pop_all()
 
     def run(self, actions: Sequence[Action]) -> list[Result]:

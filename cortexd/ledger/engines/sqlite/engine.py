@@ -39,6 +39,7 @@ _UNWRITABLE = {
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database",
 }
+_PASSING = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR})
 
 
 class SqliteEngine(Engine):
@@ -49,6 +50,9 @@ class SqliteEngine(Engine):
 
     def unwritable(self, error: BaseException) -> str | None:
         return _UNWRITABLE.get(_code(error))
+
+    def passing(self, error: BaseException) -> bool:
+        return _code(error) in _PASSING
 
     def damaged(self, error: BaseException) -> bool:
         return _code(error) == sqlite3.SQLITE_CORRUPT

@@ -5,6 +5,7 @@ The lock file holds the pid of who took it last. It is empty until there is a le
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -12,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from cortexd.errors import AccessDenied, ConfigError, InvalidArgument, LedgerUnavailable
+from cortexd.ledger.engines.engine import TemporarilyUnavailable
 
 _MAX_PID_BYTES = 20
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -22,7 +25,7 @@ def claim(path: Path) -> int:
 
     Nothing is opened before the lock is held: closing a second descriptor would drop SQLite's own locks.
     Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon holds it or
-    the ledger that was here is gone.
+    the ledger that was here is gone, TemporarilyUnavailable where the disk is full.
     """
     try:
         _private_directory(path.parent)
@@ -35,7 +38,8 @@ def claim(path: Path) -> int:
             os.close(lock)
             raise
     except OSError as error:
-        raise ConfigError(f"[ledger] path: cannot use {path}: {error.strerror or error}") from error
+        kind = TemporarilyUnavailable if error.errno in _PASSING else ConfigError
+        raise kind(f"[ledger] path: cannot use {path}: {error.strerror or error}") from error
     return lock
 
 
