@@ -25,8 +25,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="cortexd",
         description="Language models as a service of the operating system, on the D-Bus system bus.",
         epilog="Exit status: 0 stopped when asked to, 1 bus connection ended, 2 wrong options, 69 no bus or the name "
-        "is taken, 70 broken installation, 74 ledger unusable, 75 ledger unusable for now, 78 configuration wrong. SIGHUP "
-        "reloads, SIGTERM drains and stops.",
+        "is taken, 70 broken installation, 74 ledger unusable, 75 ledger unusable for now, 78 configuration wrong. "
+        "SIGHUP reloads, SIGTERM drains and stops.",
     )
     parser.add_argument(
         "--bus",
