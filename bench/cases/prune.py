@@ -42,7 +42,7 @@ class Calls:
 
 def run(lab: Lab) -> Values:
     with lab.ledger_directory() as directory:
-        return asyncio.run(measure(directory / "ledger.sqlite3", OLD_QUICK if lab.quick else OLD, lab.quick))
+        return asyncio.run(measure(directory / "ledger" / "ledger.sqlite3", OLD_QUICK if lab.quick else OLD, lab.quick))
 
 
 async def measure(path: Path, old: int, quick: bool) -> dict[str, float]:

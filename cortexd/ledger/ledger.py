@@ -36,6 +36,7 @@ from cortexd.ledger.writing.actions import (
     ResetStats,
     Settle,
     TakeOver,
+    Upkeep,
 )
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
@@ -230,7 +231,7 @@ class Ledger:
 
         first_kept = retention.clamped(before, datetime.now().astimezone().date())
         async with self._prunings:
-            return await pruner.prune(self._readers.read, lambda change: self._write(Change(change)), first_kept)
+            return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""

@@ -156,7 +156,7 @@ class TestReserve:
         with locked(path):
             task = asyncio.ensure_future(ledger.reserve(request(request_id="late"), 1_000))
             await asyncio.sleep(0)
-            await eventually(ledger._writer._queue.empty)  # the writer has it, and waits for the lock
+            await eventually(lambda: not len(ledger._writer._inbox))  # the writer has it, and waits for the lock
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

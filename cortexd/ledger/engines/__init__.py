@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
-from cortexd.ledger.engines.engine import Engine, Place, TemporarilyUnavailable
+from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
-__all__ = ["Damage", "Engine", "Place", "TemporarilyUnavailable", "engine_of", "place_of"]
+__all__ = ["Damage", "Engine", "Log", "Place", "TemporarilyUnavailable", "engine_of", "place_of"]
 
 # The setting that says where the ledger lies, and the engine that keeps it there. The first that is set counts.
 _BY_SETTING: tuple[tuple[str, Engine], ...] = (("path", SqliteEngine()),)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, Connection, Select
@@ -18,6 +18,15 @@ from cortexd.errors import LedgerUnavailable
 
 class TemporarilyUnavailable(LedgerUnavailable):
     """The ledger cannot be opened for what may pass without a person: a full disk, a lock on the file."""
+
+
+class Log(NamedTuple):
+    """What was committed and is not, or not yet, only where it stays. In bytes: the whole log, and what is left to move
+    of it; it begins anew once nothing is left. Both 0 where it cannot be read or written now.
+    """
+
+    size: int
+    left: int
 
 
 class Engine(ABC):
@@ -55,24 +64,27 @@ class Engine(ABC):
         """Interrupt what runs on `connection` after so long; gives a function that tells whether that has come."""
 
     @abstractmethod
-    def keys(self, keys: Iterable[int]) -> Select[Any]:
-        """Keys for an IN, however many: one value to bind."""
+    def keys(self, given: ColumnElement[Any]) -> Select[Any]:
+        """Keys for an IN, however many; `given` is bound to what `key_list` makes."""
+
+    @abstractmethod
+    def key_list(self, keys: Iterable[int]) -> Any:
+        """Keys as one value to bind."""
 
     @abstractmethod
     def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
         """The text under `key` in a column that holds a JSON object; NULL where it has none."""
 
     @abstractmethod
-    def write_back(self, connection: Connection) -> int:
+    def write_back(self, connection: Connection) -> Log:
         """Move what was committed from the log to where it stays, outside a transaction; also beside the writer.
 
-        Gives the log's size in bytes, 0 where it cannot be read or written now. It begins anew where nobody has
-        written, or read what is in it, meanwhile.
+        What is committed, or still read, meanwhile is left.
         """
 
     @abstractmethod
-    def shrink(self, connection: Connection) -> bool:
-        """Give some of what is free back to the disk, a few milliseconds' worth; whether there is more to give.
+    def shrink(self, connection: Connection, seconds: float) -> bool:
+        """Give some of what is free back to the disk, for so long; whether there is more to give.
 
         A part stays, for the rows to come. Does nothing where the database cannot, or was not made for it.
         """

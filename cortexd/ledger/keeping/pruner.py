@@ -16,36 +16,58 @@ from cortexd.ledger.keeping import retention
 from cortexd.ledger.records import Pruned
 
 PAUSE = 2.0  # as long as a step took, so many times; the machine has other things to do
+HOLD_S = 0.003  # for which a step shall keep calls from writing
+_FIRST, _FEWEST = 10, 5  # requests of a step
+_MEMORY = 0.8  # of what a request took in earlier steps
 T = TypeVar("T")
-Run = Callable[[Callable[[Connection], T]], Awaitable[T]]
+Read = Callable[[Callable[[Connection], T]], Awaitable[T]]
+Write = Callable[[Callable[[Connection], T], Callable[[float], None]], Awaitable[T]]
 
 
-async def prune(read: Run[Any], write: Run[Any], first_kept: date) -> Pruned:
+class Pace:
+    """How many requests a step takes: as many as fit into HOLD_S by what the last ones took on this machine, now."""
+
+    def __init__(self) -> None:
+        self.size = _FIRST
+        self._each_s = 0.0
+
+    def held(self, seconds: float) -> None:
+        """So long took a step of `size`."""
+        each = seconds / self.size
+        self._each_s = _MEMORY * self._each_s + (1 - _MEMORY) * each if self._each_s else each
+        self.size = min(max(int(HOLD_S / self._each_s), _FEWEST), retention.MAX_CHUNK)
+
+
+async def prune(read: Read[Any], write: Write[Any], first_kept: date) -> Pruned:
     """Turn what is older than `first_kept` into daily sums, then give the disk back what that has freed.
 
-    `read` and `write` run a function of a connection: beside the writer, and in one of its transactions.
+    `read` and `write` run a function of a connection: beside the writer, and in a transaction of its own, of which the
+    second function is told for how many seconds it kept others from writing.
     """
-    requests, days = 0, set[str]()
-    while chunk := await _step(read, write, first_kept):
+    requests, days, pace = 0, set[str](), Pace()
+    while chunk := await _step(read, write, first_kept, pace):
         requests += len(chunk.old)
         days |= chunk.days
     await give_back(write)
     return Pruned(requests, len(days))
 
 
-async def give_back(write: Run[Any]) -> None:
+async def give_back(write: Write[Any]) -> None:
     """Shrink the file, step by step, where much of it is free."""
     more = True
     while more:
         async with _pause():
-            more = await write(lambda connection: engine_of(connection).shrink(connection))
+            more = await write(lambda connection: engine_of(connection).shrink(connection, HOLD_S), lambda _: None)
 
 
-async def _step(read: Run[Any], write: Run[Any], first_kept: date) -> retention.Chunk | None:
+async def _step(read: Read[Any], write: Write[Any], first_kept: date, pace: Pace) -> retention.Chunk | None:
     async with _pause():
-        chunk: retention.Chunk | None = await read(lambda connection: retention.read_chunk(connection, first_kept))
+        size = pace.size
+        chunk: retention.Chunk | None = await read(
+            lambda connection: retention.read_chunk(connection, first_kept, size)
+        )
         if chunk is not None:
-            await write(lambda connection: retention.prune_chunk(connection, chunk))
+            await write(lambda connection: retention.prune_chunk(connection, chunk), pace.held)
         return chunk
 
 

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection
 
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, owners, prunings, requests, resets
+from cortexd.ledger.keeping import prune_statements as statements
+from cortexd.ledger.keeping.prune_statements import COUNTS, KEY, TOKENS, Attempt, Request
+from cortexd.ledger.keeping.schema import entries
 from cortexd.ledger.reading import queries, statistics
-from cortexd.ledger.records import ProviderStats, RequestState, Stats, Totals
+from cortexd.ledger.records import ProviderStats, Stats, Totals
 
-MAX_CHUNK = 50  # requests; a few milliseconds, for which other writers wait
-_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_COUNTS = ("requests", "at_provider", "at_model", "at_both")
-_SUMS = (*_COUNTS, *_TOKENS)
-_KEY = ("day", "uid", "user", "task_type", "provider", "model")
+MAX_CHUNK = 50  # requests
+_SUMS = (*COUNTS, *TOKENS)
+_Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Chunk:
 class Old:
     """A request about to go: its row, its attempts in order, when it was settled and what its entries charged."""
 
-    row: Row[Any]
-    attempts: Sequence[Row[Any]]
+    row: Request
+    attempts: Sequence[Attempt]
     released: int
     charged_nano: int
 
@@ -55,8 +55,8 @@ class Old:
 class _Day:
     """A daily sum in the making; `counts` as the schema explains."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * len(_COUNTS))
-    tokens: list[int] = field(default_factory=lambda: [0] * len(_TOKENS))
+    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTS))
+    tokens: list[int] = field(default_factory=lambda: [0] * len(TOKENS))
     cost_nano: int = 0
     cost_known: bool = True
 
@@ -67,18 +67,20 @@ def clamped(before: date, today: date) -> date:
     return min(before, (first - timedelta(days=1)).replace(day=1))
 
 
-def read_chunk(connection: Connection, before: date) -> Chunk | None:
-    """At most MAX_CHUNK settled requests of days before `before`, added up; None if there are none. Only reads."""
-    settled = (requests.c.day < before.isoformat()) & (requests.c.state != RequestState.PENDING)
-    return _chunk(connection, before.isoformat(), settled)
+def read_chunk(connection: Connection, before: date, at_most: int) -> Chunk | None:
+    """At most so many (and MAX_CHUNK) settled requests of days before `before`, added up; None if there are none. Only
+    reads.
+    """
+    day = before.isoformat()
+    return _chunk(connection, day, statements.OLDEST.rows(connection, before=day, at_most=min(at_most, MAX_CHUNK)))
 
 
 def fold(connection: Connection, keys: Sequence[int]) -> None:
     """Put daily sums in the place of these requests, at most MAX_CHUNK, in the open transaction. They cost nothing:
     what is left is counted, whatever its day, and no budget is concerned.
     """
-    free = (requests.c.cost_nano == 0) & requests.c.cost_known & (requests.c.state != RequestState.PENDING)
-    chunk = _chunk(connection, "", requests.c.id.in_(engine_of(connection).keys(keys)) & free)
+    chosen = engine_of(connection).key_list(keys)
+    chunk = _chunk(connection, "", statements.FREE.rows(connection, keys=chosen, at_most=MAX_CHUNK))
     if chunk is not None:
         prune_chunk(connection, chunk)
 
@@ -98,30 +100,24 @@ def prune_chunk(connection: Connection, chunk: Chunk) -> None:
     _lower_marks(connection, max(one.released for one in chunk.old))
 
 
-def _chunk(connection: Connection, before: str, chosen: ColumnElement[bool]) -> Chunk | None:
-    old = _oldest(connection, chosen)
+def _chunk(connection: Connection, before: str, found: Sequence[_Row]) -> Chunk | None:
+    old = _with_their_own(connection, [Request(*row) for row in found])
     for one in old:
         _refuse_wrong(one)
     return Chunk(before, old, list(_daily_rows(old))) if old else None
 
 
-def _oldest(connection: Connection, chosen: ColumnElement[bool]) -> list[Old]:
-    by_age = select(requests).where(chosen).order_by(requests.c.day, requests.c.uid).limit(MAX_CHUNK)
-    rows = list(connection.execute(by_age))
-    keys = engine_of(connection).keys(row.id for row in rows)
-    released = case((queries.is_release, entries.c.seq))
-    charged = queries.exact_sum(case((queries.is_spent, entries.c.nano), else_=0))
-    sums = select(entries.c.request, func.max(released), *charged).where(entries.c.request.in_(keys))
-    closed = {row[0]: row[1:] for row in connection.execute(sums.group_by(entries.c.request))}
+def _with_their_own(connection: Connection, rows: Sequence[Request]) -> list[Old]:
+    keys = engine_of(connection).key_list(row.id for row in rows)
+    closed = {row[0]: row[1:] for row in statements.CLOSED.rows(connection, keys=keys)}
     tried = defaultdict(list)
-    made = select(attempts).where(attempts.c.request.in_(keys)).order_by(attempts.c.request, attempts.c.number)
-    for attempt in connection.execute(made):
+    for attempt in map(Attempt._make, statements.TRIED.rows(connection, keys=keys)):
         tried[attempt.request].append(attempt)
-    return [_old(row, tried[row.id], *closed.get(row.id, (None, 0, 0))) for row in rows]
+    return [_old(row, tried[row.id], *closed.get(row.id, (0, 0, 0))) for row in rows]
 
 
-def _old(row: Row[Any], made: Sequence[Row[Any]], released: int | None, high: int, low: int) -> Old:
-    return Old(row, made, released or 0, queries.exact(high, low))
+def _old(row: Request, made: Sequence[Attempt], released: int, high: int, low: int) -> Old:
+    return Old(row, made, released, queries.exact(high, low))
 
 
 def _refuse_wrong(one: Old) -> None:
@@ -138,7 +134,7 @@ def _daily_rows(old: Sequence[Old]) -> Iterator[dict[str, Any]]:
     for one in old:
         row = one.row
         seen: set[tuple[str, ...]] = set()
-        shares: Sequence[Row[Any] | None] = one.attempts or (None,)
+        shares: Sequence[Attempt | None] = one.attempts or (None,)
         for share in shares:
             provider, model = (share.provider, share.model) if share else ("", "")
             day = days[row.day, row.uid, row.user, row.task_type, provider, model]
@@ -147,16 +143,16 @@ def _daily_rows(old: Sequence[Old]) -> Iterator[dict[str, Any]]:
                 seen.add(counted)
             paid = share or row
             day.cost_nano += paid.cost_nano
-            day.cost_known &= paid.cost_known
-            for place, name in enumerate(_TOKENS):
-                day.tokens[place] += (getattr(share, name) if share else 0) or 0
+            day.cost_known &= bool(paid.cost_known)
+            for place, used in enumerate(share.tokens if share else ()):
+                day.tokens[place] += used or 0
     for key, day in days.items():
         yield from _rows_of(key, day)
 
 
 def _rows_of(key: tuple[Any, ...], day: _Day) -> Iterator[dict[str, Any]]:
     """One row, and further ones with nothing but the cost that did not fit."""
-    names = dict(zip(_KEY, key, strict=True))
+    names = dict(zip(KEY, key, strict=True))
     counts = dict(zip(_SUMS, (*day.counts, *day.tokens), strict=True))
     for nano in statistics.pieces(day.cost_nano):
         yield names | counts | {"cost_nano": nano, "cost_known": day.cost_known}
@@ -165,15 +161,12 @@ def _rows_of(key: tuple[Any, ...], day: _Day) -> Iterator[dict[str, Any]]:
 
 def _add_up(connection: Connection, row: Mapping[str, Any]) -> None:
     """Add to the daily sum that is there already; where it is not, or cannot hold more, begin one."""
-    same = [daily.c[name] == row[name] for name in _KEY]
-    room = [daily.c[name] <= INT64_MAX - row[name] for name in (*_SUMS, "cost_nano")]
-    there = connection.scalar(select(daily.c.id).where(*same, *room).limit(1))
+    there = statements.WITH_ROOM.scalar(connection, **row)
     if there is None:
-        connection.execute(insert(daily), row)
+        statements.NEW_DAY.run(connection, **row)
         return
-    more = {name: daily.c[name] + row[name] for name in (*_SUMS, "cost_nano")}
-    known = daily.c.cost_known & row["cost_known"]
-    connection.execute(update(daily).where(daily.c.id == there).values(more | {"cost_known": known}))
+    more = {f"more_{name}": row[name] for name in (*_SUMS, "cost_nano")}
+    statements.ADD_UP.run(connection, there=there, more_known=row["cost_known"], **more)
 
 
 def _carry(connection: Connection, old: Sequence[Old]) -> None:
@@ -212,12 +205,12 @@ def _totals(old: Sequence[Old]) -> Totals:
 
 def _delete(connection: Connection, keys: Sequence[int]) -> int:
     """The number of entries that are gone."""
-    chosen = engine_of(connection).keys(keys)
+    chosen = engine_of(connection).key_list(keys)
     with engine_of(connection).deletable(connection, entries.name):
-        gone = connection.execute(delete(entries).where(entries.c.request.in_(chosen))).rowcount
-    for table in (attempts, outcomes):
-        connection.execute(delete(table).where(table.c.request.in_(chosen)))
-    if connection.execute(delete(requests).where(requests.c.id.in_(chosen))).rowcount != len(keys):
+        gone = statements.DELETE_ENTRIES.run(connection, keys=chosen)
+    for beside in statements.DELETE_BESIDE:
+        beside.run(connection, keys=chosen)
+    if statements.DELETE_REQUESTS.run(connection, keys=chosen) != len(keys):
         raise LedgerUnavailable("others prune the same requests; nothing is pruned twice")
     return gone
 
@@ -231,14 +224,14 @@ def _audit(connection: Connection, chunk: Chunk, gone: int) -> None:
 
 def _write_down(connection: Connection, before: str, counts: Mapping[str, int]) -> None:
     """Add to the day's last row where that is of the same pruning and can hold more. Each gets a higher number."""
-    now = datetime.now(UTC).replace(tzinfo=None)
-    last = connection.execute(select(prunings).order_by(prunings.c.id.desc()).limit(1)).one_or_none()
-    same = last is not None and (last.before, last.at.date()) == (before, now.date())
-    if last is None or not same or last.charged_nano > INT64_MAX - counts["charged_nano"]:
-        connection.execute(insert(prunings), {"at": now, "before": before, **counts})
-        return
-    more = {name: prunings.c[name] + number for name, number in counts.items()}
-    connection.execute(update(prunings).where(prunings.c.id == last.id).values(more | {"id": last.id + 1, "at": now}))
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    day = len("2026-11-23")
+    for last, of, at, charged in statements.LAST_PRUNING.rows(connection):
+        if (of, at[:day]) == (before, now[:day]) and charged <= INT64_MAX - counts["charged_nano"]:
+            more = {f"more_{name}": number for name, number in counts.items()}
+            statements.MORE_PRUNED.run(connection, last=last, now=now, **more)
+            return
+    statements.NEW_PRUNING.run(connection, at=now, before=before, **counts)
 
 
 def _lower_marks(connection: Connection, gone: int) -> None:
@@ -246,6 +239,6 @@ def _lower_marks(connection: Connection, gone: int) -> None:
     newest = queries.last_seq(connection)
     if newest > gone:
         return
-    for marks in (resets, owners):
-        connection.execute(update(marks).where(marks.c.seq > newest).values(seq=newest))
+    for marks in statements.LOWER_MARKS:
+        marks.run(connection, newest=newest)
     queries.lower_checkpoint(connection, newest)

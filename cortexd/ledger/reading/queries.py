@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, select
 
+from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
 from cortexd.ledger.records import IN_VAIN, SPENT, Kind, RequestState, StoredRequest, Totals
 
@@ -18,6 +19,11 @@ _TOTALS = "totals"  # meta row: "seq requests cost", all entries up to seq count
 _LAST_KEY = "last_key"
 is_spent = entries.c.kind.in_(SPENT)
 is_release = entries.c.kind == Kind.RELEASE
+_last_seq = Prepared(lambda _engine: select(func.max(entries.c.seq)))
+_last_key = Prepared(lambda _engine: select(func.max(requests.c.id)))
+_meta = Prepared(lambda _engine: select(meta.c.value).where(meta.c.name == given("name")))
+_forget_meta = Prepared(lambda _engine: delete(meta).where(meta.c.name == given("name")))
+_keep_meta = Prepared(lambda _engine: insert(meta).values(name=given("name"), value=given("value")))
 
 
 def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -90,13 +96,13 @@ def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple
 
 
 def last_seq(connection: Connection) -> int:
-    return connection.scalar(select(func.max(entries.c.seq))) or 0
+    return _last_seq.scalar(connection) or 0
 
 
 def last_key(connection: Connection) -> int:
     """The highest key that a request has, or had before it was pruned."""
-    kept = int(connection.scalar(select(meta.c.value).where(meta.c.name == _LAST_KEY)) or 0)
-    return max(kept, connection.scalar(select(func.max(requests.c.id))) or 0)
+    kept = int(_meta.scalar(connection, name=_LAST_KEY) or 0)
+    return max(kept, _last_key.scalar(connection) or 0)
 
 
 def keep_last_key(connection: Connection) -> None:
@@ -150,7 +156,7 @@ def lower_checkpoint(connection: Connection, newest: int) -> None:
 
 
 def _checkpoint(connection: Connection) -> tuple[int, Totals]:
-    saved = connection.scalar(select(meta.c.value).where(meta.c.name == _TOTALS))
+    saved = _meta.scalar(connection, name=_TOTALS)
     seq, count, cost = (int(figure) for figure in (saved or "0 0 0").split())
     return seq, Totals(count, cost)
 
@@ -160,8 +166,8 @@ def _set_checkpoint(connection: Connection, seq: int, counted: Totals) -> None:
 
 
 def _set_meta(connection: Connection, name: str, value: str) -> None:
-    connection.execute(meta.delete().where(meta.c.name == name))
-    connection.execute(meta.insert(), {"name": name, "value": value})
+    _forget_meta.run(connection, name=name)
+    _keep_meta.run(connection, name=name, value=value)
 
 
 def count_and_cost(connection: Connection, chosen: ColumnElement[bool]) -> Totals:

@@ -9,15 +9,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, distinct, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, distinct, func, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
+from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import attempts, carried, daily, entries, prunings, resets
 from cortexd.ledger.reading.queries import count_and_cost, exact, exact_sum, is_release, last_seq, totals
 from cortexd.ledger.records import ProviderStats, Stats
 
 CARRY_AFTER = 1000  # requests; a reading adds up no more than these before they are carried over
 _NONE = ProviderStats(0, 0, 0)
+
+
+def _own_carried() -> Select[Any]:
+    sums = (func.sum(carried.c.requests), func.sum(carried.c.tokens), *exact_sum(carried.c.cost_nano))
+    own = select(carried.c.provider, *sums).where(carried.c.uid == given("uid"))
+    return own.group_by(carried.c.provider)
+
+
+_COLUMNS = ("uid", "provider", "requests", "tokens", "cost_nano")
+_carried_until = Prepared(lambda _engine: select(resets.c.seq).where(resets.c.uid == given("uid")))
+_read_carried = Prepared(lambda _engine: _own_carried())
+_forget = Prepared(lambda _engine: delete(carried).where(carried.c.uid == given("uid")))
+_add_carried = Prepared(lambda _engine: insert(carried).values({name: given(name) for name in _COLUMNS}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +77,18 @@ def carry(connection: Connection, uid: int, more: Stats) -> None:
     forget(connection, uid)
     overall = ProviderStats(now.total_requests, 0, now.total_cost_nano)
     rows = [row for name, one in ((None, overall), *now.providers.items()) for row in _rows(uid, name, one)]
-    connection.execute(insert(carried), rows)
+    for row in rows:
+        _add_carried.run(connection, **row)
 
 
 def forget(connection: Connection, uid: int) -> None:
     """Drop what is carried for `uid`; for a reset."""
-    connection.execute(delete(carried).where(carried.c.uid == uid))
+    _forget.run(connection, uid=uid)
 
 
 def carried_until(connection: Connection, uid: int) -> int:
     """The seq of the last entry that a user's statistics need not read."""
-    return connection.scalar(select(resets.c.seq).where(resets.c.uid == uid)) or 0
+    return _carried_until.scalar(connection, uid=uid) or 0
 
 
 def pieces(nano: int) -> Iterator[int]:
@@ -92,10 +107,7 @@ def _rows(uid: int, provider: str | None, found: ProviderStats) -> list[dict[str
 
 
 def _carried(connection: Connection, uid: int) -> Stats:
-    query = select(
-        carried.c.provider, func.sum(carried.c.requests), func.sum(carried.c.tokens), *exact_sum(carried.c.cost_nano)
-    )
-    found = _providers(connection.execute(query.where(carried.c.uid == uid).group_by(carried.c.provider)))
+    found = _providers(_read_carried.rows(connection, uid=uid))
     overall = found.pop(None, _NONE)
     return Stats(overall.requests, overall.cost_nano, {name: one for name, one in found.items() if name is not None})
 

@@ -65,6 +65,17 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Upkeep:
+    """A change in a transaction of its own, for which no call waits but those that come while it runs.
+
+    `held` is told, in the writer's thread, for how many seconds the transaction kept others out.
+    """
+
+    apply: Callable[[Connection], Any]
+    held: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadBooks:
     """Result: for each limit its BudgetState, as `uid` sees it."""
 
@@ -73,4 +84,4 @@ class ReadBooks:
     uid: int | None = None
 
 
-Action = Reserve | ReserveMore | Settle | ResetStats | TakeOver | RenewLeases | Change | ReadBooks
+Action = Reserve | ReserveMore | Settle | ResetStats | TakeOver | RenewLeases | Change | Upkeep | ReadBooks

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert
 
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
+from cortexd.ledger.engines.driver import send
 from cortexd.ledger.keeping.schema import resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
@@ -33,6 +34,7 @@ from cortexd.ledger.writing.actions import (
     ResetStats,
     Settle,
     TakeOver,
+    Upkeep,
 )
 from cortexd.ledger.writing.balance import Balance
 from cortexd.ledger.writing.books import UNKNOWN, Before, Books, Closed, Held
@@ -46,7 +48,7 @@ from cortexd.ledger.writing.rows import (
     pending_row,
     settled_row,
 )
-from cortexd.ledger.writing.statements import Statements, send
+from cortexd.ledger.writing.statements import Statements
 
 Stored = Mapping[tuple[int, str], StoredRequest]
 Planned = Any
@@ -99,7 +101,7 @@ class CommitGroup:
                 case TakeOver():
                     self.books.tallies.forget(action.uid)
                     return owners.take_over(connection, action.uid, action.user)
-                case Change():
+                case Change() | Upkeep():
                     return action.apply(connection)
                 case ReadBooks():
                     return self._balance.states(connection, action.limits, action.day, action.uid)

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Damage, Place, TemporarilyUnavailable
+from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
@@ -79,11 +79,11 @@ class Store:
         """What `fold_free` gave is done, or cannot be."""
         self._free.folded()
 
-    def write_back(self) -> int:
-        """Move what was committed from the log to where it stays, between two groups; the log's size in bytes."""
+    def write_back(self) -> Log:
+        """Move what was committed from the log to where it stays, between two groups."""
         return self._engine.write_back(self._connection)
 
-    def write_back_beside(self) -> int:
+    def write_back_beside(self) -> Log:
         """The same on a connection of its own, for another thread while the writer goes on."""
         return self._engine.write_back(self._beside)
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
-from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle
+from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle, Upkeep
+from cortexd.ledger.writing.inbox import MAX_GROUP, Inbox, Job
 from cortexd.ledger.writing.store import Result, Store
 from cortexd.ledger.writing.write_back import WriteBack
 
@@ -23,18 +22,9 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_GROUP = 256
 MAX_QUEUED = 10_000
 MAX_OWED = 10_000
 _RETRY_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """An action and who waits for it."""
-
-    action: Action
-    waiter: asyncio.Future[Result]
 
 
 class Writer:
@@ -48,26 +38,26 @@ class Writer:
         self.writable = True
         self._store = store
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._owed: deque[Settle] = deque()
         self._blocked: Exception | None = None
         self._renew_s = lease_s / 3
         self._renewed = time.monotonic()
-        self._write_back = WriteBack(store)
+        self._write_back = WriteBack(store, self._inbox.look)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
     def submit(self, action: Action) -> asyncio.Future[Result]:
         """Queue an action. The future ends once the action is durable, or has failed; loop thread only."""
-        if self._queue.qsize() >= MAX_QUEUED:
+        if len(self._inbox) >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
         waiter: asyncio.Future[Result] = self._loop.create_future()
-        self._queue.put(Job(action, waiter))
+        self._inbox.put(Job(action, waiter))
         return waiter
 
     def close(self, timeout: float) -> None:
         """Write what is queued and owed, close the store, drop its lock. Blocks; not for the loop's thread."""
-        self._queue.put(None)
+        self._inbox.end()
         self._thread.join(timeout)
         if self._thread.is_alive():
             raise LedgerUnavailable(f"the ledger's last writes did not end within {timeout:g} s")
@@ -76,12 +66,12 @@ class Writer:
         try:
             open_ended = True
             while open_ended:
-                jobs, open_ended = self._next_group()
+                jobs, open_ended = self._inbox.take(self._idle_s(), upkeep=not self._write_back.busy)
                 self._write_owed()
                 if jobs:
-                    self._write(jobs)
+                    self._write_timed(jobs)
                     self._fold_free()
-                    self._write_back.committed()
+                self._write_back.go_on()
                 self._renew_when_due()
             self._write_owed()
         finally:
@@ -89,26 +79,21 @@ class Writer:
             self._write_back.close()
             self._store.close()
 
-    def _next_group(self) -> tuple[list[Job], bool]:
-        """The jobs that wait now, after waiting for the first; False with the last ones."""
-        jobs: list[Job] = []
-        try:
-            job = self._queue.get(timeout=self._idle_s())
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == MAX_GROUP:
-                    return jobs, True
-                job = self._queue.get_nowait()
-        except queue.Empty:
-            return jobs, True
-        return jobs, False
-
     def _idle_s(self) -> float | None:
         if self._owed:
             return _RETRY_S
         if self._store.books.held:
             return max(0.0, self._renewed + self._renew_s - time.monotonic())
         return None
+
+    def _write_timed(self, jobs: list[Job]) -> None:
+        start = time.monotonic()
+        self._write(jobs)
+        seconds = time.monotonic() - start
+        upkeep = [job.action for job in jobs if isinstance(job.action, Upkeep)]
+        for action in upkeep:
+            action.held(seconds)
+        self._write_back.committed(upkeep=bool(upkeep))
 
     def _write(self, jobs: list[Job]) -> None:
         wanted = [job for job in jobs if not _given_up(job)]

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.ledger.engines.engine import Engine
+from cortexd.ledger.engines.engine import Engine, Log
 from cortexd.ledger.engines.sqlite.file import SqliteFile
 
 _INSTRUCTIONS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
@@ -21,7 +21,6 @@ _MAX_TOLD = 20
 _PAGE_BYTES = 4096
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 _FREE_PAGES, _FREE_PART = 256, 20  # so many, or one part in so many, stay in the file for the rows to come
-_STEP_PAGES = 64
 _TRIGGER = """
 CREATE TRIGGER {table}_refuse_{action} BEFORE {action} ON {table}
 BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
@@ -82,23 +81,27 @@ class SqliteEngine(Engine):
         finally:
             driver.set_progress_handler(None, 0)
 
-    def keys(self, keys: Iterable[int]) -> Select[Any]:
+    def keys(self, given: ColumnElement[Any]) -> Select[Any]:
         # Keys bound one by one would take longer than the deleting.
-        return select(func.json_each(json.dumps(list(keys))).table_valued("value").c.value)
+        return select(func.json_each(given).table_valued("value").c.value)
+
+    def key_list(self, keys: Iterable[int]) -> str:
+        return json.dumps(list(keys))
 
     def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
         each = func.json_each(document).table_valued("key", "value").alias("each")
         return select(each.c.value).where(each.c.key == key).scalar_subquery()
 
-    def write_back(self, connection: Connection) -> int:
+    def write_back(self, connection: Connection) -> Log:
         cursor = connection.connection.cursor()
         try:
-            _, pages, _ = cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            _, pages, moved = cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error:
-            return 0  # the next commit tells of the disk, where it concerns that
-        return int(pages) * _PAGE_BYTES
+            return Log(0, 0)  # the next commit tells of the disk, where it concerns that
+        return Log(pages * _PAGE_BYTES, (pages - moved) * _PAGE_BYTES)
 
-    def shrink(self, connection: Connection) -> bool:
+    def shrink(self, connection: Connection, seconds: float) -> bool:
+        end = time.monotonic() + seconds
         mode, free, pages = (
             connection.scalar(text(f"PRAGMA {name}")) for name in ("auto_vacuum", "freelist_count", "page_count")
         )
@@ -106,9 +109,10 @@ class SqliteEngine(Engine):
         if mode != _INCREMENTAL or surplus <= 0:
             return False
         cursor = connection.connection.cursor()
-        for _ in range(min(surplus, _STEP_PAGES)):
+        while surplus > 0 and time.monotonic() < end:
             cursor.execute("PRAGMA incremental_vacuum(1)")  # Python's driver frees one page, however many it is told
-        return bool(surplus > _STEP_PAGES)
+            surplus -= 1
+        return bool(surplus > 0)
 
     def damage(self, connection: Connection, append_only: Sequence[str]) -> Iterator[str]:
         yield from _damaged_pages(connection)

@@ -20,7 +20,6 @@ Durability = Literal["process", "power"]
 
 _BUSY_TIMEOUT_S = 5.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
-_PAGE_BYTES = 4096
 
 
 class SqliteFile(Place):
@@ -56,9 +55,10 @@ class SqliteFile(Place):
             "auto_vacuum = INCREMENTAL",  # of a file without a page yet, and so before the next
             "journal_mode = WAL",
             f"synchronous = {'FULL' if self._durability == 'power' else 'NORMAL'}",
-            f"wal_autocheckpoint = {_WAL_LIMIT_BYTES // _PAGE_BYTES}",  # where write_back cannot keep up
+            "wal_autocheckpoint = 0",  # or a commit would wait for the disk; write_back does it beside
             f"journal_size_limit = {_WAL_LIMIT_BYTES}",
             "foreign_keys = ON",
+            "temp_store = MEMORY",  # or what takes a statement back is written to a file beside it
         )
         return _pool(f"{self._uri}?mode=rw", pragmas, "BEGIN IMMEDIATE", NullPool)
 

@@ -1,0 +1,79 @@
+"""Statements sent straight to the driver. Executing one through SQLAlchemy takes ten times what the database does.
+
+So values and rows are the driver's own: times as text in the form that SQLAlchemy's DateTime reads, enumerations as
+their text. Errors are SQLAlchemy's, without values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.elements import ClauseElement
+
+from cortexd.ledger.engines import Engine, engine_of
+
+_FOR_IN = {"render_postcompile": True}
+
+
+def given(name: str) -> BindParameter[Any]:
+    """A value that a prepared statement is run with."""
+    return bindparam(name, required=False)
+
+
+class Prepared:
+    """A statement of Core, made and compiled once for each dialect, run in the connection's open transaction."""
+
+    def __init__(self, make: Callable[[Engine], ClauseElement]) -> None:
+        self._make = make
+        self._compiled: dict[str, tuple[str, Mapping[str, Any]]] = {}
+
+    def run(self, connection: Connection, **values: Any) -> int:
+        """The number of rows that it concerned."""
+        with closing(self._execute(connection, values)) as cursor:
+            return int(cursor.rowcount)
+
+    def rows(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
+        """All that it selects."""
+        with closing(self._execute(connection, values)) as cursor:
+            return list(cursor.fetchall())
+
+    def scalar(self, connection: Connection, **values: Any) -> Any:
+        """The first value that it selects; None where that is nothing."""
+        found = self.rows(connection, **values)
+        return found[0][0] if found else None
+
+    def _execute(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        if not connection.in_transaction():
+            connection.begin()
+        statement, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
+        with _errors(connection, statement):
+            cursor = connection.connection.cursor()
+            cursor.execute(statement, {**fixed, **values})
+            return cursor
+
+    def _compile(self, connection: Connection) -> tuple[str, Mapping[str, Any]]:
+        made = self._make(engine_of(connection))
+        compiled = made.compile(dialect=connection.dialect, compile_kwargs=_FOR_IN)
+        self._compiled[connection.dialect.name] = found = str(compiled), dict(compiled.params or {})
+        return found
+
+
+def send(connection: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Run a statement for each row in the connection's open transaction."""
+    with _errors(connection, statement):
+        cursor = connection.connection.cursor()
+        cursor.executemany(statement, rows)
+        cursor.close()
+
+
+@contextmanager
+def _errors(connection: Connection, statement: str) -> Iterator[None]:
+    driver = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
+        raise DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect) from error
