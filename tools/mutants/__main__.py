@@ -1,23 +1,26 @@
 """script/mutants: what of a module's mutants its tests kill.
 
-Results stand, a line of JSON each, under .cache/mutants/; what was killed is tried again only when its function has
-changed, a survivor every time.
+Results stand, a line of JSON each, under .cache/mutants/, and the next run goes on from there: what was killed is tried
+again only when its function has changed, a survivor when anything in cortexd/ or tests/ has.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import random
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tools.mutants.operators import Source, numbered
-from tools.mutants.run import KILLED, SURVIVED, TIMEOUT, UNFIT, Task, run, store
+from tools.mutants.run import KILLED, SURVIVED, TIMEOUT, UNFIT, Limits, Task, run, store
 from tools.mutants.table import GROUPS, Group
 
 _RESULTS = Path(".cache/mutants")
@@ -30,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # pytest takes an exit for an error of its own
     _RESULTS.mkdir(parents=True, exist_ok=True)
-    broken = [name for name in given.groups or GROUPS if not _run_group(name, given)]
+    limits = Limits(given.jobs, time.monotonic() + 60 * given.minutes)
+    broken = [name for name in given.groups or GROUPS if not _run_group(name, given, limits)]
     return 1 if broken else 0
 
 
@@ -41,26 +45,38 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of each module, drawn at random")
     parser.add_argument("--seed", type=int, default=10, help="of the sample (10)")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at once (2)")
+    parser.add_argument("--minutes", type=float, default=math.inf, metavar="N", help="begin no mutant after that")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--report", action="store_true", help="only print what is known")
     return parser
 
 
-def _run_group(name: str, given: argparse.Namespace) -> bool:
+def _run_group(name: str, given: argparse.Namespace, limits: Limits) -> bool:
     file, group = _RESULTS / f"{name}.jsonl", GROUPS[name]
     if given.fresh:
         file.unlink(missing_ok=True)
     tasks = list(_tasks(group, given))
     known = _known(file)
     if not given.report:
-        left = [task for task in tasks if known.get(task.key, {}).get("outcome") not in _DONE]
+        checkout = _checkout()
+        left = [task for task in tasks if not _is_settled(known.get(task.key, {}), checkout)]
         print(f"{name}: {len(left)} of {len(tasks)} mutants to try", flush=True)
-        broken = run(group, left, given.jobs, store(file)) if left else []
+        broken = run(group, left, limits, store(file, checkout)) if left else []
         if broken:
             print(f"{name}: {len(broken)} fail without a mutant, of them the first:\n{broken[0]}", file=sys.stderr)
             return False
     _print(tasks, _known(file))
     return True
+
+
+def _checkout() -> str:
+    """A word for the code and its tests as they are."""
+    files = sorted(file for room in ("cortexd", "tests") for file in Path(room).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _is_settled(row: dict[str, Any], checkout: str) -> bool:
+    return row.get("outcome") in _DONE or (row.get("outcome") == SURVIVED and row.get("checkout") == checkout)
 
 
 def _tasks(group: Group, given: argparse.Namespace) -> Iterable[Task]:

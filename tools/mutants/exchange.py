@@ -26,6 +26,15 @@ def exchange(path: str, function: str, text: str, *, defaults: bool) -> None:
             ours.__defaults__, ours.__kwdefaults__ = theirs.__defaults__, theirs.__kwdefaults__
     except Exception as error:  # noqa: BLE001 - whatever a mutant does when it is loaded
         raise Unfit(f"{type(error).__name__}: {error}") from None
+    forget()
+
+
+def forget() -> None:
+    """Empty the package's caches: what one holds from before the exchange would hide the mutant."""
+    for name in [name for name in sys.modules if name.startswith("cortexd.")]:
+        for value in list(vars(sys.modules[name]).values()):
+            if callable(clear := getattr(value, "cache_clear", None)):
+                clear()
 
 
 def _found(module: ModuleType, qualified: str) -> FunctionType:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tools.mutants.exchange import Unfit, exchange
+from tools.mutants.exchange import Unfit, exchange, forget
 from tools.mutants.operators import Mutant, Source
 from tools.mutants.table import Group
 
@@ -37,6 +37,14 @@ class Task:
     source: Source
     mutant: Mutant
     diff: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Mutants at once, and the moment (time.monotonic) after which none is begun."""
+
+    at_once: int
+    until: float
 
 
 @dataclass(slots=True)
@@ -70,10 +78,10 @@ class Failures:
 class Runner:
     """The pytest plugin. `tell` gets every result as soon as it is there."""
 
-    def __init__(self, group: Group, tasks: Iterable[Task], at_once: int, tell: Callable[..., None]) -> None:
+    def __init__(self, group: Group, tasks: Iterable[Task], limits: Limits, tell: Callable[..., None]) -> None:
         self._group = group
         self._tasks = tasks
-        self._at_once = at_once
+        self._limits = limits
         self._tell = tell
         self._failures = Failures()
         self.broken: list[str] = []
@@ -120,11 +128,13 @@ class Runner:
         self, items: Sequence[pytest.Item], reach: Reach, running: dict[int, _Child]
     ) -> Iterator[tuple[Task, str, str]]:
         for task in self._tasks:
+            if time.monotonic() > self._limits.until:
+                break
             tests = reach.of(task.mutant)
             if not tests:
                 yield task, SURVIVED, "no test reaches it"
                 continue
-            while len(running) >= self._at_once:
+            while len(running) >= self._limits.at_once:
                 yield from _ended(running)
             child = _Child(task, sum(reach.seconds[test] for test in tests))
             child.start(lambda task=task, tests=tests: self._try(task, [items[test] for test in tests]))  # type: ignore[misc]
@@ -217,6 +227,7 @@ def _measure(items: Sequence[pytest.Item], modules: Sequence[str]) -> Reach:
     runs = _run(items)
     for number in range(len(items)):
         meter.switch_context(str(number))
+        forget()
         next(runs)
         reach.seconds[number] = time.process_time() - began
         began = time.process_time()
@@ -228,9 +239,9 @@ def _measure(items: Sequence[pytest.Item], modules: Sequence[str]) -> Reach:
     return reach
 
 
-def run(group: Group, tasks: Iterable[Task], at_once: int, tell: Callable[..., None]) -> list[str]:
+def run(group: Group, tasks: Iterable[Task], limits: Limits, tell: Callable[..., None]) -> list[str]:
     """Try the mutants; what fails without any is returned, and then none was tried."""
-    runner = Runner(group, tasks, at_once, tell)
+    runner = Runner(group, tasks, limits, tell)
     deselected = " and ".join(f"not {word}" for word in group.without)
     selection = ["-k", deselected] if deselected else []
     arguments = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider", "--capture=sys", "-m", "not slow"]
@@ -255,12 +266,12 @@ def as_row(task: Task, outcome: str, note: str) -> dict[str, Any]:
     return {**row, "outcome": outcome, "note": note, "diff": task.diff}
 
 
-def store(file: Path) -> Callable[..., None]:
+def store(file: Path, checkout: str) -> Callable[..., None]:
     """Each result as a line of JSON, at once: an interrupted run goes on from there."""
 
     def tell(task: Task, outcome: str, note: str) -> None:
         with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(as_row(task, outcome, note)) + "\n")
+            lines.write(json.dumps({**as_row(task, outcome, note), "checkout": checkout}) + "\n")
         sys.stderr.write({KILLED: ".", SURVIVED: "S", TIMEOUT: "T", UNFIT: "-"}[outcome])
         sys.stderr.flush()
 
