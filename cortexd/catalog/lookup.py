@@ -5,6 +5,7 @@ A price that is not in the data is *unknown* (None), never 0; worst cases then c
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -87,9 +88,9 @@ class Model:
         return [entry for entry in self.prices if entry.effective_from == latest]
 
 
-def _specificity(entry: PriceEntry) -> tuple[bool, int]:
+def _specificity(entry: PriceEntry) -> tuple[bool, float]:
     """A window beats none, a lower tier a higher one."""
-    return entry.window is None, entry.up_to_input_tokens or 2**62
+    return entry.window is None, entry.up_to_input_tokens or math.inf
 
 
 class Catalog:

@@ -93,6 +93,14 @@ class TestLimits:
         assert amounts(limits, "machine") == {"day": 5, "month": 500 * USD}
         assert amounts(limits, "user") == {"day": 0, "month": 6}
 
+    @pytest.mark.parametrize("name", ["alice", "7"])
+    async def test_an_override_of_his_own(self, name: str) -> None:
+        """SetBudget names a user by name or uid too, and binds nobody else."""
+        settings = BudgetSettings(each_user=LimitUsd("1", "10"))
+        budgets = Budgets(settings, {("user", name): LimitOverride(day_nano=3)})
+        assert amounts(await budgets.limits_for(7, "alice"), "user") == {"day": 3, "month": 10 * USD}
+        assert amounts(await budgets.limits_for(8, "bob"), "user") == {"day": USD, "month": 10 * USD}
+
     async def test_groups(self) -> None:
         """A group's members share its budget: by primary group too, and only they are bound by it."""
         settings = BudgetSettings(groups={MY_GROUP: LimitUsd(day_usd="3")})
@@ -287,6 +295,14 @@ class TestRefusal:
         assert "$2.50" in text
         assert "1.2" not in text
         assert "left" not in text
+
+    @pytest.mark.parametrize(("period", "ends"), [(Period.DAY, "2026-11-25"), (Period.MONTH, "2026-12-01")])
+    def test_ends_with_its_period(self, time_zone: Callable[[str], None], period: Period, ends: str) -> None:
+        """There is more when the limit's own period ends."""
+        time_zone("UTC0")
+        over = OverBudget(BudgetState(Limit("machine", "", period, USD, None), USD, 0))
+        error = budget_exceeded(over, datetime(2026, 11, 24, 12, tzinfo=UTC).astimezone())
+        assert error.details["resets_at"] == f"{ends}T00:00:00+00:00"
 
     def test_says_whose_share_it_is(self, time_zone: Callable[[str], None]) -> None:
         """The own uncertain costs and what they may be; until tomorrow, or at once where some are under way."""

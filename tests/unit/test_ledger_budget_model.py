@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,14 @@ class Model:
         of_users = (made for made in self.requests if each.uids is None or made.uid in each.uids)
         return [made for made in of_users if made.day[:length] == day[:length]]
 
+    def own(self, each: Limit, uid: int, day: str) -> tuple[int, int, int]:
+        """Spent and reserved by `uid` under a limit, and what nobody knows of his costs of that day."""
+        chosen = [made for made in self.under(replace(each, uids=None), day) if made.uid == uid]
+        return sum(made.spent for made in chosen), sum(made.held for made in chosen), self.doubtful(uid, day)
+
+    def doubtful(self, uid: int, day: str) -> int:
+        return sum(made.spent for made in self.requests if made.uid == uid and made.day == day and made.in_doubt)
+
     def fits(self, uid: int, day: str, nano: int, already: int = 0) -> bool:
         return nano == 0 or all(self.fits_into(each, uid, day, nano, already) for each in limits_of(uid))
 
@@ -87,7 +96,7 @@ class Model:
         left = each.nano - (others + step - 1) // step * step
         left -= sum(made.spent + made.held for made in under if made.uid == uid)
         held = sum(made.held for made in under if made.uid == uid)
-        doubtful = sum(made.spent for made in self.requests if made.uid == uid and made.day == day and made.in_doubt)
+        doubtful = self.doubtful(uid, day)
         share = math.floor(max(0, left + held + doubtful) * each.share)
         burst = held > already or doubtful > share
         return nano <= left and not (burst and held + doubtful + nano > share)
@@ -150,11 +159,15 @@ class Play:
             made.key = outcomes[place]
 
     def compare(self) -> None:
-        """Every limit stands, on each day, where the model has it."""
-        for day in DAYS:
-            (states,) = self.store.run([ReadBooks(EVERY, day)])
+        """Every limit stands, on each day, where the model has it, and so does each user's part of it."""
+        views = list(product(DAYS, (None, 1, 2, 3)))
+        read = self.store.run([ReadBooks(EVERY, day, uid) for day, uid in views])
+        for (day, uid), states in zip(views, read, strict=True):
             assert [(state.spent_nano, state.reserved_nano) for state in states] == [
                 self.model.sums(each, day) for each in EVERY
+            ]
+            assert [state.own for state in states] == [
+                (0, 0, 0) if uid is None else self.model.own(each, uid, day) for each in EVERY
             ]
 
 

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +28,8 @@ from tools.mutants.table import Group
 
 KILLED, SURVIVED, TIMEOUT, UNFIT = "killed", "survived", "timeout", "unfit"
 _OUTCOMES = {0: SURVIVED, 1: KILLED, 2: UNFIT}
-_LEAST_CPU_S, _CPU_FACTOR, _WALL_S = 4.0, 12, 180.0
+_LEAST_CPU_S, _CPU_FACTOR, _WALL_S = 4.0, 12, 180.0  # of all of a mutant's tests
+_LEAST_TEST_S, _TEST_FACTOR = 20.0, 30  # of one test: the wall's seconds, and the CPU seconds that it takes as it is
 _MEMORY = 3 << 30
 
 
@@ -136,19 +138,25 @@ class Runner:
                 continue
             while len(running) >= self._limits.at_once:
                 yield from _ended(running)
-            child = _Child(task, sum(reach.seconds[test] for test in tests))
-            child.start(lambda task=task, tests=tests: self._try(task, [items[test] for test in tests]))  # type: ignore[misc]
+            seconds = [reach.seconds[test] for test in tests]
+            body = partial(self._try, task, [items[test] for test in tests], seconds)
+            child = _Child(task, sum(seconds))
+            child.start(body)
             running[child.fd] = child
         while running:
             yield from _ended(running)
 
-    def _try(self, task: Task, items: Sequence[pytest.Item]) -> tuple[int, str]:
+    def _try(self, task: Task, items: Sequence[pytest.Item], seconds: Sequence[float]) -> tuple[int, str]:
         mutant = task.mutant
         try:
             exchange(mutant.module, mutant.function, task.source.mutated(mutant), defaults=mutant.in_signature)
         except Unfit as unfit:
             return 2, str(unfit)
-        for _ in _run(items):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        runs = _run(items)
+        for test_s in seconds:
+            signal.setitimer(signal.ITIMER_REAL, max(_LEAST_TEST_S, _TEST_FACTOR * test_s))
+            next(runs)
             if self._failures.failed:
                 return 1, self._failures.failed[0]
         return 0, ""

@@ -38,7 +38,16 @@ GROUPS = {
             "cortexd/accounts/limits.py",
             *_under("cortexd/ledger/writing", "tallies", "balance", "books"),
         ),
-        _unit("money", "catalog", "budgets", "ledger_budgets", "ledger_budget_model", "ledger_sums", "ledger_parts"),
+        _unit(
+            "money",
+            "catalog",
+            "budgets",
+            "ledger_budgets",
+            "ledger_budget_model",
+            "ledger_sums",
+            "ledger_parts",
+            "ledger_tallies",
+        ),
         without=("TestKill",),
     ),
     "usage": Group(
