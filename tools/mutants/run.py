@@ -260,10 +260,17 @@ def run(group: Group, tasks: Iterable[Task], limits: Limits, tell: Callable[...,
 
 
 def _settle_hypothesis() -> None:
-    from hypothesis import HealthCheck, settings
+    """The same examples each time; one that fails is enough, also where a shorter one would."""
+    from hypothesis import HealthCheck, Phase, settings
 
     settings.register_profile(
-        "mutants", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        "mutants",
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
     )
     settings.load_profile("mutants")
 
