@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cortexd import __version__
 from simulated.control import base_url
-from tests.boot.machine import Completed, Machine
+from tests.boot.machine import PYTHON, PYTHONPATH, Completed, Machine
 from tests.eventually import assert_eventually
 
 CANARY_KEY = "sk-sim-canary-Zq83hT0pLx9"
 NEWER = f"{__version__}+newer"
-OLDER = f"{__version__}~older"
+OLDER = f"{__version__}~alpha"
 PROVIDERS = ("claude", "kimi_k2")
 _QUIETLY = {"DEBIAN_FRONTEND": "noninteractive"}
 
@@ -45,8 +45,8 @@ def with_old_unit(package: Path, directory: Path) -> Path:
 
 def start_simulated(machine: Machine) -> None:
     """From the checkout, as a unit of its own; cortexd is pointed at it."""
-    argv = ["/srv/cortexd/.venv/bin/python", "-B", "-m", "simulated", "--port-file=/run/simulated.port"]
-    machine.run("systemd-run", "--unit=simulated", "--working-directory=/srv/cortexd", *argv)
+    argv = (*PYTHON, "-m", "simulated", "--port-file=/run/simulated.port")
+    machine.run("systemd-run", "--unit=simulated", f"--setenv=PYTHONPATH={PYTHONPATH}", *argv)
     assert_eventually(lambda: machine.exists("/run/simulated.port"), 30, "the simulated providers")
     base = f"http://127.0.0.1:{machine.read('/run/simulated.port').strip()}"
     sections = [f'[providers.{name}]\nbase_url = "{base_url(base, name)}"\n' for name in PROVIDERS]

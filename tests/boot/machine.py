@@ -1,6 +1,7 @@
-"""A Debian 12 that is booted with systemd-nspawn, without a network, from a tree that stays as it is.
+"""A Debian that is booted with systemd-nspawn, without a network, from a tree that stays as it is.
 
-Everything written in there is in memory. The checkout is at /srv/cortexd, read-only, for the simulated providers.
+Everything written in there is in memory. The checkout is at /srv/cortexd, read-only, for the simulated providers, and
+its libraries for the tree's own Python at /srv/libraries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Self
 from tests.eventually import assert_eventually
 
 CHECKOUT = Path(__file__).parents[2]
+PYTHON = ("/usr/bin/python3", "-B")  # with PYTHONPATH it runs what is in the checkout
+PYTHONPATH = "/srv/cortexd:/srv/libraries"
 _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _STATES = ("running", "degraded")

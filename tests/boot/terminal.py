@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
 
-from tests.boot.machine import Machine
+from tests.boot.machine import PYTHON, PYTHONPATH, Machine
 
-_CHECKOUT = PurePosixPath("/srv/cortexd")
 _PROGRAM = """
 import json, sys
 from tests.system.people import at_terminal
@@ -19,9 +17,7 @@ print(json.dumps(at_terminal(user, argv, password)))
 def at_terminal(machine: Machine, user: str, *argv: str, password: str) -> tuple[int, str]:
     """Run `argv`, typing `password` at each prompt for one: its status, and what was on the screen."""
     done = machine.run(
-        f"{_CHECKOUT}/.venv/bin/python", "-B", "-c", _PROGRAM,
-        text=json.dumps([user, argv, password]),
-        environment={"PYTHONPATH": str(_CHECKOUT)},
+        *PYTHON, "-c", _PROGRAM, text=json.dumps([user, argv, password]), environment={"PYTHONPATH": PYTHONPATH}
     )  # fmt: skip
     status, screen = json.loads(done.stdout)
     return status, screen

@@ -33,7 +33,8 @@ class TestInstalling:
         assert version(machine, user="root") == __version__
         actions = machine.output("pkaction", "--verbose", "--action-id", "org.cortexlinux.LLMRouter.complete")
         assert "Ask a language model" in actions
-        assert "rror" not in machine.journal("--unit=polkit.service")
+        said = machine.journal("--unit=polkit.service").splitlines()
+        assert not [line for line in said if "rror" in line and "No such file or directory" not in line]
         assert not [line for line in machine.journal("--priority=warning").splitlines() if "ortex" in line]
 
 
@@ -51,7 +52,7 @@ class TestLife:
         machine.write("/etc/cortexd/config.toml", settings)
 
         install(machine, newer)
-        assert machine.output("dpkg-query", "--show", "--showformat=${Version}", "cortexd") == NEWER
+        assert machine.output("dpkg-query", "--show", "--showformat=${Version}", "cortexd").startswith(NEWER)
         assert machine.unit("ActiveState") == "active"
         assert booked(machine, user="root") == usage
         assert machine.read("/etc/cortexd/config.toml") == settings
