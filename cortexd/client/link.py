@@ -202,7 +202,9 @@ class Link:
                 f"cortexd is not running on {self.bus_in_words}. Start it with {self._start()}", cause=ABSENT
             )
         if error.name.startswith(_NOT_STARTED):
-            return ServiceUnavailable(f"cortexd could not be started on {self.bus_in_words}: {error.text}")
+            return ServiceUnavailable(
+                f"cortexd could not be started on {self.bus_in_words}: {error.text}", cause=ABSENT
+            )
         if error.name in _FOREIGN or (error.name == _UNKNOWN_METHOD and message.interface == _PROPERTIES):
             return ServiceUnavailable(
                 f"another program answers for {wire.BUS_NAME} on {self.bus_in_words}: "

@@ -8,7 +8,7 @@ from tests.boot.machine import PYTHON, PYTHONPATH, Machine
 
 _PROGRAM = """
 import json, sys
-from tests.system.people import at_terminal
+from tests.system.terminal import at_terminal
 user, argv, password = json.load(sys.stdin)
 print(json.dumps(at_terminal(user, argv, password)))
 """
@@ -18,7 +18,7 @@ def at_terminal(machine: Machine, user: str, *argv: str, password: str) -> tuple
     """Run `argv`, typing `password` at each prompt for one: its status, and what was on the screen."""
     done = machine.run(
         *PYTHON, "-c", _PROGRAM, text=json.dumps([user, argv, password]), environment={"PYTHONPATH": PYTHONPATH}
-    )  # fmt: skip
+    )
     status, screen = json.loads(done.stdout)
     return status, screen
 

@@ -16,7 +16,6 @@ from tests.boot.machine import Completed, Machine
 from tests.boot.running import main_pid
 from tests.eventually import assert_eventually
 
-NO_DAEMON = 4
 _PLAIN = "/etc/cortexd/credentials/claude"
 _ENCRYPTED = "/etc/systemd/system/cortex-llm-router.service.d/key-claude.conf"
 _SETTINGS = "/etc/cortexd/conf.d/90-test.toml"
@@ -148,17 +147,6 @@ class TestStatus:
         """All is well: status 0, in words and as JSON, for any user."""
         assert "all is well" in machine.output("cortexctl", "status", user="alice")
         assert json.loads(machine.output("cortexctl", "--json", "status"))["status"] == "healthy"
-
-    def test_masked(self, machine: Machine) -> None:
-        """Where the administrator does not want it to run, status is 4 and says why, and so is ask's."""
-        machine.run("systemctl", "mask", "--runtime", "--now", "cortex-llm-router.service")
-        try:
-            done = machine.run("cortexctl", "status", check=False)
-            asked = machine.run("cortexctl", "ask", "Hello", user="alice", check=False)
-        finally:
-            machine.run("systemctl", "unmask", "--runtime", "cortex-llm-router.service")
-        assert (done.status, asked.status) == (NO_DAEMON, NO_DAEMON)
-        assert "cortexd could not be started on the system bus: Unit cortex-llm-router.service is masked" in done.stderr
 
 
 class TestPurge:

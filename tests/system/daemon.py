@@ -14,7 +14,7 @@ from cortexd.connection import wire
 from simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system.namespace import PYTHON
-from tests.system.people import switch_user, user_environment
+from tests.system.terminal import switch_user, user_environment
 
 SIMULATED_KEYS = {"claude": "sk-sim-claude-of-the-tests", "kimi_k2": "sk-sim-kimi-of-the-tests"}
 UNIT = Path(__file__).resolve().parents[2] / "systemd" / "cortex-llm-router.service"

@@ -12,7 +12,8 @@ from tests.eventually import assert_eventually
 from tests.system.calls import ask, ask_again, details_of, gdbus_ask, without_asking
 from tests.system.daemon import Daemon
 from tests.system.namespace import Service, needs_setuid
-from tests.system.people import Background, Completed, at_terminal
+from tests.system.people import Background, Completed
+from tests.system.terminal import at_terminal
 
 AsUser = Callable[..., Completed]
 MakeDaemon = Callable[..., Daemon]

@@ -17,7 +17,8 @@ from simulated import ControlClient
 from tests.eventually import assert_eventually
 from tests.system.daemon import Daemon
 from tests.system.namespace import PYTHON, needs_setuid
-from tests.system.people import PASSWORD, Completed, at_terminal, switch_user, user_environment
+from tests.system.people import Completed
+from tests.system.terminal import PASSWORD, at_terminal, switch_user, user_environment
 
 AsUser = Callable[..., Completed]
 MakeDaemon = Callable[..., Daemon]

@@ -15,9 +15,9 @@ from cortexd.errors import RateLimited
 from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.namespace import PYTHON
-from tests.system.people import switch_user, user_environment
 from tests.system.program import ERROR, NAME, Program, Reply, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
+from tests.system.terminal import switch_user, user_environment
 
 CONFIG = "[daemon]\npreload_sdks = true\n"
 CONNECTIONS = 10  # the bus lets one connection wait for 128 replies

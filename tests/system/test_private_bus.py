@@ -11,8 +11,9 @@ import pytest
 
 from tests.eventually import assert_eventually
 from tests.system.namespace import Service, needs_setuid
-from tests.system.people import Background, Completed, at_terminal
+from tests.system.people import Background, Completed
 from tests.system.polkit_agent import PolkitAgent
+from tests.system.terminal import at_terminal
 
 NAME = "org.cortexlinux.LLMRouter"
 ALLOWED, NOT_AUTHORIZED, CHALLENGE, DISMISSED = 0, 1, 2, 3  # exit statuses of pkcheck

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.namespace import PYTHON, process_state
-from tests.system.people import switch_user, user_environment
 from tests.system.polkit_agent import PolkitAgent
 from tests.system.program import NAME, USAGE, Program, dictionary, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
+from tests.system.terminal import switch_user, user_environment
 from tests.system.users import programs_of
 
 CONFIG = "[daemon]\npreload_sdks = true\n"

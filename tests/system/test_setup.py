@@ -14,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.system.namespace import CHECKOUT
-from tests.system.people import Completed, switch_user
+from tests.system.people import Completed
+from tests.system.terminal import switch_user
 
 AsUser = Callable[..., Completed]
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
