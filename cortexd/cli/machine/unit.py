@@ -24,7 +24,7 @@ def why_away() -> str:
 
     The buses' own words differ: dbus-broker has one error for every cause.
     """
-    argv = ["systemctl", "show", "--property=LoadState,ActiveState,Result,ExecMainStatus,NRestarts", UNIT]
+    argv = ["systemctl", "show", "--property=LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts", UNIT]
     try:
         done = subprocess.run(  # noqa: S603 - fixed words
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SHOW_S, check=False
@@ -39,9 +39,13 @@ def why_away() -> str:
     if state.get("ActiveState") == "failed":
         why = f"{state.get('Result', '')}, status {state.get('ExecMainStatus', '')}"
         return f"{UNIT} failed ({why}): journalctl -u {UNIT} -b says why"
-    if state.get("ActiveState") == "activating" and state.get("NRestarts") not in (None, "", "0"):
+    if state.get("SubState") == "auto-restart" or _is_restarted(state):
         return f"{UNIT} fails and is started again and again: journalctl -u {UNIT} -b says why"
     return ""
+
+
+def _is_restarted(state: dict[str, str]) -> bool:
+    return state.get("ActiveState") == "activating" and state.get("NRestarts", "0") != "0"
 
 
 def restart() -> None:
