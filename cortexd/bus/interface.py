@@ -80,9 +80,9 @@ class Interface:
 
 
 def find_interface_file() -> Path:
-    """The file beside the sources, or the installed one."""
-    checkout = Path(__file__).resolve().parents[2] / "dbus" / _FILE
-    return checkout if checkout.is_file() else _INSTALLED
+    """The file that came with the modules, as in a checkout and a wheel, or the package's."""
+    own = Path(__file__).parents[1] / "files/dbus" / _FILE
+    return own if own.is_file() else _INSTALLED
 
 
 def load_interface(file: Path | None = None) -> Interface:

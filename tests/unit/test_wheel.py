@@ -8,12 +8,15 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from textwrap import dedent
 
 import pytest
+
+from cortexd.cli.service.places import rows
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_SHIPPED = "cortexd/demo/"  # the old address of simulated/
@@ -114,6 +117,14 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
+def below(directory: Path) -> Iterator[Path]:
+    """What is below it, through links to directories too, as cortexd/files has them."""
+    for path in directory.iterdir():
+        yield path
+        if path.is_dir():
+            yield from below(path)
+
+
 def pip(*arguments: str | Path, cwd: Path) -> None:
     done = run(sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", *arguments, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -179,12 +190,23 @@ def bare(kind: str) -> str:
 class TestFiles:
     def test_packages_with_their_data_and_nothing_else(self, wheel: Path) -> None:
         """The wheel has every file of cortexd and llm_router, markers and data included, and none from beside them."""
-        files = (path.relative_to(ROOT) for path in (ROOT / "cortexd").rglob("*") if path.is_file())
+        files = (path.relative_to(ROOT) for path in below(ROOT / "cortexd") if path.is_file())
         wanted = {path.as_posix() for path in files if "__pycache__" not in path.parts}
         wanted |= {"llm_router/__init__.py", "llm_router/py.typed"}
         names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
         assert names == {name for name in wanted if not name.startswith(NOT_SHIPPED)}
-        assert {"cortexd/py.typed", "cortexd/catalog/models.toml"} <= names
+        assert {"cortexd/py.typed", "cortexd/catalog/models.toml", "cortexd/files/places"} <= names
+
+    def test_what_the_package_puts_on_a_machine(self, wheel: Path) -> None:
+        """Every source of the one table is in the wheel, byte for byte, for `cortexctl service install`."""
+        archive, prefix = zipfile.ZipFile(wheel), "cortexd/files/"
+        for row in rows(ROOT / "packaging/places"):
+            if row.is_directory or row.completion:
+                continue
+            sources = sorted(path.relative_to(ROOT) for path in ROOT.glob(row.source) if path.is_file())
+            assert sources, row
+            for source in sources:
+                assert archive.read(f"{prefix}{source}") == (ROOT / source).read_bytes()
 
     def test_llm_router_is_the_file_at_the_top(self, wheel: Path) -> None:
         """What is installed as a package is llm_router.py, byte for byte."""

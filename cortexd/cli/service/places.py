@@ -1,0 +1,114 @@
+"""What belongs on a machine, and where: the table that Debian's package is made from too.
+
+Paths are absolute, as they are on the machine; `below` finds them under another root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cortexd
+
+SOURCES = Path(cortexd.__file__).parent / "files"
+TABLE = SOURCES / "places"
+# What people and the service put there: kept unless it is to be purged.
+SETTINGS = Path("/etc/cortexd")
+KEPT = (SETTINGS, Path("/var/lib/cortexd"), Path("/var/cache/cortexd"))
+_COMPLETION = "completion:"
+# Of the units, for the bus and for systemd: the package's paths, which are others here.
+_UNITS = ".service"
+_PROGRAM, _DOCUMENTS = b"/usr/bin/cortexd", (b"/usr/share/doc/", b"/usr/local/share/doc/")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`source`: a pattern below the sources; `package` and `here`: a file, or with a slash at its end a directory."""
+
+    mode: int
+    source: str
+    package: str
+    here: str
+
+    @property
+    def is_directory(self) -> bool:
+        return self.source == "-"
+
+    @property
+    def completion(self) -> str:
+        """The shell whose completion script it is, or ""."""
+        return self.source.removeprefix(_COMPLETION) if self.source.startswith(_COMPLETION) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    path: Path
+    mode: int
+    data: bytes
+
+    @property
+    def digest(self) -> str:
+        return digest(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    path: Path
+    mode: int
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_setting(path: Path) -> bool:
+    return SETTINGS in path.parents
+
+
+def is_kept(path: Path) -> bool:
+    return any(path == kept or kept in path.parents for kept in KEPT)
+
+
+def below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
+
+
+def rows(table: Path = TABLE) -> list[Row]:
+    lines = (line.split() for line in table.read_text("utf-8").splitlines() if not line.startswith("#"))
+    return [Row(int(mode, 8), source, package, here) for mode, source, package, here in lines]
+
+
+def package_files() -> frozenset[Path]:
+    """Where the package puts what is in the table."""
+    return frozenset(_target(row.package, source) for row in rows() if not row.is_directory for source in _sources(row))
+
+
+def wanted(program: Path, completion: Callable[[str], str]) -> list[File | Directory]:
+    """All that belongs here, in the table's order. `program`: what the units start; `completion`: of a shell."""
+    found: list[File | Directory] = []
+    for row in rows():
+        if row.is_directory:
+            found.append(Directory(Path("/", row.here), row.mode))
+        elif row.completion:
+            found.append(File(Path("/", row.here), row.mode, completion(row.completion).encode()))
+        else:
+            found += [File(_target(row.here, source), row.mode, _read(source, program)) for source in _sources(row)]
+    return found
+
+
+def _sources(row: Row) -> Iterator[Path]:
+    if row.completion:
+        yield Path(row.source)
+        return
+    yield from (path for path in sorted(SOURCES.glob(row.source)) if path.is_file())
+
+
+def _target(place: str, source: Path) -> Path:
+    return Path("/", place, source.name) if place.endswith("/") else Path("/", place)
+
+
+def _read(source: Path, program: Path) -> bytes:
+    data = source.read_bytes()
+    return data.replace(_PROGRAM, bytes(program)).replace(*_DOCUMENTS) if source.suffix == _UNITS else data
