@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from cortexd.cli.machine.whole_file import replace
 from cortexd.config import Secret
 from cortexd.errors import AccessDenied, ConfigError
 
@@ -47,7 +47,7 @@ class KeyFiles:
         self.directory.chmod(0o700)
         file = self.directory / name
         # systemd would hand an unfinished file of the directory over as well
-        _replace(file, f"{key.reveal()}\n", 0o600, beside=self.directory.parent)
+        replace(file, f"{key.reveal()}\n".encode("ascii"), 0o600, beside=self.directory.parent)
         self._drop_in(name).unlink(missing_ok=True)
         return file
 
@@ -57,7 +57,7 @@ class KeyFiles:
         self.drop_ins.mkdir(mode=0o755, parents=True, exist_ok=True)
         file = self._drop_in(name)
         text = f"# by cortexctl credentials set --encrypt; readable for this machine alone\n[Service]\n{setting}"
-        _replace(file, text, 0o644, beside=self.drop_ins)
+        replace(file, text.encode("ascii"), 0o644, beside=self.drop_ins)
         (self.directory / name).unlink(missing_ok=True)
         return file
 
@@ -87,18 +87,3 @@ def _encrypted(name: str, key: Secret) -> str:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise ConfigError(f"systemd-creds cannot encrypt here: {said[-1] if said else 'it does not say why'}")
     return done.stdout.decode()
-
-
-def _replace(file: Path, text: str, mode: int, beside: Path) -> None:
-    """Write the whole file or nothing of it; `beside`: where it stands until it is whole."""
-    handle, unfinished = tempfile.mkstemp(dir=beside, prefix=".cortexctl-")
-    try:
-        with open(handle, "w", encoding="ascii") as stream:
-            os.fchmod(handle, mode)
-            stream.write(text)
-            stream.flush()
-            os.fsync(handle)
-        os.replace(unfinished, file)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise

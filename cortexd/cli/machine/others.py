@@ -9,6 +9,7 @@ from pathlib import Path
 from cortexd.cli.machine.unit import UNIT
 
 _VENDORS = (Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
+_OWN = Path("/usr/local/lib/systemd/system")  # where `cortexctl service install` puts it
 _ADMINISTRATORS = Path("/etc/systemd/system")
 
 
@@ -18,10 +19,13 @@ def others() -> list[str]:
 
 
 def _unit() -> str:
-    shadow = _ADMINISTRATORS / UNIT
-    if not shadow.is_file() or not any((directory / UNIT).exists() for directory in _VENDORS):
+    """The one that systemd takes, where another that was installed is behind it."""
+    places = (_ADMINISTRATORS, _OWN, *_VENDORS)
+    units = [directory / UNIT for directory in places if (directory / UNIT).exists()]
+    if len(units) < 2 or units[0].parent in _VENDORS or not units[0].is_file():
         return ""
-    return f"{shadow} stands in place of the package's unit: is it yours?"
+    mend = "is it yours?" if units[0].parent == _ADMINISTRATORS else "sudo cortexctl service remove takes it away"
+    return f"{units[0]} stands in place of the package's unit: {mend}"
 
 
 def _command() -> str:

@@ -35,7 +35,7 @@ def why_away() -> str:
     if state.get("LoadState") == "masked":
         return f"An administrator has masked {UNIT}: sudo systemctl unmask {UNIT}"
     if state.get("LoadState") == "not-found":
-        return f"There is no {UNIT}: install the package cortexd"
+        return f"There is no {UNIT}: install the package cortexd, or run: sudo cortexctl service install"
     if state.get("ActiveState") == "failed":
         why = f"{state.get('Result', '')}, status {state.get('ExecMainStatus', '')}"
         return f"{UNIT} failed ({why}): journalctl -u {UNIT} -b says why"

@@ -6,7 +6,7 @@ Paths are absolute, as they are on the machine; `below` finds them under another
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,9 +80,9 @@ def rows(table: Path = TABLE) -> list[Row]:
     return [Row(int(mode, 8), source, package, here) for mode, source, package, here in lines]
 
 
-def package_files() -> frozenset[Path]:
-    """Where the package puts what is in the table."""
-    return frozenset(_target(row.package, source) for row in rows() if not row.is_directory for source in _sources(row))
+def is_of_package(path: Path) -> bool:
+    """Whether a package of cortexd, if there is one, puts a file there."""
+    return any(Path("/", row.package) in (path, path.parent) for row in rows() if not row.is_directory)
 
 
 def wanted(program: Path, completion: Callable[[str], str]) -> list[File | Directory]:
@@ -94,15 +94,9 @@ def wanted(program: Path, completion: Callable[[str], str]) -> list[File | Direc
         elif row.completion:
             found.append(File(Path("/", row.here), row.mode, completion(row.completion).encode()))
         else:
-            found += [File(_target(row.here, source), row.mode, _read(source, program)) for source in _sources(row)]
+            sources = (path for path in sorted(SOURCES.glob(row.source)) if path.is_file())
+            found += [File(_target(row.here, source), row.mode, _read(source, program)) for source in sources]
     return found
-
-
-def _sources(row: Row) -> Iterator[Path]:
-    if row.completion:
-        yield Path(row.source)
-        return
-    yield from (path for path in sorted(SOURCES.glob(row.source)) if path.is_file())
 
 
 def _target(place: str, source: Path) -> Path:
