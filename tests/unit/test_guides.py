@@ -45,6 +45,10 @@ def _text(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
+def is_example(file: Path) -> bool:
+    return file.is_file() and file.name != "package-lock.json"
+
+
 def squeezed(text: str) -> str:
     return re.sub(rf"{HELD}(?:[.]?{HELD})+", HELD, text)
 
@@ -74,18 +78,19 @@ class TestTroubleshooting:
         assert not in_source("polkit has not answered within … s")
 
 
-class TestDevelopersGuide:
-    @pytest.mark.parametrize("file", [file for file in sorted(EXAMPLES.rglob("*")) if file.is_file()], ids=str)
-    def test_prints_each_example(self, file: Path) -> None:
-        """As it is in its file, with a link to it."""
-        page = DOCS / "developers.md"
-        printed = [text for _, text in FENCED.findall(page.read_text("utf-8"))]
-        assert file.read_text("utf-8") in printed
-        assert f"]({file.relative_to(DOCS)})" in page.read_text("utf-8")
+class TestDevelopersGuides:
+    @pytest.mark.parametrize("file", [file for file in sorted(EXAMPLES.rglob("*")) if is_example(file)], ids=str)
+    def test_print_each_example(self, file: Path) -> None:
+        """As it is in its file, with a link to it, on one of the two pages."""
+        pages = [(DOCS / name).read_text("utf-8") for name in ("developers.md", "clients.md")]
+        [page] = [page for page in pages if f"]({file.relative_to(DOCS)})" in page]
+        assert file.read_text("utf-8") in [text for _, text in FENCED.findall(page)]
 
 
 class TestSettings:
-    @pytest.mark.parametrize("page", ["SECURITY.md", "docs/troubleshooting.md", "docs/developers.md"])
+    @pytest.mark.parametrize(
+        "page", ["SECURITY.md", "docs/troubleshooting.md", "docs/developers.md", "docs/clients.md"]
+    )
     def test_exist(self, page: str) -> None:
         """Each `section.key` of a guide is a setting."""
         sections = {item.name: item.default for item in fields(Config)}
