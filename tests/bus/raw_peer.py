@@ -114,12 +114,16 @@ def with_field(data: bytes, code: int, variant: bytes) -> bytes:
 
 
 def hello_answer(peer: RawPeer, hello: Message) -> bytes:
-    """What a bus says to Hello, from the sender that only a bus can be."""
+    return bus_answer(peer, hello, "s", ":1.1")
+
+
+def bus_answer(peer: RawPeer, call: Message, signature: str = "", *body: object) -> bytes:
+    """What a bus says to a call, from the sender that only a bus can be."""
     answer = Message(
         message_type=MessageType.METHOD_RETURN,
         destination=":1.1",
-        reply_serial=hello.serial,
-        signature="s",
-        body=[":1.1"],
+        reply_serial=call.serial,
+        signature=signature,
+        body=list(body),
     )
     return with_field(bytes(peer.encode(answer)), 7, b"\1s\0" + struct.pack("<I", 20) + b"org.freedesktop.DBus\0")
