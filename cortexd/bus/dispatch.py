@@ -181,7 +181,7 @@ class Dispatcher:
             method = self._interface.methods.get((message.interface, message.member))
         if method is None:
             return _standard_error(message, "UnknownMethod", f"no method {message.interface}.{message.member}")
-        if message.signature != method.takes:
+        if message.signature not in method.accepted:
             words = f"{method.name} takes ({method.takes}), got ({message.signature})"
             return _standard_error(message, "InvalidArgs", words)
         return method

@@ -58,6 +58,11 @@ class Method:
     gives: str
     action: Action | None
 
+    @property
+    def accepted(self) -> tuple[str, str]:
+        """The signatures that a call may have: several clients can send a list of dictionaries as `av` alone."""
+        return self.takes, self.takes.replace("aa{sv}", "av")
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:

@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, Self
 
+from dbus_next import Message
+
 from cortexd.connection import take_fd
 from tests.system.program import Program, dictionary, message, messages
 
@@ -24,7 +26,13 @@ class Stream:
     @classmethod
     async def open(cls, program: Program, task_type: str, prompt: str, **options: Any) -> Self:
         """Raises BusError."""
-        call = message("OpenStream", "saa{sv}a{sv}", task_type, messages(prompt), dictionary(options))
+        return await cls.of(
+            program, message("OpenStream", "saa{sv}a{sv}", task_type, messages(prompt), dictionary(options))
+        )
+
+    @classmethod
+    async def of(cls, program: Program, call: Message) -> Self:
+        """The stream that this call opens. Raises BusError."""
         reply = await program.connection.call(call, timeout_s=60, take_fds=True)
         request_id, index = reply.body
         return cls(request_id, take_fd(reply, index))
