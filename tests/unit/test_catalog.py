@@ -9,11 +9,11 @@ import pytest
 
 from cortexd.catalog import builtin_catalog
 from cortexd.catalog.lookup import Model, PriceEntry, Window, parse_catalog
-from cortexd.catalog.quirks import Quirk
 from cortexd.config import builtin_config
 from cortexd.config.settings import ProviderSettings, RateSettings
 from cortexd.domain.messages import Usage
 from cortexd.domain.money import Price
+from cortexd.domain.quirks import Quirk
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MONDAY_PEAK = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
@@ -215,7 +215,7 @@ class TestModels:
         """What the list says, and no schemas where they are no capability; an operator's rates change nothing of it."""
         catalog = parse_catalog(TWO_MODELS)
         if own_rates:
-            catalog = catalog.with_rates({"p": ProviderSettings("p", "openai", "http://[::1]/v1", "m", local=True)})
+            catalog = catalog.with_settings({"p": ProviderSettings("p", "openai", "http://[::1]/v1", "m", local=True)})
         assert catalog.quirks("p", "whole") == {Quirk.NO_SYSTEM}
         assert catalog.quirks("p", "bare") == {Quirk.NO_RESPONSE_SCHEMA}
         assert catalog.quirks("p", "new") == {Quirk.WANTS_REASONING, Quirk.NO_NAMES}
