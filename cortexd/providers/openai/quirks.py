@@ -1,4 +1,4 @@
-"""What single models refuse of an OpenAI-style request, and what is sent instead (catalog/quirks.py has the words).
+"""What single models refuse of an OpenAI-style request, and what is sent instead (domain/quirks.py has the words).
 
 A model that thinks takes no forced tool. Where it can be told not to think (Moonshot's kimi-k2.5 and k2.6) it is told;
 for others `tool_choice` is left out. Who wants reasoning back gets what the caller kept of it, and a filler where that
