@@ -92,6 +92,8 @@ class Behaviour:
     context_tokens: int | None = None  # longer prompts are refused; default: see billing.CONTEXT_TOKENS
 
     keys: tuple[str, ...] | None = None  # keys that are accepted; default: all that start with "sk-sim-"
+    key_header: str | None = None  # the one header that carries the key as it is, as gateways want it
+    demanded_headers: Mapping[str, str] = field(default_factory=dict)  # requests without them are refused with 403
     models: tuple[str, ...] | None = None  # models that are known; default: see billing.KNOWN_MODELS
     ignores_stream: bool = False  # answers in one piece whatever is asked for, as some servers do
     refused_fields: tuple[str, ...] = ()  # request fields refused with 400, as models refuse `temperature`

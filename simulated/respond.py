@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from simulated.behaviour import Fault
+from simulated.behaviour import Behaviour, Fault
 from simulated.billing import CONTEXT_TOKENS, KNOWN_MODELS
 from simulated.checks import Refused
 from simulated.delivery import Exchange, send_body, send_error, send_plain, send_stream, send_without_answer
@@ -70,7 +70,7 @@ async def _admit(exchange: Exchange) -> Prompt:
         exchange.instance.record(request.path, _safe(headers), b"")
         raise Refused((), "Request exceeds the maximum size", status=413) from None
     exchange.instance.record(request.path, _safe(headers), body)
-    wire.check_headers(headers, lambda key: _accepts(key, behaviour.keys))
+    wire.check_headers(_as_usual(headers, behaviour), lambda key: _accepts(key, behaviour.keys))
     value = strict_json(body)
     for name in behaviour.refused_fields:
         if isinstance(value, dict) and name in value:
@@ -85,6 +85,18 @@ async def _admit(exchange: Exchange) -> Prompt:
     if refused:
         raise refused
     return prompt
+
+
+def _as_usual(headers: dict[str, str], behaviour: Behaviour) -> dict[str, str]:
+    """What a gateway passes on to the vendor. Raises Refused for what it does not let in."""
+    if any(headers.get(name.lower()) != value for name, value in behaviour.demanded_headers.items()):
+        raise Refused((), "a header that this gateway demands is missing", status=403)
+    if behaviour.key_header is None:
+        return headers
+    rest = {name: value for name, value in headers.items() if name not in _KEY_HEADERS}
+    if "authorization" in headers or behaviour.key_header not in headers:
+        raise Refused((), f"send the key as {behaviour.key_header} and in no other header", status=401)
+    return {**rest, "authorization": f"Bearer {headers[behaviour.key_header]}"}
 
 
 def _accepts(key: str, keys: tuple[str, ...] | None) -> bool:

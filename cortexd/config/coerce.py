@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from cortexd.config.addresses import endpoint_address, proxy_address, proxy_exceptions, without_credentials
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
+from cortexd.config.headers import header_name, headers
 from cortexd.config.problems import Expectation
 from cortexd.config.settings import (
     CAPABILITIES,
@@ -301,5 +302,7 @@ _BY_NAME: dict[str, Callable[[object], Any]] = {
     "quality": _quality,
     "quirks": _quirks,
     "key_variable": _variable,
+    "auth_header": header_name,
+    "headers": headers,
     "api": lambda value: _choice(value, tuple(API_KINDS)),
 }

@@ -19,6 +19,16 @@ class Expectation(Exception):
         self.why = why
 
 
+class Unshown:
+    """Stands in an error's text for a value that may be a secret."""
+
+    def __init__(self, value: object) -> None:
+        self._words = f"a text of {len(value)} characters" if isinstance(value, str) else f"a {type(value).__name__}"
+
+    def __repr__(self) -> str:
+        return self._words
+
+
 class Problems:
     """The faults found so far, each once, in the order in which they were found."""
 

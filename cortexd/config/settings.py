@@ -6,6 +6,7 @@ milliseconds, `_bytes`, `_usd_per_million` decimal dollars per million tokens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -68,6 +69,8 @@ class ProviderSettings:
 
     `max_tokens`: the longest answer where the caller sets no limit. `max_tokens_per_s`: no answer grows faster, by
     which is booked what was cut off. The fastest on offer: some 3,000 (gpt-oss-120b at Cerebras, October 2026).
+    `auth_header`: the header that carries the key as it is; None for `Authorization: Bearer`. `headers`: others of
+    every request, by name.
     `preset`: the row of presets.toml that it began as. `quirks`: what all its models want or refuse.
     `models`: what is known of its models beside `model`, which strategies choose among.
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
@@ -86,6 +89,8 @@ class ProviderSettings:
     key: Secret | None = None
     key_file: Path | None = None
     key_variable: str | None = None
+    auth_header: str | None = None
+    headers: Mapping[str, Secret] = field(default_factory=dict)
     rate: RateSettings | None = None
     max_tokens: int | None = None
     max_tokens_per_s: int = DEFAULT_TOKENS_PER_S

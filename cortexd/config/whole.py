@@ -18,6 +18,7 @@ def faults_of_whole(config: Config) -> Faults:
     yield from _routes(config)
     yield from _names(config)
     yield from _addresses(config)
+    yield from _headers(config)
     yield from _authorities(config)
     yield from _deadlines(config.limits)
 
@@ -64,6 +65,12 @@ def _reader_between(settings: ProviderSettings, network: NetworkSettings) -> str
         return ""
     proxy = parse_address(network.proxy).host
     return "" if on_this_machine(proxy) else f"the proxy {proxy}"
+
+
+def _headers(config: Config) -> Faults:
+    for name, settings in config.providers.items():
+        if settings.auth_header and settings.auth_header.lower() in map(str.lower, settings.headers):
+            yield f"providers.{name}.headers", f"{settings.auth_header} is the auth_header, which carries the key"
 
 
 def _authorities(config: Config) -> Faults:

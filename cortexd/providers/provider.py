@@ -21,6 +21,8 @@ from cortexd.providers.loading import LoadedApi, build_api, finished, in_backgro
 from cortexd.providers.reader import Reader
 from cortexd.providers.starting import Starting, pauses
 
+_TELLING = 4  # what is shorter stands in many a text by chance
+
 log = logging.getLogger("cortexd.providers")
 
 
@@ -69,7 +71,9 @@ class SdkProvider:
         proxy_password = urlsplit(network.proxy or "").password
         hosts = (urlsplit(url or "").hostname for url in (settings.base_url, network.proxy))
         self._hosts = tuple(host for host in hosts if host)
-        self._secrets = tuple(secret for secret in (key, proxy_password) if secret)
+        values = (value.reveal() for value in settings.headers.values())
+        hidden = (value for value in values if len(value) >= _TELLING)
+        self._secrets = tuple(secret for secret in (key, proxy_password, *hidden) if secret)
 
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
         reader = Reader(listener, call.timeout_s)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar, cast
@@ -42,7 +42,10 @@ Client = TypeVar("Client", bound=httpx2.AsyncClient)
 
 def http_client(kind: type[Client], settings: ProviderSettings, network: NetworkSettings) -> Client:
     """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
-    client = kind(**client_options(settings, network), event_hooks={"response": [_bound_error_body]})
+    client = kind(
+        **client_options(settings, network),
+        event_hooks={"request": [_own_headers(settings)], "response": [_bound_error_body]},
+    )
     keep_connections(client)
     return client
 
@@ -104,6 +107,20 @@ def key_of(settings: ProviderSettings) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ProviderError(Failure.AUTHENTICATION, "the key holds characters that no HTTP header can carry")
     return key
+
+
+def _own_headers(settings: ProviderSettings) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Writes the settings' own headers over those of the SDK, which knows one way alone to send a key."""
+    own = {name: value.reveal() for name, value in settings.headers.items()}
+    if settings.auth_header and settings.key:
+        own[settings.auth_header] = key_of(settings)
+
+    async def write(request: httpx2.Request) -> None:
+        request.headers.update(own)
+        if settings.auth_header:
+            request.headers.pop("Authorization", None)
+
+    return write
 
 
 def silence_sdk_logs() -> None:

@@ -19,13 +19,15 @@ Table = dict[str, Any]
 
 
 def settings_as_toml(config: Config) -> str:
-    """What has no value is left out. Keys are not in it, nor passwords of addresses."""
+    """What has no value is left out. Keys are not in it, nor passwords of addresses, nor what headers say."""
     said = [(file, tomllib.loads(file.read_text("utf-8"))) for file in config.sources]
     return "\n".join(_lines(_plain(config), (), said)).strip()
 
 
 def _plain(settings: Any) -> Any:
     """Structures as tables, without what is secret or empty."""
+    if isinstance(settings, Secret):
+        return str(settings)
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         pairs = ((item.name, getattr(settings, item.name)) for item in dataclasses.fields(settings))
         return {name: _plain(value) for name, value in pairs if value is not None and name not in _LEFT_OUT}
@@ -35,8 +37,6 @@ def _plain(settings: Any) -> Any:
         return sorted(_plain(item) for item in settings)
     if isinstance(settings, tuple):
         return [_plain(item) for item in settings]
-    if isinstance(settings, Secret):
-        return str(settings)
     return settings
 
 
