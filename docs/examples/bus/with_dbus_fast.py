@@ -14,7 +14,12 @@ NAME, PATH = "org.cortexlinux.LLMRouter", "/org/cortexlinux/LLMRouter"
 async def call(bus, member, signature, *body):
     """The reply's body and file descriptors; an error of the service as an exception."""
     message = Message(
-        destination=NAME, path=PATH, interface=NAME, member=member, signature=signature, body=list(body),
+        destination=NAME,
+        path=PATH,
+        interface=NAME,
+        member=member,
+        signature=signature,
+        body=list(body),
         flags=MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION,  # polkit may ask for a password
     )
     reply = await asyncio.wait_for(bus.call(message), 600)
