@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger
@@ -14,13 +14,14 @@ _log = logging.getLogger("cortexd.accounts")
 
 
 class Owners:
-    """`known`: the name of each uid that the ledger remembers. `on_change` hears of a uid that is another's now, once
-    the ledger has given it up."""
+    """`known`: the name of each uid that the ledger remembers. Of a uid that is another's now `before_change` hears
+    first, to end what is still to be charged to the former one, and `on_change` once the ledger has given it up."""
 
     def __init__(self, ledger: Ledger, known: Mapping[int, str]) -> None:
         self._ledger = ledger
         self._known = dict(known)
         self._changing = asyncio.Lock()
+        self.before_change: list[Callable[[int], Awaitable[None]]] = []
         self.on_change: list[Callable[[int], None]] = []
 
     async def name(self, uid: int) -> str:
@@ -47,6 +48,8 @@ class Owners:
         self._known[uid] = user
 
     async def _give_up(self, uid: int, before: str | None, user: str) -> None:
+        for end in self.before_change:
+            await end(uid)
         await self._ledger.take_over(uid, user)
         _log.warning("uid %d was %s and is %s now, who gets nothing of what %s left", uid, before, user, before)
         for hear in self.on_change:

@@ -52,6 +52,11 @@ class Callers:
         load.belongs_to(uid)
         return Caller(sender, uid, user, interactive, load=load)
 
+    def forget(self, uid: int) -> None:
+        """`uid` has another name now: ask again at the next call of each of its connections."""
+        for sender in [sender for sender in self._known if self.known_uid(sender) == uid]:
+            del self._known[sender]
+
     def on_signal(self, message: Message) -> None:
         """Feed every signal here; only NameOwnerChanged from the bus itself counts."""
         if message.member != "NameOwnerChanged" or message.sender != "org.freedesktop.DBus":

@@ -71,7 +71,8 @@ class Assembly:
             on_activity=lambda: self.signals.activity(),
             overrides=await self.ledger.budget_overrides(),
         )
-        owners.on_change.append(service.forget)
+        owners.before_change.append(service.end_requests)
+        owners.on_change += [service.forget, self.callers.forget]
         self.metrics = Metrics(lambda: self.setup.config.metrics, lambda: service.condition)
         totals = PublicTotals(
             lambda: service.totals,

@@ -151,10 +151,15 @@ class InFlight(Generic[T]):
             ticket.cancel()
         return bool(found)
 
-    def forget(self, uid: int) -> None:
-        """Cancel every request of that user, and keep no answer of his."""
+    async def end(self, uid: int) -> None:
+        """Cancel every request of that user, and wait for the end of those that had begun."""
         for ticket in self.tickets(uid):
             ticket.cancel()
+        if tasks := [running.task for (owner, _), running in self._running.items() if owner == uid]:
+            await asyncio.wait(tasks)
+
+    def forget(self, uid: int) -> None:
+        """Keep no answer of that user."""
         self._repeats.forget(uid)
 
     def running(self, key: Key) -> Running[T] | None:

@@ -68,8 +68,12 @@ class Service:
         self.accounts.adopt(config.budgets)
         self._cache.adopt(config.cache)
 
+    async def end_requests(self, uid: int) -> None:
+        """Cancel all that is under way for `uid`; returns once it is settled."""
+        await self._in_flight.end(uid)
+
     def forget(self, uid: int) -> None:
-        """`uid` is another user's now: what is under way for the former one ends, and what is at hand of his goes."""
+        """`uid` is another user's now: what is at hand of the former one goes."""
         self.accounts.forget(uid)
         self._in_flight.forget(uid)
         self._cache.forget(uid)

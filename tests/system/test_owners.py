@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from dbus_next import Variant
 
 from simulated import Behaviour
-from tests.eventually import assert_eventually
+from tests.eventually import assert_eventually, assert_eventually_async
 from tests.system.people import as_user
 from tests.system.program import MANAGER, NAME, USAGE, Json, Program, dictionary, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
@@ -79,6 +80,26 @@ class TestAnotherName:
         everybody = await usage(program, all_users=True, group_by=Variant("as", ["uid"]))
         assert {row["user"] for row in everybody} >= {"alice", "zoe"}
         assert "who gets nothing of what alice left" in shared.daemon.log()
+
+    async def test_pays_for_no_request_of_the_former_one(self, shared: Shared, program: Program) -> None:
+        """What runs for the former user ends, and is charged to him, before the other one is served; a connection that
+        he left open is the other one's from then on."""
+        shared.behave("claude", Behaviour(delay_s=30))
+        async with programs_of("alice") as [alice]:
+            running = asyncio.create_task(alice.complete("user_chat", "hello", request_id="late", provider="claude"))
+            await assert_eventually_async(lambda: shared.simulated.counts("claude").active == 1)
+            with called("alice", "zoe"):
+                async with programs_of("zoe") as [zoe]:
+                    assert await spent(zoe) == 0
+                    [row] = [row for row in shared.books().rows if row["request_id"].startswith("late#")]
+                    assert (row["state"], row["user"]) == ("cancelled", "alice")
+                    assert row["cost_nano"] > 0
+                    with refused("Cancelled"):
+                        await running
+                    shared.behave("claude", Behaviour(input_tokens=10, output_tokens=10))
+                    answer = await alice.complete("user_chat", "hello", provider="claude")
+                    assert shared.books().request(answer.metadata["request_id"])["user"] == "zoe"
+                    assert await spent(zoe) * 10**9 == pytest.approx(answer.cost_nano)
 
     async def test_the_same_name_keeps_all(self, shared: Shared) -> None:
         """A later connection of the same user has its preferences and sums, also after a restart."""
