@@ -68,7 +68,8 @@ def place(namespace: Path, request: pytest.FixtureRequest) -> Path:
 
 def elsewhere(place: Path) -> Path:
     """A copy of the code with its interface file, to be damaged."""
-    shutil.copytree(CHECKOUT / "cortexd", place / "code/cortexd", ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "cortexd", place / "code/cortexd", symlinks=True, ignore=ignored)
     (place / "code/dbus").mkdir()
     shutil.copy(CHECKOUT / INTERFACE_FILE, place / "code" / INTERFACE_FILE)
     return place / "code"
