@@ -204,12 +204,15 @@ class Failure(StrEnum):
     OVERLOADED = "overloaded"  # 529, 503
     SERVER = "server_error"  # other 5xx
     REFUSED = "refused_request"  # other 4xx: the provider does not accept this request
+    CONTEXT = "context_overflow"  # the prompt is longer than what the model takes
+    CONTENT = "content_refused"  # the provider does not answer such a text
     TIMEOUT = "timeout"
     CONNECTION = "connection"  # not reached, or cut off
     MALFORMED = "malformed_answer"  # not what the vendor's API promises
 
 
-MAY_QUOTE = frozenset({Failure.REFUSED, Failure.SERVER})  # whose text, the provider's, may hold some of the request
+# whose text, the provider's, may hold some of the request
+MAY_QUOTE = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.SERVER})
 
 
 def tried_detail(attempts: Iterable[tuple[str, Failure]]) -> str:

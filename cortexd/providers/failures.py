@@ -68,12 +68,12 @@ _ERROR_WORD = {
     "notfound": Failure.REFUSED,
     "modelnotfound": Failure.REFUSED,
     "requesttoolarge": Failure.REFUSED,
-    "contextlengthexceeded": Failure.REFUSED,
-    "contextwindowexceeded": Failure.REFUSED,  # LiteLLM
-    "exceedcontextsize": Failure.REFUSED,  # llama.cpp
-    "contentfilter": Failure.REFUSED,
-    "contentpolicyviolation": Failure.REFUSED,
-    "datainspectionfailed": Failure.REFUSED,  # DashScope
+    "contextlengthexceeded": Failure.CONTEXT,
+    "contextwindowexceeded": Failure.CONTEXT,  # LiteLLM
+    "exceedcontextsize": Failure.CONTEXT,  # llama.cpp
+    "contentfilter": Failure.CONTENT,  # Azure
+    "contentpolicyviolation": Failure.CONTENT,
+    "datainspectionfailed": Failure.CONTENT,  # DashScope
     "timeout": Failure.TIMEOUT,
     "requesttimeout": Failure.TIMEOUT,
     "deadlineexceeded": Failure.TIMEOUT,  # Google's status
@@ -81,6 +81,18 @@ _ERROR_WORD = {
 _LETTERS = re.compile(r"[^a-z]")
 _LAST_WORD = re.compile(r"(?:error|exception)$")
 _WORD_STATUS = {"permission": 403, "permissiondenied": 403, "forbidden": 403, "notfound": 404, "modelnotfound": 404}
+# What only the text of a refused request says. It may quote the prompt, but speaks of nobody but who sent that.
+_TOO_LONG = re.compile(
+    r"prompt is too long: \d+ tokens > \d+"  # Anthropic
+    r"|maximum context length (?:is|of) \d+"  # OpenAI, vLLM, SGLang
+    r"|input token count .{0,40}exceeds the maximum"  # Gemini
+    r"|\bContextWindowExceededError\b"  # LiteLLM
+    r"|longer than the model's context length"  # SGLang
+    r"|exceeds? the (?:available )?context (?:size|window|length)",  # llama.cpp, and others
+    re.IGNORECASE,
+)
+_OF_REQUEST = frozenset({400, 413, 422})
+_TELLING = frozenset({Failure.QUOTA, Failure.CONTEXT, Failure.CONTENT})  # what words tell better than a status
 _NO_CREDIT = "Your credit balance is too low"  # Anthropic's 400, which no word tells from a bad request
 _KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 
@@ -133,31 +145,37 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Provid
     """The failure that an HTTP status other than 2xx says. `body` is its first part."""
     text = upstream_text(body) or _phrase(status)
     message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
-    failure = Failure.QUOTA if _says_quota(body) else failure_of_status(status)
+    failure = _told_by_words(body) or failure_of_status(status)
+    if failure is Failure.REFUSED and status in _OF_REQUEST and _TOO_LONG.search(text):
+        failure = Failure.CONTEXT
     return ProviderError(failure, message, status, retry_after_ms(headers))
 
 
-def _says_quota(body: bytes) -> bool:
-    """Whether an error's words, not its text, which may quote a prompt, speak of the account's money."""
+def _told_by_words(body: bytes) -> Failure | None:
+    """What an error's words, not its text, which may quote a prompt, say better than its status."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return False
+        return None
     row = value.get("error", value) if isinstance(value, dict) else None
     if not isinstance(row, dict):
-        return False
-    words = (row.get("code"), row.get("type"))
-    said = str(row.get("message") or "").startswith(_NO_CREDIT)
-    return said or any(isinstance(word, str) and _ERROR_WORD.get(_plain(word)) is Failure.QUOTA for word in words)
+        return None
+    if str(row.get("message") or "").startswith(_NO_CREDIT):
+        return Failure.QUOTA
+    words = (_ERROR_WORD.get(_plain(word)) for word in (row.get("code"), row.get("type")) if isinstance(word, str))
+    return next((failure for failure in words if failure in _TELLING), None)
 
 
 def error_object(error: object, *, may_have_billed: bool) -> ProviderError:
     """The failure that an error object says where the HTTP status was 200."""
     row = error if isinstance(error, dict) else {"message": error}
     words = [word for name in ("code", "type", "status") if isinstance(word := row.get(name), str | int)]
-    failure = next((found for word in words if (found := _failure_of_word(word))), Failure.SERVER)
+    said = [found for word in words if (found := _failure_of_word(word))]
+    failure = next((found for found in said if found in _TELLING), said[0] if said else Failure.SERVER)
     text = row.get("message") or (words[-1] if words else "an error without a text")
     status = next((code for word in words if (code := _status_of_word(word))), None)
+    if failure in (Failure.REFUSED, Failure.SERVER) and _TOO_LONG.search(str(text)[: 4 * MAX_MESSAGE]):
+        failure = Failure.CONTEXT
     return ProviderError(failure, str(text)[: 4 * MAX_MESSAGE], status, may_have_billed=may_have_billed)
 
 

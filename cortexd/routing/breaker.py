@@ -52,7 +52,9 @@ _OF_FAILURE = {
     Failure.QUOTA: Cause.QUOTA,
     Failure.RATE_LIMITED: Cause.LOAD,
     Failure.OVERLOADED: Cause.LOAD,
-    Failure.REFUSED: None,  # it says nothing but of the request
+    Failure.REFUSED: None,  # these say nothing but of the request
+    Failure.CONTEXT: None,
+    Failure.CONTENT: None,
 }
 
 

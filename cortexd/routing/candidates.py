@@ -23,7 +23,7 @@ class Candidate:
     """One provider and model to try. Costs in nano-dollars; `prompt_estimate_nano` (the likely cost of the prompt
     alone) and `likely_nano` (with an answer of a quarter of max_tokens) are None where the price is unknown.
     `score` is what the strategy ranked by: USD or milliseconds, None where it is unknown or nothing was scored.
-    `max_tokens`: the longest answer to ask for, None where nobody set a limit."""
+    `max_tokens`: the longest answer to ask for, None where nobody set a limit; `context_tokens`: None where unknown."""
 
     provider: str
     model: str
@@ -34,6 +34,7 @@ class Candidate:
     likely_nano: int | None = None
     score: float | None = None
     max_tokens: int | None = None
+    context_tokens: int | None = None
 
     @property
     def target(self) -> Target:
@@ -51,7 +52,8 @@ class LeftOut:
 class Plan:
     """Candidates in the order in which they will be tried, and who was left out and why.
 
-    `pinned`: the caller named provider or model. `downgraded`: it is what a budget still allows. `stands_in_for`: whom
+    `pinned`: the caller named provider or model. `downgraded`: it is what a budget still allows. `insists`: the
+    caller wants a fallback by all means. `stands_in_for`: whom
     caller, table, session or strategy put first, where another one leads in its place.
     """
 
@@ -61,6 +63,7 @@ class Plan:
     wishes: Wishes = NONE
     pinned: bool = False
     downgraded: bool = False
+    insists: bool = False
     stands_in_for: str | None = None
 
     @property
@@ -113,7 +116,10 @@ class Field:
             likely = prompt + worst_case_nano(0, most // _LIKELY_PART_OF_MAX_TOKENS, price)
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
         state = self.health.state(provider, model)
-        return Candidate(provider, model, reason, worst, prompt, state, likely, max_tokens=limit)
+        context = entry.context_tokens
+        return Candidate(
+            provider, model, reason, worst, prompt, state, likely, max_tokens=limit, context_tokens=context
+        )
 
     def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cortexd.errors import ProviderError
+from cortexd.errors import Failure, ProviderError
 from cortexd.routing.breaker import Asker
 from cortexd.routing.candidates import Candidate, LeftOut, Plan
 
@@ -36,11 +36,24 @@ class Fallback:
     answered_by: Candidate | None = None
 
     def turns(self) -> Iterator[Candidate]:
-        """The candidates, until one has answered."""
+        """The candidates, until one has answered, without those of whom a failure before says that they cannot."""
         for candidate in self.plan.candidates:
+            if hopeless := self._hopeless(candidate):
+                self.skip(candidate, hopeless)
+                continue
             yield candidate
             if self.answered_by is not None:
                 return
+
+    def _hopeless(self, candidate: Candidate) -> str:
+        """Why this one need not be asked; empty where nothing speaks against it."""
+        for failed, error in self.failures:
+            if error.failure is Failure.CONTENT and not self.plan.insists:
+                return f"{failed.provider} refused the content; fallback = true asks others all the same"
+            mine, theirs = candidate.context_tokens, failed.context_tokens
+            if error.failure is Failure.CONTEXT and mine and theirs and mine <= theirs:
+                return f"its context of {mine} tokens is no larger than that of {failed.model}"
+        return ""
 
     def answered(self, candidate: Candidate) -> None:
         self.answered_by = candidate

@@ -52,7 +52,8 @@ def plan_route(
         targets = [target for target in targets if target in choice.targets or target == sticky]
     capable, left_out = _judged(field, choice, targets)
     ranked = _ranked(field, choice, sticky, strategy, capable)
-    plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned)
+    insists = question.options.fallback is True
+    plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned, insists=insists)
     plan = _affordable(plan, question.options.max_cost_nano)
     if not plan.candidates:
         raise _nobody(plan, targets, config, question)

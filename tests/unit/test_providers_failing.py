@@ -32,8 +32,12 @@ FORMS: dict[str, tuple[Any, Failure]] = {
     "LiteLLM": ({"error": {"message": "m", "type": "RateLimitError", "code": None}}, Failure.RATE_LIMITED),
     "Google": ({"error": {"code": 12, "status": "RESOURCE_EXHAUSTED", "message": "m"}}, Failure.RATE_LIMITED),
     "DeepSeek": ({"error": {"message": "Insufficient Balance", "type": "insufficient_balance"}}, Failure.QUOTA),
-    "llama.cpp": ({"error": {"code": 1, "type": "exceed_context_size_error", "message": "m"}}, Failure.REFUSED),
-    "a filter": ({"error": {"code": "data_inspection_failed", "message": "m"}}, Failure.REFUSED),
+    "llama.cpp": ({"error": {"code": 1, "type": "exceed_context_size_error", "message": "m"}}, Failure.CONTEXT),
+    "llama.cpp's status first": (
+        {"error": {"code": 400, "type": "exceed_context_size_error", "message": "m"}},
+        Failure.CONTEXT,
+    ),
+    "a filter": ({"error": {"code": "data_inspection_failed", "message": "m"}}, Failure.CONTENT),
 }
 WORDS = {
     "error": Failure.SERVER,
