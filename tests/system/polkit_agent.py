@@ -119,7 +119,8 @@ class _Agent:
         if self._answer == "wait":
             return
         if self._answer == "allow":
-            await self._call("AuthenticationAgentResponse2", "us(sa{sv})", [0, cookie, identities[0]])
+            # The older method: its successor wants the uid of who registered, and from polkit 126 on the subject's.
+            await self._call("AuthenticationAgentResponse", "s(sa{sv})", [cookie, identities[0]])
         elif self._answer == "dismiss":
             reply = Message.new_error(message, "org.freedesktop.PolicyKit1.Error.Cancelled", "dismissed")
         self._bus.send(reply)
