@@ -1,5 +1,6 @@
 // gjs -m with_gjs.js "What is a cgroup?": an answer, a stream and the cost of both, as a desktop applet does it:
 // nothing here blocks the main loop.
+import gi from 'gi';
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 
@@ -10,6 +11,14 @@ const TIMEOUT_MS = 600_000;
 Gio._promisify(Gio.DBusConnection.prototype, 'call', 'call_finish');
 Gio._promisify(Gio.DBusConnection.prototype, 'call_with_unix_fd_list', 'call_with_unix_fd_list_finish');
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish_utf8');
+
+function unixInputStream() { // GLib 2.80 has moved it and warns of its old place; Debian 12 is older
+    try {
+        return gi.require('GioUnix').InputStream;
+    } catch {
+        return Gio.UnixInputStream;
+    }
+}
 
 const prompt = ARGV[0] ?? 'What is a cgroup?';
 const text = value => new GLib.Variant('s', value);
@@ -32,7 +41,7 @@ async function stream() {
         new GLib.Variant('(saa{sv}a{sv})', ['user_chat', messages, {}]),
         new GLib.VariantType('(sh)'), Gio.DBusCallFlags.NONE, TIMEOUT_MS, null, null);
     const [, index] = reply.recursiveUnpack();
-    const pipe = new Gio.UnixInputStream({fd: descriptors.get(index), close_fd: true});
+    const pipe = new (unixInputStream())({fd: descriptors.get(index), close_fd: true});
     const lines = new Gio.DataInputStream({base_stream: pipe});
     for (;;) {
         const [line] = await lines.read_line_async(GLib.PRIORITY_DEFAULT, null);
