@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.boot.install import CANARY_KEY, apt, install, put_in_keys, start_simu
 from tests.boot.machine import CHECKOUT, Completed, Machine
 from tests.boot.running import main_pid
 
-_WHEELS = ".cache/wheels"  # in the checkout, which the machine sees
+_WHEELS = ".cache/wheels-{}"  # in the checkout, which the machine sees
 _VENV, _UNIT = "/opt/cortexd", "cortex-llm-router.service"
 _RECORD = "/usr/local/lib/cortexd/installed.json"
 # Everything on the system but what changes by itself: what is there, and of files their sums.
@@ -30,12 +31,15 @@ _EXPOSURE_AT_MOST = 1.2
 
 
 @pytest.fixture(scope="session")
-def wheels() -> str:
+def wheels(package: Path) -> str:
     """The directory, as the machine sees it, with the wheel of this checkout and of every library."""
-    argv: list[str | Path] = [CHECKOUT / "script/wheel", "--libraries", CHECKOUT / _WHEELS]
+    [python] = Path(os.environ["CORTEXD_BOOT_TREE"], "var/cache/apt/archives").glob("python3.*-minimal_*.deb")
+    version = python.name.removeprefix("python").partition("-")[0]
+    directory = _WHEELS.format(version)
+    argv: list[str | Path] = [CHECKOUT / "script/wheel", "--libraries", "--python", version, CHECKOUT / directory]
     made = subprocess.run(argv, capture_output=True, text=True, timeout=280)
     assert made.returncode == 0, made.stderr
-    return f"/srv/cortexd/{_WHEELS}"
+    return f"/srv/cortexd/{directory}"
 
 
 @pytest.fixture
@@ -134,10 +138,12 @@ class TestRefusals:
         pip_install(machine, wheels, "/root/venv")
         done = service(machine, "install", "--yes", venv="/root/venv", check=False)
         assert (done.status, "/opt/cortexd" in done.stderr) == (1, True)
-        for mend, spoil in (("chmod 755", "chmod 700"), ("chown root:", "chown alice:")):
-            machine.run(*spoil.split(), _VENV)
-            assert service(machine, "install", "--yes", check=False).status == 1
-            machine.run(*mend.split(), _VENV)
+        module = machine.output("find", f"{_VENV}/lib", "-path", "*/click/core.py")
+        for spoil, path, mend in (("chmod 700", _VENV, "chmod 755"), ("chown alice:", module, "chown root:")):
+            machine.run(*spoil.split(), path)
+            done = service(machine, "install", "--yes", check=False)
+            assert (done.status, path in done.stderr) == (1, True)
+            machine.run(*mend.split(), path)
         assert not machine.exists(_RECORD)
         assert service(machine, "install", "--yes", user="alice", check=False).status == 3
         service(machine, "install", "--yes")

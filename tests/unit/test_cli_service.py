@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.cli.app import cortexctl, main
+from cortexd.cli.machine import others as beside
 from cortexd.cli.service import carrying_out, places, record
 from cortexd.cli.service.obstacles import _SENTENCES, Obstacle
 from cortexd.cli.service.places import Directory, File, below, rows, wanted
@@ -206,12 +207,16 @@ class TestInstalling:
         assert set(tree(root)) - set(before) == {"usr/local/share/dbus-1"}
 
     def test_links_out_of_the_root(self, root: Path, tmp_path: Path) -> None:
-        """A link of an image may not have this machine's files written."""
+        """A link of an image may not have this machine's files written, or purged."""
         (tmp_path / "outside").mkdir()
         below(root, UNIT.parent.parent).mkdir(parents=True)
         below(root, UNIT.parent).symlink_to(tmp_path / "outside")
         assert refused_install(root) == Obstacle.OUTSIDE
         assert not any((tmp_path / "outside").iterdir())
+        (tmp_path / "outside/cortexd").mkdir()
+        (root / "var/cache").symlink_to(tmp_path / "outside")
+        assert refused(["remove", "--yes", "--purge"], root) == Obstacle.OUTSIDE
+        assert (tmp_path / "outside/cortexd").is_dir()
 
     def test_nobody_to_ask(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a terminal and --yes it changes nothing, and the status says that the call was wrong."""
@@ -358,6 +363,43 @@ class TestWhatTheServiceCanRead:
         part.chmod(0o755)
         part.parent.chmod(0o777)
         assert self.cause(part) == Obstacle.WRITABLE
+
+    def test_what_to_mend(self, part: Path) -> None:
+        """Of an environment it says at once what mends all of it."""
+        part.chmod(0o700)
+        with pytest.raises(CortexError, match=rf" {re.escape(str(part.parent))} \["):
+            check([part], (), owner=os.getuid(), whole=part.parent)
+
+
+class TestInPlaceOfThePackage:
+    @pytest.fixture
+    def units(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+        """The directories that systemd reads units from, in its order."""
+        names = ("etc", "own", "vendor")
+        directories = [tmp_path / name for name in names]
+        for directory in directories:
+            directory.mkdir()
+        monkeypatch.setattr(beside, "_ADMINISTRATORS", directories[0])
+        monkeypatch.setattr(beside, "_OWN", directories[1])
+        monkeypatch.setattr(beside, "_VENDORS", (directories[2],))
+        return directories
+
+    @pytest.mark.parametrize(
+        ("present", "first"),
+        [([], None), ([1], None), ([2], None), ([0], None), ([1, 2], 1), ([0, 2], 0), ([0, 1], 0), ([0, 1, 2], 0)],
+    )
+    def test_the_unit_that_systemd_takes(self, units: list[Path], present: list[int], first: int | None) -> None:
+        """status names a unit that stands before another of its name."""
+        for number in present:
+            (units[number] / UNIT.name).write_text("[Unit]")
+        found = [line.partition(" ")[0] for line in beside.others()]
+        assert found == ([] if first is None else [str(units[first] / UNIT.name)])
+
+    def test_masked(self, units: list[Path]) -> None:
+        """An administrator's mask is no other program's unit."""
+        (units[0] / UNIT.name).symlink_to("/dev/null")
+        (units[1] / UNIT.name).write_text("[Unit]")
+        assert beside.others() == []
 
 
 class TestWords:

@@ -65,6 +65,7 @@ def install_command(ctx: click.Context, root: Path, dry_run: bool, yes: bool, pr
     """
     from cortexd.cli.completion import script
 
+    _refuse_others(root, dry_run=dry_run)
     _refuse_package(root)
     program = program or find_program()
     refuse_unspeakable(program)
@@ -74,7 +75,7 @@ def install_command(ctx: click.Context, root: Path, dry_run: bool, yes: bool, pr
     before = record.read(root) or Record()
     plan = _here(root, installation(root, places.wanted(program, lambda shell: script(ctx.find_root(), shell)), before))
     _show(plan, f"The service will run {program}.")
-    if _agreed(root, dry_run=dry_run, yes=yes):
+    if _agreed(dry_run=dry_run, yes=yes):
         carrying_out.install(root, plan, before)
         _say_what_next(root, program)
 
@@ -87,6 +88,7 @@ def remove_command(root: Path, dry_run: bool, yes: bool, purge: bool) -> None:
 
     The users cortexd and cortex stay too, so that nobody else gets their numbers.
     """
+    _refuse_others(root, dry_run=dry_run)
     packaged = _package(root) is not None
     if packaged and purge:
         _refuse_package(root)
@@ -95,9 +97,14 @@ def remove_command(root: Path, dry_run: bool, yes: bool, purge: bool) -> None:
         raise refusal(Obstacle.NOT_INSTALLED)
     plan = _here(root, removal(root, before or Record(), purge=purge, packaged=packaged))
     _show(plan, "The service will be taken away.")
-    if _agreed(root, dry_run=dry_run, yes=yes):
+    if _agreed(dry_run=dry_run, yes=yes):
         carrying_out.carry_out(root, plan)
         print_text("the service is removed")
+
+
+def _refuse_others(root: Path, *, dry_run: bool) -> None:
+    if root == _MACHINE and os.geteuid() != 0 and not dry_run:
+        raise refusal(Obstacle.NOT_ROOT)
 
 
 def _package(root: Path) -> Path | None:
@@ -128,12 +135,10 @@ def _show(plan: Plan, headline: str) -> None:
     print_text("\n".join(lines))
 
 
-def _agreed(root: Path, *, dry_run: bool, yes: bool) -> bool:
-    """Whether to go on. Raises CortexError where nobody may, or can be asked."""
+def _agreed(*, dry_run: bool, yes: bool) -> bool:
+    """Whether to go on. Raises CortexError where nobody can be asked."""
     if dry_run:
         return False
-    if root == _MACHINE and os.geteuid() != 0:
-        raise refusal(Obstacle.NOT_ROOT)
     if not yes and not is_terminal(sys.stdin):
         raise refusal(Obstacle.NOT_CONFIRMED)
     if yes or click.confirm("Go on?", err=True):
@@ -146,9 +151,9 @@ def _say_what_next(root: Path, program: Path) -> None:
     print_text("the service is installed: the bus starts it with the first call")
     if root != _MACHINE:
         return
-    command_file = program.with_name("cortexctl")
-    if shutil.which("cortexctl") is None:
-        print_notice(f"cortexctl is not in the PATH: sudo ln -s {command_file} /usr/local/bin/")
+    name, found = program.with_name("cortexctl"), shutil.which("cortexctl")
+    if found is None:
+        print_notice(f"cortexctl is not in the PATH: sudo ln -s {name} /usr/local/bin/")
     if shutil.which("pkaction") is None:
         print_notice("polkit is not installed: only root is served until it is")
-    print_notice("give a provider its key: sudo cortexctl credentials set claude")
+    print_notice(f"give a provider its key: sudo {'cortexctl' if found else name} credentials set claude")

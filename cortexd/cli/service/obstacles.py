@@ -42,9 +42,9 @@ _SENTENCES = {
     Obstacle.NO_PROGRAM: "There is no program cortexd at {path}. " + _ELSEWHERE,
     Obstacle.HIDDEN: "Services see nothing of {directory}, where {path} is. " + _ELSEWHERE,
     Obstacle.CLOSED: "The user cortexd could not read {path}. "
-    "Let all users read it: sudo chmod --recursive a+rX {path}",
+    "Let all users read it: sudo chmod --recursive a+rX {whole}",
     Obstacle.WRITABLE: "Others than root may write {path}, and so read the keys of all providers. "
-    "Give it to root: sudo chown --recursive root: {path} && sudo chmod --recursive go-w {path}",
+    "Give it to root: sudo chown --recursive root: {whole} && sudo chmod --recursive go-w {whole}",
     Obstacle.ODD_PATH: "The unit needs a whole path without blanks, quotes and the like, and this is {path}. "
     + _ELSEWHERE,
     Obstacle.IN_THE_WAY: "These files are there and are not of this installation, so nothing was changed: {paths}. "

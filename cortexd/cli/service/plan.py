@@ -64,7 +64,6 @@ _READERS: Mapping[str, tuple[str, ...]] = {
 
 def installation(root: Path, wanted: Sequence[File | Directory], before: Record) -> Plan:
     """`before`: what an earlier installation wrote. Raises CortexError where something is in the way."""
-    _refuse_outside(root, [item.path for item in wanted])
     files = [Step(_compared(root, file, before), file.path, file) for file in wanted if isinstance(file, File)]
     if foreign := [str(step.path) for step in files if step.change is Change.IN_THE_WAY]:
         raise refusal(Obstacle.IN_THE_WAY, paths=", ".join(foreign))
@@ -75,12 +74,11 @@ def installation(root: Path, wanted: Sequence[File | Directory], before: Record)
             plan.append(Run((*reader, str(step.path))))
     current = {item.path for item in wanted}
     obsolete = {path: ours for path, ours in before.files.items() if path not in current}
-    return [*plan, *_gone(root, obsolete), *_AFTER_INSTALLING]
+    return _within(root, [*plan, *_gone(root, obsolete), *_AFTER_INSTALLING])
 
 
 def removal(root: Path, before: Record, *, purge: bool, packaged: bool) -> Plan:
     """`packaged`: a package was installed since. Its files are not ours even where they are the same."""
-    _refuse_outside(root, list(before.files))
     plan: list[Step | Run] = (
         [_STOP, *([] if packaged else [_DISABLE])] if any(path.name == UNIT for path in before.files) else []
     )
@@ -90,7 +88,7 @@ def removal(root: Path, before: Record, *, purge: bool, packaged: bool) -> Plan:
     if before.files:
         plan.append(Step(Change.REMOVE, record.PATH))
     plan += [Step(Change.REMOVE_EMPTY, path) for path in reversed(before.directories)]
-    return [*plan, *_AFTER_REMOVING]
+    return _within(root, [*plan, *_AFTER_REMOVING])
 
 
 def _compared(root: Path, file: File, before: Record) -> Change:
@@ -140,9 +138,10 @@ def _purged(root: Path) -> Iterator[Step]:
         yield Step(Change.REMOVE_EMPTY, _DROP_INS)
 
 
-def _refuse_outside(root: Path, paths: Sequence[Path]) -> None:
-    """Links of a root that is not this machine's may lead anywhere in this one."""
+def _within(root: Path, plan: Plan) -> Plan:
+    """The plan. Links of a root that is not this machine's may lead anywhere in this one: raises CortexError."""
     real = root.resolve()
-    for path in paths:
-        if not below(root, path.parent).resolve().is_relative_to(real):
-            raise refusal(Obstacle.OUTSIDE, path=path, root=root)
+    for item in plan:
+        if isinstance(item, Step) and not below(root, item.path.parent).resolve().is_relative_to(real):
+            raise refusal(Obstacle.OUTSIDE, path=item.path, root=root)
+    return plan

@@ -7,7 +7,7 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cortexd
@@ -47,23 +47,28 @@ def refuse_unspeakable(program: Path) -> None:
         raise refusal(Obstacle.ODD_PATH, path=program)
 
 
-def check(parts: Iterable[Path], hidden: tuple[Path, ...] = HIDDEN, owner: int = 0) -> None:
-    """Each of `parts` with the directories above it, from the root down. Raises CortexError."""
-    for part in dict.fromkeys(part.resolve() for part in parts):
+def check(
+    parts: Iterable[Path], hidden: tuple[Path, ...] = HIDDEN, owner: int = 0, whole: Path = Path(sys.prefix)
+) -> None:
+    """Each of `parts` and the directories above it. `whole`: what is to be mended at once. Raises CortexError."""
+    checked: set[Path] = set()
+    for part in dict.fromkeys(part.resolve() for part in parts if part.exists()):
         for directory in hidden:
             if directory == part or directory in part.parents:
                 raise refusal(Obstacle.HIDDEN, directory=directory, path=part)
         for path in (*reversed(part.parents), part):
-            _check_one(path, owner)
+            if path not in checked:
+                checked.add(path)
+                _check_one(path, owner, whole if whole in path.parents else path)
 
 
-def _check_one(path: Path, owner: int) -> None:
+def _check_one(path: Path, owner: int, whole: Path) -> None:
     status = path.stat()
     is_directory = stat.S_ISDIR(status.st_mode)
     if _others_may_write(status, owner):
-        raise refusal(Obstacle.WRITABLE, path=path)
+        raise refusal(Obstacle.WRITABLE, path=path, whole=whole)
     if status.st_mode & _READ[is_directory] != _READ[is_directory]:
-        raise refusal(Obstacle.CLOSED, path=path)
+        raise refusal(Obstacle.CLOSED, path=path, whole=whole)
 
 
 def _others_may_write(status: os.stat_result, owner: int) -> bool:
@@ -75,11 +80,13 @@ def _others_may_write(status: os.stat_result, owner: int) -> bool:
     return by_group or bool(status.st_mode & stat.S_IWOTH)
 
 
-def _parts(program: Path) -> list[Path]:
+def _parts(program: Path) -> Iterator[Path]:
     """All that it takes to run: the script, the interpreter with its library, our modules and those beside them."""
-    modules = (Path(entry) for entry in sys.path if entry)
-    there = [path for path in modules if path.exists()]
-    return [program, Path(sys.executable), Path(sys.prefix), Path(os.__file__), Path(cortexd.__file__).parent, *there]
+    yield from (program, Path(sys.executable), Path(sys.prefix), Path(os.__file__), Path(cortexd.__file__).parent)
+    yield from (Path(entry) for entry in sys.path if entry and os.path.exists(entry))
+    if sys.prefix != sys.base_prefix:  # a virtual environment, all of it
+        yield from Path(sys.prefix, "bin").iterdir()
+        yield from Path(sys.prefix, "lib").rglob("*")
 
 
 def refuse_systemd() -> None:
