@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from typing import Any
 import pytest
 
 from cortexd.accounts import thresholds_crossed
-from cortexd.ledger import BudgetChange, DuplicateRequest, Ledger, Limit, OverBudget, Period
+from cortexd.ledger import BudgetChange, DuplicateRequest, Ledger, Limit, OverBudget, Period, Totals
 from tests.unit.test_ledger_parts import attempt, audited, request, rows, settings, while_locked
 
 UIDS = (1000, 1001, 1002)
@@ -305,6 +309,94 @@ class TestReserve:
         assert state.left_nano == 5
         with pytest.raises(OverBudget):
             await ledger.reserve(request(), 6, [limit(3 * most + 5)])
+
+
+@pytest.fixture
+def in_vain(ledger: Ledger) -> Callable[[int], Awaitable[None]]:
+    """Someone leaves a request of whose costs, so many nano-dollars, nobody has told."""
+
+    async def leave(nano: int) -> None:
+        key = await ledger.reserve(request(), nano)
+        await ledger.settle(key, "cancelled", [attempt(nano, cost_known=False)])
+
+    return leave
+
+
+class TestShares:
+    """Of $0.0000001 of the machine's, half of the rest for one user's uncertain costs."""
+
+    HALF = (replace(limit(100), share=Fraction(1, 2)),)
+
+    async def test_a_single_request_may_take_all(self, ledger: Ledger) -> None:
+        """Where nothing else is under way, a request has the whole rest, and may go on in it."""
+        key = await ledger.reserve(request(), 60, self.HALF)
+        await ledger.reserve_more(key, 40)
+        with pytest.raises(OverBudget) as refused:
+            await ledger.reserve(request(1001), 1, self.HALF)
+        assert not refused.value.own_share
+
+    @pytest.mark.parametrize("under_way", [1, 20, 49])
+    async def test_several_keep_to_their_share(self, ledger: Ledger, under_way: int) -> None:
+        """With one under way, be it the smallest, they may hold half of it together and no more."""
+        await ledger.reserve(request(), under_way, self.HALF)
+        with pytest.raises(OverBudget) as refused:
+            await ledger.reserve(request(), 51 - under_way, self.HALF)
+        assert refused.value.own_share
+        assert refused.value.state.uncertain_nano == under_way
+        await ledger.reserve(request(), 50 - under_way, self.HALF)
+        await ledger.reserve(request(), 0, self.HALF)
+
+    @pytest.mark.parametrize(("unknown", "left"), [(50, 50), (49, 51)])
+    async def test_unknown_costs_within_the_share(
+        self, ledger: Ledger, in_vain: Callable[[int], Awaitable[None]], unknown: int, left: int
+    ) -> None:
+        """They take no part of the rest from a single request."""
+        await in_vain(unknown)
+        await ledger.reserve(request(), left, self.HALF)
+
+    async def test_unknown_costs_beyond_the_share(
+        self, ledger: Ledger, in_vain: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """He who brought them about gets nothing that costs; others do."""
+        await in_vain(51)
+        with pytest.raises(OverBudget) as refused:
+            await ledger.reserve(request(), 1, self.HALF)
+        assert refused.value.own_share
+        await ledger.reserve(request(), 0, self.HALF)
+        await ledger.reserve(request(1001), 49, self.HALF)
+
+    async def test_the_smallest_share_is_named(self, ledger: Ledger) -> None:
+        """Of several that are too small."""
+        quarter = replace(limit(120, None, Period.MONTH), share=Fraction(1, 4))
+        limits = (*self.HALF, quarter, replace(limit(150, (1000, 1001)), share=Fraction(1, 3)))
+        await ledger.reserve(request(), 1, limits)
+        with pytest.raises(OverBudget) as refused:
+            await ledger.reserve(request(), 60, limits)
+        assert (refused.value.state.limit, refused.value.own_share) == (quarter, True)
+
+
+class TestSums:
+    async def test_at_hand_are_not_read_again(self, ledger: Ledger, tmp_path: Path) -> None:
+        """What the file says of the past is asked once: here somebody adds to it behind the daemon's back."""
+        limits = [limit(10_000, (1000,)), limit(10_000, None, Period.MONTH)]
+        await spend(ledger, 7, limits)
+        columns = "request, uid, kind, nano, at, day, month"
+        with closing(sqlite3.connect(settings(tmp_path).path)) as other, other:
+            added = other.execute(f"INSERT INTO entries ({columns}) SELECT {columns} FROM entries WHERE nano = 7")
+            assert added.rowcount > 0
+        assert [(state.spent_nano, state.own.spent_nano) for state in await ledger.budgets(limits, 1000)] == [
+            (7, 7)
+        ] * 2
+        settled = await spend(ledger, 4, limits)
+        assert (settled.user_day_nano, settled.user_month_nano) == (11, 11)
+
+    async def test_of_what_was_settled(self, ledger: Ledger) -> None:
+        """A settlement says what it cost and whether that is known, and the totals after it."""
+        for number, known in enumerate((True, False), start=1):
+            key = await ledger.reserve(request(), 9)
+            settled = await ledger.settle(key, "done", [attempt(5, cost_known=known)])
+            assert (settled.cost_nano, settled.cost_known) == (5, known)
+            assert settled.totals == Totals(number, 5 * number)
 
 
 class TestPeriods:

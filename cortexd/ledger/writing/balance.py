@@ -85,12 +85,11 @@ class Balance:
 
     def _load(self, connection: Connection, uids: Uids, period: str) -> Tally:
         tally = self.books.committed(connection, uids, period)
-        single = uids is not None and len(uids) == 1
         for held, spent, reserved, unknown in self._moves:
             if (uids is None or held.uid in uids) and period in (held.day, held.month):
                 tally.spent += spent
                 tally.reserved += reserved
-                tally.unknown += unknown if single and period == held.day else 0
+                tally.unknown += unknown
         self.books.tallies.put(uids, period, tally)
         return tally
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -64,24 +65,24 @@ class Books:
         self.totals = totals
         self.held: dict[int, Held] = {}
         self.tallies = Tallies()
-        self._next_key = next_key
+        self._keys = count(next_key)
 
     def new_key(self) -> int:
-        self._next_key += 1
-        return self._next_key - 1
+        return next(self._keys)
 
     def committed(self, connection: Connection, uids: Uids, period: str) -> Tally:
         """What `uids` had spent and reserved in a period before this transaction, which has written nothing yet."""
-        month, day = period[:7], period if len(period) > 7 else None
+        month = period[:7]
+        day = None if period == month else period
         reserved = sum(
             held.nano
             for held in self.held.values()
             if (uids is None or held.uid in uids) and period in (held.day, held.month)
         )
-        unknown = 0
+        tally = Tally(queries.spent_together(connection, uids, month, day), reserved)
         if day is not None and uids is not None and len(uids) == 1:
-            unknown = queries.unknown(connection, next(iter(uids)), day)
-        return Tally(queries.spent_together(connection, uids, month, day), reserved, unknown)
+            tally.unknown = queries.unknown(connection, next(iter(uids)), day)
+        return tally
 
     def settle(self, closed: Closed) -> Settled:
         """Book a committed settlement."""

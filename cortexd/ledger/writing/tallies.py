@@ -15,7 +15,7 @@ _MAX_SHARED = 1024  # in each period
 
 @dataclass(slots=True)
 class Tally:
-    """In nano-dollars. `unknown`: see Own; of a single user's day alone, else 0."""
+    """In nano-dollars. `unknown`: see Own; it means something in a single user's day alone."""
 
     spent: int
     reserved: int
