@@ -327,6 +327,12 @@ class TestLater:
             "output_tokens": 50,
         }
 
+    @pytest.mark.parametrize("figure", ["many", -1, 1.5, True, [10]])
+    def test_anthropic_knows_no_prompt_by_what_is_no_count(self, figure: object) -> None:
+        """A later report whose prompt is no count is no smaller prompt: then nothing is known."""
+        later = later_anthropic({"input_tokens": 10, "output_tokens": 50}, {"input_tokens": figure})
+        assert read_anthropic(later) is None
+
 
 class TestBelievable:
     @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import pickle
@@ -93,8 +92,6 @@ class Runner:
         _settle_hypothesis()
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        for module in self._group.loaded:
-            importlib.import_module(module)
         reach = self._measured(session.items)
         if not self.broken:
             with closing(self._outcomes(session.items, reach)) as outcomes:
