@@ -82,10 +82,12 @@ class EventSplitter:
         self._check(self._size + len(self._rest))
 
     def _with_line_feeds(self, chunk: bytes) -> bytes:
-        if not self._begun and chunk:
+        if not chunk:
+            return chunk
+        if not self._begun:
             chunk = self._without_mark(chunk)
-        if self._after_cr and chunk:
-            chunk, self._after_cr = chunk.removeprefix(b"\n"), False
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
