@@ -60,6 +60,7 @@ def _run_group(name: str, given: argparse.Namespace, limits: Limits) -> bool:
     if not given.report:
         checkout = _checkout()
         left = [task for task in tasks if not _is_settled(known.get(task.key, {}), checkout)]
+        left.sort(key=lambda task: task.key in known)  # the survivors of before last
         print(f"{name}: {len(left)} of {len(tasks)} mutants to try", flush=True)
         broken = run(group, left, limits, store(file, checkout)) if left else []
         if broken:
