@@ -1,8 +1,8 @@
 """What requests hold of the memory, in bytes, from their arrival to their end.
 
-A user may have as much as is still free, and at most `max_waiting_bytes_per_user`: one user alone gets half of
-`max_waiting_bytes`, two get a third each, and whoever comes new finds room. Callers whose user the bus has not told yet
-count as one user, None.
+A user may have as much as he leaves free, and at most `max_waiting_bytes_per_user`: one user alone gets half of
+`max_waiting_bytes`, two get a third each, and however greedy N users are, one part in 2**N stays free for whoever comes
+new. Callers whose user the bus has not told yet count as one user, None.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HeldBytes:
                 f"(limits.max_waiting_bytes_per_user). Wait until some are answered, then ask again.",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
-        if own + size > limits.max_waiting_bytes - total:
+        if own + size > limits.max_waiting_bytes - total - size:
             raise RateLimited(
                 f"There is no room for {size:,} bytes beside the requests of all users that are under way "
                 f"(limits.max_waiting_bytes). Ask again in a moment.",

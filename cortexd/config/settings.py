@@ -118,7 +118,7 @@ class LimitSettings:
 
     `max_active_*` are under way at once; what comes above waits, up to `max_queued_*`, and users take turns.
     `max_waiting_bytes*`: the content of requests from their arrival to their end; beside others one user may have as
-    much as is still free.
+    much as he leaves free.
     `max_requests_per_minute_per_user` is None for no such limit. `max_free_requests_per_minute_per_user`: of requests
     that cost nothing, refused ones too; ten minutes' worth may come at once, and 0 is for no limit.
     `stream_stall_s`: how long a stream's reader may read nothing.

@@ -101,11 +101,9 @@ class Assembly:
         self.service.adopt(setup)
         self.held.limits = setup.config.limits
         self.health.forget()
-        for name, item in setup.config.providers.items():
-            known = before.config.providers.get(name)
-            if item.configured != (known is not None and known.configured):
-                state = self.health.state(name) if item.configured else State.UNCONFIGURED
-                self.signals.provider_state(name, state, "")
+        old, new = _configured(before.config), _configured(setup.config)
+        for name in sorted(old ^ new):
+            self.signals.provider_state(name, self.health.state(name) if name in new else State.UNCONFIGURED, "")
         self.signals.configuration_changed()
 
     @property
@@ -144,3 +142,7 @@ class Assembly:
     def _on_signal(self, message: Message) -> None:
         self.callers.on_signal(message)
         self.authority.on_signal(message)
+
+
+def _configured(config: Config) -> set[str]:
+    return {name for name, item in config.providers.items() if item.configured}

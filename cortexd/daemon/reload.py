@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from cortexd.config import Config
@@ -51,7 +52,8 @@ class Reload:
 
     def _adopt(self, config: Config) -> None:
         old = self._assembly.setup
-        if config.ledger != old.config.ledger:
+        kept_as_long = replace(config.ledger, keep_days=old.config.ledger.keep_days)  # it holds at once
+        if kept_as_long != old.config.ledger:
             log.warning("changes of [ledger] take effect at the next start")
         kept = _unchanged(old, config)
         self._assembly.adopt(make_setup(config, kept))

@@ -14,6 +14,19 @@ _ERROR_TYPE = "error"
 # `type` of an event that carries a message and no error.
 _HARMLESS = frozenset({"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "status", "progress", "info"})
 _SUCCESS = frozenset({0, 200, "0", "200", "success", "ok", ""})
+# platform.minimax.io, "Error Codes"; others are the server's own
+_MINIMAX = {
+    1001: "timeout",
+    1002: "rate_limit",
+    1004: "authentication",
+    1008: "insufficient_balance",
+    1026: "content_filter",
+    1027: "content_filter",
+    1039: "rate_limit",  # tokens a minute
+    1041: "rate_limit",  # connections
+    2013: "invalid_request",
+    2049: "invalid_api_key",
+}
 
 FAILURE_SHAPE = {
     "error": None,
@@ -49,7 +62,10 @@ def _members(row: dict[str, Any]) -> object:
 def _base_resp(row: dict[str, Any]) -> object:
     """{"base_resp": {"status_code": 1004, "status_msg": "..."}}: MiniMax."""
     code = dig(row, "base_resp", "status_code")
-    return {"code": code, "message": dig(row, "base_resp", "status_msg")} if code not in (None, 0) else None
+    if code in (None, 0):
+        return None
+    word = _MINIMAX.get(code) if isinstance(code, int) else None
+    return {"code": code, "type": word, "message": dig(row, "base_resp", "status_msg")}
 
 
 def _named(row: dict[str, Any]) -> object:

@@ -29,7 +29,8 @@ _STATUS = {
     503: Failure.OVERLOADED,
     529: Failure.OVERLOADED,
 }
-# `error.code`, `error.type` and `error.status`, where no HTTP status says it: an error on a 200, or in a stream.
+# `error.code`, `error.type` and `error.status`, where no HTTP status says it: an error on a 200 or in a stream; what a
+# 400 is about.
 # Small letters alone, without a last "error" or "exception": RateLimitError is rate_limit_error.
 _ERROR_WORD = {
     "authentication": Failure.AUTHENTICATION,
@@ -41,6 +42,8 @@ _ERROR_WORD = {
     "accessdenied": Failure.AUTHENTICATION,  # DashScope, AWS
     "invalidapikey": Failure.AUTHENTICATION,
     "invalidauthentication": Failure.AUTHENTICATION,
+    "apikeyinvalid": Failure.AUTHENTICATION,  # Google's reason
+    "nodbconnection": Failure.AUTHENTICATION,  # LiteLLM without a database: the key is not its master key
     "ratelimit": Failure.RATE_LIMITED,
     "ratelimitexceeded": Failure.RATE_LIMITED,
     "ratelimitreached": Failure.RATE_LIMITED,
@@ -145,25 +148,40 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Provid
     """The failure that an HTTP status other than 2xx says. `body` is its first part."""
     text = upstream_text(body) or _phrase(status)
     message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
-    failure = _told_by_words(body) or failure_of_status(status)
+    failure = _says(status, body) or failure_of_status(status)
     if failure is Failure.REFUSED and status in _OF_REQUEST and _TOO_LONG.search(text):
         failure = Failure.CONTEXT
     return ProviderError(failure, message, status, retry_after_ms(headers))
 
 
-def _told_by_words(body: bytes) -> Failure | None:
-    """What an error's words, not its text, which may quote a prompt, say better than its status."""
+def _says(status: int, body: bytes) -> Failure | None:
+    """What an error's words, not its text, which may quote a prompt, say better than its status: of the account, of the
+    request's text or, with a 400, of the key."""
+    row = _error_row(body)
+    if row is None:
+        return None
+    if str(row.get("message") or "").startswith(_NO_CREDIT):
+        return Failure.QUOTA
+    details = row.get("details")
+    rows = details if isinstance(details, list) else []
+    reasons = [detail.get("reason") for detail in rows if isinstance(detail, dict)]
+    words = (row.get("code"), row.get("type"), *reasons)
+    found = [_ERROR_WORD.get(_plain(word)) for word in words if isinstance(word, str)]
+    telling = next((failure for failure in found if failure in _TELLING), None)
+    if telling is not None:
+        return telling
+    return Failure.AUTHENTICATION if status == HTTPStatus.BAD_REQUEST and Failure.AUTHENTICATION in found else None
+
+
+def _error_row(body: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return None
+    if isinstance(value, list) and len(value) == 1:  # Gemini's OpenAI endpoint
+        value = value[0]
     row = value.get("error", value) if isinstance(value, dict) else None
-    if not isinstance(row, dict):
-        return None
-    if str(row.get("message") or "").startswith(_NO_CREDIT):
-        return Failure.QUOTA
-    words = (_ERROR_WORD.get(_plain(word)) for word in (row.get("code"), row.get("type")) if isinstance(word, str))
-    return next((failure for failure in words if failure in _TELLING), None)
+    return row if isinstance(row, dict) else None
 
 
 def error_object(error: object, *, may_have_billed: bool) -> ProviderError:

@@ -177,8 +177,8 @@ class TestErrors:
             assert (await ask(program, "mock")).content == "Hello! I am a mock."
 
     async def test_a_wrong_key(self, real: Real, program: Program) -> None:
-        """The proxy without a database says 400, no_db_connection; whatever it is called, nobody is billed."""
-        assert await failure(real, program, "wrong_key") in ("refused_request", "authentication")
+        """The proxy without a database says 400, no_db_connection: it is the key, and nobody is billed."""
+        assert await failure(real, program, "wrong_key") == "authentication"
 
 
 class TestEndings:

@@ -144,6 +144,23 @@ class TestReloadAlone:
         assert keys_used(simulated) == ["sk-sim-first", "sk-sim-second"]
         assert "sk-sim-" not in running.log()
 
+    async def test_a_provider_that_comes_and_goes(self, daemon: MakeDaemon) -> None:
+        """Whoever shows them hears of both."""
+        running = daemon()
+        office = '[providers.office]\napi = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\nlocal = true\n'
+        async with await Program.open() as program:
+            await program.hear_broadcasts()
+            for config in (office, ""):
+                running.reconfigure(config)
+            told = await program.await_heard("ProviderStateChanged", 2)
+        assert told == [["office", "ok", {}], ["office", "unconfigured", {}]]
+
+    def test_days_that_are_kept(self, daemon: MakeDaemon) -> None:
+        """Another keep_days holds at once, and so needs no word on a restart."""
+        running = daemon()
+        running.reconfigure("[ledger]\nkeep_days = 30\n")
+        assert "take effect at the next start" not in running.log()
+
     @pytest.mark.parametrize(
         ("broken", "named"),
         [

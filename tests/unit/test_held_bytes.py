@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cortexd.access import HeldBytes
@@ -39,15 +39,29 @@ class TestHeldBytes:
         with pytest.raises(RateLimited, match=r"limits\.max_waiting_bytes\)"):
             held.take(2, 17 * KIB)
 
-    @given(st.lists(st.tuples(st.integers(1, 8), st.integers(17, 100)), max_size=200))
+    @settings(max_examples=500)
+    @given(st.lists(st.tuples(st.integers(1, 5), st.integers(17, 600)), max_size=60))
+    @example([(1, 500), (2, 350), (3, 175), (4, 87), (5, 88)])
     def test_whoever_comes_new_finds_room(self, calls: list[tuple[int, int]]) -> None:
-        """However greedy the others are, the sum stays bounded and a new user's share is free."""
+        """However greedy others are, each leaves as much as he takes, and the next one may have half of that."""
         held = HeldBytes(LIMITS)
+        users = set()
         for uid, kib in calls:
             with suppress(RateLimited):
                 held.take(uid, kib * KIB)
-        assert held.total <= LIMITS.max_waiting_bytes
-        held.take(0, 50 * KIB)
+                users.add(uid)
+        free = LIMITS.max_waiting_bytes - held.total
+        assert free >= LIMITS.max_waiting_bytes >> len(users)
+        held.take(0, free // 2)
+
+    def test_one_that_takes_the_last_is_refused(self) -> None:
+        """A new user's first call too: the one after him would find nothing."""
+        held = HeldBytes(LIMITS)
+        for uid, kib in ((1, 500), (2, 350), (3, 175)):
+            held.take(uid, kib * KIB)
+        with pytest.raises(RateLimited):
+            held.take(4, 175 * KIB)
+        held.take(4, 87 * KIB)
 
     def test_an_unknown_caller_becomes_a_user(self) -> None:
         """Until the bus tells whose calls are, they count together; then each for its user, who may have too much."""

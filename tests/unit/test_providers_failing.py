@@ -10,6 +10,7 @@ import pytest
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic.answer import read_answer as read_anthropic
 from cortexd.providers.anthropic.stream import EventCollector
+from cortexd.providers.failures import status_error
 from cortexd.providers.openai.answer import read_answer as read_openai
 from cortexd.providers.openai.stream import ChunkCollector
 
@@ -20,7 +21,9 @@ FORMS: dict[str, tuple[Any, Failure]] = {
     "text": ({"error": "m"}, Failure.SERVER),
     "TGI": ({"error": "m", "error_type": "overloaded"}, Failure.OVERLOADED),
     "Cloudflare": ({"success": False, "errors": [{"code": 10000, "message": "m"}]}, Failure.SERVER),
-    "MiniMax": ({"base_resp": {"status_code": 1004, "status_msg": "m"}, "choices": None}, Failure.SERVER),
+    "MiniMax": ({"base_resp": {"status_code": 1013, "status_msg": "m"}, "choices": None}, Failure.SERVER),
+    "MiniMax, key": ({"base_resp": {"status_code": 1004, "status_msg": "m"}}, Failure.AUTHENTICATION),
+    "MiniMax, balance": ({"base_resp": {"status_code": 1008, "status_msg": "m"}}, Failure.QUOTA),
     "vLLM's older": ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, Failure.REFUSED),
     "a type": ({"type": "error", "message": "m"}, Failure.SERVER),
     "Baidu": ({"error_code": 336003, "error_msg": "m"}, Failure.SERVER),
@@ -183,3 +186,30 @@ class TestEmpty:
         """An answer that speaks of tool calls and has none is broken."""
         with pytest.raises(ProviderError):
             READERS[api](whole(api, "hi", "tool_calls"), "m")
+
+
+REFUSED_KEY = {"error": {"message": "m", "type": "no_db_connection", "code": "400"}}  # LiteLLM
+GOOGLES = {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}
+OF_GOOGLE = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        ("status", "body", "failure"),
+        [
+            (400, REFUSED_KEY, Failure.AUTHENTICATION),
+            (400, [{"error": {**GOOGLES, "details": [OF_GOOGLE]}}], Failure.AUTHENTICATION),
+            (400, {"error": {"message": "m", "code": "invalid_api_key"}}, Failure.AUTHENTICATION),
+            (400, [{"error": GOOGLES}], Failure.REFUSED),
+            (400, {"error": {"message": "no_db_connection invalid_api_key", "type": "x"}}, Failure.REFUSED),
+            (400, {"error": {"message": "m", "type": "insufficient_quota"}}, Failure.QUOTA),
+            (429, {"error": {"message": "m", "code": "insufficient_quota"}}, Failure.QUOTA),
+            (500, REFUSED_KEY, Failure.SERVER),
+            (404, REFUSED_KEY, Failure.REFUSED),
+            (400, {"error": {"details": [None, {"reason": 5}], "code": [], "type": {}}}, Failure.REFUSED),
+        ],
+    )
+    def test_what_a_400_is_about(self, status: int, body: Any, failure: Failure) -> None:
+        """Some say a wrong key or an empty account so; their words count, and not their texts, which quote prompts."""
+        error = status_error(status, {}, json.dumps(body).encode())
+        assert (error.failure, error.status, error.may_have_billed) == (failure, status, False)
