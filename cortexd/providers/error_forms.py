@@ -12,7 +12,12 @@ from cortexd.providers.failures import error_object
 
 _ERROR_TYPE = "error"
 # `type` of an event that carries a message and no error.
-_HARMLESS = frozenset({"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "status", "progress", "info"})
+_HARMLESS = frozenset({"ping", "keepalive", "keep-alive", "keep_alive", "heartbeat", "status", "progress", "info",
+                       "queued", "pending", "processing", "in_progress", "running"})  # fmt: skip
+# where the flat forms have their parts
+_MESSAGES = ("message", "msg", "error_message", "errorMessage")
+_KINDS = ("type", "__type", "errorType")
+_CODES = ("code", "status", "statusCode", "status_code")
 _SUCCESS = frozenset({0, 200, "0", "200", "success", "ok", ""})
 # platform.minimax.io, "Error Codes"; others are the server's own
 _MINIMAX = {
@@ -38,9 +43,8 @@ FAILURE_SHAPE = {
     "error_msg": None,
     "error_type": None,
     "detail": None,
-    "message": None,
-    "code": None,
-    "status": None,
+    "success": None,
+    **dict.fromkeys((*_MESSAGES, *_KINDS, *_CODES)),
 }
 """The fields of all these forms, for kinds.Shape."""
 
@@ -90,14 +94,20 @@ def _detail(row: dict[str, Any]) -> object:
 
 
 def _flat(row: dict[str, Any]) -> object:
-    """{"message": "...", "code": ...} or with `type` or `status`: DashScope, AWS, Mistral, z.AI."""
-    if not isinstance(row.get("message"), str):
+    """{"message": "...", "code": ...} or with `type` or `status`: DashScope, AWS, Mistral, z.AI; `success`: Zhipu's
+    and New API's gateways."""
+    message, kind, code = (_one_of(row, names) for names in (_MESSAGES, _KINDS, _CODES))
+    if not isinstance(message, str):
         return None
-    kind, code = row.get("type"), row.get("code") or row.get("status")
-    if isinstance(kind, str) and kind.lower() in _HARMLESS:
+    if any(isinstance(word, str) and word.lower() in _HARMLESS for word in (kind, code)):
         return None
     bad_code = isinstance(code, str | int) and _plain(code) not in _SUCCESS
-    return row if bad_code or isinstance(kind, str) else None
+    said = bad_code or isinstance(kind, str) or row.get("success") is False
+    return {**row, "message": message, "type": kind, "code": code} if said else None
+
+
+def _one_of(row: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((value for name in names if (value := row.get(name))), None)
 
 
 _FORMS: tuple[Callable[[dict[str, Any]], object], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ STOP, LENGTH, TOOL_CALLS, CONTENT_FILTER = "stop", "length", "tool_calls", "cont
 CUT = frozenset({LENGTH, CONTENT_FILTER})
 """After these the last tool call may be half of one."""
 _MAX_FINISH = 64
+_PARTS = re.compile(r"[^a-z]+")
 # Written by gateways where there is none: DashScope's native API, older Qwen and Baichuan servers.
 _NOT_SAID = frozenset({"", "null", "none"})
 # Reasons that mean that the answer broke off. Any other unknown word is the provider's own reason for a whole answer.
@@ -38,7 +40,22 @@ _FAILED = {
     "malformed_function_call": Failure.MALFORMED,  # Gemini FinishReason (ai.google.dev/api/generate-content)
     "malformed_response": Failure.MALFORMED,
     "unexpected_tool_call": Failure.MALFORMED,
+    "too_many_tool_calls": Failure.MALFORMED,
+    "missing_thought_signature": Failure.MALFORMED,
 }
+# One of these in a reason that no table has says the same: engine_overloaded, upstream_error, user_cancelled.
+_FAILED_BY_PART = {
+    "overloaded": Failure.OVERLOADED,
+    "timeout": Failure.TIMEOUT,
+    "timed": Failure.TIMEOUT,
+    "rate": Failure.RATE_LIMITED,
+    "malformed": Failure.MALFORMED,
+    **dict.fromkeys(
+        ("error", "errors", "exception", "fail", "failed", "failure", "abort", "aborted", "cancelled", "canceled",
+         "interrupted", "disconnect", "disconnected", "killed", "preempted", "crashed", "oom", "eof"),
+        Failure.SERVER,
+    ),
+}  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -58,10 +75,16 @@ def said(word: object) -> str | None:
 def check_finish(word: object) -> None:
     """Raises ProviderError where `word` says that the answer broke off."""
     reason = said(word)
-    failure = reason and _FAILED.get(reason.strip().lower())
-    if reason and failure:
+    if reason and (failure := _failure_of(reason.strip().lower())):
         message = f"the answer broke off: {bounded_text(reason, _MAX_FINISH)}"
         raise ProviderError(failure, message, may_have_billed=True)
+
+
+def _failure_of(reason: str) -> Failure | None:
+    if (exact := _FAILED.get(reason)) or len(reason) > _MAX_FINISH:
+        return exact
+    parts = set(_PARTS.split(reason))
+    return next((failure for part, failure in _FAILED_BY_PART.items() if part in parts), None)
 
 
 def finish_of(word: object, table: Mapping[str, str], *, has_tool_calls: bool) -> str:

@@ -195,7 +195,7 @@ class TestStrategy:
 
     async def test_latency(self, shared: Shared, alice: Program) -> None:
         """The quickest of late answers, whoever that becomes."""
-        for slow, quick, delay_s in (("claude", "kimi_k2", 0.1), ("kimi_k2", "claude", 0.5)):
+        for slow, quick, delay_s in (("claude", "kimi_k2", 0.2), ("kimi_k2", "claude", 0.8)):
             shared.behave(slow, Behaviour(delay_s=delay_s))  # the second one outweighs what the first has left behind
             shared.behave(quick, Behaviour())
             for _ in range(5):

@@ -30,6 +30,12 @@ FORMS: dict[str, tuple[Any, Failure]] = {
     "FastAPI": ({"detail": "m"}, Failure.SERVER),
     "FastAPI, validation": ({"detail": [{"loc": ["body"], "msg": "m"}]}, Failure.SERVER),
     "RFC 9457": ({"title": "t", "status": 503, "detail": "m"}, Failure.OVERLOADED),
+    "Zhipu's gateway": ({"code": 500, "msg": "m", "success": False}, Failure.SERVER),
+    "New API's": ({"success": False, "message": "m"}, Failure.SERVER),
+    "a message of its own name": ({"success": False, "error_message": "m"}, Failure.SERVER),
+    "AWS": ({"__type": "ThrottlingException", "message": "m"}, Failure.RATE_LIMITED),
+    "Azure's front": ({"statusCode": 429, "message": "m"}, Failure.RATE_LIMITED),
+    "AWS Lambda": ({"errorType": "TimeoutError", "errorMessage": "m"}, Failure.TIMEOUT),
     "DashScope": ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, Failure.RATE_LIMITED),
     "a code that is text": ({"error": {"message": "m", "code": "429", "type": None}}, Failure.RATE_LIMITED),
     "LiteLLM": ({"error": {"message": "m", "type": "RateLimitError", "code": None}}, Failure.RATE_LIMITED),
@@ -50,6 +56,14 @@ WORDS = {
     "Cancelled": Failure.SERVER,
     "timeout": Failure.TIMEOUT,
     "MALFORMED_FUNCTION_CALL": Failure.MALFORMED,
+    "TOO_MANY_TOOL_CALLS": Failure.MALFORMED,
+    "engine_overloaded": Failure.OVERLOADED,
+    "upstream_error": Failure.SERVER,
+    "internal-server-error": Failure.SERVER,
+    "user_cancelled": Failure.SERVER,
+    "request timed out": Failure.TIMEOUT,
+    "rate_limited": Failure.RATE_LIMITED,
+    "unexpected_eof": Failure.SERVER,
 }
 START = {"type": "message_start", "message": {"content": [], "model": "m"}}
 TEXT = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Half an "}}
@@ -138,6 +152,8 @@ class TestNone:
             {"choices": [], "error": None, "base_resp": {"status_code": 0, "status_msg": ""}},
             {"type": "ping", "message": "still here"},
             {"code": 0, "message": "success", "choices": []},
+            {"code": 200, "msg": "ok", "success": True},
+            {"status": "in_progress", "message": "still thinking"},
             {"object": "chat.completion.chunk", "usage": None},
         ],
     )
@@ -159,7 +175,7 @@ class TestNone:
         assert collector.answer().content == "Half an "
 
     @both
-    @pytest.mark.parametrize("word", ["odd", "repetition", "eos", "stop", None])
+    @pytest.mark.parametrize("word", ["odd", "repetition", "eos", "stop", "deliberate", "x" * 80, None])
     def test_other_reasons(self, api: str, word: str | None) -> None:
         """Any other word is a reason for a whole answer, and so is none at all where the body is whole."""
         assert READERS[api](whole(api, reason=word), "m").content == "hi"

@@ -163,6 +163,13 @@ class TestFragments:
         assert [(call.name, call.arguments) for call in calls] == [("f", A), ("f", B)]
         assert calls[0].id != calls[1].id
 
+    @pytest.mark.parametrize("index", [None, 0])
+    def test_one_that_is_said_once_more(self, index: int | None) -> None:
+        """A last fragment that repeats the whole call, its id too, is no second one: a tool must not run twice."""
+        pieces = (fragment("f", A[:9], "x", index), fragment(None, A[9:], None, index))
+        [call] = streamed(*pieces, fragment("f", f" {A}", "x", index)).tool_calls
+        assert (call.id, call.name, json.loads(call.arguments)) == ("x", "f", json.loads(A))
+
     def test_braces_in_a_text(self) -> None:
         """What looks like a further object inside a string is none, also when it comes very often."""
         text = json.dumps({"t": "}{" * 200})

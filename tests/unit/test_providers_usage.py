@@ -140,6 +140,15 @@ OPENAI: dict[str, tuple[dict[str, Any], Usage | None]] = {
         {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 100, "output_tokens": 50},
         Usage(100, 50),
     ),
+    "both APIs' names, with other figures": (
+        {"prompt_tokens": 100, "completion_tokens": 50, "input_tokens": 1_000, "output_tokens": 20},
+        Usage(1_000, 50),
+    ),
+    "both APIs' names, against the total": (
+        {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150, "input_tokens": 1_000},
+        None,
+    ),
+    "both APIs' names, one no figure": ({"prompt_tokens": 100, "completion_tokens": 50, "input_tokens": "many"}, None),
     "an empty answer": ({"prompt_tokens": 100, "completion_tokens": 0}, Usage(100, 0)),
     "no output said": ({"prompt_tokens": 100}, None),
     "no prompt said": ({"completion_tokens": 50}, None),

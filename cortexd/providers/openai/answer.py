@@ -41,6 +41,8 @@ _FINISH = {
     "recitation": "content_filter",
     "prohibited_content": "content_filter",
     "blocklist": "content_filter",
+    "spii": "content_filter",
+    "image_safety": "content_filter",
     "refusal": "content_filter",
 }
 

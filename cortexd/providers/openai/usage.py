@@ -54,17 +54,17 @@ _GROWING = frozenset(
 
 def read_usage(usage: object) -> Usage | None:
     """The usage object in ours; None where it says nothing that can be counted, or what cannot be."""
-    cached, prompt = _dearest_cache(usage), _first(usage, _PROMPT)
+    cached, prompt = _dearest_cache(usage), _dearest(usage, _PROMPT)
     missed = dig(usage, _MISSED)
     if is_count(missed) and is_count(cached) and is_count(prompt):
         prompt = max(prompt, missed + cached)
     return consistent(
         prompt,
-        _first(usage, _OUTPUT),
+        _dearest(usage, _OUTPUT),
         total=dig(usage, _TOTAL),
         cached=cached,
-        written=_first(usage, _WRITTEN),
-        reasoning=_first(usage, _REASONING),
+        written=_dearest(usage, _WRITTEN),
+        reasoning=_dearest(usage, _REASONING),
     )
 
 
@@ -93,13 +93,14 @@ def later_usage(earlier: object, later: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parts(usage: dict[str, Any]) -> tuple[Any, Any]:
-    return _first(usage, _PROMPT), _first(usage, _OUTPUT)
+    return _dearest(usage, _PROMPT), _dearest(usage, _OUTPUT)
 
 
-def _first(usage: object, places: tuple[tuple[str, ...], ...]) -> Any:
-    """The first figure that is said; a zero only where no other place says more."""
+def _dearest(usage: object, places: tuple[tuple[str, ...], ...]) -> Any:
+    """The largest of the figures that are said, or what is no figure where there is such."""
     found = [value for place in places if (value := dig(usage, *place)) is not None]
-    return next((value for value in found if value != 0), found[0] if found else None)
+    wrong = [value for value in found if not is_count(value)]
+    return wrong[0] if wrong else max(found, default=None)
 
 
 def _dearest_cache(usage: object) -> Any:
