@@ -13,7 +13,7 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.providers.error_forms import error_event
 from cortexd.providers.failures import malformed
 from cortexd.providers.listening import Delta
-from cortexd.providers.sse import ERROR, NOTHING, EventSplitter
+from cortexd.providers.sse import ERROR, MOST_NOTHING, NOTHING, EventSplitter
 from cortexd.providers.tool_calls import CallIds
 from cortexd.providers.usage import believable
 
@@ -80,7 +80,7 @@ class Collector(ABC):
         return said or events.held_bytes != held
 
     def _feed_line(self, data: bytes) -> None:
-        if data and (self.names or data != NOTHING):
+        if data and (self.names or len(data) > MOST_NOTHING or data not in NOTHING):
             self.feed(data)
 
     @abstractmethod

@@ -2,8 +2,9 @@
 
 Lines end with LF, CR or CRLF, also mixed and cut between packets; a byte order mark at the start, comments, ids, retry
 times and unknown fields are passed over; what has no blank line after it is no event. Two things beyond it: an event
-whose data is blank is none, nor is {} without a name (proxies keep slow streams alive so); and a field `error:` is an
-event of that name (llama.cpp before b6556, github.com/ggml-org/llama.cpp/pull/16109).
+whose data is blank is none, nor is {} or null without a name (proxies keep slow streams alive so, AgentRouter:
+Kilo-Org/kilocode#3083); and a field `error:` is an event of that name (llama.cpp before b6556,
+github.com/ggml-org/llama.cpp/pull/16109).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from cortexd.providers.failures import malformed
 
 MAX_EVENT_BYTES = 1024 * 1024
 ERROR = "error"
-NOTHING = b"{}"
+NOTHING = frozenset({b"{}", b"null", b"[]", b'""'})
+MOST_NOTHING = max(map(len, NOTHING))
 _BOM = b"\xef\xbb\xbf"
 _END = b"\n\n"
 _DATA = b"data:"
@@ -114,7 +116,7 @@ class EventSplitter:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         name, self._name, self._data, self._size = self._name, "", [], 0
         data = data.strip()
-        if name.lower() == ERROR or (data and (name or data != NOTHING)):
+        if name.lower() == ERROR or (data and (name or len(data) > MOST_NOTHING or data not in NOTHING)):
             return name, data
         return None
 

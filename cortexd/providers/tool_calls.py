@@ -57,19 +57,32 @@ def tool_call_of(raw: RawCall, arguments: str, ids: CallIds) -> ToolCall:
 
 
 def tool_calls_of(raws: Iterable[RawCall], finish: str, ids: CallIds) -> tuple[ToolCall, ...]:
-    """The whole calls among `raws`; what was cut off is none. Raises ProviderError for one that is broken otherwise."""
+    """The whole calls among `raws`; what was cut off is none. Raises ProviderError for one that is broken otherwise.
+
+    One that a server says again, with its id, is no second one: LiteLLM at the end (#20480), LocalAI at another index
+    (#9722).
+    """
     raws = list(raws)
     check_count(len(raws))
     last = len(raws) - 1
     texts = [arguments_text(raw.arguments) for raw in raws]
-    calls = []
+    calls, known = [], set()
     for number, (raw, text) in enumerate(zip(raws, texts, strict=True)):
         if finish in CUT and (text is None or (number == last and is_blank(raw.arguments))):
             continue
         if text is None:
             raise malformed("a tool call's arguments are not JSON")
-        calls.append(tool_call_of(raw, text, ids))
+        if (said := _identity(raw, text)) not in known:
+            calls.append(tool_call_of(raw, text, ids))
+        known |= {said} - {None}
     return tuple(calls)
+
+
+def _identity(raw: RawCall, text: str) -> tuple[object, object, str] | None:
+    """What tells a call from another that has its id; None for one without an id of its own."""
+    if not isinstance(raw.id, str | int) or not raw.id or not isinstance(raw.name, str):
+        return None
+    return raw.id, raw.name, "".join(text.split())
 
 
 def check_count(count: int) -> None:

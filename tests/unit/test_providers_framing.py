@@ -39,6 +39,7 @@ class TestEvents:
             (b"event: e\n\ndata: a\n\n", [("", b"a")]),
             (b"data\n\ndata:\n\ndata: \n\ndata: {}\n\nevent: ping\ndata:\n\n", []),
             (b"data: \ndata: a\n\n", [("", b"a")]),
+            (b'data: null\n\ndata: []\n\ndata: ""\n\n', []),
             (b"event: x\ndata: {}\n\n", [("x", b"{}")]),
             (b"event: error\n\n", [("error", b"")]),
             (b'error: {"code": 500}\n\n', [("error", b'{"code": 500}')]),

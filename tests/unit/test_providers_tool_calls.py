@@ -100,7 +100,7 @@ class TestArguments:
 
     def test_at_most_so_many(self) -> None:
         """As many calls as anybody can mean, and one more."""
-        assert len(whole(*[A] * MAX_TOOL_CALLS).tool_calls) == MAX_TOOL_CALLS
+        assert len(whole(*[A] * MAX_TOOL_CALLS, id_=None).tool_calls) == MAX_TOOL_CALLS
         with pytest.raises(ProviderError) as failed:
             whole(*[A] * (MAX_TOOL_CALLS + 1))
         assert failed.value.failure is Failure.MALFORMED
@@ -167,8 +167,18 @@ class TestFragments:
     def test_one_that_is_said_once_more(self, index: int | None) -> None:
         """A last fragment that repeats the whole call, its id too, is no second one: a tool must not run twice."""
         pieces = (fragment("f", A[:9], "x", index), fragment(None, A[9:], None, index))
-        [call] = streamed(*pieces, fragment("f", f" {A}", "x", index)).tool_calls
-        assert (call.id, call.name, json.loads(call.arguments)) == ("x", "f", json.loads(A))
+        for again in (
+            fragment("f", f" {A}", "x", index),
+            fragment("f", json.dumps(A), "x", index),
+            fragment("f", A, "x", 7),
+        ):
+            [call] = streamed(*pieces, again).tool_calls
+            assert (call.id, call.name, json.loads(call.arguments)) == ("x", "f", json.loads(A))
+
+    def test_one_that_is_said_twice_in_a_whole_answer(self) -> None:
+        """The same; without an id, or with other arguments, it is a second one."""
+        assert len(whole(A, A).tool_calls) == 1
+        assert len(whole(A, A, id_=None).tool_calls) == len(whole(A, B).tool_calls) == 2
 
     def test_braces_in_a_text(self) -> None:
         """What looks like a further object inside a string is none, also when it comes very often."""

@@ -47,13 +47,9 @@ class _Growing:
     def raw(self) -> RawCall:
         return RawCall(self.id, self.name, None if self._arguments is None else paired(self._arguments.getvalue()))
 
-    def says(self, text: str) -> bool:
-        """Whether `text` is what has been said so far."""
-        return self._arguments is not None and self._arguments.getvalue().strip() == text.strip()
-
     def whole(self, next_text: str) -> object:
         """The object that the arguments so far are, where `next_text` begins another; None where it goes on."""
-        if self._arguments is None or self._end != "}" or not next_text.lstrip().startswith("{"):
+        if self._arguments is None or self._end != "}" or not next_text.lstrip().startswith(("{", '"{')):
             return None
         self._looks += 1
         if self._looks > _MOST_LOOKS:
@@ -98,9 +94,8 @@ class Fragments:
         if known is None or (id_ and known.id and known.id != id_) or (name and known.name and name != known.name):
             known = self._begin()
         elif (whole := known.whole(text)) is not None:
-            # Some servers send an empty object first, and then the real one; some the whole call once more at the end.
-            same = id_ is not None and id_ == known.id
-            afresh = (whole == {} and (not name or same)) or (same and known.says(text))
+            # Some servers send an empty object first, and then the real one.
+            afresh = whole == {} and (not name or (id_ is not None and id_ == known.id))
             known = known if afresh else self._begin(known.name)
         known.id = known.id or id_
         self._by_index[index] = self._by_id[index, known.id] = known
