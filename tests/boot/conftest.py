@@ -23,7 +23,7 @@ from tests.boot.install import NEWER, install, put_in_keys, start_simulated
 from tests.boot.load import Upstream
 from tests.boot.machine import Machine
 
-_TREE, _PACKAGE = "CORTEXD_BOOT_TREE", "CORTEXD_BOOT_PACKAGE"
+_TREE, _PACKAGE, _PREDECESSOR = "CORTEXD_BOOT_TREE", "CORTEXD_BOOT_PACKAGE", "CORTEXD_BOOT_PREDECESSOR"
 _DROP_IN = "/run/systemd/system/cortex-llm-router.service.d/test.conf"
 _SETTINGS = "/etc/cortexd/conf.d/90-test.toml"
 Write = Callable[[str], None]
@@ -45,6 +45,12 @@ def _given(variable: str) -> Path:
 def package() -> Path:
     """The .deb of this checkout."""
     return _given(_PACKAGE)
+
+
+@pytest.fixture(scope="session")
+def of_debian_12(package: Path) -> Path:
+    """The .deb of this checkout for Debian 12, whichever Debian is booted."""
+    return _given(_PREDECESSOR)
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,13 @@ def apt(machine: Machine, *arguments: str) -> Completed:
 def install(machine: Machine, package: Path) -> Completed:
     """apt install ./cortexd.deb, with what it depends on from apt's cache: there is no network."""
     place = f"/root/{package.name}"
-    with package.open("rb") as data:
-        subprocess.run(machine.enter(["tee", place]), stdin=data, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    copy_into(machine, package, place)
     return apt(machine, "install", place)
+
+
+def copy_into(machine: Machine, file: Path, place: str) -> None:
+    with file.open("rb") as data:
+        subprocess.run(machine.enter(["tee", place]), stdin=data, stdout=subprocess.DEVNULL, check=True, timeout=60)
 
 
 def with_old_unit(package: Path, directory: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from cortexd import __version__
 from tests.boot.calls import ask, booked, version
-from tests.boot.install import CANARY_KEY, NEWER, apt, install, put_in_keys, start_simulated, with_old_unit
+from tests.boot.install import CANARY_KEY, NEWER, apt, copy_into, install, put_in_keys, start_simulated, with_old_unit
 from tests.boot.machine import Machine
 
 _OLD = "/etc/systemd/system/cortexd.service"
@@ -90,6 +90,35 @@ class TestLife:
         assert "OF_MY_OWN=1" in machine.unit("Environment")
         assert booked(machine, user="root") == usage
         assert not machine.output("find", "/etc/systemd", "-name", "cortexd.service*")
+
+    @pytest.mark.timeout(300)
+    def test_from_debian_12(
+        self, fresh: Callable[[], Machine], package: Path, of_debian_12: Path, tmp_path: Path
+    ) -> None:
+        """An upgraded machine keeps keys, settings and ledger; Debian 12's libraries and its old unit are gone."""
+        machine = fresh()
+        install(machine, package)
+        start_simulated(machine)
+        put_in_keys(machine)
+        ask(machine, user="root")
+        usage = booked(machine, user="root")
+        settings = machine.read("/etc/cortexd/config.toml") + "# of the administrator\n"
+        machine.write("/etc/cortexd/config.toml", settings)
+        apt(machine, "remove", "cortexd")
+        copy_into(machine, with_old_unit(of_debian_12, tmp_path), "/root/of-12.deb")
+        machine.run("dpkg", "--force-depends", "--install", "/root/of-12.deb")
+        assert machine.unit("LoadState", "cortexd.service") == "loaded"
+
+        install(machine, package)
+        assert machine.unit("LoadState", "cortexd.service") == "not-found"
+        assert machine.read("/etc/cortexd/config.toml") == settings
+        assert machine.read("/etc/cortexd/credentials/claude").startswith(CANARY_KEY)
+        ask(machine, user="root")
+        [row] = booked(machine, user="root")
+        assert row["requests"]["data"] == usage[0]["requests"]["data"] + 1
+        compiled = machine.output("find", "/usr/lib/cortexd/vendor", "-name", "*.so").split()
+        python = machine.output("/usr/bin/python3", "-c", "import sys; print('cpython-3%d-' % sys.version_info[1])")
+        assert [file for file in compiled if python not in file and ".abi3." not in file] == []
 
     def test_beside_another_program_of_that_name(self, fresh: Callable[[], Machine], package: Path) -> None:
         """Cortex's own daemon has a unit and a command named cortexd: ours answers, and theirs stay."""
