@@ -109,7 +109,7 @@ class TestLife:
         machine.run("dpkg", "--force-depends", "--install", "/root/of-12.deb")
         assert machine.unit("LoadState", "cortexd.service") == "loaded"
 
-        install(machine, package)
+        machine.run("dpkg", "--install", f"/root/{package.name}")
         assert machine.unit("LoadState", "cortexd.service") == "not-found"
         assert machine.read("/etc/cortexd/config.toml") == settings
         assert machine.read("/etc/cortexd/credentials/claude").startswith(CANARY_KEY)
