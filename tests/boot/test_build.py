@@ -33,14 +33,14 @@ def build(checkout: Path, into: Path, **environment: str) -> bytes:
         env={**os.environ, **cache, **environment},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     assert built.returncode == 0, built.stderr
     return Path(built.stdout.splitlines()[-1]).read_bytes()
 
 
 class TestBuild:
-    @pytest.mark.timeout(300)
+    @pytest.mark.timeout(600)
     def test_same_bytes(self, package: Path, tmp_path: Path) -> None:
         """Where, when and in which language it is built does not show."""
         one = copy_of_checkout(tmp_path / "one")
