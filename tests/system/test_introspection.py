@@ -217,8 +217,7 @@ class TestAgreement:
         """A daemon whose handlers and interface file disagree says so and leaves before it owns the name."""
         copy = namespace / f"copy-{named}"
         shutil.copytree(CHECKOUT / "cortexd", copy / "cortexd", ignore=shutil.ignore_patterns("__pycache__"))
-        (copy / "dbus").mkdir()
-        (copy / "dbus" / FILE.name).write_text(old.sub(new, FILE.read_text(), count=1))
+        (copy / "cortexd/files/dbus" / FILE.name).write_text(old.sub(new, FILE.read_text(), count=1))
         (copy / "config.toml").write_text(f'[ledger]\npath = "{copy}/state/ledger.sqlite3"\n')
         started = f"cd {copy} && exec {CHECKOUT}/.venv/bin/python -m cortexd --config config.toml"
         owner = name_owner()
