@@ -218,3 +218,18 @@ class TestModel:
         for bound in ("_MAX_OWN", "_MAX_SHARED", "_MAX_PERIODS"):
             monkeypatch.setattr(tallies, bound, 1)
         check()
+
+    def test_sums_read_anew_in_a_transaction(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Have in them what it has done before: here hardly any sum is at hand, and all comes in one."""
+        for bound in ("_MAX_OWN", "_MAX_SHARED", "_MAX_PERIODS"):
+            monkeypatch.setattr(tallies, bound, 1)
+        first, second = sorted(DAYS)
+        store = Store(place_of(settings(tmp_path)), "model", lease_s=900)
+        try:
+            play = Play(store)
+            play.group([("reserve", uid, 9, day) for uid in (1, 2) for day in (first, first, second)])
+            left = [("left", number, nano) for number, nano in enumerate((5, 7, 3, 2, 4, 6))]
+            anew = [("reserve", uid, 1, day) for uid in (1, 2) for day in (first, second)]
+            play.group([*left, *anew, *(("read", day, uid) for uid in (1, 2, None) for day in (first, second))])
+        finally:
+            store.close()

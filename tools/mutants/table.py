@@ -51,7 +51,8 @@ GROUPS = {
         ),
         (
             *_unit("providers_reading", "providers_framing", "providers_streaming", "providers_tool_calls"),
-            *_unit("providers_usage", "providers_failing", "providers_error_forms", "rolled_streams"),
+            *_unit("providers_usage", "providers_failing", "providers_error_forms", "providers_collecting"),
+            *_unit("rolled_streams"),
         ),
     ),
     "tool_calls": Group(
