@@ -142,7 +142,7 @@ class Collector(ABC):
         self._merge(last=True)
         self._fresh.append(call)
 
-    def _merge(self, *, last: bool = False) -> None:
+    def _merge(self, *, last: bool) -> None:
         """Half a character at the end waits for the other half, unless this is the `last` of the text."""
         text = paired("".join(self._pieces))
         self._pieces = []

@@ -136,6 +136,29 @@ class TestKept:
         answer = fed(api, *rows, *END[api]).answer()
         assert (answer.content, answer.reasoning) == ("a", "".join(pieces) if kept else "")
 
+    def test_usage_of_much_reasoning(self) -> None:
+        """Is believed by what was said and what was thought, each for itself."""
+        usage = {"prompt_tokens": 5, "completion_tokens": 400, "completion_tokens_details": {"reasoning_tokens": 390}}
+        rows = [*[chunk(reasoning="t" * 5_000)] * 2, *told("openai", "a"), {**chunk("stop"), "usage": usage}]
+        assert fed("openai", *rows).answer().usage == Usage(5, 400, 0, 0, 390)
+
+    @both
+    @pytest.mark.parametrize("whole", ["\U00010000", "\U0001f600", "\U0010fc00"])
+    def test_half_a_character_at_the_end(self, api: str, whole: str) -> None:
+        """Waits for the other half as long as one may come."""
+        code = ord(whole) - 0x10000
+        half, other = chr(0xD800 + (code >> 10)), chr(0xDC00 + (code & 0x3FF))
+        assert fed(api, *told(api, f"a{half}")).take() == ["a"]
+        collector = fed(api, *told(api, f"a{half}"))
+        assert collector.take(last=True) == ["a\ufffd"]
+        assert fed(api, *told(api, f"a{half}", f"{other}b"), *END[api]).answer().content == f"a{whole}b"
+        assert fed(api, *told(api, f"a{half}"), *END[api]).answer().content == "a\ufffd"
+
+    def test_half_a_character_before_a_call(self) -> None:
+        """Is told before it."""
+        rows = [*told("anthropic", "a\ud83d"), *block(1, "tool_use", id="i", name="f", input={"x": 1})]
+        assert fed("anthropic", *rows).take() == ["a\ufffd", ToolCall("i", "f", '{"x": 1}')]
+
     @both
     def test_output_to_its_bound(self, api: str) -> None:
         """In bytes; one more is too much."""
