@@ -8,16 +8,19 @@ would have sent the head of its stream. A new connection that breaks, or one tha
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import errno
 import re
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, cast
 
 import aiohttp
 import httpx2
+from aiohttp.client_proto import ResponseHandler
 
 KEPT_S = 4.0  # uvicorn, llama.cpp and node close after five seconds
 _MARGIN_S = 1.0
@@ -64,6 +67,8 @@ class Kept(httpx2.AsyncBaseTransport):
     def _session(self, **options: Any) -> aiohttp.ClientSession:
         inner = self._inner
         connector = aiohttp.TCPConnector(limit=inner.limits.max_connections or 0, ssl=inner.ssl_context, **options)
+        handler: Any = partial(_Handler, loop=asyncio.get_running_loop())
+        connector._factory = handler  # there is no other way; a test holds it
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_reused)
         # no store of cookies: one user's answer must not mark another's
@@ -73,6 +78,17 @@ class Kept(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._inner.aclose()
         await self._fresh.aclose()
+
+
+class _Handler(ResponseHandler):
+    """A connection whose reading goes on only where it was stopped.
+
+    aiohttp's lets its parser look for more after each chunk that is read, and a stream has one for each event.
+    """
+
+    def resume_reading(self, *given: Any, **named: Any) -> None:
+        if self._reading_paused:
+            super().resume_reading(*given, **named)
 
 
 def kept_seconds(header: str) -> float | None:

@@ -118,7 +118,8 @@ class SdkProvider:
                 raise _closed_error(may_have_billed=True) from None
             message = f"no answer within {call.timeout_s:g} s"
             raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
-        return replace(answer, dropped_options=answer.dropped_options + ignored_options(call, answer))
+        ignored = ignored_options(call, answer)
+        return replace(answer, dropped_options=answer.dropped_options + ignored) if ignored else answer
 
     async def _when_started(self, api: LoadedApi, call: Call, reader: Reader) -> Answer:
         """The answer, also of a local endpoint that has to be waited for."""
@@ -144,7 +145,7 @@ class SdkProvider:
         if self._api is None or _failed(self._api):
             self._api = in_background(partial(build_api, self._settings, self._network, self._max_answer_bytes))
         try:
-            return await finished(self._api)
+            return self._api.result() if self._api.done() else await finished(self._api)
         except (ImportError, OSError, ValueError) as error:
             message = f"the {self._settings.api} client cannot be set up: {error}"
             raise ProviderError(Failure.CONNECTION, message) from None

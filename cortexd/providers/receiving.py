@@ -56,7 +56,8 @@ async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, read
     try:
         with map_exceptions(form.errors, unless=lambda: reader.interrupted):
             answer = await _read(stream.response, call, form, max_bytes, reader)
-        return replace(answer, usage=believable_prompt(answer.usage, prompt_chars))
+        usage = believable_prompt(answer.usage, prompt_chars)
+        return answer if usage is answer.usage else replace(answer, usage=usage)
     except EmptyAnswer as error:
         error.usage = believable_prompt(error.usage, prompt_chars)
         raise

@@ -65,6 +65,8 @@ class RequestBody:
 
     def own_answer(self, answer: Answer) -> Answer:
         """The answer to this request as the caller knows it."""
+        if not answer.tool_calls and self.dropped_options == answer.dropped_options:
+            return answer
         calls = tuple(map(self.own_call, answer.tool_calls))
         return replace(answer, tool_calls=calls, dropped_options=self.dropped_options)
 

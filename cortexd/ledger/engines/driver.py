@@ -6,8 +6,8 @@ their text. Errors are SQLAlchemy's, without values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam
@@ -50,10 +50,13 @@ class Prepared:
         if not connection.in_transaction():
             connection.begin()
         statement, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
-        with _errors(connection, statement):
+        driver = connection.dialect.loaded_dbapi
+        try:
             cursor = connection.connection.cursor()
             cursor.execute(statement, {**fixed, **values})
-            return cursor
+        except driver.Error as error:
+            raise _as_sqlalchemys(connection, statement, error) from error
+        return cursor
 
     def _compile(self, connection: Connection) -> tuple[str, Mapping[str, Any]]:
         made = self._make(engine_of(connection))
@@ -64,16 +67,15 @@ class Prepared:
 
 def send(connection: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> None:
     """Run a statement for each row in the connection's open transaction."""
-    with _errors(connection, statement):
+    driver = connection.dialect.loaded_dbapi
+    try:
         cursor = connection.connection.cursor()
         cursor.executemany(statement, rows)
         cursor.close()
-
-
-@contextmanager
-def _errors(connection: Connection, statement: str) -> Iterator[None]:
-    driver = connection.dialect.loaded_dbapi
-    try:
-        yield
     except driver.Error as error:
-        raise DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect) from error
+        raise _as_sqlalchemys(connection, statement, error) from error
+
+
+def _as_sqlalchemys(connection: Connection, statement: str, error: Exception) -> BaseException:
+    driver = connection.dialect.loaded_dbapi
+    return DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)

@@ -28,7 +28,7 @@ from cortexd.providers.transport import (
     silence_sdk_logs,
     timeouts,
 )
-from cortexd.providers.vendor_clients import make_client
+from cortexd.providers.vendor_clients import address, make_client
 
 _PATH = "/v1/messages"
 _ERRORS = {
@@ -49,6 +49,7 @@ class AnthropicApi:
         self._refusals = Refusals(settings.name, local=settings.local)
         http = http_client(anthropic.DefaultAioHttpClient, settings, network)
         self._client = make_client(anthropic.AsyncAnthropic, settings, http, timeouts(settings))
+        self._address = address(self._client, _PATH)
         silence_sdk_logs()
 
     async def attempt(self, call: Call, reader: Reader) -> Answer:
@@ -70,7 +71,7 @@ class AnthropicApi:
     async def _post(self, reader: Reader, request: RequestBody) -> anthropic.AsyncStream[object]:
         reader.asks(streamed=request.streamed)
         return await self._client.post(
-            _PATH,
+            self._address,
             cast_to=object,
             content=request.content,
             options={"headers": {**REQUEST_HEADERS, **request.headers}},

@@ -33,7 +33,7 @@ from cortexd.providers.transport import (
     silence_sdk_logs,
     timeouts,
 )
-from cortexd.providers.vendor_clients import make_client
+from cortexd.providers.vendor_clients import address, make_client
 
 _PATH = "/chat/completions"
 _V1 = "/v1"
@@ -60,6 +60,7 @@ class OpenAIApi:
         self._found_at_v1: bool | None = None
         self._http = http_client(openai.DefaultAioHttpClient, settings, network)
         self._client = make_client(openai.AsyncOpenAI, settings, self._http, timeouts(settings))
+        self._address = address(self._client, _PATH)
         silence_sdk_logs()
 
     async def attempt(self, call: Call, reader: Reader) -> Answer:
@@ -89,7 +90,7 @@ class OpenAIApi:
     async def _post(self, reader: Reader, request: RequestBody) -> openai.AsyncStream[object]:
         reader.asks(streamed=request.streamed)
         return await self._client.post(
-            _PATH,
+            self._address,
             cast_to=object,
             content=request.content,
             options={"headers": {**REQUEST_HEADERS, **request.headers}},
