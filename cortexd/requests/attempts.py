@@ -99,6 +99,7 @@ class Attempts:
         attempt = self._open = _Attempt(candidate, self._listener())
         self.asked(candidate)
         provider = self.setup.providers[candidate.provider]
+        was_ready = provider.ready
         try:
             answer = await provider.complete(self._call(candidate), attempt.listener)
         except ProviderError as error:
@@ -108,7 +109,7 @@ class Attempts:
         self._open = None
         self._answered(attempt, answer)
         self._fallback.answered(candidate)
-        if not self._behind():  # a slow reader is not the provider's latency
+        if was_ready and not self._behind():  # loading its library, or a slow reader, is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
             self.health.observed(candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens)
         return answer

@@ -329,6 +329,15 @@ class TestLoading:
         busy.result(5)
         await bench.nothing_is_left()
 
+    async def test_it_is_not_the_providers_latency(self, bench: Bench) -> None:
+        """Who waits for it learns nothing of how quick the provider is; the next answer tells."""
+        busy = loading.in_background(lambda: time.sleep(0.2))
+        await bench.ask()
+        busy.result(5)
+        assert bench.service.health.latency_ms("claude") is None
+        await bench.ask()
+        assert bench.service.health.latency_ms("claude") is not None
+
 
 class TestBound:
     async def test_after_a_silence_is_the_worst_case(self, bench: Bench) -> None:
