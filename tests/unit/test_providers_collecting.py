@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -75,7 +75,86 @@ def failure_of(api: str, *rows: dict[str, Any] | bytes, name: str = "") -> tuple
     return failed.value.failure, failed.value.may_have_billed, failed.value.message
 
 
+USAGE = {"prompt_tokens": 5, "completion_tokens": 300}
+CALL = {"index": 0, "id": "i", "function": {"name": "f", "arguments": "{}"}}
+# Beside a text that comes among others, or in place of one: what makes an event more than a piece of text.
+BESIDE: dict[str, list[dict[str, Any]]] = {
+    "openai": [
+        *({**chunk(content="x"), name: value} for name, value in (("usage", USAGE), ("x_groq", {"usage": USAGE}))),
+        {**chunk(content="x"), "timings": {"prompt_n": 5, "predicted_n": 300}},
+        {**chunk(content="x"), "error": {"code": 429, "message": "m"}},
+        *({"choices": [{"delta": {"content": "x"}, **more}]} for more in ({"usage": USAGE}, {"error": "m"})),
+        {"choices": [{"delta": {"content": "x"}, "message": {"content": "y"}}]},
+        {"choices": [{"message": {"content": "y"}}]},
+        {"choices": []},
+        {"model": "other"},
+        chunk("length", content="x"),
+        chunk("error", content="x"),
+        *(chunk(content="x", **{name: "y"}) for name in ("refusal", "reasoning", "reasoning_content")),
+        chunk(content="x", tool_calls=[CALL]),
+        *(chunk(content=content) for content in ("", None, [], [{"text": "x"}], ["x"])),
+        chunk(refusal="x"),
+    ],
+    "anthropic": [
+        {"type": "content_block_delta", "index": 0, "delta": {"text": "x"}, "error": {"code": 429, "message": "m"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"text": "x", "thinking": "y"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"text": ""}},
+        {"type": "content_block_delta", "index": 0},
+        {"type": "content_block_delta", "index": 7, "delta": {"text": "x"}},
+        {"type": "message_delta", "delta": {"text": "x", "stop_reason": "max_tokens"}},
+        {"type": "content_block_stop", "index": 0, "delta": {"text": "x"}},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "x"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
+    ],
+}
+
+
+def attempted(what: Callable[[], object]) -> object:
+    try:
+        return what()
+    except ProviderError as error:
+        return error.failure, error.message, error.may_have_billed
+
+
+def without_model(rows: Rows) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "model"} for row in rows]
+
+
 class TestReading:
+    @pytest.mark.parametrize(
+        ("api", "row"), [(api, row) for api, rows in BESIDE.items() for row in rows], ids=lambda value: str(value)[:90]
+    )
+    @pytest.mark.parametrize("place", [0, 20, 40])
+    @pytest.mark.parametrize("ends", [True, False])
+    @pytest.mark.parametrize("named", [True, False])
+    def test_at_once_as_one_by_one(self, api: str, row: dict[str, Any], place: int, ends: bool, named: bool) -> None:
+        """Whatever stands among the texts of a long packet, and where: the same answer, or the same failure."""
+        rows = told(api, *(f"word {number}, " for number in range(40)))
+        place += 0 if api == "openai" else 2
+        rows = [*rows[:place], row, *rows[place:], *(END[api] if ends else [])]
+        rows = rows if named else without_model(rows)
+        one_by_one, at_once = COLLECTORS[api]("asked", MOST), COLLECTORS[api]("asked", MOST)
+
+        def each() -> object:
+            for every in rows:
+                one_by_one.feed(json.dumps(every).encode())
+            return one_by_one.answer()
+
+        def all_() -> object:
+            at_once.read(b"".join(line(api, every, " ") for every in rows), EventSplitter())
+            return at_once.answer()
+
+        assert attempted(all_) == attempted(each)
+        assert at_once.take(last=True) == one_by_one.take(last=True)
+
+    @pytest.mark.parametrize(
+        "beside", [{"x_groq": {"usage": USAGE}}, {"timings": {"prompt_n": 5, "predicted_n": 300}}, {"usage": USAGE}]
+    )
+    def test_usage_beside(self, beside: dict[str, Any]) -> None:
+        """Counts wherever a server puts it."""
+        rows = [*told("openai", "word " * 100), {**chunk("stop"), **beside}]
+        assert fed("openai", *rows).answer().usage == Usage(5, 300)
+
     @both
     @pytest.mark.parametrize("space", [" ", "", "  "])
     def test_many_at_once(self, api: str, space: str) -> None:
