@@ -215,6 +215,11 @@ class TestKept:
         answer = fed(api, *rows, *END[api]).answer()
         assert (answer.content, answer.reasoning) == ("a", "".join(pieces) if kept else "")
 
+    def test_reasoning_that_grows(self) -> None:
+        """By being made safe: what is kept is within the bound, or not at all."""
+        rows = [chunk(reasoning="\x00" * (MAX_REASONING_BYTES // 2)), *told("openai", "a"), *END["openai"]]
+        assert fed("openai", *rows).answer().reasoning == ""
+
     def test_usage_of_much_reasoning(self) -> None:
         """Is believed by what was said and what was thought, each for itself."""
         usage = {"prompt_tokens": 5, "completion_tokens": 400, "completion_tokens_details": {"reasoning_tokens": 390}}
