@@ -20,7 +20,7 @@ SAID: list[tuple[Any, Failure, str]] = [
     ({"error": "m", "error_type": "overloaded"}, Failure.OVERLOADED, "m"),
     ({"errors": [{"code": 429, "message": "m"}, {"message": "n"}]}, Failure.RATE_LIMITED, "m"),
     ({"base_resp": {"status_code": 429, "status_msg": "m"}}, Failure.RATE_LIMITED, "m"),
-    ({"base_resp": {"status_code": 1004}}, Failure.AUTHENTICATION, "1004"),
+    ({"base_resp": {"status_code": 1004}}, Failure.AUTHENTICATION, "authentication"),
     ({"object": "error", "message": "m"}, Failure.SERVER, "m"),
     ({"object": "error", "type": "overloaded_error"}, Failure.OVERLOADED, "overloaded_error"),
     ({"type": "error", "message": "m"}, Failure.SERVER, "m"),
