@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cortexd.cli.shown.settings_as_toml import settings_as_toml
 from cortexd.config import Config, load_config
 from cortexd.config.settings import ModelSettings, RateSettings
 from cortexd.domain.messages import Strategy
@@ -202,6 +203,21 @@ class TestWhatOperatorsSay:
         big = catalog_of(use).model("office", "org/big")
         assert (big.context_tokens, big.capabilities, big.quality_for(CODE)) == (4096, frozenset({"tools"}), 0.5)
         assert use.providers["office"].models["org/big"].rate == RateSettings("1", "2", "0.1")
+
+    def test_is_shown_as_it_was_said(self, write: Write) -> None:
+        """What `cortexctl config show` prints of models, rows and strategies means the same again."""
+        file = write(
+            '[providers.claude.models.a]\nquality = { code_generation = 0.7 }\ncapabilities = ["tools"]\n'
+            'source = "our \\"own\\""\nas_of = 2026-11-01\n'
+            'rate = { input_usd_per_million = "1", output_usd_per_million = 2 }\n'
+            '[providers.claude.models."b/c"]\nquality = 0.5\n[providers.claude.models.empty]\n'
+            '[providers.mine]\npreset = "mistral"\nmodel = "m"\n[routing]\nstrategy = "cost"\n'
+            '[routing.strategies]\nuser_chat = "quality"\n'
+            '[routing.table]\nuser_chat = ["mine/x/y", "claude"]\nconfiguration = "claude/b/c"\n'
+        )
+        read = load_config(file)
+        again = load_config(write(settings_as_toml(read)))
+        assert again == read
 
     def test_a_models_rate_stands_above_its_providers(self) -> None:
         """Cost and worst case alike; a model without one goes by the provider's."""

@@ -7,10 +7,12 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from cortexd.config import Config, Secret
+from cortexd.domain.targets import Target
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
@@ -26,11 +28,13 @@ def settings_as_toml(config: Config) -> str:
 
 def _plain(settings: Any) -> Any:
     """Structures as tables, without what is secret or empty."""
-    if isinstance(settings, Secret):
+    if isinstance(settings, Secret | Target):
         return str(settings)
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         pairs = ((item.name, getattr(settings, item.name)) for item in dataclasses.fields(settings))
-        return {name: _plain(value) for name, value in pairs if value is not None and name not in _LEFT_OUT}
+        return {name: _plain(value) for name, value in pairs if value not in (None, {}) and name not in _LEFT_OUT}
+    if isinstance(settings, Mapping) and list(settings) == [None]:  # a model's quality for every task type
+        return settings[None]
     if isinstance(settings, Mapping):
         return {str(key): _plain(value) for key, value in settings.items()}
     if isinstance(settings, frozenset):
@@ -43,7 +47,7 @@ def _plain(settings: Any) -> Any:
 def _lines(table: Table, path: tuple[str, ...], said: list[tuple[Path, Table]]) -> Iterator[str]:
     """The table's own values, then the tables in it."""
     values = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    if path and values:
+    if path and (values or (not table and _source(path, said))):
         yield ""
         yield f"[{'.'.join(map(_key, path))}]"
     for key, value in values.items():
@@ -76,4 +80,6 @@ def _value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, date):
+        return value.isoformat()
     return json.dumps(_PASSWORD.sub("(hidden)@", str(value)), ensure_ascii=False).replace("\x7f", "\\u007f")
