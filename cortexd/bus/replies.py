@@ -47,7 +47,12 @@ def metadata(completion: Completion) -> dict[str, Any]:
         "dropped_options": completion.dropped_options,
         "cache_hit": completion.cache_hit,
         "settled": completion.settled,
+        "secrets_found": _counts(completion.secrets_found),
     }
+
+
+def _counts(found: Mapping[str, int] | None) -> dict[str, Any] | None:
+    return None if found is None else dict(found)
 
 
 def _tool_call(call: ToolCall) -> dict[str, Any]:
@@ -77,6 +82,7 @@ def decision(made: Decision) -> dict[str, Any]:
         "action": made.action,
         "strategy": made.plan.strategy.value,
         "stands_in_for": made.plan.stands_in_for,
+        "secrets_found": _counts(made.question.guard.found),
         "candidates": [
             {
                 "rank": rank,

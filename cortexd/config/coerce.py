@@ -26,7 +26,7 @@ from cortexd.config.settings import (
     ProviderSettings,
     RateSettings,
 )
-from cortexd.domain.messages import Strategy
+from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
@@ -158,6 +158,10 @@ def _targets(value: object) -> tuple[Target, ...]:
     raise Expectation(f'"provider" or "provider/model", or a list of at most {MOST_TARGETS} of these')
 
 
+def _secrets(value: object) -> Secrets:
+    return Secrets(_choice(value, tuple(Secrets)))
+
+
 def _strategy(value: object) -> Strategy:
     return Strategy(_choice(value, tuple(Strategy)))
 
@@ -286,6 +290,7 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
     tuple[str, ...]: _strings,
     tuple[float, ...]: _fractions,
     RateSettings: _rate,
+    Secrets: _secrets,
     Strategy: _strategy,
     date: _day,
     frozenset[TaskType]: lambda value: frozenset(_task(item) for item in _strings(value)),

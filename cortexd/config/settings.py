@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from cortexd.domain.messages import Strategy
+from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
@@ -223,6 +223,13 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """`secrets`: what is done about secrets that are found in requests; a caller may have it stricter."""
+
+    secrets: Secrets = Secrets.OFF
+
+
+@dataclass(frozen=True, slots=True)
 class SignalSettings:
     publish_totals: Literal["exact", "rounded", "off"] = "rounded"
 
@@ -259,6 +266,7 @@ class Config:
     ledger: LedgerSettings = LedgerSettings()
     budgets: BudgetSettings = BudgetSettings()
     cache: CacheSettings = CacheSettings()
+    privacy: PrivacySettings = PrivacySettings()
     signals: SignalSettings = SignalSettings()
     metrics: MetricsSettings = MetricsSettings()
     daemon: DaemonSettings = DaemonSettings()

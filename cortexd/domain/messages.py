@@ -90,13 +90,26 @@ class Privacy(StrEnum):
     LOCAL = "local"  # only endpoints that the configuration marks as local
 
 
+class Secrets(StrEnum):
+    """What is done about secrets found in a request that others than local models may get, from lax to strict."""
+
+    OFF = "off"  # nobody looks
+    WARN = "warn"  # they are counted
+    REDACT = "redact"  # models elsewhere get placeholders
+    LOCAL = "local"  # only local models get the request, and its session from then on
+
+    @property
+    def strictness(self) -> int:
+        return tuple(Secrets).index(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """A caller's wishes for one request; None means the service's default.
 
     `tool_choice`: "auto", "none", "required" or a tool's name. `response_schema`: JSON Schema text.
     `max_cost_nano`: nano-dollars. `request_id`: the caller's own idempotency key. `cache`: an earlier equal answer
-    will do. `session`: requests of one session stay with one provider.
+    will do. `session`: requests of one session stay with one provider. `secrets`: as the operator says, or stricter.
     """
 
     provider: str | None = None
@@ -115,6 +128,7 @@ class Options:
     strategy: Strategy | None = None
     cache: bool = False
     session: str | None = None
+    secrets: Secrets = Secrets.OFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 One attempt per call, deadlines ours, nothing from the environment, and nothing that a provider sends is trusted.
 """
 
+from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.listening import Delta, Listener
 from cortexd.providers.loading import preload
 from cortexd.providers.provider import Provider, make_provider
 
-__all__ = ["Delta", "EmptyAnswer", "Listener", "Provider", "make_provider", "preload"]
+__all__ = ["Delta", "EmptyAnswer", "Listener", "Provider", "make_provider", "malformed", "preload"]

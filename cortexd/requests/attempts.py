@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed, tried_detail
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
+from cortexd.privacy import Disguise
 from cortexd.providers import EmptyAnswer, Listener
+from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
 from cortexd.routing import Asker, Candidate, Fallback, Health, Plan, Question
@@ -96,12 +98,14 @@ class Attempts:
         return True
 
     async def _try(self, candidate: Candidate) -> Answer | None:
-        attempt = self._open = _Attempt(candidate, self._listener())
+        hear = None if self.sink is None else self.sink.deltas
+        disguise = self._disguise(candidate)
+        restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)
+        attempt = self._open = _Attempt(candidate, Listener(hear if restoring is None else restoring.hear))
         self.asked(candidate)
-        provider = self.setup.providers[candidate.provider]
-        was_ready = provider.ready
+        was_ready = self.setup.providers[candidate.provider].ready
         try:
-            answer = await provider.complete(self._call(candidate), attempt.listener)
+            answer = await self._answer(candidate, attempt.listener, disguise, restoring)
         except ProviderError as error:
             self._open = None
             self._failed(attempt, error)
@@ -114,8 +118,25 @@ class Attempts:
             self.health.observed(candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens)
         return answer
 
-    def _listener(self) -> Listener:
-        return Listener(None if self.sink is None else self.sink.deltas)
+    async def _answer(
+        self, candidate: Candidate, listener: Listener, disguise: Disguise | None, restoring: Restoring | None
+    ) -> Answer:
+        """The candidate's answer; with the secrets in it where it got placeholders, which are all told by then."""
+        provider, call = self.setup.providers[candidate.provider], self._call(candidate, disguise)
+        if restoring is None:
+            return await provider.complete(call, listener)
+        try:
+            answer = await provider.complete(call, listener)
+        except ProviderError:
+            await restoring.rest()
+            raise
+        await restoring.rest()
+        return restoring.answer(answer)
+
+    def _disguise(self, candidate: Candidate) -> Disguise | None:
+        """What the candidate gets in place of the request; None where it may know all of it."""
+        local = self.setup.config.providers[candidate.provider].local
+        return None if local else self.question.guard.disguise
 
     def _most(self, attempt: _Attempt, *, cut_off: bool = False) -> int:
         """The most that an attempt without an end can have cost, in nano-dollars.
@@ -155,17 +176,17 @@ class Attempts:
         """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
         return self.sink is not None and self.sink.behind
 
-    def _call(self, candidate: Candidate) -> Call:
+    def _call(self, candidate: Candidate, disguise: Disguise | None) -> Call:
         options = self.question.options
         return Call(
             model=candidate.model,
-            messages=self.question.messages,
+            messages=self.question.messages if disguise is None else disguise.messages,
             timeout_s=self.setup.config.providers[candidate.provider].timeout_s,
             max_tokens=candidate.max_tokens,
             temperature=options.temperature,
-            tools=options.tools,
+            tools=options.tools if disguise is None else disguise.tools,
             tool_choice=options.tool_choice,
-            response_schema=options.response_schema,
+            response_schema=options.response_schema if disguise is None else disguise.response_schema,
         )
 
     def _answered(self, attempt: _Attempt, answer: Answer) -> None:

@@ -126,6 +126,7 @@ class Execution:
             attempts=(),
             settled=settled is not None,
             cache_hit=True,
+            secrets_found=self.request.question.guard.found,
         )
 
     def _asked(self, candidate: Candidate) -> None:
@@ -250,6 +251,7 @@ class Execution:
             attempts=records,
             settled=settled is not None,
             dropped_options=answer.dropped_options + self.dropped_options,
+            secrets_found=self.request.question.guard.found,
         )
 
 

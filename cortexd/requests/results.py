@@ -14,7 +14,8 @@ from cortexd.routing import Plan, Question
 @dataclass(frozen=True, slots=True)
 class Completion:
     """An answer with what it took. Costs in nano-dollars over all attempts; `settled` is false where the
-    ledger could not be written after the answer had come."""
+    ledger could not be written after the answer had come. `secrets_found`: how many of each kind the request held,
+    None where nobody looked."""
 
     request_id: str
     task_type: TaskType
@@ -31,6 +32,7 @@ class Completion:
     settled: bool = True
     cache_hit: bool = False
     dropped_options: tuple[str, ...] = ()
+    secrets_found: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from cortexd.requests.earlier import Earlier
 from cortexd.requests.events import CostEvent
 from cortexd.requests.execution import Execution
 from cortexd.requests.in_flight import InFlight, Running, Ticket
+from cortexd.requests.inspection import Inspection
 from cortexd.requests.intake import Request, take_in
 from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.requests.setup import Setup
@@ -53,6 +54,7 @@ class Service:
         self._earlier = Earlier(self._in_flight, ledger)
         self._cache: AnswerCache[Completion] = AnswerCache(_size_of)
         self._sessions = Sessions()
+        self._inspection = Inspection(self._sessions)
         self._admission = Admission(setup.config.limits)
         self._streams = Streams()
         self._closing = False
@@ -149,6 +151,8 @@ class Service:
     async def route(self, caller: Caller, task_type: str, messages: object, options: object) -> Decision:
         """What `complete` would do, spending nothing and asking nobody."""
         question = self.decode(caller, task_type, messages, options, dry_run=True).question
+        policy = self.config.privacy.secrets
+        question = await self._inspection.guarded(caller.uid, question, policy, dry_run=True)
         return Decision(question, await self._plan(caller, question), self.action(question).value)
 
     async def verify_provider(self, caller: Caller, name: str) -> Completion:
@@ -199,6 +203,7 @@ class Service:
                 if not authorised:
                     await self._authorize(request)
                 limits = await self.accounts.limits(request.caller)
+                request = replace(request, question=await self._guarded(request))
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
                 plan = await self._plan(request.caller, request.question)
                 self.refuse_when_closing()
@@ -280,6 +285,14 @@ class Service:
                 await self._authorizer.authorize(caller, action, task_types)
         except TimeoutError:
             raise Timeout(f"No place became free within {wait_s:g} s. End some of your requests.") from None
+
+    async def _guarded(self, request: Request) -> Question:
+        """The request's question with what its secrets ask for, by the settings that hold at the end of the search."""
+        uid, question, policy = request.caller.uid, request.question, self.config.privacy.secrets
+        guarded = await self._inspection.guarded(uid, question, policy)
+        if policy is not self.config.privacy.secrets:  # a reload while a long text was looked through
+            return await self._guarded(request)
+        return guarded
 
     async def _authorize(self, request: Request) -> None:
         question = request.question

@@ -89,10 +89,11 @@ class Field:
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
         """Why this provider cannot answer with that model; empty where it can."""
         entry = self.catalog.model(settings.name, model)
-        options, size = self.question.options, self.size
+        options, size, pinned = self.question.options, self.size, self.question.guard.pinned
         checks: tuple[tuple[bool, Callable[[], str]], ...] = (
             (not settings.configured, lambda: what_is_missing(settings)),
             (options.privacy is Privacy.LOCAL and not settings.local, lambda: "is not local (privacy: local)"),
+            (bool(pinned) and not settings.local, lambda: f"is not local ({pinned})"),
             (self.wishes.local_only and not settings.local, lambda: "is not local (you prefer local_only)"),
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
             (bool(options.tools) and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),

@@ -198,6 +198,8 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         return ProviderNotConfigured(words, provider=order[0])
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
+    if question.guard.pinned:
+        words += ". Take the secrets out, begin a new session, or have a local model configured (local = true)."
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cortexd.catalog import Model
-from cortexd.domain.messages import Message, Options
+from cortexd.domain.messages import Message, Options, Tool
 from cortexd.domain.tasks import TaskType
+from cortexd.privacy import UNGUARDED, Guard
 from cortexd.validation import images_of, prompt_bytes
 
 _TOKENS_PER_MESSAGE = 32  # role markers and the like, generously
@@ -18,22 +19,28 @@ _BYTES_PER_TOKEN_USUALLY = 4
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be routed, as the caller put it."""
+    """What is to be routed, as the caller put it; `guard`: what was found in it that should not go everywhere."""
 
     task_type: TaskType
     messages: tuple[Message, ...]
     options: Options
     moment: datetime
+    guard: Guard = UNGUARDED
 
     def size(self) -> PromptSize:
-        schema = len((self.options.response_schema or "").encode())
+        """Of the larger form, where models elsewhere get another one."""
+        size = _text_bytes(self.messages, self.options.tools, self.options.response_schema)
+        if (disguise := self.guard.disguise) is not None:
+            size = max(size, _text_bytes(disguise.messages, disguise.tools, disguise.response_schema))
         calls = sum(len(message.tool_calls) for message in self.messages)
         framing = len(self.messages) * _TOKENS_PER_MESSAGE + calls * _TOKENS_PER_CALL
-        if self.options.tools or schema:
+        if self.options.tools or self.options.response_schema:
             framing += _TOKENS_FOR_TOOLS
-        return PromptSize(
-            prompt_bytes(self.messages, self.options.tools) + schema, framing, len(images_of(self.messages))
-        )
+        return PromptSize(size, framing, len(images_of(self.messages)))
+
+
+def _text_bytes(messages: tuple[Message, ...], tools: tuple[Tool, ...], schema: str | None) -> int:
+    return prompt_bytes(messages, tools) + len((schema or "").encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from cortexd.domain.messages import Options, Privacy, Strategy, Tool
+from cortexd.domain.messages import Options, Privacy, Secrets, Strategy, Tool
 from cortexd.domain.money import from_usd
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
@@ -134,4 +134,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
     "strategy": ("strategy", as_member(Strategy)),
     "cache": ("cache", as_boolean),
     "session": ("session", _request_id),
+    "secrets": ("secrets", as_member(Secrets)),
 }

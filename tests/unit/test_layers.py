@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("domain",),
     ("validation", "connection"),
     ("config",),
-    ("catalog", "ledger", "access"),
+    ("catalog", "ledger", "access", "privacy"),
     ("providers", "authority", "client"),
     ("routing",),
     ("accounts",),

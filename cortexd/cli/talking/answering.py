@@ -85,6 +85,8 @@ def in_one_line(completion: Completion) -> str:
         parts.append(f"without {', '.join(completion.dropped_options)}")
     if completion.finish_reason not in ("stop", ""):
         parts.append(f"ended by {completion.finish_reason}")
+    if found := completion.metadata.get("secrets_found"):
+        parts.append(f"secrets found: {', '.join(found)}")
     if not completion.settled:
         parts.append("not in the ledger")
     return ", ".join(parts)
