@@ -26,7 +26,7 @@ class TooManySecrets(Exception):
 
 def put_on(content: Content, findings: Findings, key: bytes) -> Generator[None, None, Disguise]:
     """The content with a placeholder wherever one of the secrets stands, also where no rule found it; a step for each
-    secret. `key` decides how placeholders look. Raises TooManySecrets."""
+    secret of a long one. `key` decides how placeholders look. Raises TooManySecrets."""
     texts = texts_of(content)
     if texts.size * len(findings.kinds) > MOST_WORK or len(findings.kinds) >= _HALF * (_HALF - 1):
         raise TooManySecrets
@@ -58,10 +58,14 @@ def _marked(texts: Sequence[str], forms: Mapping[str, int]) -> Generator[None, N
     """Each text with two lone surrogates, which say the number, in place of each form: what no text holds, so that no
     secret is found in what stands for another one. The longest first: one may hold another."""
     together = _PARTED.join(map(_without_surrogates, texts))
+    waiting = 0
     for form in sorted(forms, key=len, reverse=True):
         number = forms[form]
         together = together.replace(form, chr(0xD800 + number // _HALF) + chr(0xDC00 + number % _HALF))
-        yield
+        waiting += len(together)
+        if waiting >= WINDOW:
+            waiting = 0
+            yield
     return together.split(_PARTED) if texts else []
 
 

@@ -7,51 +7,67 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
+from cortexd.access import Turns
 from cortexd.domain.messages import Secrets
 from cortexd.privacy import Disguise, Findings, Guard, TooManySecrets, look_through, put_on
-from cortexd.privacy.texts import Content, texts_of
+from cortexd.privacy.findings import WINDOW
+from cortexd.privacy.texts import Content, Texts, texts_of
 from cortexd.routing import Question, Sessions
 
 T = TypeVar("T")
 
 
 class Inspection:
-    """`key`: this process's own, from which placeholders are made: they say nothing after it has ended."""
+    """One long text at a time is looked through, and users take turns. The key of which a session's placeholders are
+    made is this process's own: they say nothing after it has ended."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._key = secrets.token_bytes(32)
+        self._turns = Turns(1)
+        self._long = asyncio.Lock()
+
+    def adopt(self, waiting: int) -> None:
+        """So many of one user's long texts may wait."""
+        self._turns.waiting = waiting
 
     async def guarded(self, uid: int, question: Question, of_operator: Secrets, *, dry_run: bool = False) -> Question:
-        """The question with what its text asks for. `dry_run`: its session stays what it is."""
+        """The question with what its text asks for. `dry_run`: its session stays what it is. Raises RateLimited."""
         policy = max(of_operator, question.options.secrets, key=lambda item: item.strictness)
         session = question.options.session
         pinned = self._sessions.pinned(uid, session)
         if policy is Secrets.OFF and not pinned:
             return question
         content = Content(question.messages, question.options.tools, question.options.response_schema)
-        found = None if policy is Secrets.OFF else await self._found(content)
-        guard = await self._guard(uid, session, policy, content, found)
+        guard = Guard()
+        if policy is not Secrets.OFF:
+            texts = texts_of(content)
+            async with self._turn(uid, texts):
+                guard = await self._guard(uid, session, policy, content, await _found(texts))
         if pinned:
             guard = replace(guard, pinned=guard.pinned or "an earlier request of this session held secrets")
         if guard.pinned and not dry_run:
             self._sessions.pin(uid, session)
         return replace(question, guard=guard)
 
-    async def _found(self, content: Content) -> Findings:
-        findings = Findings()
-        await _in_turns(look_through(texts_of(content), findings))
-        return findings
+    @asynccontextmanager
+    async def _turn(self, uid: int, texts: Texts) -> AsyncIterator[None]:
+        if texts.size <= WINDOW:
+            yield
+            return
+        async with self._turns.turn(uid), self._long:
+            yield
 
     async def _guard(
-        self, uid: int, session: str | None, policy: Secrets, content: Content, findings: Findings | None
+        self, uid: int, session: str | None, policy: Secrets, content: Content, findings: Findings
     ) -> Guard:
-        if findings is None or not findings.kinds:
-            return Guard(None if findings is None else {})
+        if not findings.kinds:
+            return Guard({})
         counts = findings.counts
         if policy is Secrets.LOCAL:
             return Guard(counts, f"the request holds secrets: {_named(counts)}")
@@ -68,6 +84,12 @@ class Inspection:
         if session is None:
             return secrets.token_bytes(32)
         return hmac.new(self._key, f"{uid}:{session}".encode(), hashlib.sha256).digest()
+
+
+async def _found(texts: Texts) -> Findings:
+    findings = Findings()
+    await _in_turns(look_through(texts, findings))
+    return findings
 
 
 def _named(counts: Mapping[str, int]) -> str:

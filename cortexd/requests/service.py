@@ -67,6 +67,7 @@ class Service:
         config = setup.config
         self._admission.limits = config.limits
         self._earlier.adopt(config.limits.max_queued_requests_per_user)
+        self._inspection.adopt(config.limits.max_active_requests_per_user)
         self.accounts.adopt(config.budgets)
         self._cache.adopt(config.cache)
 
@@ -150,9 +151,8 @@ class Service:
 
     async def route(self, caller: Caller, task_type: str, messages: object, options: object) -> Decision:
         """What `complete` would do, spending nothing and asking nobody."""
-        question = self.decode(caller, task_type, messages, options, dry_run=True).question
-        policy = self.config.privacy.secrets
-        question = await self._inspection.guarded(caller.uid, question, policy, dry_run=True)
+        request = self.decode(caller, task_type, messages, options, dry_run=True)
+        question = await self._guarded(request, dry_run=True)
         return Decision(question, await self._plan(caller, question), self.action(question).value)
 
     async def verify_provider(self, caller: Caller, name: str) -> Completion:
@@ -286,12 +286,16 @@ class Service:
         except TimeoutError:
             raise Timeout(f"No place became free within {wait_s:g} s. End some of your requests.") from None
 
-    async def _guarded(self, request: Request) -> Question:
+    async def _guarded(self, request: Request, *, dry_run: bool = False) -> Question:
         """The request's question with what its secrets ask for, by the settings that hold at the end of the search."""
         uid, question, policy = request.caller.uid, request.question, self.config.privacy.secrets
-        guarded = await self._inspection.guarded(uid, question, policy)
+        try:
+            async with asyncio.timeout(request.left_s):
+                guarded = await self._inspection.guarded(uid, question, policy, dry_run=dry_run)
+        except TimeoutError:
+            raise request.timeout() from None
         if policy is not self.config.privacy.secrets:  # a reload while a long text was looked through
-            return await self._guarded(request)
+            return await self._guarded(request, dry_run=dry_run)
         return guarded
 
     async def _authorize(self, request: Request) -> None:

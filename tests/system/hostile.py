@@ -205,6 +205,7 @@ _OPTIONS: dict[str, Strategy] = {
     "strategy": _text(_STRATEGY),
     "cache": _typed("b"),
     "session": IDS,
+    "secrets": _text(st.sampled_from(["off", "warn", "redact", "local"])),
 }
 OPTIONS = st.one_of(
     st.just({}),

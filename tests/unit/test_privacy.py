@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Generator
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -13,6 +14,7 @@ from cortexd.domain.messages import Answer, Message, Role, Secrets, TextPart, To
 from cortexd.errors import Failure, NoProviderAvailable, ProviderError
 from cortexd.privacy import Disguise, Findings, Guard, Restorer, TooManySecrets, look_through, put_on
 from cortexd.privacy.disguise import MOST_WORK, placeholder
+from cortexd.privacy.findings import WINDOW
 from cortexd.privacy.texts import Content, texts_of
 from cortexd.requests.inspection import Inspection
 from cortexd.requests.restored import Restoring
@@ -157,11 +159,23 @@ class TestInspection:
                 assert (guard.disguise is not None) is (policy is Secrets.REDACT)
                 assert bool(guard.pinned) is (policy is Secrets.LOCAL)
 
+    async def test_users_take_turns(self) -> None:
+        """At long texts, one at a time: another user's is next, however many of one user wait; short ones pass all."""
+        inspection, ended = Inspection(Sessions()), list[str]()
+
+        async def look(uid: int, content: str) -> None:
+            await inspection.guarded(uid, question(content=content), Secrets.WARN)
+            ended.append(f"{uid}:{'long' if len(content) > WINDOW else 'short'}")
+
+        long = "no secret here. " * (4 * WINDOW // 16)
+        await asyncio.gather(*(look(1, long) for _ in range(3)), look(2, long), look(3, "short"))
+        assert ended == ["3:short", "1:long", "2:long", "1:long", "1:long"]
+
     async def test_a_placeholder_lasts_for_a_session(self) -> None:
         """The same throughout it, for each user; without one each request has its own."""
         inspection = Inspection(Sessions())
 
-        async def look(uid: int, **options: str) -> list[str]:
+        async def look(uid: int, **options: Any) -> list[str]:
             asked = question(content=MADE[5].text, **options)
             guard = (await inspection.guarded(uid, asked, Secrets.REDACT)).guard
             assert guard.disguise is not None
