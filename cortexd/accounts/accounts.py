@@ -16,7 +16,7 @@ from cortexd.access import Turns
 from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings
-from cortexd.domain.messages import Strategy
+from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.targets import parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import RequestNotFound
@@ -178,4 +178,5 @@ def _wishes(stored: Mapping[str, Any]) -> Wishes:
     targets = {TaskType(task): parse_targets(names) for task, names in rows if task in tuple(TaskType)}
     strategy = stored.get("strategy")
     known = Strategy(strategy) if strategy in tuple(Strategy) else None
-    return Wishes(targets=targets, strategy=known, local_only=bool(stored.get("local_only", False)))
+    secrets = Secrets(stored["secrets"]) if stored.get("secrets") in tuple(Secrets) else Secrets.OFF
+    return Wishes(targets, known, bool(stored.get("local_only", False)), secrets)

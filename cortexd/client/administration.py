@@ -9,11 +9,13 @@ from cortexd.client.results import Row
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """This user's own wishes: a provider per task type, a strategy (empty where none is set), local endpoints only."""
+    """This user's own wishes: a provider per task type, a strategy (empty where none is set), local endpoints only,
+    and what is done about secrets (empty for what the operator says)."""
 
     providers: dict[str, str] = field(default_factory=dict)
     strategy: str = ""
     local_only: bool = False
+    secrets: str = ""
     raw: Row = field(default_factory=dict, repr=False)
 
 

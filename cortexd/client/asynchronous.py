@@ -196,10 +196,14 @@ class AsyncClient:
         return rows_of(Preferences, [row])[0]
 
     async def set_preferences(
-        self, providers: Mapping[str, str] | None = None, strategy: str | None = None, local_only: bool | None = None
+        self,
+        providers: Mapping[str, str] | None = None,
+        strategy: str | None = None,
+        local_only: bool | None = None,
+        secrets: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider."""
-        wishes = {"providers": providers, "strategy": strategy, "local_only": local_only}
+        wishes = {"providers": providers, "strategy": strategy, "local_only": local_only, "secrets": secrets}
         await self._manage("SetPreferences", "a{sv}", [options_out(wishes)])
 
     async def set_budget(

@@ -127,10 +127,14 @@ class Client:
         return self._portal.run(self._client.preferences())
 
     def set_preferences(
-        self, providers: Mapping[str, str] | None = None, strategy: str | None = None, local_only: bool | None = None
+        self,
+        providers: Mapping[str, str] | None = None,
+        strategy: str | None = None,
+        local_only: bool | None = None,
+        secrets: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider."""
-        self._portal.run(self._client.set_preferences(providers, strategy, local_only))
+        self._portal.run(self._client.set_preferences(providers, strategy, local_only, secrets))
 
     def set_budget(
         self,

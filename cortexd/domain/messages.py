@@ -98,9 +98,9 @@ class Secrets(StrEnum):
     REDACT = "redact"  # models elsewhere get placeholders
     LOCAL = "local"  # only local models get the request, and its session from then on
 
-    @property
-    def strictness(self) -> int:
-        return tuple(Secrets).index(self)
+
+def stricter(one: Secrets, other: Secrets) -> Secrets:
+    return max(one, other, key=tuple(Secrets).index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from cortexd.access import Turns
-from cortexd.domain.messages import Secrets
+from cortexd.domain.messages import Secrets, stricter
 from cortexd.privacy import Disguise, Findings, Guard, TooManySecrets, look_through, put_on
 from cortexd.privacy.findings import WINDOW
 from cortexd.privacy.texts import Content, Texts, texts_of
@@ -36,9 +36,10 @@ class Inspection:
         """So many of one user's long texts may wait."""
         self._turns.waiting = waiting
 
-    async def guarded(self, uid: int, question: Question, of_operator: Secrets, *, dry_run: bool = False) -> Question:
-        """The question with what its text asks for. `dry_run`: its session stays what it is. Raises RateLimited."""
-        policy = max(of_operator, question.options.secrets, key=lambda item: item.strictness)
+    async def guarded(self, uid: int, question: Question, least: Secrets, *, dry_run: bool = False) -> Question:
+        """The question with what its text asks for, by `least` or by its own stricter wish. `dry_run`: its session
+        stays what it is. Raises RateLimited."""
+        policy = stricter(least, question.options.secrets)
         session = question.options.session
         pinned = self._sessions.pinned(uid, session)
         if policy is Secrets.OFF and not pinned:

@@ -13,7 +13,7 @@ from cortexd.accounts.accounts import Accounts
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
-from cortexd.domain.messages import Role
+from cortexd.domain.messages import Role, stricter
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, RequestNotFound, ShuttingDown, Timeout
@@ -288,10 +288,12 @@ class Service:
 
     async def _guarded(self, request: Request, *, dry_run: bool = False) -> Question:
         """The request's question with what its secrets ask for, by the settings that hold at the end of the search."""
-        uid, question, policy = request.caller.uid, request.question, self.config.privacy.secrets
+        uid, question = request.caller.uid, request.question
+        wished = (await self.accounts.wishes(uid)).secrets
+        policy = self.config.privacy.secrets
         try:
             async with asyncio.timeout(request.left_s):
-                guarded = await self._inspection.guarded(uid, question, policy, dry_run=dry_run)
+                guarded = await self._inspection.guarded(uid, question, stricter(policy, wished), dry_run=dry_run)
         except TimeoutError:
             raise request.timeout() from None
         if policy is not self.config.privacy.secrets:  # a reload while a long text was looked through

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from cortexd.domain.messages import Strategy
+from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.money import from_usd
 from cortexd.domain.targets import MOST_TARGETS, parse_targets, written
 from cortexd.domain.tasks import TaskType
@@ -107,7 +107,7 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
     """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
-    `local_only`. Raises InvalidArgument, or UnknownProvider where `providers` holds no such name."""
+    `local_only`, `secrets`. Raises InvalidArgument, or UnknownProvider where `providers` holds no such name."""
     parsed = _parsed(value, _PREFERENCES, "preferences")
     for task, names in parsed.get("providers", {}).items():
         for target in parse_targets(names):
@@ -193,6 +193,10 @@ def _strategy(value: object, path: str) -> str:
     return as_member(Strategy)(value, path).value
 
 
+def _secrets(value: object, path: str) -> str:
+    return as_member(Secrets)(value, path).value
+
+
 def _providers(value: object, path: str) -> dict[str, str]:
     table = as_mapping(value, path)
     known_keys(table, tuple(task.value for task in TaskType), path)
@@ -233,6 +237,7 @@ _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "providers": ("providers", _providers),
     "strategy": ("strategy", _strategy),
     "local_only": ("local_only", as_boolean),
+    "secrets": ("secrets", _secrets),
 }
 _BUDGET: dict[str, tuple[str, Parser]] = {
     "scope": ("scope", _scope),

@@ -11,7 +11,7 @@ import pytest
 from simulated import Behaviour, Fault
 from tests.secrets_made import MAKERS, Made, pem, with_secrets, without_secrets
 from tests.system.crowd import everybody_may_ask_fixture  # noqa: F401
-from tests.system.program import Json, Program, program_fixture, refused  # noqa: F401
+from tests.system.program import MANAGER, Json, Program, dictionary, program_fixture, refused  # noqa: F401
 from tests.system.shared import EVERYBODY, Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.stream import Stream, text_of
 
@@ -194,6 +194,20 @@ class TestWarn:
             assert sorted(TOKEN in strings(json.loads(request.body)) or TOKEN in request.body
                           for request in shared.simulated.received("claude")) == [False, True]  # fmt: skip
         finally:
+            shared.reload(CONFIG)
+
+    async def test_a_users_own(self, shared: Shared, program: Program) -> None:
+        """A preference holds for all of a user's requests, where it is the stricter one."""
+        shared.reload(WARN)
+        try:
+            await program.call(MANAGER, "SetPreferences", "a{sv}", dictionary({"secrets": "redact"}))
+            assert await program.call(MANAGER, "GetPreferences") == [{"secrets": "redact"}]
+            await program.complete("user_chat", TOKEN)
+            assert TOKEN not in logs(shared)
+            await program.call(MANAGER, "SetPreferences", "a{sv}", dictionary({"secrets": "off"}))
+            assert (await program.complete("user_chat", TOKEN)).metadata["secrets_found"] == {"github_token": 1}
+        finally:
+            await program.call(MANAGER, "SetPreferences", "a{sv}", {})
             shared.reload(CONFIG)
 
     async def test_off_looks_for_nothing(self, shared: Shared, program: Program) -> None:

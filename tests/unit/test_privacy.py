@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cortexd.domain.messages import Answer, Message, Role, Secrets, TextPart, Tool, ToolCall
+from cortexd.domain.messages import Answer, Message, Role, Secrets, TextPart, Tool, ToolCall, stricter
 from cortexd.errors import Failure, NoProviderAvailable, ProviderError
 from cortexd.privacy import Disguise, Findings, Guard, Restorer, TooManySecrets, look_through, put_on
 from cortexd.privacy.disguise import MOST_WORK, placeholder
@@ -154,7 +154,7 @@ class TestInspection:
             for wanted in Secrets:
                 asked = question(content=MADE[5].text, secrets=wanted.value)
                 guard = (await Inspection(Sessions()).guarded(1, asked, own)).guard
-                policy = max(own, wanted, key=lambda item: item.strictness)
+                policy = stricter(own, wanted)
                 assert (guard.found is None) is (policy is Secrets.OFF)
                 assert (guard.disguise is not None) is (policy is Secrets.REDACT)
                 assert bool(guard.pinned) is (policy is Secrets.LOCAL)

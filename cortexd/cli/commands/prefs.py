@@ -12,13 +12,13 @@ from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_note, print_text
 from cortexd.cli.talking.session import run
-from cortexd.domain.messages import Strategy
+from cortexd.domain.messages import Secrets, Strategy
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Preferences
 
 _COLUMNS = (Column("preference"), Column("value"))
-_NAMES = {"strategy": "strategy", "local-only": "local_only"}
+_NAMES = {"strategy": "strategy", "local-only": "local_only", "secrets": "secrets"}
 
 
 @click.group("prefs", invoke_without_command=True)
@@ -39,6 +39,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     rows = [(task, provider) for task, provider in sorted(preferences.providers.items())]
     rows += [("strategy", preferences.strategy)] if preferences.strategy else []
     rows += [("local-only", "yes")] if preferences.local_only else []
+    rows += [("secrets", preferences.secrets)] if preferences.secrets else []
     if rows:
         print_table(_COLUMNS, rows)
     else:
@@ -49,9 +50,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.argument("providers", nargs=-1, callback=pairs, metavar="[TASK=PROVIDER]...")
 @click.option("--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among them.")
 @click.option("--local-only/--no-local-only", default=None, help="Whether only local endpoints may be asked.")
+@click.option("--secrets", type=click.Choice([item.value for item in Secrets]), help="What is done about secrets.")
 @click.pass_obj
 def set_command(
-    settings: Settings, providers: Mapping[str, str], strategy: str | None, local_only: bool | None
+    settings: Settings,
+    providers: Mapping[str, str],
+    strategy: str | None,
+    local_only: bool | None,
+    secrets: str | None,
 ) -> None:
     """Change what is given and keep the rest:
 
@@ -59,7 +65,7 @@ def set_command(
       cortexctl prefs set code_generation=kimi_k2 --strategy cost
       cortexctl prefs set code_generation=kimi_k2/kimi-k2.7-code,claude
     """
-    changes = {"strategy": strategy, "local_only": local_only}
+    changes = {"strategy": strategy, "local_only": local_only, "secrets": secrets}
     changes = {key: value for key, value in changes.items() if value is not None}
     if not providers and not changes:
         raise click.UsageError("Nothing to set.", click.get_current_context())
@@ -73,7 +79,7 @@ def set_command(
 
 
 @command.command("clear")
-@click.argument("names", nargs=-1, metavar="[TASK|strategy|local-only]...")
+@click.argument("names", nargs=-1, metavar="[TASK|strategy|local-only|secrets]...")
 @click.pass_obj
 def clear_command(settings: Settings, names: tuple[str, ...]) -> None:
     """Give up the preferences named, or all of them."""
@@ -97,4 +103,6 @@ async def _plain(client: AsyncClient) -> dict[str, Any]:
         plain["strategy"] = now.strategy
     if now.local_only:
         plain["local_only"] = True
+    if now.secrets:
+        plain["secrets"] = now.secrets
     return plain
