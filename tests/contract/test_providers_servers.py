@@ -70,7 +70,7 @@ class TestFailures:
             return
         error = await failed(provider.complete(asked, Ear().listener))
         empty = server is RealServer.LLAMA_CPP_PYTHON
-        assert error.failure is (Failure.MALFORMED if empty else Failure.REFUSED)
+        assert error.failure is (Failure.MALFORMED if empty else Failure.CONTEXT)
 
     @each
     @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from cortexd.library.in_process.seeing import encode, seen
 from cortexd.providers.kinds import ApiKind
 
 _EVENTS = "text/event-stream"
+_NOTHING: tuple[object, ...] = ({}, None, [], "")
 
 
 class StreamReader:
@@ -61,7 +62,8 @@ class StreamReader:
 
     def _fed(self, event: Any) -> str:
         row = seen(event, self._call.event)
-        if row != {} or self._kind.sdk.made(event):  # a fake's may say nothing
+        silent = row == {} if self._collector.names else row in _NOTHING
+        if not silent or self._kind.sdk.made(event):  # a heartbeat's, or a fake's, may say nothing
             self._collector.feed(encode(row))
         return self._taken()
 
