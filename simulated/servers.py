@@ -63,6 +63,8 @@ def _llama_cpp(status: int, kind: str, message: str) -> Json:
 def _litellm(status: int, kind: str, message: str) -> Json:
     if kind == _KEY:
         return {"error": {"message": "No connected db.", "type": "no_db_connection", "param": None, "code": "400"}}
+    if kind == _CONTEXT:
+        message = f"litellm.ContextWindowExceededError: {message}"
     words = {400: "invalid_request_error", 429: "throttling_error", 500: "internal_server_error"}
     error: Json = {"message": message, "type": words.get(status, "None"), "param": None, "code": str(status)}
     if kind == _MODEL:
@@ -163,7 +165,8 @@ class ServerWire(OpenAIWire):
     def too_long(self, prompt: Prompt, limit: int) -> Refused | None:
         if prompt.stream and self._form.empty_stream:
             return Refused((), "", status=200, kind=_EMPTY)
-        return self._refused(_CONTEXT, f"the request has {prompt.tokens} tokens, the context {limit}")
+        words = f"This model's maximum context length is {limit} tokens. However, your request has {prompt.tokens} tokens."
+        return self._refused(_CONTEXT, words)
 
     def body(self, answer: Answer, behaviour: Behaviour) -> bytes:
         value = json.loads(super().body(answer, behaviour))

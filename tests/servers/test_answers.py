@@ -158,7 +158,7 @@ class TestErrors:
             ("rate_limited", "rate_limited"),  # 429 without Retry-After, `code` "429"
             ("broken", "server_error"),
             ("gone", "server_error"),  # 500: the proxy cannot reach its upstream
-            ("too_long", "refused_request"),  # 400, the context's overflow in the text alone
+            ("too_long", "context_overflow"),  # 400, the context's overflow in the text alone
             ("unknown", "refused_request"),  # 400
             ("transformers_unknown", "server_error"),  # 500 in plain text
         ],
