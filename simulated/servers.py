@@ -165,7 +165,7 @@ class ServerWire(OpenAIWire):
     def too_long(self, prompt: Prompt, limit: int) -> Refused | None:
         if prompt.stream and self._form.empty_stream:
             return Refused((), "", status=200, kind=_EMPTY)
-        words = f"This model's maximum context length is {limit} tokens. However, your request has {prompt.tokens} tokens."
+        words = f"This model's maximum context length is {limit} tokens. However, you requested {prompt.tokens} tokens."
         return self._refused(_CONTEXT, words)
 
     def body(self, answer: Answer, behaviour: Behaviour) -> bytes:
