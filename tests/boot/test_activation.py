@@ -37,7 +37,7 @@ _CASES = {
     "no unit": (
         f"mv {_FILE} /root && systemctl daemon-reload",
         f"mv /root/{_UNIT} {_FILE}",
-        f"There is no {_UNIT}: install the package cortexd",
+        f"There is no {_UNIT}: install the package cortexd, or run: sudo cortexctl service install",
     ),
     "wrong settings": (
         f"echo 'wrong' > {_SETTINGS}",
