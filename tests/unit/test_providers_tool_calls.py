@@ -163,6 +163,43 @@ class TestFragments:
         assert [(call.name, call.arguments) for call in calls] == [("f", A), ("f", B)]
         assert calls[0].id != calls[1].id
 
+    @pytest.mark.parametrize("name", ["f", None])
+    def test_a_further_one_after_a_blank(self, name: str | None) -> None:
+        """Also where a blank follows the first object, and the second one is not named again."""
+        calls = streamed(fragment("f", f"{A} ", None, 0), fragment(name, B, None, 0)).tool_calls
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == [
+            ("f", json.loads(A)),
+            ("f", json.loads(B)),
+        ]
+
+    def test_at_most_so_many(self) -> None:
+        """The bound holds where they come in pieces, too."""
+        pieces = [fragment("f", A, f"i{number}", number) for number in range(MAX_TOOL_CALLS + 1)]
+        assert len(streamed(*pieces[:-1]).tool_calls) == MAX_TOOL_CALLS
+        with pytest.raises(ProviderError) as failed:
+            streamed(*pieces)
+        assert failed.value.failure is Failure.MALFORMED
+
+    def test_half_a_character_at_anthropic(self) -> None:
+        """An input with half a character alone is an input all the same: none of the answer is lost."""
+        collector = EventCollector("m", 1000)
+        for event in (
+            {"type": "message_start", "message": {"content": []}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "i", "name": "f"}},
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": '{"a": "\ud83d"}'},
+            },
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+            {"type": "message_stop"},
+        ):
+            collector.feed(json.dumps(event).encode())
+        [call] = collector.answer().tool_calls
+        assert call.name == "f"
+        assert json.loads(call.arguments)["a"]
+
     @pytest.mark.parametrize("index", [None, 0])
     def test_one_that_is_said_once_more(self, index: int | None) -> None:
         """A last fragment that repeats the whole call, its id too, is no second one: a tool must not run twice."""
