@@ -264,7 +264,7 @@ HARMLESS: tuple[Callable[[Random], str], ...] = (
             "ssh://git@host/repo",
             "http://localhost:3000/@scope/package",
             "postgres://localhost:5432/app",
-            "deb http://deb.debian.org/debian bookworm",
+            "deb http://mirror.example/debian bookworm",
         )
     ),
     lambda r: r.choice(("root:x:0:0:root:/root:/bin/bash", "alice:!:19700:0:99999:7:::", "bob:*:19700::::::")),
