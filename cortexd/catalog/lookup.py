@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from cortexd.config.settings import ModelSettings, ProviderSettings, RateSettings
+from cortexd.config.settings import CAPABILITIES, ModelSettings, ProviderSettings, RateSettings
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Usage
 from cortexd.domain.money import Price, cost_nano, from_usd, worst_case_nano
 from cortexd.domain.quirks import Quirk, Quirks
@@ -60,7 +60,7 @@ class Model:
     prices: tuple[PriceEntry, ...] = ()
     context_tokens: int | None = None
     image_tokens: int = 8192
-    capabilities: frozenset[str] = field(default_factory=lambda: frozenset({"tools", "images", "response_schema"}))
+    capabilities: frozenset[str] = frozenset(CAPABILITIES)
     output_tokens: int | None = None
     quirks: Quirks = frozenset()
     quality: Mapping[TaskType | None, float] = field(default_factory=dict)
@@ -177,14 +177,11 @@ class Catalog:
 
 
 def _rate(rate: RateSettings) -> Price:
-    def optional(usd: str | None) -> int | None:
-        return None if usd is None else from_usd(usd)
-
-    return Price(
-        from_usd(rate.input_usd_per_million),
-        from_usd(rate.output_usd_per_million),
-        optional(rate.cache_read_usd_per_million),
-        optional(rate.cache_write_usd_per_million),
+    return _priced(
+        rate.input_usd_per_million,
+        rate.output_usd_per_million,
+        rate.cache_read_usd_per_million,
+        rate.cache_write_usd_per_million,
     )
 
 
@@ -202,10 +199,13 @@ def _with_settings(model: Model, said: ModelSettings) -> Model:
 
 
 def _price(row: Mapping[str, Any]) -> Price:
-    def optional(key: str) -> int | None:
-        return from_usd(row[key]) if key in row else None
+    return _priced(row["input"], row["output"], row.get("cache_read"), row.get("cache_write"))
 
-    return Price(from_usd(row["input"]), from_usd(row["output"]), optional("cache_read"), optional("cache_write"))
+
+def _priced(taken: str, given: str, cache_read: str | None, cache_write: str | None) -> Price:
+    """From decimal USD per million tokens: input, output, and what is cached where that has a price of its own."""
+    cached = (None if usd is None else from_usd(usd) for usd in (cache_read, cache_write))
+    return Price(from_usd(taken), from_usd(given), *cached)
 
 
 def _window(row: Mapping[str, Any]) -> Window:

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from cortexd.config import Config, ProviderSettings, Secret, builtin_config
 from cortexd.config.addresses import endpoint_address, parse_address, without_credentials
 from cortexd.config.credentials import key_in
+from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation
 from cortexd.errors import ConfigError
 from cortexd.library.errors import InvalidRequestError
@@ -24,10 +25,8 @@ from cortexd.library.types import LLMProvider
 
 # Beside the built-in ones. The catalogue knows no price of OpenAI's.
 FURTHER_PROVIDERS = (
-    ProviderSettings(
-        "openai", "openai", "https://api.openai.com/v1", model="gpt-4o-mini", key_variable="OPENAI_API_KEY"
-    ),
-    ProviderSettings("ollama", "openai", "http://127.0.0.1:11434/v1", "llama3.2", enabled=False, local=True),
+    dataclasses.replace(presets()["openai"].settings("openai"), model="gpt-4o-mini"),
+    dataclasses.replace(presets()["ollama"].settings("ollama"), model="llama3.2", enabled=False),
 )
 _VARIABLES = {
     "ollama_base_url": "OLLAMA_BASE_URL",
