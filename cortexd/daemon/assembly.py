@@ -24,7 +24,7 @@ from cortexd.providers import Provider, make_provider
 from cortexd.requests.events import CostEvent
 from cortexd.requests.service import Service
 from cortexd.requests.setup import Setup
-from cortexd.routing import Health, State
+from cortexd.routing import Health, Observed, State
 from cortexd.telemetry.metrics import Metrics
 from cortexd.telemetry.request_log import log_settled
 
@@ -62,6 +62,7 @@ class Assembly:
         owners = Owners(self.ledger, await self.ledger.owners())
         self.callers = Callers(self.connection, owners.name)
         self.health = Health(self._provider_changed)
+        self.observed = Observed()
         self.service = service = Service(
             self.setup,
             self.ledger,
@@ -70,6 +71,7 @@ class Assembly:
             tell=self._settled,
             on_activity=lambda: self.signals.activity(),
             overrides=await self.ledger.budget_overrides(),
+            observed=self.observed,
         )
         owners.before_change.append(service.end_requests)
         owners.on_change += [service.forget, self.callers.forget]
@@ -101,6 +103,7 @@ class Assembly:
         self.service.adopt(setup)
         self.held.limits = setup.config.limits
         self.health.forget()
+        self.observed.forget()
         old, new = _configured(before.config), _configured(setup.config)
         for name in sorted(old ^ new):
             self.signals.provider_state(name, self.health.state(name) if name in new else State.UNCONFIGURED, "")

@@ -14,7 +14,7 @@ from cortexd.providers import EmptyAnswer, Listener
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
-from cortexd.routing import Asker, Candidate, Fallback, Health, Plan, Question
+from cortexd.routing import Asker, Candidate, Fallback, Health, Observed, Plan, Question
 
 OK = "ok"
 # What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
@@ -52,6 +52,7 @@ class Attempts:
     reserved_nano: int
     sink: DeltaSink | None = None
     asked: Callable[[Candidate], None] = lambda _candidate: None
+    observed: Observed = field(default_factory=Observed)
     records: list[AttemptRecord] = field(default_factory=list)
     _fallback: Fallback = field(init=False)
     _open: _Attempt | None = None
@@ -115,7 +116,9 @@ class Attempts:
         self._fallback.answered(candidate)
         if was_ready and not self._behind():  # loading its library, or a slow reader, is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
-            self.health.observed(candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens)
+            self.observed.answered(
+                candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens
+            )
         return answer
 
     async def _answer(

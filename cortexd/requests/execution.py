@@ -40,7 +40,7 @@ from cortexd.requests.internal_errors import internal_error
 from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink, tell_whole
-from cortexd.routing import Candidate, Health, Plan
+from cortexd.routing import Candidate, Health, Observed, Plan
 
 log = logging.getLogger("cortexd.service")
 
@@ -66,6 +66,7 @@ class Execution:
     cheaper: Callable[[int], Plan | None] | None = None
     sink: DeltaSink | None = None
     dropped_options: tuple[str, ...] = ()
+    observed: Observed = field(default_factory=Observed)
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
 
@@ -83,6 +84,7 @@ class Execution:
             self.plan.candidates[0].worst_case_nano,
             self.sink,
             self._asked,
+            observed=self.observed,
         )
         outcome = await self._try(attempts, key)
         state = "done" if isinstance(outcome, tuple) else _state_of(outcome)

@@ -29,7 +29,7 @@ from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
 from cortexd.requests.streams import Streams
-from cortexd.routing import Health, Plan, Question, Sessions, State, downgrade, plan_route
+from cortexd.routing import Health, Observed, Plan, Question, Sessions, State, downgrade, plan_route
 
 
 class Service:
@@ -44,11 +44,13 @@ class Service:
         tell: Callable[[CostEvent], None],
         on_activity: Callable[[], None] = lambda: None,
         overrides: Mapping[Any, LimitOverride] | None = None,
+        observed: Observed | None = None,
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
         self._tell = tell
         self.health = health
+        self.observed = observed or Observed()
         self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {})
         self._in_flight: InFlight[Completion] = InFlight(_size_of, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
@@ -236,6 +238,7 @@ class Service:
             self._cheaper(request, plan),
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
+            observed=self.observed,
         )
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
@@ -308,7 +311,7 @@ class Service:
         wishes = await self.accounts.wishes(caller.uid)
         if question.options.session is not None:
             wishes = replace(wishes, sticky=self._sessions.target(caller.uid, question.options.session))
-        return plan_route(question, self.config, self.catalog, self.health, wishes=wishes)
+        return plan_route(question, self.config, self.catalog, self.health, wishes=wishes, observed=self.observed)
 
     async def _given_before(self, request: Request) -> Awaitable[Completion] | None:
         """The answer of an earlier call with the same chosen id: under way, kept, or gone (AnswerExpired)."""

@@ -5,6 +5,7 @@ from cortexd.routing.candidates import Candidate, LeftOut, Plan
 from cortexd.routing.downgrade import downgrade
 from cortexd.routing.fallback import Fallback
 from cortexd.routing.health import Health, State
+from cortexd.routing.observed import Observed
 from cortexd.routing.plan import plan_route
 from cortexd.routing.question import Question
 from cortexd.routing.sessions import Sessions
@@ -16,6 +17,7 @@ __all__ = [
     "Fallback",
     "Health",
     "LeftOut",
+    "Observed",
     "Plan",
     "Question",
     "Sessions",

@@ -11,6 +11,7 @@ from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
 from cortexd.domain.money import Price, worst_case_nano
 from cortexd.domain.targets import Target
 from cortexd.routing.health import Health, State
+from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
 
@@ -81,10 +82,19 @@ class Field:
     health: Health
     wishes: Wishes
     size: PromptSize
+    observed: Observed
 
     @classmethod
-    def of(cls, question: Question, config: Config, catalog: Catalog, health: Health, wishes: Wishes) -> Field:
-        return cls(question, config, catalog, health, wishes, question.size())
+    def of(
+        cls,
+        question: Question,
+        config: Config,
+        catalog: Catalog,
+        health: Health,
+        wishes: Wishes,
+        observed: Observed | None = None,
+    ) -> Field:
+        return cls(question, config, catalog, health, wishes, question.size(), observed or Observed())
 
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
         """Why this provider cannot answer with that model; empty where it can."""

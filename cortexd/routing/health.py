@@ -1,8 +1,7 @@
 """How each provider is doing: breakers that open after failures, so that requests try a healthy one first.
 
 An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried. Each cause has a
-breaker of its own (breaker.py), of a provider or of one of its models. Beside them a running mean of how long each
-model takes to answer.
+breaker of its own (breaker.py), of a provider or of one of its models.
 """
 
 from __future__ import annotations
@@ -16,10 +15,6 @@ from cortexd.errors import ProviderError
 from cortexd.routing.breaker import Asker, Breaker, Cause, cause_of, never_came_about
 
 _MOST_MODELS = 256  # who are kept: callers choose their names
-_KEPT_PER_ANSWER = 0.5 ** (1 / 20)  # an answer 20 answers ago counts half
-_LATENCY_KNOWN_S = 3600.0  # nobody observed for an hour is unknown again
-_TELLING_TOKENS = 32  # an answer shorter than this says less of how long answers take
-_EXPLORES_EVERY = 20
 
 
 class State(StrEnum):
@@ -57,15 +52,6 @@ class _Record:
         return max(self.breakers.values(), key=lambda breaker: breaker.open_until).last_failure
 
 
-@dataclass(slots=True)
-class _Latency:
-    """Weighted sums of milliseconds, newer answers weighing more."""
-
-    weight: float = 0.0
-    weighted_ms: float = 0.0
-    observed_at: float = 0.0
-
-
 class Health:
     """Counts outcomes per provider; `on_change(provider, state, last_failure)` hears of each change once."""
 
@@ -76,8 +62,6 @@ class Health:
     ) -> None:
         self._records: dict[str, _Record] = {}
         self._models: dict[tuple[str, str], _Record] = {}
-        self._latencies: dict[tuple[str, str], _Latency] = {}
-        self._explorations = 0
         self._on_change = on_change
         self._clock = clock
 
@@ -122,32 +106,6 @@ class Health:
             del self._models[next(iter(self._models))]
         return record
 
-    def observed(self, provider: str, model: str, latency_ms: float, output_tokens: int) -> None:
-        """Note how long one answered attempt took."""
-        now = self._clock()
-        latency = self._latencies.pop((provider, model), None)
-        if latency is None or now - latency.observed_at > _LATENCY_KNOWN_S:
-            latency = _Latency()
-        self._latencies[provider, model] = latency
-        if len(self._latencies) > _MOST_MODELS:
-            del self._latencies[next(iter(self._latencies))]
-        weight = min(1.0, max(output_tokens, 1) / _TELLING_TOKENS)
-        latency.weight = latency.weight * _KEPT_PER_ANSWER + weight
-        latency.weighted_ms = latency.weighted_ms * _KEPT_PER_ANSWER + weight * latency_ms
-        latency.observed_at = now
-
-    def latency_ms(self, provider: str, model: str) -> float | None:
-        """How long that model takes to answer of late; None where it has not answered within the hour."""
-        latency = self._latencies.get((provider, model))
-        if latency is None or self._clock() - latency.observed_at > _LATENCY_KNOWN_S:
-            return None
-        return latency.weighted_ms / latency.weight
-
-    def explores(self) -> bool:
-        """Whether this request shall try a provider that nobody has observed: every twentieth that asks."""
-        self._explorations += 1
-        return self._explorations % _EXPLORES_EVERY == 0
-
     def next_change(self) -> float | None:
         """Seconds until the next breaker ends by time; 0 where one has ended untold, None where none is open."""
         open_until = [record.open_until for record in self._records.values() if record.published is State.OPEN]
@@ -160,7 +118,6 @@ class Health:
 
     def forget(self) -> None:
         """Start afresh, as after a reload with other keys or endpoints."""
-        self._latencies.clear()
         self._models.clear()
         for provider, record in self._records.items():
             record.breakers.clear()

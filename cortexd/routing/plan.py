@@ -14,6 +14,7 @@ from cortexd.domain.targets import Target
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
 from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
 from cortexd.routing.health import Health
+from cortexd.routing.observed import Observed
 from cortexd.routing.question import Question
 from cortexd.routing.strategies import ranking
 from cortexd.routing.wishes import NONE, Wishes
@@ -39,10 +40,11 @@ def plan_route(
     health: Health,
     *,
     wishes: Wishes = NONE,
+    observed: Observed | None = None,
 ) -> Plan:
     """Rank who could answer `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
     BudgetExceeded or NoProviderAvailable where nobody can answer."""
-    field = Field.of(question, config, catalog, health, wishes)
+    field = Field.of(question, config, catalog, health, wishes, observed)
     choice = _first_choice(question, config, catalog, wishes)
     strategy = _strategy(question, config, wishes)
     fallback = falls_back(question.options, config, pinned=choice.pinned)

@@ -11,7 +11,7 @@ from cortexd.config import Config, builtin_config, with_keys
 from cortexd.config.settings import ProviderSettings
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
-from cortexd.routing import Health, Plan, Question, Wishes, plan_route
+from cortexd.routing import Health, Observed, Plan, Question, Wishes, plan_route
 from cortexd.routing.wishes import NONE
 from cortexd.validation import parse_messages, parse_options
 
@@ -47,10 +47,11 @@ def catalog_of(chosen: Config) -> Catalog:
 
 
 def plan(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", *, use: Config | None = None,
-         health: Health | None = None, wishes: Wishes = NONE, **options: Any) -> Plan:  # fmt: skip
+         health: Health | None = None, observed: Observed | None = None, wishes: Wishes = NONE,
+         **options: Any) -> Plan:  # fmt: skip
     chosen = use or config()
     asked = question(task, content, **options)
-    return plan_route(asked, chosen, catalog_of(chosen), health or Health(), wishes=wishes)
+    return plan_route(asked, chosen, catalog_of(chosen), health or Health(), wishes=wishes, observed=observed)
 
 
 def names(made: Plan) -> list[str]:

@@ -16,7 +16,7 @@ from cortexd.domain.messages import Strategy
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, NoProviderAvailable, ProviderError, ProviderNotConfigured
-from cortexd.routing import Health, Plan, State, Wishes
+from cortexd.routing import Health, Observed, Plan, State, Wishes
 from cortexd.routing.strategies import ranking
 from tests.unit.routes import ALL, OFFICE, OWN, config, names, plan, prefers
 
@@ -33,11 +33,11 @@ def broken(*providers: str) -> Health:
     return health
 
 
-def timed(health: Health | None = None, **latencies: float) -> Health:
-    health = health or Health()
+def timed(observed: Observed | None = None, **latencies: float) -> Observed:
+    observed = observed or Observed()
     for provider, latency_ms in latencies.items():
-        health.observed(provider, OWN[provider], latency_ms, 100)
-    return health
+        observed.answered(provider, OWN[provider], latency_ms, 100)
+    return observed
 
 
 def reasons(made: Plan) -> list[str]:
@@ -96,7 +96,7 @@ class TestCost:
 class TestLatency:
     def test_the_quickest_of_late_first(self) -> None:
         """Whom nobody has observed comes after, in the table's order."""
-        made = plan(wishes=LATENCY, use=config(ALL), health=timed(kimi_k2=900, qwen=400))
+        made = plan(wishes=LATENCY, use=config(ALL), observed=timed(kimi_k2=900, qwen=400))
         assert names(made) == ["qwen", "kimi_k2", "claude", "deepseek"]
         assert reasons(made) == [
             "quickest of late: 400 ms on average",
@@ -108,58 +108,59 @@ class TestLatency:
 
     def test_nobody_observed(self) -> None:
         """Then it is the table's order, and no turn is spent on learning."""
-        health = Health()
-        assert {tuple(names(plan(wishes=LATENCY, health=health))) for _ in range(40)} == {("claude", "kimi_k2")}
+        observed = Observed()
+        assert {tuple(names(plan(wishes=LATENCY, observed=observed))) for _ in range(40)} == {("claude", "kimi_k2")}
 
     def test_one_in_twenty_tries_an_unobserved_one(self) -> None:
         """So that a provider that has become quick is found."""
-        health = timed(kimi_k2=900)
-        led = [names(plan(wishes=LATENCY, health=health))[0] for _ in range(60)]
+        observed = timed(kimi_k2=900)
+        led = [names(plan(wishes=LATENCY, observed=observed))[0] for _ in range(60)]
         assert [number for number, name in enumerate(led, 1) if name == "claude"] == [20, 40, 60]
 
     def test_a_turn_to_learn_says_so(self) -> None:
         """The reason is for Route and the metadata."""
-        health = timed(kimi_k2=900)
-        made = [plan(wishes=LATENCY, health=health) for _ in range(20)][-1]
+        observed = timed(kimi_k2=900)
+        made = [plan(wishes=LATENCY, observed=observed) for _ in range(20)][-1]
         assert made.reason == "not observed of late: asked to learn how quick it is"
 
     def test_nothing_is_learnt_from_an_open_breaker_or_instead_of_a_session(self) -> None:
         """Neither a broken provider nor a session pays for learning."""
-        health = timed(broken("claude"), kimi_k2=900)
-        assert {names(plan(wishes=LATENCY, health=health))[0] for _ in range(40)} == {"kimi_k2"}
+        observed = timed(kimi_k2=900)
+        health = broken("claude")
+        assert {names(plan(wishes=LATENCY, health=health, observed=observed))[0] for _ in range(40)} == {"kimi_k2"}
         sticky = Wishes(strategy=Strategy.LATENCY, sticky=Target("kimi_k2"))
-        health = timed(kimi_k2=900)
-        assert {names(plan(wishes=sticky, health=health))[0] for _ in range(40)} == {"kimi_k2"}
+        observed = timed(kimi_k2=900)
+        assert {names(plan(wishes=sticky, observed=observed))[0] for _ in range(40)} == {"kimi_k2"}
 
     def test_the_mean_follows_what_is_observed(self) -> None:
         """Twenty answers later the old ones count half."""
-        health = Health()
+        observed = Observed()
         for _ in range(200):
-            health.observed("claude", OWN["claude"], 1000, 100)
+            observed.answered("claude", OWN["claude"], 1000, 100)
         for _ in range(20):
-            health.observed("claude", OWN["claude"], 3000, 100)
-        assert health.latency_ms("claude", OWN["claude"]) == pytest.approx(2000, rel=0.01)
+            observed.answered("claude", OWN["claude"], 3000, 100)
+        assert observed.latency_ms("claude", OWN["claude"]) == pytest.approx(2000, rel=0.01)
 
     def test_a_short_answer_tells_little(self) -> None:
         """One token, as a verification asks for, hardly moves the mean; alone it is all that is known."""
-        health = timed(claude=1000)
-        health.observed("claude", OWN["claude"], 10, 1)
-        health.observed("kimi_k2", OWN["kimi_k2"], 10, 0)
-        mean = health.latency_ms("claude", OWN["claude"])
+        observed = timed(claude=1000)
+        observed.answered("claude", OWN["claude"], 10, 1)
+        observed.answered("kimi_k2", OWN["kimi_k2"], 10, 0)
+        mean = observed.latency_ms("claude", OWN["claude"])
         assert mean is not None
         assert 950 < mean < 1000
-        assert health.latency_ms("kimi_k2", OWN["kimi_k2"]) == pytest.approx(10)
+        assert observed.latency_ms("kimi_k2", OWN["kimi_k2"]) == pytest.approx(10)
 
     def test_an_hour_makes_unknown(self) -> None:
         """Without an answer within the hour nothing is known, and the next one starts afresh; so does a reload."""
         now = [0.0]
-        health = timed(Health(clock=lambda: now[0]), claude=1000)
+        observed = timed(Observed(clock=lambda: now[0]), claude=1000)
         now[0] = 3601
-        assert health.latency_ms("claude", OWN["claude"]) is None
-        health.observed("claude", OWN["claude"], 10, 100)
-        assert health.latency_ms("claude", OWN["claude"]) == pytest.approx(10)
-        health.forget()
-        assert health.latency_ms("claude", OWN["claude"]) is None
+        assert observed.latency_ms("claude", OWN["claude"]) is None
+        observed.answered("claude", OWN["claude"], 10, 100)
+        assert observed.latency_ms("claude", OWN["claude"]) == pytest.approx(10)
+        observed.forget()
+        assert observed.latency_ms("claude", OWN["claude"]) is None
 
 
 class TestWishes:
@@ -198,7 +199,7 @@ class TestSessions:
     def test_a_session_stays(self, strategy: Strategy) -> None:
         """With its provider, whatever the strategy and the preferences."""
         wishes = Wishes(prefers("claude"), strategy, sticky=Target("deepseek"))
-        made = plan(wishes=wishes, use=config(ALL), health=timed(claude=10))
+        made = plan(wishes=wishes, use=config(ALL), observed=timed(claude=10))
         assert (names(made)[0], made.reason) == ("deepseek", "session stays with deepseek")
         assert sorted(names(made)) == ["claude", "deepseek", "kimi_k2", "qwen"]
 
@@ -228,12 +229,12 @@ class TestSessions:
 
     def test_every_candidate_once(self) -> None:
         """Whatever stands together, nobody is tried twice and a broken one never first."""
-        health = timed(broken("qwen"), claude=500, deepseek=90)
+        health, observed = broken("qwen"), timed(claude=500, deepseek=90)
         for strategy in Strategy:
             for sticky in (None, "claude", "qwen"):
                 for preferred in ("kimi_k2", "qwen"):
                     wishes = Wishes(prefers(preferred), strategy, sticky=Target(sticky) if sticky else None)
-                    made = plan(wishes=wishes, use=config(ALL), health=health)
+                    made = plan(wishes=wishes, use=config(ALL), health=health, observed=observed)
                     assert sorted(names(made)) == ["claude", "deepseek", "kimi_k2", "qwen"]
                     assert made.candidates[-1].state is State.OPEN
 
