@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.served import ServedModel
 from cortexd.providers.kinds import api_kind
 from cortexd.providers.reader import Reader
 
@@ -26,6 +27,10 @@ class LoadedApi(Protocol):
     """A vendor's adapter with its client and connections."""
 
     async def attempt(self, call: Call, reader: Reader) -> Answer: ...
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """What the endpoint lists. Raises ProviderError; whoever asks bounds the time."""
+        ...
 
     async def aclose(self) -> None: ...
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.served import ServedModel
 from cortexd.errors import MAY_QUOTE, Failure, ProviderError
 from cortexd.providers.failures import scrub, without_account
 from cortexd.providers.honoured import ignored_options
@@ -21,6 +24,7 @@ from cortexd.providers.loading import LoadedApi, build_api, finished, in_backgro
 from cortexd.providers.reader import Reader
 from cortexd.providers.starting import Starting, pauses
 
+_LIST_S = 10.0
 _TELLING = 4  # what is shorter stands in many a text by chance
 
 log = logging.getLogger("cortexd.providers")
@@ -43,6 +47,10 @@ class Provider(Protocol):
         `call.timeout_s` bounds each wait for the provider, not the time that the listener takes. What `listener.hear`
         raises comes out unchanged.
         """
+        ...
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """What the endpoint says it has, within ten seconds. Raises ProviderError and nothing else, retries nothing."""
         ...
 
     async def aclose(self) -> None:
@@ -79,20 +87,38 @@ class SdkProvider:
         reader = Reader(listener, call.timeout_s)
         self._readers.add(reader)
         try:
-            return await self._attempt(call, reader)
+            with self._own_failures(lambda: reader.interrupted):
+                return await self._attempt(call, reader)
+        finally:
+            self._readers.discard(reader)
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        with self._own_failures(lambda: False):
+            try:
+                async with asyncio.timeout(_LIST_S):
+                    api = await self._loaded()
+                    if self._closed:
+                        raise _closed_error()
+                    return await api.models()
+            except TimeoutError:
+                raise ProviderError(Failure.TIMEOUT, f"no list of models within {_LIST_S:g} s") from None
+
+    @contextmanager
+    def _own_failures(self, interrupted: Callable[[], bool]) -> Iterator[None]:
+        """What fails is told in words for callers, unless it is what the listener raised."""
+        try:
+            yield
         except asyncio.CancelledError:
             # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
             task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling() and not reader.interrupted:
+            if self._closed and task is not None and not task.cancelling() and not interrupted():
                 raise _closed_error() from None
             raise
         except ProviderError as error:
-            if reader.interrupted:
+            if interrupted():
                 raise
             error.message = self._for_callers(error)
             raise error from None
-        finally:
-            self._readers.discard(reader)
 
     def _for_callers(self, error: ProviderError) -> str:
         """The error's text without what is the operator's; the journal has all of it but for keys, where it can quote

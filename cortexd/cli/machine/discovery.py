@@ -7,23 +7,20 @@ the socket reads all that is sent to it, so its user is found out of the kernel'
 from __future__ import annotations
 
 import http.client
-import json
 import pwd
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cortexd.config.addresses import on_this_machine, parse_address
 from cortexd.config.presets import Preset
+from cortexd.domain.served import MOST_BYTES, ServedModel, served_models
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENS = "0A"
 _HERE = frozenset({"0100007F", "00000000", "0" * 32, f"{'0' * 24}01000000", f"{'0' * 16}FFFF00000100007F"})
 _ANSWER_S = 3.0
-_MOST_BYTES = 1024 * 1024
 _ORDINARY = range(1000, 60_000)  # adduser's and useradd's; systemd's dynamic users stand above
-_CONTEXTS = (("max_model_len",), ("meta", "n_ctx"), ("meta", "n_ctx_train"), ("context_length",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def discover(presets: Collection[Preset]) -> Iterator[Found]:
     listening = dict(_listeners())
     for port, known in _by_port(presets).items():
         if port in listening and (said := _ask(port)):
-            models = {entry["id"]: _context(entry) for entry in said}
+            models = {model.id: model.context_tokens for model in said}
             yield Found(_recognised(said, presets) or known, port, listening[port], models)
 
 
@@ -97,39 +94,23 @@ def _listeners() -> Iterator[tuple[int, int]]:
                 yield int(port, 16), int(fields[7])
 
 
-def _ask(port: int) -> list[dict[str, Any]]:
+def _ask(port: int) -> tuple[ServedModel, ...]:
     """The models of the server, as it lists them; none where it is no model server."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
     try:
         connection.request("GET", "/v1/models", headers={"Accept": "application/json"})
-        listed = json.loads(connection.getresponse().read(_MOST_BYTES)).get("data")
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
-        return []
+        return served_models(connection.getresponse().read(MOST_BYTES))
+    except (OSError, http.client.HTTPException, ValueError):
+        return ()
     finally:
         connection.close()
-    return [entry for entry in listed if _is_model(entry)] if isinstance(listed, list) else []
 
 
-def _is_model(entry: object) -> bool:
-    name = entry.get("id") if isinstance(entry, dict) else None
-    return isinstance(name, str) and 0 < len(name) <= 256 and name.isprintable() and not set(name) & set(' ,"\\')
-
-
-def _recognised(models: list[dict[str, Any]], presets: Collection[Preset]) -> Preset | None:
+def _recognised(models: Collection[ServedModel], presets: Collection[Preset]) -> Preset | None:
     """By what the server calls itself."""
-    said = {model.get("owned_by") for model in models if isinstance(model.get("owned_by"), str)}
+    said = {model.owner for model in models}
     return next((preset for preset in presets if preset.says and preset.says in said), None)
 
 
-def _context(entry: dict[str, Any]) -> int | None:
-    for path in _CONTEXTS:
-        value: Any = entry
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 100_000_000:
-            return value
-    return None
-
-
 def _quoted(text: str) -> str:
-    return f'"{text}"'  # names hold neither quotes nor backslashes: see _is_model
+    return f'"{text}"'  # names hold neither quotes nor backslashes: see served_models
