@@ -56,12 +56,17 @@ class SdkCall:
     unseen_end: bytes | None = None
 
 
+def bearer(key: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKind:
     """One API: its wire format, its SDK, and `adapter`, the module and class of the daemon's side (loading.LoadedApi).
 
     `request` writes a Call for a model with some quirks; `read` makes a 200's body and the asked model an Answer;
-    `collector` does so with a stream's events, for an asked model and the most bytes of output.
+    `collector` does so with a stream's events, for an asked model and the most bytes of output. `models`: where, below
+    `base_url`, an endpoint lists them, and `key_headers` those that carry a key there.
     """
 
     adapter: tuple[str, str]
@@ -70,6 +75,8 @@ class ApiKind:
     collector: Callable[[str, int], Collector]
     sdk: Sdk
     sdk_call: SdkCall
+    models: str = "/models"
+    key_headers: Callable[[str], Mapping[str, str]] = bearer
 
 
 def api_kind(name: str) -> ApiKind:

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.domain.served import ServedModel
+from cortexd.errors import Failure, ProviderError
 from cortexd.providers.kinds import api_kind
 from cortexd.providers.reader import Reader
 
@@ -27,10 +28,6 @@ class LoadedApi(Protocol):
     """A vendor's adapter with its client and connections."""
 
     async def attempt(self, call: Call, reader: Reader) -> Answer: ...
-
-    async def models(self) -> tuple[ServedModel, ...]:
-        """What the endpoint lists. Raises ProviderError; whoever asks bounds the time."""
-        ...
 
     async def aclose(self) -> None: ...
 
@@ -56,6 +53,17 @@ def build_api(settings: ProviderSettings, network: NetworkSettings, max_answer_b
     """Import the SDK and build the client. Raises ImportError, OSError, ValueError, ProviderError."""
     api: LoadedApi = _class(settings.api)(settings, network, max_answer_bytes)
     return api
+
+
+async def listed_models(settings: ProviderSettings, network: NetworkSettings) -> tuple[ServedModel, ...]:
+    """What the endpoint says it has. Raises ProviderError; whoever asks bounds the time."""
+    listing = await finished(in_background(partial(importlib.import_module, "cortexd.providers.listing")))
+    try:
+        client = await finished(in_background(partial(listing.make_client, settings, network)))
+    except (OSError, ValueError) as error:
+        raise ProviderError(Failure.CONNECTION, f"the client cannot be set up: {error}") from None
+    found: tuple[ServedModel, ...] = await listing.list_models(client, settings)
+    return found
 
 
 def _class(api: str) -> type:

@@ -20,7 +20,7 @@ from cortexd.errors import MAY_QUOTE, Failure, ProviderError
 from cortexd.providers.failures import scrub, without_account
 from cortexd.providers.honoured import ignored_options
 from cortexd.providers.listening import Listener
-from cortexd.providers.loading import LoadedApi, build_api, finished, in_background
+from cortexd.providers.loading import LoadedApi, build_api, finished, in_background, listed_models
 from cortexd.providers.reader import Reader
 from cortexd.providers.starting import Starting, pauses
 
@@ -94,12 +94,11 @@ class SdkProvider:
 
     async def models(self) -> tuple[ServedModel, ...]:
         with self._own_failures(lambda: False):
+            if self._closed:
+                raise _closed_error()
             try:
                 async with asyncio.timeout(_LIST_S):
-                    api = await self._loaded()
-                    if self._closed:
-                        raise _closed_error()
-                    return await api.models()
+                    return await listed_models(self._settings, self._network)
             except TimeoutError:
                 raise ProviderError(Failure.TIMEOUT, f"no list of models within {_LIST_S:g} s") from None
 

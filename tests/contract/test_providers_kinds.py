@@ -67,9 +67,6 @@ class ParrotApi:
         await reader.tell_whole(answer)
         return answer
 
-    async def models(self):
-        return ()
-
     async def aclose(self):
         await self._http.aclose()
 """

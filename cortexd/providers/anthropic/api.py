@@ -12,12 +12,10 @@ import httpx2
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
-from cortexd.domain.served import ServedModel
 from cortexd.providers.anthropic.answer import read_answer
 from cortexd.providers.anthropic.request import request_body
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.failures import map_exceptions
-from cortexd.providers.listing import list_models
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
 from cortexd.providers.refusals import Refusals, ask, streamed
@@ -33,7 +31,6 @@ from cortexd.providers.transport import (
 from cortexd.providers.vendor_clients import address, make_client
 
 _PATH = "/v1/messages"
-_MODELS = "/v1/models?limit=1000"
 _ERRORS = {
     anthropic.APIStatusError: lambda error: from_response(error.response),
     anthropic.APIConnectionError: from_connection,
@@ -81,10 +78,6 @@ class AnthropicApi:
             stream=True,
             stream_cls=anthropic.AsyncStream[object],
         )
-
-    async def models(self) -> tuple[ServedModel, ...]:
-        """What the endpoint lists. Raises ProviderError."""
-        return await list_models(self._client, _MODELS, anthropic.AsyncStream[object], _ERRORS)
 
     async def aclose(self) -> None:
         await self._client.close()

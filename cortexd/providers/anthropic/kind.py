@@ -67,4 +67,6 @@ KIND = ApiKind(
         whole="content",
         completed=_with_types,
     ),
+    models="/v1/models?limit=1000",
+    key_headers=lambda key: {"x-api-key": key, "anthropic-version": "2023-06-01"},
 )

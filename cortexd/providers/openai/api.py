@@ -16,10 +16,8 @@ import openai
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
-from cortexd.domain.served import ServedModel
 from cortexd.errors import ProviderError
 from cortexd.providers.failures import map_exceptions
-from cortexd.providers.listing import list_models
 from cortexd.providers.openai.answer import read_answer
 from cortexd.providers.openai.request import request_body
 from cortexd.providers.openai.stream import ChunkCollector
@@ -38,7 +36,6 @@ from cortexd.providers.transport import (
 from cortexd.providers.vendor_clients import address, make_client
 
 _PATH = "/chat/completions"
-_MODELS = "/models"
 _V1 = "/v1"
 _LOOK_S = 5.0
 _ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
@@ -115,10 +112,6 @@ class OpenAIApi:
         return (
             await self._http.post(self._client.base_url.join(f".{path}"), content=b"{}", headers=headers)
         ).status_code
-
-    async def models(self) -> tuple[ServedModel, ...]:
-        """What the endpoint lists. Raises ProviderError."""
-        return await list_models(self._client, _MODELS, openai.AsyncStream[object], _ERRORS)
 
     async def aclose(self) -> None:
         await self._client.close()
