@@ -234,12 +234,17 @@ def _phrase(status: int) -> str:
 
 
 def retry_after_ms(headers: Mapping[str, str], now: datetime | None = None) -> int | None:
-    """`retry-after-ms`, or `retry-after` in seconds or as an HTTP date, in 0 .. one day; None where unreadable."""
+    """`retry-after-ms`, or `retry-after` in seconds or as an HTTP date, in 0 .. one day; None where unreadable.
+
+    A date is counted from the answer's own `date`: the server's clock need not agree with this machine's.
+    """
     wait = _number(headers.get("retry-after-ms"))
     if wait is None:
         text = headers.get("retry-after")
         seconds = _number(text)
-        wait = _until(text, now or datetime.now(UTC)) if seconds is None else seconds * 1000
+        wait = (
+            _until(text, _date(headers.get("date")) or now or datetime.now(UTC)) if seconds is None else seconds * 1000
+        )
     return None if wait is None else int(min(max(wait, 0), MAX_RETRY_AFTER_MS))
 
 
@@ -252,13 +257,18 @@ def _number(text: str | None) -> float | None:
 
 
 def _until(text: str | None, now: datetime) -> float | None:
+    then = _date(text)
+    return None if then is None else (then - now).total_seconds() * 1000
+
+
+def _date(text: str | None) -> datetime | None:
     from email.utils import parsedate_to_datetime  # a megabyte that few answers need
 
     try:
         then = parsedate_to_datetime(text or "")
-        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() * 1000 - now.timestamp() * 1000
     except (ValueError, TypeError, OverflowError):
         return None
+    return then if then.tzinfo else then.replace(tzinfo=UTC)
 
 
 def scrub(message: str, secrets: Collection[str]) -> str:

@@ -1,7 +1,8 @@
-"""Trying a plan's candidates in order, each at most once, with the cost of every attempt written down."""
+"""Trying a plan's candidates in order, with the cost of every attempt written down."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
 from cortexd.routing import Asker, Candidate, Fallback, Health, Observed, Plan, Question
+from cortexd.routing.retries import pause_s
 
 OK = "ok"
 # What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
@@ -24,8 +26,11 @@ _AHEAD_TOKENS = 256
 
 @dataclass(slots=True)
 class _Attempt:
+    """`asked_at`: on Health's clock."""
+
     candidate: Candidate
     listener: Listener
+    asked_at: float
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -58,12 +63,14 @@ class Attempts:
     _open: _Attempt | None = None
 
     def __post_init__(self) -> None:
-        self._fallback = Fallback(self.plan, self.health)
+        self._fallback = Fallback(self.plan, self.health, self.health.retries)
 
     async def run(self, key: int) -> tuple[Candidate, Answer]:
         """Try the candidates until one answers. Raises ProviderFailed or NoProviderAvailable."""
         for candidate in self._fallback.turns():
-            if self._fallback.failures and not await self._prepare_next(key, candidate):
+            if self._fallback.again:
+                await asyncio.sleep(pause_s())
+            if not await self._prepare(key, candidate):
                 continue
             answer = await self._try(candidate)
             if answer is not None:
@@ -75,13 +82,14 @@ class Attempts:
         if self._open is None:
             return
         attempt, self._open = self._open, None
+        self.health.left(attempt.candidate.provider, attempt.candidate.model)
         if self.setup.providers[attempt.candidate.provider].ready:
             self._record(attempt, outcome, self._most(attempt, cut_off=True), known=False, usage=attempt.usage)
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
 
-    async def _prepare_next(self, key: int, candidate: Candidate) -> bool:
-        """Reserve what a further attempt may cost beyond what is held, and tell the stream of it.
+    async def _prepare(self, key: int, candidate: Candidate) -> bool:
+        """Reserve what this attempt may cost beyond what is held, and tell the stream of it.
 
         False where a budget has no room for it.
         """
@@ -91,6 +99,7 @@ class Attempts:
             try:
                 await self.ledger.reserve_more(key, more)
             except OverBudget:
+                self.health.left(candidate.provider, candidate.model)
                 self._fallback.skip(candidate, "a budget has no room for it")
                 return False
             self.reserved_nano += more
@@ -102,7 +111,9 @@ class Attempts:
         hear = None if self.sink is None else self.sink.deltas
         disguise = self._disguise(candidate)
         restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)
-        attempt = self._open = _Attempt(candidate, Listener(hear if restoring is None else restoring.hear))
+        attempt = self._open = _Attempt(
+            candidate, Listener(hear if restoring is None else restoring.hear), self.health.now()
+        )
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
@@ -113,7 +124,7 @@ class Attempts:
             return None
         self._open = None
         self._answered(attempt, answer)
-        self._fallback.answered(candidate)
+        self._fallback.answered(candidate, uid=self.uid, began=attempt.asked_at)
         if was_ready and not self._behind():  # loading its library, or a slow reader, is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
             self.observed.answered(
@@ -245,7 +256,7 @@ class Attempts:
         if wait is not None:
             details["retry_after_ms"] = wait
         if len(self.plan.candidates) == 1 and not self.plan.left_out:
-            [(candidate, error)] = self._fallback.failures
+            candidate, error = self._fallback.failures[-1]
             return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)
         not_tried = (*self._fallback.skipped, *self.plan.left_out)
         left = [f"{item.provider}: {item.reason}" for item in not_tried]

@@ -1,5 +1,5 @@
 """A plan's candidates in turn, each at most once, until one answers: the daemon and llm_router, awaited or not,
-streamed or not, all go by this."""
+streamed or not, all go by this. Where nobody answers, what was never sent to one of them may go there once more."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cortexd.errors import Failure, ProviderError
-from cortexd.routing.breaker import Asker
+from cortexd.routing.breaker import Asker, never_came_about
 from cortexd.routing.candidates import Candidate, LeftOut, Plan
+from cortexd.routing.retries import Retries
 
 
 class Observer(Protocol):
     """Who keeps count of how providers do: Health, or what guards one."""
 
-    def succeeded(self, provider: str, model: str = "") -> None: ...
+    def admits(self, provider: str, model: str) -> bool: ...
+
+    def succeeded(self, provider: str, model: str = "", *, uid: int = ..., began: float | None = None) -> None: ...
 
     def failed(
         self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
@@ -26,24 +29,58 @@ class Observer(Protocol):
 class Fallback:
     """Whose turn it is. Whoever drives it reports each candidate of `turns` as answered, failed or skipped.
 
-    `failures` and `skipped` are in the order of the turns.
+    `failures` and `skipped` are in the order of the turns. `retries`: None where nothing is sent twice. `again`: the
+    turn is such a second one, before which `retries.pause_s` is to be waited.
     """
 
     plan: Plan
     health: Observer
+    retries: Retries | None = None
     failures: list[tuple[Candidate, ProviderError]] = field(default_factory=list)
     skipped: list[LeftOut] = field(default_factory=list)
     answered_by: Candidate | None = None
+    again: bool = False
+    _waiting: list[Candidate] = field(init=False)
+    _put_off: list[Candidate] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._waiting = list(self.plan.candidates)
 
     def turns(self) -> Iterator[Candidate]:
-        """The candidates, until one has answered, without those of whom a failure before says that they cannot."""
-        for candidate in self.plan.candidates:
-            if hopeless := self._hopeless(candidate):
-                self.skip(candidate, hopeless)
-                continue
+        """The candidates, until one has answered, without those of whom a failure before says that they cannot. Whose
+        breaker does not admit this request comes last."""
+        while (candidate := self._next()) is not None:
+            if self.retries is not None:
+                self.retries.asked(candidate.provider)
             yield candidate
             if self.answered_by is not None:
                 return
+        if (candidate := self._never_sent()) is not None:
+            self.again = True
+            yield candidate
+
+    def _next(self) -> Candidate | None:
+        while self._waiting:
+            candidate = self._waiting.pop(0)
+            if hopeless := self._hopeless(candidate):
+                self.skip(candidate, hopeless)
+            elif self.health.admits(candidate.provider, candidate.model):
+                return candidate
+            else:
+                self._put_off.append(candidate)
+        while self._put_off:
+            candidate = self._put_off.pop(0)
+            if not (hopeless := self._hopeless(candidate)):
+                return candidate
+            self.skip(candidate, hopeless)
+        return None
+
+    def _never_sent(self) -> Candidate | None:
+        """Whom the request may be sent to once more, since it never arrived there."""
+        if self.retries is None:
+            return None
+        lost = [item for item, error in self.failures if never_came_about(error) and not self._hopeless(item)]
+        return next((item for item in lost if self.retries.allows(item.provider)), None)
 
     def _hopeless(self, candidate: Candidate) -> str:
         """Why this one need not be asked; empty where nothing speaks against it."""
@@ -55,9 +92,10 @@ class Fallback:
                 return f"its context of {mine} tokens is no larger than that of {failed.model}"
         return ""
 
-    def answered(self, candidate: Candidate) -> None:
+    def answered(self, candidate: Candidate, *, uid: int = -1, began: float | None = None) -> None:
+        """`uid` and `began` as Health.succeeded has them."""
         self.answered_by = candidate
-        self.health.succeeded(candidate.provider, candidate.model)
+        self.health.succeeded(candidate.provider, candidate.model, uid=uid, began=began)
 
     def failed(
         self, candidate: Candidate, error: ProviderError, asker: Asker | None = None, *, chosen: bool = False

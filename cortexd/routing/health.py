@@ -1,7 +1,8 @@
 """How each provider is doing: breakers that open after failures, so that requests try a healthy one first.
 
 An open breaker demotes a provider, it never forbids it: with nobody else left it is still tried. Each cause has a
-breaker of its own (breaker.py), of a provider or of one of its models.
+breaker of its own (breaker.py), of a provider or of one of its models. When the pause is over one request at a time
+tests the provider, and the others go on as if it were open.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cortexd.errors import ProviderError
-from cortexd.routing.breaker import Asker, Breaker, Cause, cause_of, never_came_about
+from cortexd.routing.breaker import Asker, Breaker, Cause, Shown, cause_of, never_came_about
+from cortexd.routing.error_rate import ErrorRate
+from cortexd.routing.retries import Retries
 
 _MOST_MODELS = 256  # who are kept: callers choose their names
+_NOBODY = -1
+_LONGEST_TEST_S = 60.0  # then another may test as well
 
 
 class State(StrEnum):
@@ -24,13 +29,24 @@ class State(StrEnum):
     UNCONFIGURED = "unconfigured"
 
 
+_SEVERITY = (State.OK, State.DEGRADED, State.OPEN)
+
+
 @dataclass(slots=True)
 class _Record:
-    """The breakers of a provider, or of one of its models, since its last answer."""
+    """The breakers of a provider, or of one of its models, since its last answer; `rate`: beyond that too.
+
+    `openings`: how often they opened, the last time at `opened_at`. `tested_until`: a request tests the provider, which
+    is forgotten after that time.
+    """
 
     breakers: dict[Cause, Breaker] = field(default_factory=dict)
+    rate: ErrorRate = field(default_factory=ErrorRate)
     last_failure: str = ""
     published: State = State.OK
+    openings: int = 0
+    opened_at: float = 0.0
+    tested_until: float = 0.0
 
     @property
     def open_until(self) -> float:
@@ -41,9 +57,32 @@ class _Record:
             return State.OK
         return State.OPEN if now < self.open_until else State.DEGRADED
 
+    def seen(self, now: float) -> State:
+        """The state for whoever would ask now: as if it were open while another request tests it."""
+        return State.OPEN if self.openings and now < self.tested_until else self.state(now)
+
+    def test(self, now: float) -> None:
+        """A request is about to ask."""
+        if self.openings:
+            self.tested_until = now + _LONGEST_TEST_S
+
+    def succeeded(self, uid: int, began: float | None, now: float) -> None:
+        """An answer to what was asked before the breaker opened does not close it."""
+        if self.openings and began is not None and began < self.opened_at:
+            return
+        self.breakers.clear()
+        self.openings, self.tested_until = 0, 0.0
+        self.rate.succeeded(uid, now)
+
     def failed(self, error: ProviderError, cause: Cause, asker: Asker, now: float) -> None:
         self.last_failure = error.failure.value
-        self.breakers.setdefault(cause, Breaker()).failed(error, cause, asker, now)
+        was_open, rate = now < self.open_until, self.rate.failed(asker.uid, asker.request, now)
+        shown = Shown(rate, testing=self.openings > 0 and not was_open, tests=max(0, self.openings - was_open))
+        self.breakers.setdefault(cause, Breaker()).failed(error, cause, asker, now, shown)
+        self.tested_until = 0.0
+        if not was_open and now < self.open_until:
+            self.openings, self.opened_at = self.openings + 1, now
+            self.rate.clear()
 
     def why(self, now: float) -> str:
         """What keeps it open longest, or else the last failure; empty where there was none."""
@@ -62,26 +101,48 @@ class Health:
     ) -> None:
         self._records: dict[str, _Record] = {}
         self._models: dict[tuple[str, str], _Record] = {}
+        self.retries = Retries(clock)
         self._on_change = on_change
         self._clock = clock
 
     def state(self, provider: str, model: str = "") -> State:
         """Of the provider, or of the provider and that model of it together."""
         now = self._clock()
-        own = self._records[provider].state(now) if provider in self._records else State.OK
-        of_model = self._models.get((provider, model))
-        return own if own is State.OPEN or of_model is None else _worse(own, of_model.state(now))
+        return max((record.seen(now) for record in self._of(provider, model)), key=_SEVERITY.index, default=State.OK)
+
+    def now(self) -> float:
+        return self._clock()
+
+    def admits(self, provider: str, model: str) -> bool:
+        """Whether a request may ask now, which it does then: False where a breaker is open, or another request tests
+        whether it still has to be."""
+        if self.state(provider, model) is State.OPEN:
+            return False
+        now = self._clock()
+        for record in self._of(provider, model):
+            record.test(now)
+        return True
+
+    def left(self, provider: str, model: str) -> None:
+        """A request that asked has ended and shows nothing: another may test."""
+        for record in self._of(provider, model):
+            record.tested_until = 0.0
+
+    def _of(self, provider: str, model: str) -> list[_Record]:
+        found = (self._records.get(provider), self._models.get((provider, model)))
+        return [record for record in found if record is not None]
 
     def last_failure(self, provider: str) -> str:
         record = self._records.get(provider)
         return record.why(self._clock()) if record else ""
 
-    def succeeded(self, provider: str, model: str = "") -> None:
-        self._models.pop((provider, model), None)
-        record = self._records.get(provider)
-        if record is not None and record.breakers:
-            record.breakers.clear()
-            self._publish(provider, record)
+    def succeeded(self, provider: str, model: str = "", *, uid: int = _NOBODY, began: float | None = None) -> None:
+        """`uid`'s request, sent at `began` on this clock, was answered."""
+        now = self._clock()
+        self._records.setdefault(provider, _Record())
+        for record in self._of(provider, model):
+            record.succeeded(uid, began, now)
+        self._publish(provider, self._records[provider])
 
     def failed(
         self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
@@ -92,10 +153,11 @@ class Health:
         """
         cause = cause_of(error)
         if cause is None:
+            self.left(provider, model)
             return
         of_model = cause is Cause.MODEL or (chosen and not never_came_about(error))
         record = self._of_model(provider, model) if of_model else self._records.setdefault(provider, _Record())
-        record.failed(error, cause, asker or Asker(-1, object()), self._clock())
+        record.failed(error, cause, asker or Asker(_NOBODY, object()), self._clock())
         if not of_model:
             self._publish(provider, record)
 
@@ -119,9 +181,9 @@ class Health:
     def forget(self) -> None:
         """Start afresh, as after a reload with other keys or endpoints."""
         self._models.clear()
-        for provider, record in self._records.items():
-            record.breakers.clear()
-            self._publish(provider, record)
+        told = {provider: record.published for provider, record in self._records.items()}
+        self._records = {provider: _Record(published=state) for provider, state in told.items()}
+        self.refresh()
 
     def _publish(self, provider: str, record: _Record) -> None:
         now = self._clock()
@@ -129,7 +191,3 @@ class Health:
         if state is not record.published:
             record.published = state
             self._on_change(provider, state, record.why(now))
-
-
-def _worse(one: State, other: State) -> State:
-    return max(one, other, key=(State.OK, State.DEGRADED, State.OPEN).index)

@@ -223,10 +223,14 @@ class TestRetryAfter:
             ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT"}, 0),
             ({"retry-after": "Mon, 23 Nov 2099 12:00:00 GMT"}, 86_400_000),
             ({"retry-after": "Mon, 23 Nov 2026 12:00:30 -0000"}, 30_000),
+            ({"retry-after": "Mon, 23 Nov 2026 14:00:30 GMT", "date": "Mon, 23 Nov 2026 14:00:00 GMT"}, 30_000),
+            ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 30_000),
+            ({"retry-after": "Mon, 23 Nov 2026 12:00:30 GMT", "date": "today"}, 30_000),
+            ({"retry-after": "2", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 2_000),
         ],
     )
     def test_forms(self, headers: dict[str, str], wait: int | None) -> None:
-        """Seconds, milliseconds and dates, bounded to a day; what is none of these is no wait."""
+        """Seconds, milliseconds and dates by the server's clock, bounded to a day; what is none of these is no wait."""
         assert retry_after_ms(headers, NOW) == wait
 
 

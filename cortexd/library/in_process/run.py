@@ -36,9 +36,13 @@ class SharedHealth:
         self.lock = threading.Lock()
         self.health = Health()
 
-    def succeeded(self, provider: str, model: str = "") -> None:
+    def admits(self, provider: str, model: str) -> bool:
         with self.lock:
-            self.health.succeeded(provider, model)
+            return self.health.admits(provider, model)
+
+    def succeeded(self, provider: str, model: str = "", *, uid: int = -1, began: float | None = None) -> None:
+        with self.lock:
+            self.health.succeeded(provider, model, uid=uid, began=began)
 
     def failed(
         self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
