@@ -207,6 +207,7 @@ class Failure(StrEnum):
     CONTEXT = "context_overflow"  # the prompt is longer than what the model takes
     CONTENT = "content_refused"  # the provider does not answer such a text
     TIMEOUT = "timeout"
+    SILENT = "first_token_timeout"  # connected, and no word in time
     CONNECTION = "connection"  # not reached, or cut off
     MALFORMED = "malformed_answer"  # not what the vendor's API promises
 

@@ -62,6 +62,7 @@ _RATE_USD = Bound(0, 1_000_000, "no model costs more")
 BOUNDS: Mapping[type, Mapping[str, Bound]] = {
     ProviderSettings: {
         "timeout_s": Bound(0.1, _DAY_S, _NO_ATTEMPT),
+        "first_token_timeout_s": Bound(0.1, _DAY_S, _NO_ATTEMPT),
         "connect_timeout_s": Bound(0.1, 600, "an endpoint that takes longer is not there"),
         "max_connections": Bound(1, 4_096, _DESCRIPTORS),
         "max_tokens": Bound(1, 1_000_000, "no model answers at greater length"),

@@ -67,6 +67,8 @@ class ModelSettings:
 class ProviderSettings:
     """One endpoint; `api` is a name in api_kinds. It is configured when enabled, and a key is present or it is local.
 
+    `first_token_timeout_s`: how long a stream may be without a word, reasoning included, before another is asked; None
+    for no such limit: how long a model thinks unseen, and a queue is, nobody knows but its operator.
     `max_tokens`: the longest answer where the caller sets no limit. `max_tokens_per_s`: no answer grows faster, by
     which is booked what was cut off. The fastest on offer: some 3,000 (gpt-oss-120b at Cerebras, October 2026).
     `auth_header`: the header that carries the key as it is; None for `Authorization: Bearer`. `headers`: others of
@@ -84,6 +86,7 @@ class ProviderSettings:
     local: bool = False
     insecure: bool = False
     timeout_s: float = 120.0
+    first_token_timeout_s: float | None = None
     connect_timeout_s: float = 10.0
     max_connections: int = 256
     key: Secret | None = None

@@ -146,8 +146,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt to be made at one provider. `timeout_s` bounds each wait for the provider, and nothing bounds it as a
-    whole. `max_tokens` is None where nobody set a limit."""
+    """One attempt to be made at one provider. `timeout_s` bounds each wait for the provider, `first_token_timeout_s`
+    the one for its first word, and nothing bounds it as a whole. `max_tokens` is None where nobody set a limit."""
 
     model: str
     messages: tuple[Message, ...]
@@ -157,6 +157,7 @@ class Call:
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None
     response_schema: str | None = None
+    first_token_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

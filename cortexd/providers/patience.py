@@ -11,6 +11,8 @@ class Patience:
     """`async with` it in one task: TimeoutError where a wait lasts longer than `limit_s`.
 
     A wait begins on entering and with each `begin`, until `rest`: what is awaited then may take as long as it likes.
+    `first_word_within` bounds the time to a first word beside that, whatever comes before one; `speechless`: that was
+    too long.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -19,6 +21,8 @@ class Patience:
         self._since: float | None = None
         self._expired = False
         self._given_up = False
+        self._first_word: asyncio.TimerHandle | None = None
+        self.speechless = False
 
     def begin(self) -> None:
         self._since = self._loop.time()
@@ -27,6 +31,13 @@ class Patience:
 
     def rest(self) -> None:
         self._since = None
+        self.first_word_within(None)
+
+    def first_word_within(self, limit_s: float | None) -> None:
+        """From now on; None where it has come, or is not waited for."""
+        if self._first_word is not None:
+            self._first_word.cancel()
+        self._first_word = None if limit_s is None else self._loop.call_later(limit_s, self._give_up_on_words)
 
     def give_up(self) -> None:
         """Let the wait that lasts, or else the next one, end now."""
@@ -46,6 +57,7 @@ class Patience:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._timer.cancel()
+        self.first_word_within(None)
         # As asyncio.timeout does: a cancellation from elsewhere, at the same moment, goes first.
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
@@ -64,5 +76,13 @@ class Patience:
         if left > 0:
             self._look_after(left)
         else:
+            self._expire()
+
+    def _give_up_on_words(self) -> None:
+        self.speechless = not self._expired
+        self._expire()
+
+    def _expire(self) -> None:
+        if not self._expired:
             self._expired = True
             self._task.cancel()

@@ -84,7 +84,7 @@ class SdkProvider:
         self._secrets = tuple(secret for secret in (key, proxy_password, *hidden) if secret)
 
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
-        reader = Reader(listener, call.timeout_s)
+        reader = Reader(listener, call.timeout_s, self._first_word_s(call))
         self._readers.add(reader)
         try:
             with self._own_failures(lambda: reader.interrupted):
@@ -141,10 +141,20 @@ class SdkProvider:
                 raise
             if self._closed:
                 raise _closed_error(may_have_billed=True) from None
-            message = f"no answer within {call.timeout_s:g} s"
-            raise ProviderError(Failure.TIMEOUT, message, may_have_billed=sent) from None
+            raise self._timeout(call, reader, sent=sent) from None
         ignored = ignored_options(call, answer)
         return replace(answer, dropped_options=answer.dropped_options + ignored) if ignored else answer
+
+    def _first_word_s(self, call: Call) -> float | None:
+        """None where the endpoint may load the model before it says anything."""
+        return None if self._starting.may_load(call.model) else call.first_token_timeout_s
+
+    @staticmethod
+    def _timeout(call: Call, reader: Reader, *, sent: bool) -> ProviderError:
+        if reader.patience.speechless:
+            words = f"no word within {call.first_token_timeout_s:g} s"
+            return ProviderError(Failure.SILENT, words, may_have_billed=True)
+        return ProviderError(Failure.TIMEOUT, f"no answer within {call.timeout_s:g} s", may_have_billed=sent)
 
     async def _when_started(self, api: LoadedApi, call: Call, reader: Reader) -> Answer:
         """The answer, also of a local endpoint that has to be waited for."""
@@ -156,7 +166,7 @@ class SdkProvider:
                 if self._closed or reader.interrupted or not self._starting.waits(error, time.monotonic() - began):
                     raise
             else:
-                self._starting.answered()
+                self._starting.answered(call.model)
                 return answer
             reader.patience.rest()
             await asyncio.sleep(next(pause))

@@ -17,15 +17,17 @@ from cortexd.providers.patience import Patience
 class Reader:
     """Of one attempt, from its start. `async with reader.patience` around it raises TimeoutError.
 
-    `limit_s` bounds each wait for the provider and no wait for the listener; what is waited for in all is bounded by
+    `limit_s` bounds each wait for the provider and no wait for the listener; `first_word_s`, where there is one, the
+    time from a request to the first word of its stream, reasoning included; what is waited for in all is bounded by
     whoever asked. `begun`: the provider has begun to answer. `interrupted`: an exception in flight is the listener's
     own. `own_call`: a tool call of the answer as the caller knows it.
     """
 
-    def __init__(self, listener: Listener | None, limit_s: float) -> None:
+    def __init__(self, listener: Listener | None, limit_s: float, first_word_s: float | None = None) -> None:
         self._listener = listener or Listener()
         self._began = time.monotonic()
         self._first_at: float | None = None
+        self._first_word_s = first_word_s
         self.patience = Patience(limit_s)
         self.begun = False
         self.interrupted = False
@@ -39,6 +41,7 @@ class Reader:
     def asks(self, *, streamed: bool) -> None:
         """A request is about to be sent, or its answer turned out to be whole."""
         self._listener.streamed = streamed
+        self.patience.first_word_within(self._first_word_s if streamed else None)
 
     @property
     def counted(self) -> bool:
@@ -59,6 +62,7 @@ class Reader:
         listener = self._listener
         if collector.output_bytes != listener.output_bytes:
             listener.grown_at = time.monotonic()
+            self.patience.first_word_within(None)
         listener.output_bytes = collector.output_bytes
         listener.usage = collector.usage
         listener.reported = collector.reported

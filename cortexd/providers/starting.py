@@ -4,7 +4,8 @@
 - One that refuses connections, as vLLM while it loads, for five seconds, where it answered within the last minute or
   this daemon is not older: then it is starting, too. Waited for in vain, it is not again before it has answered.
 
-The request's deadline ends the wait as well, and a cancellation.
+The request's deadline ends the wait as well, and a cancellation. Some say nothing while they load: Ollama and LM Studio
+do so with the first request, and again once nobody has asked for five minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from cortexd.errors import Failure, ProviderError
 _LOADING_S = 120.0
 _REFUSED_S = 5.0
 _LATELY_S = 60.0
+_LOADED_S = 240.0
+_MOST_MODELS = 256
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
@@ -28,9 +31,18 @@ class Starting:
         self._local = local
         self._clock = clock
         self._seen_at = clock()
+        self._models: dict[str, float] = {}
 
-    def answered(self) -> None:
+    def answered(self, model: str) -> None:
         self._seen_at = self._clock()
+        self._models.pop(model, None)
+        self._models[model] = self._seen_at
+        if len(self._models) > _MOST_MODELS:
+            del self._models[next(iter(self._models))]
+
+    def may_load(self, model: str) -> bool:
+        """Whether a request may find the model on the disk still: it has not answered of late."""
+        return self._local and self._clock() - self._models.get(model, float("-inf")) > _LOADED_S
 
     def waits(self, error: ProviderError, waited_s: float) -> bool:
         """Whether a request that failed with `error`, and has waited so long, shall wait and try again."""

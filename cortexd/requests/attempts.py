@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cortexd.domain.messages import Answer, Call, Usage
-from cortexd.errors import CortexError, Detail, NoProviderAvailable, ProviderError, ProviderFailed, tried_detail
+from cortexd.errors import (
+    CortexError,
+    Detail,
+    Failure,
+    NoProviderAvailable,
+    ProviderError,
+    ProviderFailed,
+    tried_detail,
+)
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.privacy import Disguise
 from cortexd.providers import EmptyAnswer, Listener
@@ -201,6 +209,7 @@ class Attempts:
             tools=options.tools if disguise is None else disguise.tools,
             tool_choice=options.tool_choice,
             response_schema=options.response_schema if disguise is None else disguise.response_schema,
+            first_token_timeout_s=self.setup.config.providers[candidate.provider].first_token_timeout_s,
         )
 
     def _answered(self, attempt: _Attempt, answer: Answer) -> None:
@@ -221,7 +230,8 @@ class Attempts:
         cost, usage = (None, attempt.usage) if error.may_have_billed else (0, None)
         if isinstance(error, EmptyAnswer) and error.usage is not None:
             cost, usage = self._cost(candidate, error.usage), error.usage
-        amount = self._most(attempt) if cost is None else cost
+        hung_up = error.failure is Failure.SILENT
+        amount = self._most(attempt, cut_off=hung_up) if cost is None else cost
         self._record(attempt, error.failure.value, amount, known=cost is not None, usage=usage, text=error.message)
         asker = Asker(self.uid, hash(self.question.messages))
         self._fallback.failed(candidate, error, asker, chosen=self._chose_model(candidate))

@@ -57,7 +57,7 @@ class TestStarting:
         starting = Starting(local=True, clock=lambda: now[0])
         assert (starting.waits(REFUSED, 0), starting.waits(REFUSED, 5.1)) == (True, False)
         assert not starting.waits(REFUSED, 0)
-        starting.answered()
+        starting.answered("m")
         assert starting.waits(REFUSED, 0)
         now[0] = 70
         assert not starting.waits(REFUSED, 0)

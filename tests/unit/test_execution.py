@@ -124,8 +124,8 @@ class SlowAuthorizer(SameUser):
         await super().authorize(caller, action, task_types)
 
 
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[SimulatedProviders]:
+@pytest.fixture(scope="module", name="upstream")
+def upstream_fixture() -> Iterator[SimulatedProviders]:
     with SimulatedProviders() as providers:
         yield providers
 
@@ -145,8 +145,8 @@ def configured(upstream: SimulatedProviders, path: Path) -> Config:
     )
 
 
-@pytest.fixture
-async def bench(upstream: SimulatedProviders, tmp_path: Path) -> AsyncIterator[Bench]:
+@pytest.fixture(name="bench")
+async def bench_fixture(upstream: SimulatedProviders, tmp_path: Path) -> AsyncIterator[Bench]:
     for name in ("claude", "kimi_k2"):
         upstream.reset(name)
     path = tmp_path / "ledger.sqlite3"
