@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.domain.messages import Answer, Call
@@ -60,23 +60,38 @@ def bearer(key: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+class WriteRequest(Protocol):
+    """A Call for a model with some quirks as the body of a request; `stream`: to be answered in events."""
+
+    def __call__(self, call: Call, quirks: Quirks = frozenset(), *, stream: bool = False) -> RequestBody: ...
+
+
+class ReadAnswer(Protocol):
+    """A 200's body and the asked model as an Answer; `taken_ids`: of the tool calls so far in the conversation."""
+
+    def __call__(self, body: bytes, asked_model: str, taken_ids: Collection[str] = ()) -> Answer: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKind:
-    """One API: its wire format, its SDK, and `adapter`, the module and class of the daemon's side (loading.LoadedApi).
+    """One API: its wire format, and the SDK whose connections adapter.SdkApi asks over.
 
-    `request` writes a Call for a model with some quirks; `read` makes a 200's body and the asked model an Answer;
-    `collector` does so with a stream's events, for an asked model and the most bytes of output. `models`: where, below
-    `base_url`, an endpoint lists them, and `key_headers` those that carry a key there.
+    `path` stands below an endpoint's base_url. `collector` makes a Collector of an asked model, the most bytes of
+    output and the taken ids. `elsewhere`: paths that an endpoint may answer at where it does not know `path`, and what
+    to set then, with {name} for the provider's. `least_tokens`: the shortest answer that can be asked for. `models`:
+    where, below `base_url`, an endpoint lists them, and `key_headers` those that carry a key there.
     """
 
-    adapter: tuple[str, str]
-    request: Callable[[Call, Quirks], RequestBody]
-    read: Callable[[bytes, str], Answer]
-    collector: Callable[[str, int], Collector]
+    path: str
+    request: WriteRequest
+    read: ReadAnswer
+    collector: Callable[..., Collector]
     sdk: Sdk
     sdk_call: SdkCall
     models: str = "/models"
     key_headers: Callable[[str], Mapping[str, str]] = bearer
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    least_tokens: int = 1
 
 
 def api_kind(name: str) -> ApiKind:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class LoadedApi(Protocol):
-    """A vendor's adapter with its client and connections."""
+    """An endpoint's adapter with its client and connections."""
 
     async def attempt(self, call: Call, reader: Reader) -> Answer: ...
 
@@ -35,7 +35,7 @@ class LoadedApi(Protocol):
 async def preload(apis: Collection[str]) -> None:
     """Import the SDKs of `apis` in the background. Raises ImportError where one cannot be imported."""
     for api in apis:
-        await finished(in_background(partial(_class, api)))
+        await finished(in_background(partial(_adapter, api)))
 
 
 def in_background(work: Callable[[], T]) -> Future[T]:
@@ -51,8 +51,7 @@ async def finished(future: Future[T]) -> T:
 
 def build_api(settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> LoadedApi:
     """Import the SDK and build the client. Raises ImportError, OSError, ValueError, ProviderError."""
-    api: LoadedApi = _class(settings.api)(settings, network, max_answer_bytes)
-    return api
+    return _adapter(settings.api)(settings, network, max_answer_bytes)
 
 
 async def listed_models(settings: ProviderSettings, network: NetworkSettings) -> tuple[ServedModel, ...]:
@@ -66,7 +65,9 @@ async def listed_models(settings: ProviderSettings, network: NetworkSettings) ->
     return found
 
 
-def _class(api: str) -> type:
-    module, name = api_kind(api).adapter
-    found: type = getattr(importlib.import_module(module), name)
-    return found
+def _adapter(api: str) -> Callable[[ProviderSettings, NetworkSettings, int], LoadedApi]:
+    """What all kinds share, with the SDK of `api` imported."""
+    from cortexd.providers.adapter import SdkApi  # aiohttp and httpx2
+
+    importlib.import_module(api_kind(api).sdk.module)
+    return SdkApi

@@ -25,16 +25,16 @@ from cortexd.providers.openai.stream import ChunkCollector
 from cortexd.providers.request_body import RequestBody
 
 
-def request(call):
+def request(call, quirks=frozenset(), *, stream=False):
     return RequestBody(json.dumps({"hear": [message.text() for message in call.messages]}).encode())
 
 
-def read(body, asked_model):
+def read(body, asked_model, taken_ids=()):
     return Answer(json.loads(body)["say"], asked_model, None)
 
 
 KIND = ApiKind(
-    adapter=("parrot.api", "ParrotApi"),
+    path="/talk",
     request=request,
     read=read,
     collector=ChunkCollector,
@@ -49,31 +49,10 @@ KIND = ApiKind(
     ),
 )
 """
-API = """
-import httpx2
-
-from cortexd.providers.transport import http_client
-from parrot.kind import read, request
-
-
-class ParrotApi:
-    def __init__(self, settings, network, max_answer_bytes):
-        self._url = settings.base_url
-        self._http = http_client(httpx2.AsyncClient, settings, network)
-
-    async def attempt(self, call, reader):
-        response = await self._http.post(self._url, content=request(call).content)
-        answer = read(response.content, call.model)
-        await reader.tell_whole(answer)
-        return answer
-
-    async def aclose(self):
-        await self._http.aclose()
-"""
 SETTINGS = """
 [providers.polly]
 api = "parrot"
-base_url = "http://127.0.0.1:{port}/talk"
+base_url = "http://127.0.0.1:{port}/birds"
 model = "grey"
 local = true
 """
@@ -84,7 +63,7 @@ def parrot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder and the row."""
     folder = tmp_path / "parrot"
     folder.mkdir()
-    for name, text in {"__init__.py": "", "kind.py": KIND, "api.py": API}.items():
+    for name, text in {"__init__.py": "", "kind.py": KIND}.items():
         (folder / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setitem(API_KINDS, "parrot", "parrot.kind")
@@ -101,15 +80,15 @@ def configured(path: Path, port: int) -> Config:
 class TestNewKind:
     @pytest.mark.usefixtures("parrot")
     async def test_an_answer_over_http(self, tmp_path: Path, hostile: HostileServer) -> None:
-        """An endpoint of the new kind is configured, loaded when first asked, and answers."""
+        """An endpoint of the new kind is set up, loaded when first asked, and answers over its SDK's connections."""
         hostile.json(json.dumps({"say": "hello yourself"}))
         settings = configured(tmp_path, hostile.port).providers["polly"]
         provider = make_provider(settings, NetworkSettings(), max_answer_bytes=1000)
-        assert "parrot.api" not in sys.modules
+        assert "parrot.kind" not in sys.modules
         await preload([settings.api])
         answer = await provider.complete(Call("grey", (Message(Role.USER, "hello"),), timeout_s=10.0))
         assert (answer.content, answer.model) == ("hello yourself", "grey")
-        assert hostile.requests[0].startswith(b"POST /talk ")
+        assert hostile.requests[0].startswith(b"POST /birds/talk ")
         assert hostile.requests[0].endswith(b'{"hear": ["hello"]}')
         await provider.aclose()
 
@@ -121,9 +100,8 @@ class TestNewKind:
         assert [word for word in named if word not in str(refused.value)] == []
 
     @pytest.mark.parametrize("name", list(API_KINDS))
-    def test_every_row_has_its_folder(self, name: str) -> None:
-        """A row leads to a kind whose adapter and SDK stand where it says."""
-        kind = api_kind(name)
-        assert (Path(sys.modules[API_KINDS[name]].__file__ or "").parent / "api.py").exists()
-        assert kind.adapter[0] == API_KINDS[name].replace(".kind", ".api")
-        assert {kind.sdk.blocking, kind.sdk.asynchronous} <= set(dir(__import__(kind.sdk.module)))
+    def test_every_row_leads_to_its_kind(self, name: str) -> None:
+        """A row leads to a kind whose SDK has the classes that it names."""
+        sdk = api_kind(name).sdk
+        named = {sdk.blocking, sdk.asynchronous, "APIStatusError", "APIConnectionError", "AsyncStream"}
+        assert named <= set(dir(__import__(sdk.module)))

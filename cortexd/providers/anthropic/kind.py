@@ -47,7 +47,7 @@ def _with_types(message: Any) -> Any:
 
 
 KIND = ApiKind(
-    adapter=("cortexd.providers.anthropic.api", "AnthropicApi"),
+    path="/v1/messages",
     request=request_body,
     read=read_answer,
     collector=EventCollector,

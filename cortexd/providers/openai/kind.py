@@ -47,18 +47,19 @@ _CHUNK: dict[str, Shape] = {
     **_BESIDE,
 }
 
+SDK = Sdk(
+    module="openai",
+    blocking="OpenAI",
+    asynchronous="AsyncOpenAI",
+    # OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_ADMIN_KEY
+    environment=("_custom_headers", "organization", "project", "admin_api_key"),
+)
 KIND = ApiKind(
-    adapter=("cortexd.providers.openai.api", "OpenAIApi"),
+    path="/chat/completions",
     request=request_body,
     read=read_answer,
     collector=ChunkCollector,
-    sdk=Sdk(
-        module="openai",
-        blocking="OpenAI",
-        asynchronous="AsyncOpenAI",
-        # OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID, OPENAI_PROJECT_ID, OPENAI_ADMIN_KEY
-        environment=("_custom_headers", "organization", "project", "admin_api_key"),
-    ),
+    sdk=SDK,
     sdk_call=SdkCall(
         method=lambda client: client.chat.completions.create,
         named=frozenset(
@@ -70,4 +71,5 @@ KIND = ApiKind(
         whole="choices",
         unseen_end=DONE,
     ),
+    elsewhere={"/v1/chat/completions": "; the endpoint answers below /v1: add /v1 to providers.{name}.base_url"},
 )

@@ -1,0 +1,102 @@
+"""The daemon's side of every API kind: one attempt over the connections of the vendor's SDK.
+
+Importing this imports no SDK; building an SdkApi does (2 s, 75 MB): see loading.py. The SDK's own `post` is used in
+place of `messages.create` and its like: it takes the body as bytes and leaves the answer unread, which halves the
+processor time and lets us bound what we read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import httpx2
+
+from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.domain.messages import Answer, Call
+from cortexd.errors import ProviderError
+from cortexd.providers.failures import Errors, map_exceptions
+from cortexd.providers.kinds import api_kind
+from cortexd.providers.misplaced import Lookout
+from cortexd.providers.reader import Reader
+from cortexd.providers.receiving import Format, receive
+from cortexd.providers.refusals import Refusals, ask, streamed
+from cortexd.providers.request_body import RequestBody
+from cortexd.providers.transport import (
+    REQUEST_HEADERS,
+    from_connection,
+    from_response,
+    http_client,
+    silence_sdk_logs,
+    timeouts,
+)
+from cortexd.providers.vendor_clients import address, make_client
+
+
+class SdkApi:
+    """One endpoint with its connections. Building it takes 30 ms beside the import, and belongs off the event loop."""
+
+    def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
+        self._kind = api_kind(settings.api)
+        sdk: Any = importlib.import_module(self._kind.sdk.module)
+        self._max_answer_bytes = max_answer_bytes
+        self._refusals = Refusals(settings.name, local=settings.local)
+        self._refusal: type[Exception] = sdk.APIStatusError
+        self._format = Format(self._kind.read, self._kind.collector, _errors(sdk))
+        self._stream_class = sdk.AsyncStream[object]
+        http = http_client(sdk.DefaultAioHttpClient, settings, network)
+        self._client: Any = make_client(getattr(sdk, self._kind.sdk.asynchronous), settings, http, timeouts(settings))
+        self._address = address(self._client, self._kind.path)
+        self._lookout = Lookout(settings.name, self._client, http, self._kind)
+        silence_sdk_logs()
+
+    async def attempt(self, call: Call, reader: Reader) -> Answer:
+        """One request. Raises ProviderError and what the listener raises; cancelling it closes the connection."""
+        try:
+            return await self._ask(call, reader)
+        except ProviderError as error:
+            if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                error.message += await self._lookout.advice()
+            raise
+
+    async def _ask(self, call: Call, reader: Reader) -> Answer:
+        with map_exceptions(self._format.errors):
+            request, stream = await ask(
+                self._refusals,
+                call.model,
+                lambda quirks: self._kind.request(call, quirks, stream=streamed(quirks, heard=reader.heard)),
+                lambda request: self._post(reader, request),
+                self._refusal,
+            )
+        reader.own_call = request.own_call
+        answer = await receive(stream, call, self._format, self._max_answer_bytes, reader)
+        if request.streamed and not (reader.heard or reader.counted):
+            self._refusals.uncounted(call.model)
+        return request.own_answer(answer)
+
+    async def _post(self, reader: Reader, request: RequestBody) -> Any:
+        reader.asks(streamed=request.streamed)
+        return await self._client.post(
+            self._address,
+            cast_to=object,
+            content=request.content,
+            options={"headers": {**REQUEST_HEADERS, **request.headers}},
+            stream=True,
+            stream_cls=self._stream_class,
+        )
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _errors(sdk: Any) -> Errors:
+    """The exceptions of an attempt. Both vendors' SDKs name theirs alike."""
+    return {
+        sdk.APIStatusError: lambda error: from_response(error.response),
+        sdk.APIConnectionError: from_connection,
+        httpx2.HTTPError: from_connection,
+        aiohttp.ClientError: from_connection,
+        RuntimeError: from_connection,  # closed between two steps of this attempt; the SDKs let it through
+    }
