@@ -181,6 +181,7 @@ class Denial(StrEnum):
     POLKIT_ABSENT = "polkit_absent"
     POLKIT_FAILED = "polkit_failed"
     UNKNOWN_CALLER = "unknown_caller"
+    NOT_ALLOWED = "not_allowed"  # the operator lets this user have other models
     OTHER_USER = "other_user"  # a private bus serves its own user alone
 
 

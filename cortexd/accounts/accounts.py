@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cortexd.access import Turns
+from cortexd.accounts.allowances import check_allowed
 from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
-from cortexd.config.settings import BudgetSettings
+from cortexd.config.settings import BudgetSettings, ProviderSettings
 from cortexd.domain.messages import Secrets, Strategy
-from cortexd.domain.targets import parse_targets
+from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import RequestNotFound
 from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
-from cortexd.routing import Wishes
+from cortexd.routing import Allowed, Wishes
+from cortexd.routing.allowed import EVERYTHING
 from cortexd.validation import BudgetWish, parse_budget, parse_outcome, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
@@ -138,10 +140,15 @@ class Accounts:
         async with self._readings.turn(uid):
             return await self._ledger.preferences(uid)
 
-    async def set_preferences(self, uid: int, value: object, providers: Collection[str]) -> None:
-        """Replace that user's wishes."""
+    async def set_preferences(
+        self, uid: int, value: object, providers: Mapping[str, ProviderSettings], allowed: Allowed = EVERYTHING
+    ) -> None:
+        """Replace that user's wishes. Raises InvalidArgument, or AccessDenied for what is new and not allowed."""
         wishes = parse_preferences(value, providers)
         async with self._readings.turn(uid):
+            before = (await self._ledger.preferences(uid)).get("providers", {})
+            rows = wishes.get("providers", {}).items()
+            check_allowed({task: row for task, row in rows if row != before.get(task)}, allowed, providers)
             await self._ledger.set_preferences(uid, wishes)
         self._replaced += 1
         self._wishes.pop(uid, None)
@@ -179,4 +186,5 @@ def _wishes(stored: Mapping[str, Any]) -> Wishes:
     strategy = stored.get("strategy")
     known = Strategy(strategy) if strategy in tuple(Strategy) else None
     secrets = Secrets(stored["secrets"]) if stored.get("secrets") in tuple(Secrets) else Secrets.OFF
-    return Wishes(targets, known, bool(stored.get("local_only", False)), secrets)
+    excluded = frozenset(map(Target.parse, stored.get("excluded", ())))
+    return Wishes(targets, known, bool(stored.get("local_only", False)), secrets, excluded=excluded)

@@ -1,4 +1,4 @@
-"""Who belongs to the groups that have a budget: asked of the user database, off the loop, about once a minute."""
+"""Who belongs to the groups that the settings name: asked of the user database, off the loop, about once a minute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class Membership:
 class Groups:
     """Membership of some groups. A directory may not count up its users: those are looked up as they ask."""
 
-    def __init__(self, names: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, names: Iterable[str], clock: Callable[[], float] = time.monotonic, setting: str = "budgets.groups"
+    ) -> None:
+        self._setting = setting
         self._names = frozenset(names)
         self._clock = clock
         self._asked: set[int] = set()
@@ -66,7 +69,9 @@ class Groups:
                 return await asyncio.shield(self._begin(uid)) if known is None else known
         if self._known is None:
             raise Timeout(f"the machine's user database has not answered for {_DEADLINE_S:g} s; try again later")
-        _log.warning("the user database has not answered for %g s: group budgets go by its last answer", _DEADLINE_S)
+        _log.warning(
+            "the user database has not answered for %g s: %s go by its last answer", _DEADLINE_S, self._setting
+        )
         self._until = self._clock() + _KEPT_S
         return self._known
 
@@ -90,7 +95,7 @@ class Groups:
 
     def _warn_once(self, missing: Iterable[str]) -> None:
         for name in sorted(set(missing) - self._missed):
-            _log.warning("budgets.groups.%s: this machine knows no such group; its budget binds nobody", name)
+            _log.warning("%s.%s: this machine knows no such group; it stands for nobody", self._setting, name)
             self._missed.add(name)
 
     def _with_old_sets(self, found: Membership) -> Membership:

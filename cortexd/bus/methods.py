@@ -120,7 +120,8 @@ class Methods:
         return [replies.preferences(await self._service.accounts.preferences(caller.uid))]
 
     async def set_preferences(self, caller: Caller, wishes: Any) -> list[Any]:
-        await self._service.accounts.set_preferences(caller.uid, wishes, self._service.config.providers)
+        allowed = await self._service.allowances.of(caller)
+        await self._service.accounts.set_preferences(caller.uid, wishes, self._service.config.providers, allowed)
         return []
 
     async def set_budget(self, caller: Caller, budget: Any) -> list[Any]:

@@ -224,7 +224,8 @@ def providers(config: Config, catalog: Catalog, health: Health, *, endpoints: bo
 
 def preferences(wishes: Mapping[str, Any]) -> dict[str, Variant]:
     """A user's own wishes; `providers` is a{ss}, for which wire.dictionary has no form."""
-    shown = wire.dictionary({key: value for key, value in wishes.items() if key != "providers"})
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
+    shown = wire.dictionary({key: value for key, value in plain.items() if key != "providers"})
     if named := wishes.get("providers"):
         shown["providers"] = Variant("a{ss}", {wire.string(task): wire.string(name) for task, name in named.items()})
     return shown

@@ -15,7 +15,11 @@ _FILES = "<files>"
 # what a free text stands for, by its name in the help
 _VALUES = {"TYPE": [item.value for item in TaskType], "system|session|ADDRESS": ["system", "session"]}
 _PREFERENCES = [*(f"{item.value}=" for item in TaskType)]
-_POSITIONAL = {"[TASK=PROVIDER]...": _PREFERENCES, "[TASK|strategy|local-only]...": ["strategy", "local-only"]}
+_CLEARED = ["strategy", "local-only", "secrets", "excluded"]
+_POSITIONAL = {
+    "[TASK=PROVIDER]...": _PREFERENCES,
+    "[TASK|strategy|local-only|secrets|excluded]...": [*TaskType, *_CLEARED],
+}
 
 _BASH = """\
 # bash completion for cortexctl

@@ -10,12 +10,13 @@ from cortexd.client.results import Row
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """This user's own wishes: a provider per task type, a strategy (empty where none is set), local endpoints only,
-    and what is done about secrets (empty for what the operator says)."""
+    what is done about secrets (empty for what the operator says), and whom never to ask: providers and models."""
 
     providers: dict[str, str] = field(default_factory=dict)
     strategy: str = ""
     local_only: bool = False
     secrets: str = ""
+    excluded: tuple[str, ...] = ()
     raw: Row = field(default_factory=dict, repr=False)
 
 

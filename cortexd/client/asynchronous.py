@@ -201,9 +201,12 @@ class AsyncClient:
         strategy: str | None = None,
         local_only: bool | None = None,
         secrets: str | None = None,
+        excluded: Iterable[str] | None = None,
     ) -> None:
-        """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider."""
-        wishes = {"providers": providers, "strategy": strategy, "local_only": local_only, "secrets": secrets}
+        """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider;
+        `excluded`: "provider" or "provider/model" each."""
+        wishes: dict[str, Any] = {"providers": providers, "strategy": strategy, "local_only": local_only}
+        wishes |= {"secrets": secrets, "excluded": tuple(excluded or ()) or None}
         await self._manage("SetPreferences", "a{sv}", [options_out(wishes)])
 
     async def set_budget(

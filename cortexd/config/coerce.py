@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cortexd.config.addresses import endpoint_address, proxy_address, proxy_exceptions, without_credentials
+from cortexd.config.allowed import AllowedSettings, allowed
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
@@ -296,6 +297,7 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
     frozenset[TaskType]: lambda value: frozenset(_task(item) for item in _strings(value)),
 }
 _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
+    AllowedSettings: allowed,
     LimitUsd: _limit,
     dict[str, LimitUsd]: _limits_by_name,
     dict[str, ModelSettings]: _models,

@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from cortexd.config.allowed import AllowedSettings
 from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
@@ -160,6 +161,7 @@ class RoutingSettings:
     fallback: bool = True
     strategy: Strategy = Strategy.TABLE
     strategies: dict[TaskType, Strategy] = field(default_factory=dict)
+    allowed: AllowedSettings = field(default_factory=AllowedSettings)
 
 
 @dataclass(frozen=True, slots=True)

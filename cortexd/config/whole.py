@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cortexd.config.addresses import bypasses, on_this_machine, parse_address
+from cortexd.config.allowed import ALL
 from cortexd.config.files import Unusable, read_file
 from cortexd.config.names import taken_names
 from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings
@@ -16,6 +17,7 @@ Faults = Iterator[tuple[str, str]]
 def faults_of_whole(config: Config) -> Faults:
     """Each setting at fault, and what is wrong with it."""
     yield from _routes(config)
+    yield from _allowed(config)
     yield from _names(config)
     yield from _addresses(config)
     yield from _headers(config)
@@ -37,6 +39,19 @@ def _routes(config: Config) -> Faults:
     for path, provider in [*named, ("routing.default_provider", config.routing.default_provider)]:
         if provider not in config.providers:
             yield path, f"unknown provider {provider!r}; expected one of {', '.join(config.providers)}"
+
+
+def _allowed(config: Config) -> Faults:
+    allowed = config.routing.allowed
+    lists = {"everybody": allowed.everybody or ()}
+    lists |= {f"groups.{name}": row for name, row in allowed.groups.items()}
+    lists |= {f"users.{name}": row for name, row in allowed.users.items()}
+    lists |= {f"task_types.{task}": row for task, row in allowed.task_types.items()}
+    for path, row in lists.items():
+        for target in row:
+            if target != ALL and target.provider not in config.providers:
+                names = ", ".join(config.providers)
+                yield f"routing.allowed.{path}", f'unknown provider {target.provider!r}; expected "*" or one of {names}'
 
 
 def _names(config: Config) -> Faults:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 MOST_TARGETS = 16  # in one row
@@ -30,6 +31,11 @@ class Target:
 def printed_alone(text: str) -> bool:
     """Whether it can stand in a list of names: printable, without blanks and commas, of bearable length."""
     return 0 < len(text) <= _MOST_CHARS and text.isprintable() and not any(char in text for char in ' ,"')
+
+
+def covered(target: Target, by: Collection[Target]) -> bool:
+    """Whether `by` names the target, or its provider alone and so all of its models."""
+    return target in by or Target(target.provider) in by
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:

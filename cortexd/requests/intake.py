@@ -19,7 +19,8 @@ from cortexd.validation import Bounds, check_asked, content_hash, parse_messages
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One decoded request on its way. `chosen`: its id is the caller's own."""
+    """One decoded request on its way. `chosen`: its id is the caller's own. `unrestricted`: what the operator
+    allows its caller does not bind it."""
 
     caller: Caller
     request_id: str
@@ -28,6 +29,7 @@ class Request:
     content_hash: bytes
     deadline_s: float
     began: float = field(default_factory=time.monotonic)
+    unrestricted: bool = False
 
     @property
     def key(self) -> Key:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cortexd.access import Admission, Place
 from cortexd.accounts.accounts import Accounts
+from cortexd.accounts.allowances import Allowances
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -52,6 +53,7 @@ class Service:
         self.health = health
         self.observed = observed or Observed()
         self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {})
+        self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(_size_of, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
         self._cache: AnswerCache[Completion] = AnswerCache(_size_of)
@@ -71,6 +73,7 @@ class Service:
         self._earlier.adopt(config.limits.max_queued_requests_per_user)
         self._inspection.adopt(config.limits.max_active_requests_per_user)
         self.accounts.adopt(config.budgets)
+        self.allowances.adopt(config.routing.allowed)
         self._cache.adopt(config.cache)
 
     async def end_requests(self, uid: int) -> None:
@@ -162,7 +165,7 @@ class Service:
         options = {"provider": name, "fallback": False, "max_tokens": 16, "deadline_ms": 60_000}
         messages = [{"role": Role.USER.value, "content": "Answer with the word OK."}]
         request = self.decode(caller, TaskType.USER_CHAT.value, messages, options)
-        return await self.answer(request, authorised=True)
+        return await self.answer(replace(request, unrestricted=True), authorised=True)
 
     async def outlive_requests(self) -> None:
         """Return when every request that is under way now has ended."""
@@ -207,7 +210,7 @@ class Service:
                 limits = await self.accounts.limits(request.caller)
                 request = replace(request, question=await self._guarded(request))
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
-                plan = await self._plan(request.caller, request.question)
+                plan = await self._plan(request.caller, request.question, unrestricted=request.unrestricted)
                 self.refuse_when_closing()
                 held = self._held(request)  # the same request may have begun while polkit was asked
             except BaseException:
@@ -307,8 +310,10 @@ class Service:
         question = request.question
         await self._authorizer.authorize(request.caller, self.action(question), (question.task_type,))
 
-    async def _plan(self, caller: Caller, question: Question) -> Plan:
+    async def _plan(self, caller: Caller, question: Question, *, unrestricted: bool = False) -> Plan:
         wishes = await self.accounts.wishes(caller.uid)
+        if not unrestricted:
+            wishes = replace(wishes, allowed=await self.allowances.of(caller))
         if question.options.session is not None:
             wishes = replace(wishes, sticky=self._sessions.target(caller.uid, question.options.session))
         return plan_route(question, self.config, self.catalog, self.health, wishes=wishes, observed=self.observed)

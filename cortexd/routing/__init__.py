@@ -1,5 +1,6 @@
 """Which providers to try for a request, in which order and why; and how each of them is doing."""
 
+from cortexd.routing.allowed import Allowed
 from cortexd.routing.breaker import Asker
 from cortexd.routing.candidates import Candidate, LeftOut, Plan
 from cortexd.routing.downgrade import downgrade
@@ -12,6 +13,7 @@ from cortexd.routing.sessions import Sessions
 from cortexd.routing.wishes import Wishes
 
 __all__ = [
+    "Allowed",
     "Asker",
     "Candidate",
     "Fallback",

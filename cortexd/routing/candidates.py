@@ -100,10 +100,12 @@ class Field:
         """Why this provider cannot answer with that model; empty where it can."""
         entry = self.catalog.model(settings.name, model)
         options, size, pinned = self.question.options, self.size, self.question.guard.pinned
+        barred = self.wishes.obstacle(self.question.task_type, Target(settings.name, model))
         checks: tuple[tuple[bool, Callable[[], str]], ...] = (
             (not settings.configured, lambda: what_is_missing(settings)),
             (options.privacy is Privacy.LOCAL and not settings.local, lambda: "is not local (privacy: local)"),
             (bool(pinned) and not settings.local, lambda: f"is not local ({pinned})"),
+            (bool(barred), lambda: barred),
             (self.wishes.local_only and not settings.local, lambda: "is not local (you prefer local_only)"),
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
             (bool(options.tools) and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),

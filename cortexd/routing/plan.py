@@ -3,15 +3,17 @@ strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
 from cortexd.domain.messages import Options, Strategy
 from cortexd.domain.money import format_usd
-from cortexd.domain.targets import Target
+from cortexd.domain.targets import Target, covered
+from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
+from cortexd.routing.allowed import Allowed, nobody_allowed
 from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
 from cortexd.routing.health import Health
 from cortexd.routing.observed import Observed
@@ -22,11 +24,14 @@ from cortexd.routing.wishes import NONE, Wishes
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """Whom the caller, the user or the table names, the first choice first, each with its model; and why."""
+    """Whom the caller, the user or the table names, the first choice first, each with its model; and why.
+
+    `passed_over`: whom a preference or a row names in vain: not allowed to this user, or excluded by him."""
 
     targets: tuple[Target, ...]
     reason: str
     pinned: bool = False
+    passed_over: tuple[Target, ...] = ()
 
     @property
     def first(self) -> Target:
@@ -46,12 +51,15 @@ def plan_route(
     BudgetExceeded or NoProviderAvailable where nobody can answer."""
     field = Field.of(question, config, catalog, health, wishes, observed)
     choice = _first_choice(question, config, catalog, wishes)
+    if choice.pinned:
+        field = replace(field, wishes=wishes.asking_for(choice.first))
     strategy = _strategy(question, config, wishes)
     fallback = falls_back(question.options, config, pinned=choice.pinned)
     sticky = _sticky(field, choice)
-    targets = _considered(choice, sticky, strategy, config)
+    targets = _considered(choice, sticky, strategy, field)
     if not fallback and (choice.pinned or strategy is Strategy.TABLE):
         targets = [target for target in targets if target in choice.targets or target == sticky]
+    targets = list(dict.fromkeys([*targets, *choice.passed_over]))
     capable, left_out = _judged(field, choice, targets)
     ranked = _ranked(field, choice, sticky, strategy, capable)
     insists = question.options.fallback is True
@@ -67,7 +75,9 @@ def plan_route(
 def _strategy(question: Question, config: Config, wishes: Wishes) -> Strategy:
     """The caller's, the user's, or the machine's for this task type where the user prefers nobody for it."""
     task, routing = question.task_type, config.routing
-    of_machine = Strategy.TABLE if task in wishes.targets else routing.strategies.get(task, routing.strategy)
+    preferred, _ = next(_by_rank(task, config, wishes))
+    open_ = [item for item in preferred if not wishes.obstacle(task, _full(item, config))]
+    of_machine = Strategy.TABLE if open_ else routing.strategies.get(task, routing.strategy)
     return question.options.strategy or wishes.strategy or of_machine
 
 
@@ -82,15 +92,23 @@ def default_targets(config: Config, named: Collection[str] = ()) -> list[Target]
     return [Target(name, config.providers[name].model) for name in order if name not in named]
 
 
-def _considered(choice: _Choice, sticky: Target | None, strategy: Strategy, config: Config) -> list[Target]:
+def _considered(choice: _Choice, sticky: Target | None, strategy: Strategy, field: Field) -> list[Target]:
     """Whom the choice names, the session's, and one model of every other provider; a strategy chooses among all models
     that the operator has declared."""
+    config, task, allowed = field.config, field.question.task_type, field.wishes.allowed
     named = [*choice.targets, *([sticky] if sticky else [])]
-    targets = [*named, *default_targets(config, {target.provider for target in named})]
+    targets = [*named, *_allowed_targets(config, task, allowed, {target.provider for target in named})]
     if strategy is not Strategy.TABLE and not choice.pinned:
-        targets += default_targets(config)
+        targets += _allowed_targets(config, task, allowed)
         targets += [Target(name, model) for name, settings in config.providers.items() for model in settings.models]
     return list(dict.fromkeys(targets))
+
+
+def _allowed_targets(config: Config, task: TaskType, allowed: Allowed, named: Collection[str] = ()) -> Iterator[Target]:
+    """As default_targets; where a provider's own model is not allowed, those that are come after it."""
+    for target in default_targets(config, named):
+        models = allowed.models(task, target.provider, target.model or "")
+        yield from (Target(target.provider, model) for model in models)
 
 
 def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: Wishes) -> _Choice:
@@ -100,30 +118,70 @@ def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: 
             raise UnknownProvider(
                 f"options.provider: unknown provider {options.provider!r}; one of {', '.join(config.providers)}"
             )
-        pinned = (Target(options.provider, options.model),)
-        return _Choice(_full(pinned, config), f"provider {options.provider} was asked for", pinned=True)
+        target = Target(options.provider, options.model)
+        return _asked_for(target, f"provider {options.provider} was asked for", task, config, wishes)
     if options.model is not None:
-        pinned = (Target(_provider_of(options.model, config, catalog), options.model),)
-        return _Choice(pinned, f"model {options.model} was asked for", pinned=True)
-    preferred = tuple(target for target in wishes.targets.get(task, ()) if target.provider in config.providers)
-    if preferred:
-        return _Choice(_full(preferred, config), f"you prefer {preferred[0]} for {task}")
+        target = Target(_provider_of(options.model, task, config, catalog, wishes), options.model)
+        return _asked_for(target, f"model {options.model} was asked for", task, config, wishes)
+    passed_over: list[Target] = []
+    for targets, reason in _by_rank(task, config, wishes):
+        open_ = tuple(item for item in targets if not wishes.obstacle(task, _full(item, config)))
+        passed_over += [_full(item, config) for item in targets if item not in open_]
+        if open_:
+            words = [f"{_short(item, config)} {wishes.obstacle(task, item)}" for item in passed_over[:1]]
+            because = "; ".join((reason.format(_short(open_[0], config)), *words))
+            return _Choice(_all_full(open_, config), because, passed_over=tuple(passed_over))
+    raise _nobody_open(task, passed_over, wishes)
+
+
+def _asked_for(target: Target, reason: str, task: TaskType, config: Config, wishes: Wishes) -> _Choice:
+    """What a caller names stands above what he excludes, not above what the operator allows. Raises AccessDenied."""
+    full = _full(target, config)
+    wishes.allowed.check(task, full)
+    excluded = ", though you have excluded it" if covered(full, wishes.excluded) else ""
+    return _Choice((full,), reason + excluded, pinned=True)
+
+
+def _by_rank(task: TaskType, config: Config, wishes: Wishes) -> Iterator[tuple[list[Target], str]]:
+    """Whom to choose from, and why: the first of these in which somebody may be chosen."""
+    yield (
+        [item for item in wishes.targets.get(task, ()) if item.provider in config.providers],
+        f"you prefer {{}} for {task}",
+    )
     row = config.routing.table.get(task)
     if row is None:
-        default = (Target(config.routing.default_provider),)
-        return _Choice(_full(default, config), f"{task} has no row; the default provider answers")
-    return _Choice(_full(row, config), f"{task} goes to {row[0]}")
+        yield [Target(config.routing.default_provider)], f"{task} has no row; the default provider answers"
+    else:
+        yield list(row), f"{task} goes to {{}}"
+    yield list(_allowed_targets(config, task, wishes.allowed)), "{} is the first whom you may have"
 
 
-def _full(targets: tuple[Target, ...], config: Config) -> tuple[Target, ...]:
+def _nobody_open(task: TaskType, targets: list[Target], wishes: Wishes) -> Exception:
+    providers = list(dict.fromkeys(item.provider for item in targets))
+    if all(wishes.allowed.obstacle(task, item) for item in targets):
+        return nobody_allowed(task, providers)
+    return NoProviderAvailable(
+        f"You have excluded all whom you may have for {task}. Change that with cortexctl prefs.",
+        left_out=",".join(providers),
+    )
+
+
+def _full(target: Target, config: Config) -> Target:
     """With the provider's own model where none is named."""
-    return tuple(Target(item.provider, item.model or config.providers[item.provider].model) for item in targets)
+    return Target(target.provider, target.model or config.providers[target.provider].model)
 
 
-def _provider_of(model: str, config: Config, catalog: Catalog) -> str:
-    for name, settings in config.providers.items():
-        if settings.model == model or catalog.knows(name, model):
-            return name
+def _all_full(targets: tuple[Target, ...], config: Config) -> tuple[Target, ...]:
+    return tuple(_full(item, config) for item in targets)
+
+
+def _provider_of(model: str, task: TaskType, config: Config, catalog: Catalog, wishes: Wishes) -> str:
+    """The first that has it and that this user wants and may have, or else the first that has it."""
+    having = [name for name, item in config.providers.items() if item.model == model or catalog.knows(name, model)]
+    if having:
+        open_ = (name for name in having if not wishes.obstacle(task, Target(name, model)))
+        allowed = (name for name in having if not wishes.allowed.obstacle(task, Target(name, model)))
+        return next(open_, next(allowed, having[0]))
     raise InvalidArgument(
         f"options.model: no provider is known to have {model!r}; name one with options.provider as well"
     )
@@ -135,7 +193,7 @@ def _sticky(field: Field, choice: _Choice) -> Target | None:
     settings = field.config.providers.get(target.provider) if target else None
     if choice.pinned or target is None or settings is None:
         return None
-    (full,) = _full((target,), field.config)
+    full = _full(target, field.config)
     return None if field.obstacle(settings, full.model or "") else full
 
 

@@ -1,25 +1,39 @@
-"""What a user wishes of routing beyond one request: preferences, and who answers in the session."""
+"""What a user wishes of routing beyond one request, and may have: preferences, who answers in the session, and what the
+operator allows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cortexd.domain.messages import Secrets, Strategy
-from cortexd.domain.targets import Target
+from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
+from cortexd.routing.allowed import EVERYTHING, Allowed
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """`targets`: whom the user prefers by task type, the first choice first. `strategy`: None for the machine's.
-    `sticky`: whom the session stays with. `secrets`: as the operator says, or stricter."""
+    `sticky`: whom the session stays with. `secrets`: as the operator says, or stricter. `excluded`: whom the user never
+    wants, a provider alone with all its models."""
 
     targets: Mapping[TaskType, tuple[Target, ...]] = field(default_factory=dict)
     strategy: Strategy | None = None
     local_only: bool = False
     secrets: Secrets = Secrets.OFF
     sticky: Target | None = None
+    excluded: frozenset[Target] = frozenset()
+    allowed: Allowed = EVERYTHING
+
+    def obstacle(self, task: TaskType, target: Target) -> str:
+        """Why `target`, with its model, is out of the question for this user; empty where it is not."""
+        mine = "is excluded (your preferences)" if covered(target, self.excluded) else ""
+        return self.allowed.obstacle(task, target) or mine
+
+    def asking_for(self, target: Target) -> Wishes:
+        """As they are where the user has named `target`: what excludes it does not count."""
+        return replace(self, excluded=self.excluded - {target, Target(target.provider)})
 
 
 NONE = Wishes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,11 +12,12 @@ from typing import Any
 
 from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.money import from_usd
-from cortexd.domain.targets import MOST_TARGETS, parse_targets, written
+from cortexd.domain.targets import MOST_TARGETS, Target, covered, parse_targets, written
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument, UnknownProvider
 from cortexd.validation.checks import (
     LABEL_KEY,
+    MAX_ID,
     as_boolean,
     as_integer,
     as_labels,
@@ -40,6 +41,7 @@ _MAX_BUDGET_USD = 1_000_000_000  # what the ledger's 64-bit nano-dollars can hol
 _MAX_PARALLEL = 64
 _PARALLEL = 8
 _MOST_ROW = 4096  # characters
+_MOST_EXCLUDED = 64
 _BATCH_REQUEST_ID = 57  # request number n goes by "request_id.n", within 64 characters
 _NAMED = ("user", "group")
 
@@ -107,16 +109,24 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
     """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
-    `local_only`, `secrets`. Raises InvalidArgument, or UnknownProvider where `providers` holds no such name."""
+    `local_only`, `secrets`, `excluded` [target]. Raises InvalidArgument, or UnknownProvider where `providers` holds no
+    such name."""
     parsed = _parsed(value, _PREFERENCES, "preferences")
+    excluded = tuple(map(Target.parse, parsed.get("excluded", ())))
+    _known_providers(excluded, providers, "preferences.excluded")
     for task, names in parsed.get("providers", {}).items():
-        for target in parse_targets(names):
-            if target.provider not in providers:
-                raise UnknownProvider(
-                    f"preferences.providers.{task}: unknown provider {shown(target.provider)}; "
-                    f"one of {', '.join(providers)}"
-                )
-    return {key: item for key, item in parsed.items() if item != {}}
+        targets = parse_targets(names)
+        _known_providers(targets, providers, f"preferences.providers.{task}")
+        for target in targets:
+            if covered(target, excluded):
+                raise InvalidArgument(f"preferences.excluded: {target} is preferred for {task}; choose one of both")
+    return {key: item for key, item in parsed.items() if item not in ({}, ())}
+
+
+def _known_providers(targets: Iterable[Target], providers: Collection[str], path: str) -> None:
+    for target in targets:
+        if target.provider not in providers:
+            raise UnknownProvider(f"{path}: unknown provider {shown(target.provider)}; one of {', '.join(providers)}")
 
 
 def parse_budget(value: object) -> BudgetWish:
@@ -213,6 +223,20 @@ def _targets(value: object, path: str) -> str:
         ) from None
 
 
+def _excluded(value: object, path: str) -> tuple[str, ...]:
+    rows = as_sequence(value, path, "a list of providers and models")
+    if len(rows) > _MOST_EXCLUDED:
+        raise InvalidArgument(f"{path}: expected at most {_MOST_EXCLUDED}, got {len(rows)}")
+    return tuple(dict.fromkeys(_target(item, f"{path}[{index}]") for index, item in enumerate(rows)))
+
+
+def _target(value: object, path: str) -> str:
+    try:
+        return str(Target.parse(as_text(value, path, MAX_ID)))
+    except ValueError:
+        raise InvalidArgument(f'{path}: expected "provider" or "provider/model", got {shown(value)}') from None
+
+
 def _limit(value: object, path: str) -> int:
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value):
@@ -238,6 +262,7 @@ _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "strategy": ("strategy", _strategy),
     "local_only": ("local_only", as_boolean),
     "secrets": ("secrets", _secrets),
+    "excluded": ("excluded", _excluded),
 }
 _BUDGET: dict[str, tuple[str, Parser]] = {
     "scope": ("scope", _scope),

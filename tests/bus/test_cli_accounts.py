@@ -305,3 +305,12 @@ no_proxy = [".example"]
         assert f'proxy = "http://(hidden)@proxy:3128"  # {file}' in lines
         assert f"max_messages = 12  # {file.parent}/conf.d/more.toml" in lines
         assert "max_tools = 256" in lines
+
+    def test_excluded(self, cortexctl: Cortexctl) -> None:
+        """Whom never to ask is shown, holds, and is given up by its name."""
+        assert cortexctl("prefs", "set", "--exclude", "claude, qwen").returncode == 0
+        assert cortexctl("prefs").stdout.splitlines()[1:] == ["excluded    claude, qwen"]
+        assert cortexctl("ask", "hello").stdout.startswith("[kimi-k2.6]")
+        assert cortexctl("prefs", "set", "--exclude", "cloud").returncode == USAGE
+        assert cortexctl("prefs", "clear", "excluded").returncode == 0
+        assert cortexctl("prefs").stdout == "none: the operator's routing holds\n"

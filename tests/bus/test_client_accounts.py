@@ -147,6 +147,9 @@ class TestPreferences:
                 assert (await client.complete("user_chat", "hello")).provider == "kimi_k2"
                 with pytest.raises(errors.InvalidArgument):
                     await client.set_preferences(strategy="luck")
+                await client.set_preferences(excluded=["claude", "qwen"])
+                assert (await client.preferences()).excluded == ("claude", "qwen")
+                assert (await client.complete("user_chat", "hello")).provider == "kimi_k2"
             finally:
                 await client.set_preferences()
             assert (await client.preferences()).providers == {}

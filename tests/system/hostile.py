@@ -217,6 +217,7 @@ _TASKS = _mostly(st.sampled_from(["user_chat", "code_generation", "error_debuggi
 _PREFERRED = st.builds(
     Variant, st.just("a{ss}"), st.dictionaries(_TASKS, _mostly(st.just("kimi_k2"), TEXT), max_size=2)
 )
+_EXCLUDED = st.builds(Variant, st.just("as"), st.lists(_mostly(st.just("qwen"), TEXT), max_size=2))
 _ITEMS = st.tuples(_TASKS, MESSAGES).map(list)
 _DAYS = _text(_mostly(st.dates(date(2026, 1, 1), date(2027, 1, 1)).map(str), st.dates().map(str) | TEXT))
 _GROUPING = st.sampled_from(["day", "hour", "task_type", "provider", "model", "label", "uid"])
@@ -241,7 +242,14 @@ ARGUMENTS: dict[str, Strategy] = {
         2,
     ),
     "preferences": _table(
-        "a{sv}", {"providers": _PREFERRED, "strategy": _text(_STRATEGY), "local_only": st.just(Variant("b", False))}, 3
+        "a{sv}",
+        {
+            "providers": _PREFERRED,
+            "strategy": _text(_STRATEGY),
+            "local_only": st.just(Variant("b", False)),
+            "excluded": _EXCLUDED,
+        },
+        3,
     ),
     "budget": _table(
         "a{sv}",

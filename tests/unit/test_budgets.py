@@ -124,7 +124,7 @@ class TestLimits:
                 assert list(await groups.of(ME.pw_uid)) == [MY_GROUP]
                 clock.now += 61
         assert [record.message for record in caplog.records] == [
-            "budgets.groups.no-such-group: this machine knows no such group; its budget binds nobody"
+            "budgets.groups.no-such-group: this machine knows no such group; it stands for nobody"
         ]
 
 

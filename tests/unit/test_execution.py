@@ -485,6 +485,6 @@ class TestPreferences:
         ledger.preferences = read_slowly  # type: ignore[method-assign]
         reading = asyncio.create_task(accounts.wishes(uid))
         await asyncio.sleep(0.05)
-        await accounts.set_preferences(uid, {"local_only": True}, ())
+        await accounts.set_preferences(uid, {"local_only": True}, {})
         await reading
         assert (await accounts.wishes(uid)).local_only

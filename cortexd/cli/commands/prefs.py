@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Preferences
 
 _COLUMNS = (Column("preference"), Column("value"))
-_NAMES = {"strategy": "strategy", "local-only": "local_only", "secrets": "secrets"}
+_NAMES = {"strategy": "strategy", "local-only": "local_only", "secrets": "secrets", "excluded": "excluded"}
 
 
 @click.group("prefs", invoke_without_command=True)
@@ -40,6 +40,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     rows += [("strategy", preferences.strategy)] if preferences.strategy else []
     rows += [("local-only", "yes")] if preferences.local_only else []
     rows += [("secrets", preferences.secrets)] if preferences.secrets else []
+    rows += [("excluded", ", ".join(preferences.excluded))] if preferences.excluded else []
     if rows:
         print_table(_COLUMNS, rows)
     else:
@@ -51,6 +52,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.option("--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among them.")
 @click.option("--local-only/--no-local-only", default=None, help="Whether only local endpoints may be asked.")
 @click.option("--secrets", type=click.Choice([item.value for item in Secrets]), help="What is done about secrets.")
+@click.option(
+    "--exclude", metavar="PROVIDER,...", help="Never to be asked: these providers, or single models (PROVIDER/MODEL)."
+)
 @click.pass_obj
 def set_command(
     settings: Settings,
@@ -58,14 +62,17 @@ def set_command(
     strategy: str | None,
     local_only: bool | None,
     secrets: str | None,
+    exclude: str | None,
 ) -> None:
     """Change what is given and keep the rest:
 
     \b
       cortexctl prefs set code_generation=kimi_k2 --strategy cost
       cortexctl prefs set code_generation=kimi_k2/kimi-k2.7-code,claude
+      cortexctl prefs set --exclude deepseek,claude/claude-opus-5-5
     """
-    changes = {"strategy": strategy, "local_only": local_only, "secrets": secrets}
+    excluded = None if exclude is None else [item.strip() for item in exclude.split(",")]
+    changes = {"strategy": strategy, "local_only": local_only, "secrets": secrets, "excluded": excluded}
     changes = {key: value for key, value in changes.items() if value is not None}
     if not providers and not changes:
         raise click.UsageError("Nothing to set.", click.get_current_context())
@@ -79,7 +86,7 @@ def set_command(
 
 
 @command.command("clear")
-@click.argument("names", nargs=-1, metavar="[TASK|strategy|local-only|secrets]...")
+@click.argument("names", nargs=-1, metavar="[TASK|strategy|local-only|secrets|excluded]...")
 @click.pass_obj
 def clear_command(settings: Settings, names: tuple[str, ...]) -> None:
     """Give up the preferences named, or all of them."""
@@ -105,4 +112,6 @@ async def _plain(client: AsyncClient) -> dict[str, Any]:
         plain["local_only"] = True
     if now.secrets:
         plain["secrets"] = now.secrets
+    if now.excluded:
+        plain["excluded"] = now.excluded
     return plain

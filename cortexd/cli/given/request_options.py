@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cortexd.domain.messages import Strategy
+from cortexd.domain.messages import Secrets, Strategy
 
 _OPTIONS = (
     click.option("--task", default="user_chat", show_default=True, metavar="TYPE", help="What the request is for."),
@@ -23,6 +23,11 @@ _OPTIONS = (
     ),
     click.option("--session", metavar="NAME", help="Stay with the provider that answered this session last."),
     click.option("--local", is_flag=True, help="Use only endpoints that are marked as local."),
+    click.option(
+        "--secrets",
+        type=click.Choice([item.value for item in Secrets]),
+        help="What is done about keys and passwords in the text, where the operator's setting is laxer.",
+    ),
     click.option("--no-fallback", is_flag=True, help="Do not ask another provider when the first fails."),
 )
 
@@ -40,6 +45,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_cost: float | None,
         session: str | None,
         local: bool,
+        secrets: str | None,
         no_fallback: bool,
         **rest: Any,
     ) -> Any:
@@ -51,6 +57,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "max_cost_usd": max_cost,
             "session": session,
             "privacy": "local" if local else None,
+            "secrets": secrets,
             "fallback": False if no_fallback else None,
         }
         return command(*args, options={key: value for key, value in options.items() if value is not None}, **rest)
