@@ -8,6 +8,7 @@
  *   --address A     the bus; default DBUS_SYSTEM_BUS_ADDRESS, then the system bus
  *   --name N        the service; default org.cortexlinux.LLMRouter
  *   --task T        the task type; default user_chat       --prompt P   the one user message
+ *   --prompt-file F the file that holds it
  *   --uid U         become this user (and its groups) first
  *   --per-connection N   calls in flight on one connection; default 64 (the system bus allows 128)
  *   --timeout S     give up after S seconds; what is unanswered then counts as failed
@@ -216,11 +217,24 @@ static void print_rest(void) {
     printf("}\n");
 }
 
+/* A command line holds no more than 128 KiB of one. */
+static const char *text_of(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END)) die(path);
+    long size = ftell(file);
+    char *text = size < 0 ? NULL : calloc(1, (size_t)size + 1);
+    rewind(file);
+    if (!text || fread(text, 1, (size_t)size, file) != (size_t)size) die(path);
+    fclose(file);
+    return text;
+}
+
 static bool read_option(const char *key, const char *value) {
     if (!strcmp(key, "--address")) wish.address = value;
     else if (!strcmp(key, "--name")) wish.name = value;
     else if (!strcmp(key, "--task")) wish.task = value;
     else if (!strcmp(key, "--prompt")) wish.prompt = value;
+    else if (!strcmp(key, "--prompt-file")) wish.prompt = text_of(value);
     else if (!strcmp(key, "--in-flight")) wish.in_flight = atol(value);
     else if (!strcmp(key, "--calls")) wish.calls = atol(value);
     else if (!strcmp(key, "--per-connection")) wish.per_connection = atol(value);

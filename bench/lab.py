@@ -185,14 +185,23 @@ class Lab:
         return answer
 
     def calls(
-        self, service: Child, *, in_flight: int, calls: int, task: str = "user_chat", batch: bool = False
+        self,
+        service: Child,
+        *,
+        in_flight: int,
+        calls: int,
+        task: str = "user_chat",
+        batch: bool = False,
+        prompt: Path | None = None,
     ) -> Round:
         """One round of `Complete` from the C caller; its CPU is the service's. A failed call is counted.
 
-        `batch`: all of them in one CompleteBatch, `in_flight` at a time.
+        `batch`: all of them in one CompleteBatch, `in_flight` at a time. `prompt`: a file that holds the prompt.
         """
         cpu = service.cpu_seconds()
-        options = ("--in-flight", in_flight, "--calls", calls, "--task", task)
+        options: tuple[object, ...] = ("--in-flight", in_flight, "--calls", calls, "--task", task)
+        if prompt is not None:
+            options += ("--prompt-file", prompt)
         answer = self._with_log(service, "batch" if batch else "run", options)
         spent = service.cpu_seconds() - cpu
         fields = ("calls", "failures", "seconds", "latency_ns", "error")

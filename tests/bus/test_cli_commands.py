@@ -9,6 +9,7 @@ import signal
 import subprocess
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -29,6 +30,7 @@ from tests.bus.served import (  # noqa: F401
     served_of_module_fixture,
 )
 from tests.eventually import assert_eventually
+from tests.secrets_made import MAKERS
 
 DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 3, 4, 5, 6, 7, 130
 
@@ -94,6 +96,22 @@ class TestAsk:
         done = cortexctl("ask", "--local", "hello")
         assert done.returncode == PROVIDER_FAILED
         assert "local" in done.stderr
+
+    def test_secrets(self, served: Served, cortexctl: Cortexctl) -> None:
+        """With --secrets redact a token stays here and is in the answer again; local sends it nowhere, route and batch
+        likewise."""
+        token = MAKERS["github_token"](Random(3)).secret
+        done = cortexctl("ask", "--secrets", "redact", f"use {token}")
+        assert done.stdout == f"[claude-sonnet-5-5] You said: use {token}\n"
+        assert token not in served.simulated.received("claude")[-1].body
+        cortexctl("batch", "--secrets", "redact", input=json.dumps({"prompt": f"use {token}"}))
+        assert token not in served.simulated.received("claude")[-1].body
+        assert served.simulated.counts("claude").requests == 2
+        for words in (["ask"], ["route"]):
+            done = cortexctl(*words, "--secrets", "local", f"use {token}")
+            assert done.returncode == PROVIDER_FAILED
+            assert token not in done.stderr
+        assert cortexctl("ask", "--secrets", "hide", "hello").returncode == 2
 
     def test_pipe_gets_the_very_bytes(self, served: Served, cortexctl: Cortexctl) -> None:
         """In a pipe the answer is not touched, escape sequences and emoji included, whatever the locale."""

@@ -38,6 +38,12 @@ def strings(value: object) -> list[str]:
     return [text for item in inner for text in strings(item)]
 
 
+def said_last(shared: Shared, provider: str) -> str:
+    """The user's last text, as the provider got it."""
+    content = json.loads(shared.simulated.received(provider)[-1].body)["messages"][-1]["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
 def echoed(made: Made) -> str:
     """What the simulated echo, of 200 characters of what it gets, reads restored."""
     return made.text.replace(made.secret, PLACEHOLDER)[:200].replace(PLACEHOLDER, made.secret)
@@ -60,23 +66,25 @@ async def told(program: Program, prompt: str | list[Json], **options: object) ->
 
 class TestRedact:
     async def test_five_hundred_requests(self, shared: Shared, program: Program) -> None:
-        """Half of them hold a secret, of every kind: none reaches the cloud, and each echo is what was sent, streamed
-        or not. The others go out as they are."""
+        """Half of them hold a secret, of every kind: none reaches either cloud, and each echo is what was sent,
+        streamed in the smallest pieces or not. The others go out as they are."""
         made, plain = with_secrets(11, 250), without_secrets(11, 250)
-
+        for provider in EVERYBODY:
+            shared.behave(provider, Behaviour(chunks=400))
         turns = asyncio.Semaphore(50)  # the bus takes 128 calls of one connection
 
         async def echo(number: int, text: str) -> tuple[str, Json]:
             async with turns:
+                provider = EVERYBODY[number // 2 % len(EVERYBODY)]
                 if number % 2:
-                    return await told(program, text)
-                reply = await program.complete("user_chat", text)
+                    return await told(program, text, provider=provider)
+                reply = await program.complete("user_chat", text, provider=provider)
                 return reply.content, reply.metadata
 
         texts = [*(item.text for item in made), *plain]
         echoes = await asyncio.gather(*(echo(number, text) for number, text in enumerate(texts)))
         seen = logs(shared)
-        assert len(shared.simulated.received("claude")) == 500
+        assert sorted(shared.requests().values()) == [250, 250]
         assert [item.kind for item in made if item.secret in seen] == []
         assert {item.kind for item in made} == set(MAKERS)
         for item, (content, metadata) in zip(made, echoes, strict=False):
@@ -116,6 +124,26 @@ class TestRedact:
         assert len(calls) == 3
         assert [json.loads(call["arguments"]) for call in calls] == [{"text": f"<{KEY}>"}] * 3
         assert (reply.content, text_of(events)) == (f"so: {KEY}",) * 2
+
+    @each_provider
+    async def test_every_kind_in_one(self, shared: Shared, program: Program, provider: str) -> None:
+        """All that the cloud got, said again as text and as a tool's argument, is the prompt byte for byte, streamed in
+        whatever pieces."""
+        made = [make(Random(7)) for make in MAKERS.values()]
+        prompt = "\n\n".join(item.text for item in made)
+        session = {"provider": provider, "session": f"every-{provider}", "tools": [WRITE]}
+        await program.complete("user_chat", prompt, **session)
+        seen = logs(shared, provider)
+        assert [item.kind for item in made if item.secret in seen] == []
+        sent = said_last(shared, provider)
+        for chunks in (None, 3, 50, len(sent)):
+            calls = (("write", json.dumps({"text": sent})),)
+            shared.behave(provider, Behaviour(reply=sent, tool_calls=calls, chunks=chunks))
+            reply = await program.complete("user_chat", prompt, **session)
+            text, metadata = await told(program, prompt, **session)
+            for content, said in ((reply.content, reply.metadata), (text, metadata)):
+                assert content == prompt
+                assert [json.loads(call["arguments"]) for call in said["tool_calls"]] == [{"text": prompt}]
 
     @each_provider
     async def test_a_placeholder_in_pieces(self, shared: Shared, program: Program, provider: str) -> None:
