@@ -56,9 +56,9 @@ class Daemon:
             self._write(f"credentials/keys_{provider}", key, mode=0o400)
         self.configure(config)
 
-    def configure(self, config: str) -> None:
-        """Replace the test's own settings; a running daemon sees them after `reload`."""
-        self._write("conf.d/50-test.toml", config)
+    def configure(self, config: str, name: str = "50-test.toml") -> None:
+        """Replace the test's own settings, or another file of them; a running daemon sees them after `reload`."""
+        self._write(f"conf.d/{name}", config)
 
     def start(self, wait: bool = True, timeout: float = 20.0) -> None:
         """Returns once the daemon owns its name; without `wait`, at once."""
