@@ -9,7 +9,7 @@ from cortexd.accounts.groups import Groups
 from cortexd.authority import Caller
 from cortexd.config.allowed import ALL, AllowedSettings, Targets
 from cortexd.config.settings import ProviderSettings
-from cortexd.domain.targets import Target, parse_targets
+from cortexd.domain.targets import parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.routing import Allowed
 
@@ -51,5 +51,5 @@ def check_allowed(rows: Mapping[str, str], allowed: Allowed, providers: Mapping[
     """Raises AccessDenied where a user's preferences, targets by task type, name what is not allowed to him."""
     for task, names in rows.items():
         for target in parse_targets(names):
-            full = Target(target.provider, target.model or providers[target.provider].model)
+            full = allowed.full(TaskType(task), target, providers[target.provider].model)
             allowed.check(TaskType(task), full, f"preferences.providers.{task}")

@@ -34,6 +34,10 @@ class Allowed:
         models = dict.fromkeys(item.model for item in named if item.provider == provider and item.model)
         return (own, *(model for model in models if not self.obstacle(task, Target(provider, model))))
 
+    def full(self, task: TaskType, target: Target, own: str) -> Target:
+        """`target` with its model: where it names none its provider's own, or the first that is allowed instead."""
+        return target if target.model else Target(target.provider, self.models(task, target.provider, own)[:2][-1])
+
     def check(self, task: TaskType, target: Target, path: str = "") -> None:
         """Raises AccessDenied, `path` first, where somebody names `target` and must not have it."""
         if not self.obstacle(task, target):

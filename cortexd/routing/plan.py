@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
@@ -76,7 +77,7 @@ def _strategy(question: Question, config: Config, wishes: Wishes) -> Strategy:
     """The caller's, the user's, or the machine's for this task type where the user prefers nobody for it."""
     task, routing = question.task_type, config.routing
     preferred, _ = next(_by_rank(task, config, wishes))
-    open_ = [item for item in preferred if not wishes.obstacle(task, _full(item, config))]
+    open_ = [item for item in preferred if not wishes.obstacle(task, _full(item, task, config, wishes))]
     of_machine = Strategy.TABLE if open_ else routing.strategies.get(task, routing.strategy)
     return question.options.strategy or wishes.strategy or of_machine
 
@@ -125,18 +126,19 @@ def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: 
         return _asked_for(target, f"model {options.model} was asked for", task, config, wishes)
     passed_over: list[Target] = []
     for targets, reason in _by_rank(task, config, wishes):
-        open_ = tuple(item for item in targets if not wishes.obstacle(task, _full(item, config)))
-        passed_over += [_full(item, config) for item in targets if item not in open_]
+        meant = dict.fromkeys(_full(item, task, config, wishes) for item in targets)
+        open_ = tuple(item for item in meant if not wishes.obstacle(task, item))
+        passed_over += [item for item in map(partial(_own, config), targets) if wishes.obstacle(task, item)]
         if open_:
             words = [f"{_short(item, config)} {wishes.obstacle(task, item)}" for item in passed_over[:1]]
             because = "; ".join((reason.format(_short(open_[0], config)), *words))
-            return _Choice(_all_full(open_, config), because, passed_over=tuple(passed_over))
+            return _Choice(open_, because, passed_over=tuple(passed_over))
     raise _nobody_open(task, passed_over, wishes)
 
 
 def _asked_for(target: Target, reason: str, task: TaskType, config: Config, wishes: Wishes) -> _Choice:
     """What a caller names stands above what he excludes, not above what the operator allows. Raises AccessDenied."""
-    full = _full(target, config)
+    full = _full(target, task, config, wishes)
     wishes.allowed.check(task, full)
     excluded = ", though you have excluded it" if covered(full, wishes.excluded) else ""
     return _Choice((full,), reason + excluded, pinned=True)
@@ -166,13 +168,14 @@ def _nobody_open(task: TaskType, targets: list[Target], wishes: Wishes) -> Excep
     )
 
 
-def _full(target: Target, config: Config) -> Target:
+def _full(target: Target, task: TaskType, config: Config, wishes: Wishes) -> Target:
+    """With the provider's own model where none is named, or the first that is allowed in its place."""
+    return wishes.allowed.full(task, target, config.providers[target.provider].model)
+
+
+def _own(config: Config, target: Target) -> Target:
     """With the provider's own model where none is named."""
     return Target(target.provider, target.model or config.providers[target.provider].model)
-
-
-def _all_full(targets: tuple[Target, ...], config: Config) -> tuple[Target, ...]:
-    return tuple(_full(item, config) for item in targets)
 
 
 def _provider_of(model: str, task: TaskType, config: Config, catalog: Catalog, wishes: Wishes) -> str:
@@ -193,7 +196,7 @@ def _sticky(field: Field, choice: _Choice) -> Target | None:
     settings = field.config.providers.get(target.provider) if target else None
     if choice.pinned or target is None or settings is None:
         return None
-    full = _full(target, field.config)
+    full = _full(target, field.question.task_type, field.config, field.wishes)
     return None if field.obstacle(settings, full.model or "") else full
 
 

@@ -93,14 +93,14 @@ class TestAllowed:
     async def test_naming_what_is_not_allowed(self, shared: Shared, alice: Program) -> None:
         """AccessDenied with its cause, by every way to ask, and nothing is sent; a batch's item fails by itself."""
         shared.reload(CONFIG)
-        options = {"provider": "claude", "fallback": True}
+        options = {"provider": "claude", "model": "claude-opus-5-5", "fallback": True}
         with refused(NOT_ALLOWED) as text:
             await alice.complete("user_chat", "hello", **options)
         assert text[0].endswith("[cause=not_allowed provider=claude]")
         with refused(NOT_ALLOWED):
             await alice.route("user_chat", "hello", **options)
         with refused(NOT_ALLOWED):
-            await Stream.open(alice, "user_chat", "hello", provider="claude")
+            await Stream.open(alice, "user_chat", "hello", model="claude-opus-5-5")
         requests = [["user_chat", messages("hello")]]
         [items] = await alice.call(NAME, "CompleteBatch", "a(saa{sv})a{sv}", requests, dictionary(options))
         assert items[0][1]["error_name"] == NOT_ALLOWED
@@ -151,7 +151,7 @@ class TestPreferences:
         """The refusal names the key; nothing is taken of the rest."""
         shared.reload(CONFIG)
         with refused(NOT_ALLOWED) as text:
-            await prefer(alice, providers={"user_chat": "kimi_k2, claude"}, strategy="cost")
+            await prefer(alice, providers={"user_chat": "kimi_k2, claude/claude-sonnet-5-5"}, strategy="cost")
         assert text[0].startswith("preferences.providers.user_chat: claude/claude-sonnet-5-5 is not allowed")
         assert text[0].endswith("[cause=not_allowed provider=claude]")
         assert await preferences(alice) == {}

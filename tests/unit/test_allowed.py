@@ -197,6 +197,20 @@ class TestPlan:
             assert sorted(chosen(made))[0] == "claude/claude-haiku-5-5"
             assert {item.provider for item in made.candidates} == {"claude", "qwen"}
 
+    def test_a_provider_that_is_named_alone(self) -> None:
+        """By a call, a row or a preference: it is the first of its models that the user may have."""
+        allowed, haiku = ("claude/claude-haiku-5-5", "claude/claude-opus-5-5", "qwen"), "claude/claude-haiku-5-5"
+        made = plan(use=config(ALL), wishes=may(*allowed))
+        assert made.reason == f"user_chat goes to {haiku}; claude is not allowed to you (routing.allowed)"
+        assert left_out(made)["claude/claude-sonnet-5-5"] == "is not allowed to you (routing.allowed)"
+        for asked in (
+            made,
+            plan(use=config(ALL), wishes=may(*allowed), provider="claude"),
+            plan(use=config(ALL), wishes=may(*allowed, targets=prefers("claude"))),
+            plan(use=config(ALL), wishes=may(*allowed, sticky=Target("claude"))),
+        ):
+            assert chosen(asked)[0] == haiku
+
     def test_without_fallback_too(self) -> None:
         """One answers, where the row's first is not allowed."""
         assert chosen(plan(use=config(ALL), wishes=may("qwen"), fallback=False)) == [f"qwen/{OWN['qwen']}"]
@@ -213,8 +227,9 @@ class TestPlan:
     @pytest.mark.parametrize(
         "options",
         [
-            {"provider": "claude"},
-            {"provider": "claude", "fallback": True},
+            {"provider": "deepseek"},
+            {"provider": "deepseek", "fallback": True},
+            {"provider": "claude", "model": "claude-sonnet-5-5"},
             {"provider": "qwen", "model": "qwen-max-9"},
             {"model": "claude-opus-5-5"},
         ],
