@@ -211,6 +211,7 @@ class Failure(StrEnum):
     SILENT = "first_token_timeout"  # connected, and no word in time
     CONNECTION = "connection"  # not reached, or cut off
     MALFORMED = "malformed_answer"  # not what the vendor's API promises
+    FULL = "at_capacity"  # all places of its endpoints are taken: nothing was sent
 
 
 # whose text, the provider's, may hold some of the request
@@ -234,6 +235,7 @@ class ProviderError(Exception):
 
     `message` is scrubbed of keys and bounded. `may_have_billed` is true where the provider may have
     charged although we know no usage (cut off mid-answer, timed out, unreadable answer).
+    `again`: the endpoint that failed, where another one of the provider's would answer at once; "" for none.
     """
 
     failure: Failure
@@ -241,6 +243,7 @@ class ProviderError(Exception):
     status: int | None = None
     retry_after_ms: int | None = None
     may_have_billed: bool = False
+    again: str = ""
 
     def __str__(self) -> str:
         return f"{self.failure}: {self.message}" if self.message else str(self.failure)

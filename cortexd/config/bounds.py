@@ -21,6 +21,7 @@ from cortexd.config.settings import (
     ModelSettings,
     ProviderSettings,
     RateSettings,
+    ReplicaSettings,
 )
 
 _MIB = 1024 * 1024
@@ -58,6 +59,7 @@ _DEADLINE = Bound(100, _DAY_MS, _NO_ATTEMPT)
 _LIMIT_USD = Bound(0, 1_000_000_000, "the bus carries no larger amount")
 _TOKENS = Bound(1, 100_000_000, "no model takes more")
 _RATE_USD = Bound(0, 1_000_000, "no model costs more")
+_IN_FLIGHT = Bound(1, 65_536, "leave it out for no limit")
 
 BOUNDS: Mapping[type, Mapping[str, Bound]] = {
     ProviderSettings: {
@@ -67,6 +69,13 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "max_connections": Bound(1, 4_096, _DESCRIPTORS),
         "max_tokens": Bound(1, 1_000_000, "no model answers at greater length"),
         "max_tokens_per_s": Bound(1, 1_000_000, "no model answers faster"),
+        "max_in_flight": _IN_FLIGHT,
+        "max_queued": Bound(0, 65_536, _MEMORY),
+        "queue_delay_s": Bound(0.1, 3_600, "nobody waits longer for a first word"),
+    },
+    ReplicaSettings: {
+        "weight": Bound(0.001, 1_000, "what gets a thousandth gets next to nothing"),
+        "max_in_flight": _IN_FLIGHT,
     },
     RateSettings: {
         "input_usd_per_million": _RATE_USD,

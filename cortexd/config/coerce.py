@@ -17,6 +17,7 @@ from cortexd.config.allowed import AllowedSettings, allowed
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
+from cortexd.config.names import fault_of_name
 from cortexd.config.problems import Expectation
 from cortexd.config.settings import (
     CAPABILITIES,
@@ -26,6 +27,7 @@ from cortexd.config.settings import (
     NetworkSettings,
     ProviderSettings,
     RateSettings,
+    ReplicaSettings,
 )
 from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
@@ -33,6 +35,7 @@ from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
 
 _MAX_THRESHOLDS = 16
+_MAX_REPLICAS = 64
 _USD_DECIMALS = 9  # nano-dollars are the smallest that is counted
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -194,6 +197,39 @@ def _model(path: str, table: dict[str, Any], current: ModelSettings) -> ModelSet
     return replace(current, **changes)
 
 
+def _replicas(path: str, value: object, _current: object) -> tuple[ReplicaSettings, ...]:
+    """A later list replaces an earlier one."""
+    if not isinstance(value, list) or len(value) > _MAX_REPLICAS:
+        raise Expectation(f"a list of at most {_MAX_REPLICAS} tables ([[providers.NAME.{path}]])")
+    replicas = tuple(_replica(f"{path}[{number}]", table) for number, table in enumerate(value))
+    addresses = [replica.base_url for replica in replicas]
+    if twice := next((address for address in addresses if addresses.count(address) > 1), ""):
+        raise Expectation("each address once", path, twice)
+    return replicas
+
+
+def _replica(path: str, table: object) -> ReplicaSettings:
+    keys = tuple(key for key in _hints(ReplicaSettings) if key != "key")
+    if not isinstance(table, dict) or "base_url" not in table:
+        raise Expectation("a table with base_url", path, table)
+    changes: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in keys:
+            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", "(hidden)" if key == "key" else value)
+        try:
+            changes[key] = coerce(ReplicaSettings, key, value, None)
+        except Expectation as fault:
+            raise Expectation(str(fault), f"{path}.{key}", fault.got if fault.path else value, fault.why) from None
+    return ReplicaSettings(**changes)
+
+
+def _credential(value: object) -> str:
+    name = _string(value)
+    if fault_of_name(name):
+        raise Expectation("the name of a credential, as cortexctl credentials set takes it")
+    return name
+
+
 def _quirks(value: object) -> Quirks:
     return frozenset(Quirk(_choice(item, tuple(Quirk))) for item in _strings(value))
 
@@ -281,6 +317,7 @@ def _fractions(value: object) -> tuple[float, ...]:
 
 _ADDRESSES: dict[tuple[type, str], Callable[[object], Any]] = {
     (ProviderSettings, "base_url"): endpoint_address,
+    (ReplicaSettings, "base_url"): endpoint_address,
     (NetworkSettings, "proxy"): proxy_address,
     (NetworkSettings, "no_proxy"): proxy_exceptions,
 }
@@ -301,6 +338,7 @@ _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
     LimitUsd: _limit,
     dict[str, LimitUsd]: _limits_by_name,
     dict[str, ModelSettings]: _models,
+    tuple[ReplicaSettings, ...]: _replicas,
     dict[TaskType, tuple[Target, ...]]: _by_task("provider, provider/model or a list of these", _targets),
     dict[TaskType, Strategy]: _by_task("strategy", _strategy),
 }
@@ -308,6 +346,7 @@ _BY_NAME: dict[str, Callable[[object], Any]] = {
     "capabilities": _capabilities,
     "quality": _quality,
     "quirks": _quirks,
+    "credential": _credential,
     "key_variable": _variable,
     "auth_header": header_name,
     "headers": headers,

@@ -14,7 +14,7 @@ from pathlib import Path
 from cortexd.config.files import Unusable, is_there, read_file, refuse_unsafe_directory
 from cortexd.config.names import credential_files
 from cortexd.config.problems import Problems
-from cortexd.config.settings import Config, ProviderSettings, Secret
+from cortexd.config.settings import Config, ProviderSettings, ReplicaSettings, Secret
 from cortexd.errors import ConfigError, Problem
 
 MAX_KEY_BYTES = 16 * 1024
@@ -27,7 +27,9 @@ def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config
     providers = dict(config.providers)
     for name, settings in providers.items():
         with problems.collected():
-            providers[name] = dataclasses.replace(settings, key=_find_key(settings, directory, environ))
+            key = _find_key(name, settings, directory, environ)
+            replicas = tuple(_with_key(item, key, directory, environ) for item in settings.replicas)
+            providers[name] = dataclasses.replace(settings, key=key, replicas=replicas)
     problems.raise_any()
     return dataclasses.replace(config, providers=providers)
 
@@ -46,9 +48,23 @@ def how_to_configure(settings: ProviderSettings) -> str:
     return f"no key: run cortexctl credentials set {name}, or set providers.{name}.key_file{variable}"
 
 
-def _find_key(settings: ProviderSettings, directory: str | None, environ: Mapping[str, str]) -> Secret | None:
-    if directory:
-        for name in credential_files(settings.name):
+def _with_key(
+    replica: ReplicaSettings, shared: Secret | None, directory: str | None, environ: Mapping[str, str]
+) -> ReplicaSettings:
+    """With its own key, which is nobody else's, or the provider's."""
+    if not replica.own_key:
+        return dataclasses.replace(replica, key=shared)
+    return dataclasses.replace(replica, key=_find_key(replica.credential, replica, directory, environ))
+
+
+def _find_key(
+    credential: str | None,
+    settings: ProviderSettings | ReplicaSettings,
+    directory: str | None,
+    environ: Mapping[str, str],
+) -> Secret | None:
+    if directory and credential:
+        for name in credential_files(credential):
             file = Path(directory) / name
             if is_there(file):
                 return _read_key(file, private=False)  # of systemd's: the directory is closed

@@ -22,6 +22,7 @@ from cortexd.config.files import Unusable, find_files, is_there, read_file
 from cortexd.config.names import fault_of_name
 from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation, Problems
+from cortexd.config.replicas import located, resolved, strayed
 from cortexd.config.settings import Config, ProviderSettings
 from cortexd.config.whole import faults_of_whole
 
@@ -44,6 +45,7 @@ def load_config(path: Path | None = None) -> Config:
     for file, table in tables.items():
         config = _Reading(file, problems).config(config, table)
     problems.raise_any()
+    config = dataclasses.replace(config, providers={name: resolved(item) for name, item in config.providers.items()})
     for setting, words in faults_of_whole(config):
         problems.add(_setter(tables, setting), setting, words)
     problems.raise_any()
@@ -99,7 +101,7 @@ class _Reading:
                 providers[name] = self._provider(base, value, where)
             elif "preset" in value:
                 continue  # which was refused
-            elif missing := [key for key in _NEW_PROVIDER_NEEDS if key not in value]:
+            elif missing := [key for key in _NEW_PROVIDER_NEEDS if not _given(value, key)]:
                 self._refuse(where, f"a new provider needs {', '.join(missing)} as well")
             else:
                 new = ProviderSettings(name=name, api="", base_url="", model="")
@@ -117,7 +119,7 @@ class _Reading:
             return None
         api = value.get("api")
         base = preset.settings(name, api if isinstance(api, str) and api in API_KINDS else None)
-        missing = [key for key in ("base_url", "model") if not getattr(base, key) and key not in value]
+        missing = [key for key in ("base_url", "model") if not getattr(base, key) and not _given(value, key)]
         if missing:
             kinds = " and ".join(preset.base_url)
             self._refuse(where, f"preset {wanted!r} speaks {kinds} and needs {', '.join(missing)} as well")
@@ -126,8 +128,12 @@ class _Reading:
     def _provider(self, base: ProviderSettings, value: Table, where: str) -> ProviderSettings:
         """An address that is no longer the preset's makes an endpoint elsewhere no local one."""
         read: ProviderSettings = self._section(base, value, where)
-        implied = read.local and read.preset is not None and "base_url" in value and "local" not in value
-        if not implied:
+        if stray := strayed(read, value):
+            self._refuse(f"{where}.base_url", f"expected an address of its replicas, or none beside them, got {stray}")
+        implied = read.local and read.preset is not None and "local" not in value
+        if implied and "replicas" in value:
+            read = dataclasses.replace(read, replicas=tuple(map(located, read.replicas)))
+        if not implied or "base_url" not in value:
             return read
         return dataclasses.replace(read, local=on_this_machine(parse_address(read.base_url).host))
 
@@ -153,6 +159,11 @@ class _Reading:
 
 def _names(settings: Any) -> list[str]:
     return [item.name for item in dataclasses.fields(settings) if item.name not in _NOT_IN_FILES]
+
+
+def _given(value: Table, key: str) -> bool:
+    """Replicas bring addresses of their own."""
+    return key in value or (key == "base_url" and bool(value.get("replicas")))
 
 
 def _secret_hint(where: str, key: str) -> str | None:

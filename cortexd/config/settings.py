@@ -65,8 +65,33 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """One of several endpoints behind a provider; what is None is as the provider has it.
+
+    `weight`: its share of the calls beside the others'. `max_in_flight`: calls that it gets at once.
+    `credential`: the name under which systemd hands its own key over; that, `key_file` or `key_variable` make the key
+    another one than the provider's.
+    """
+
+    base_url: str
+    weight: float = 1.0
+    max_in_flight: int | None = None
+    local: bool | None = None
+    credential: str | None = None
+    key_file: Path | None = None
+    key_variable: str | None = None
+    key: Secret | None = None
+
+    @property
+    def own_key(self) -> bool:
+        """Whether it names a key of its own, found or not."""
+        return any((self.credential, self.key_file, self.key_variable))
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One endpoint; `api` is a name in api_kinds. It is configured when enabled, and a key is present or it is local.
+    """One endpoint, or several `replicas`; `api` is a name in api_kinds. It is configured when enabled, and a key is
+    present or it is local.
 
     `first_token_timeout_s`: how long a stream may be without a word, reasoning included, before another is asked; None
     for no such limit: how long a model thinks unseen, and a queue is, nobody knows but its operator.
@@ -77,6 +102,10 @@ class ProviderSettings:
     `preset`: the row of presets.toml that it began as. `quirks`: what all its models want or refuse.
     `models`: what is known of its models beside `model`, which strategies choose among.
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
+    `replicas`: once read, `base_url` is the first one's, and `local` says whether all of them are.
+    `max_in_flight`: the calls that an endpoint gets at once, None for any number; what comes above goes to the next
+    candidate at once, and waits where there is none, up to `max_queued`. `queue_delay_s`: an endpoint behind which a
+    call would wait longer for its first token counts as full, too.
     """
 
     name: str
@@ -101,10 +130,25 @@ class ProviderSettings:
     models: dict[str, ModelSettings] = field(default_factory=dict)
     preset: str | None = None
     quirks: Quirks = frozenset()
+    replicas: tuple[ReplicaSettings, ...] = ()
+    max_in_flight: int | None = None
+    max_queued: int = 256
+    queue_delay_s: float = 2.0
 
     @property
     def configured(self) -> bool:
-        return self.enabled and (self.local or self.key is not None)
+        """Whether there is an endpoint that can be asked."""
+        ends = self.replicas or (self,)
+        return self.enabled and any(end.local or end.key is not None for end in ends)
+
+    @property
+    def has_local(self) -> bool:
+        """Whether a call that must stay local finds an endpoint."""
+        return self.local or any(replica.local for replica in self.replicas)
+
+    @property
+    def pooled(self) -> bool:
+        return bool(self.replicas) or self.max_in_flight is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from cortexd.config.addresses import bypasses, on_this_machine, parse_address
 from cortexd.config.allowed import ALL
 from cortexd.config.files import Unusable, read_file
 from cortexd.config.names import taken_names
+from cortexd.config.replicas import endpoints
 from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings
 
 _MAX_CA_BYTES = 16 * 1024 * 1024
@@ -61,10 +62,10 @@ def _names(config: Config) -> Faults:
 
 def _addresses(config: Config) -> Faults:
     for name, settings in config.providers.items():
-        reader = None if settings.insecure else _reader_between(settings, config.network)
-        if reader:
+        ends = () if settings.insecure else endpoints(settings)
+        for reader in filter(None, (_reader_between(end, config.network) for end in ends)):
             yield (
-                f"providers.{name}.base_url",
+                f"providers.{name}.{'replicas' if settings.replicas else 'base_url'}",
                 f"http:// would show keys and prompts to {reader}; use https://, or accept that with insecure = true",
             )
 

@@ -17,9 +17,10 @@ from cortexd.bus.methods import Methods
 from cortexd.bus.signals import Signals
 from cortexd.bus.totals import PublicTotals
 from cortexd.catalog import builtin_catalog
-from cortexd.config import Config
+from cortexd.config import Config, ProviderSettings
 from cortexd.connection import Connection, Message
 from cortexd.ledger import Ledger
+from cortexd.pool import make_pool
 from cortexd.providers import Provider, make_provider
 from cortexd.requests.events import CostEvent
 from cortexd.requests.service import Service
@@ -29,14 +30,24 @@ from cortexd.telemetry.metrics import Metrics
 from cortexd.telemetry.request_log import log_settled
 
 
-def make_setup(config: Config, kept: Mapping[str, Provider] | None = None) -> Setup:
-    """The catalogue with the operator's rates, and a provider for each endpoint; those of `kept` are taken over."""
-    kept = kept or {}
+def make_setup(
+    config: Config, kept: Mapping[str, Provider] | None = None, before: Mapping[str, Provider] | None = None
+) -> Setup:
+    """The catalogue with the operator's rates, and each provider; those of `kept` are taken over, and of those `before`
+    the endpoints that are the same."""
+    kept, before = kept or {}, before or {}
     providers = {
-        name: kept.get(name) or make_provider(settings, config.network, max_answer_bytes=config.limits.max_answer_bytes)
+        name: kept.get(name) or _provider(settings, config, before.get(name))
         for name, settings in config.providers.items()
     }
     return Setup(config, builtin_catalog().with_settings(config.providers), providers)
+
+
+def _provider(settings: ProviderSettings, config: Config, before: Provider | None) -> Provider:
+    most = config.limits.max_answer_bytes
+    if settings.pooled:
+        return make_pool(settings, config.network, max_answer_bytes=most, before=before)
+    return make_provider(settings, config.network, max_answer_bytes=most)
 
 
 class Assembly:

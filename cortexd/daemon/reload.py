@@ -55,8 +55,9 @@ class Reload:
         kept_as_long = replace(config.ledger, keep_days=old.config.ledger.keep_days)  # it holds at once
         if kept_as_long != old.config.ledger:
             log.warning("changes of [ledger] take effect at the next start")
-        kept = _unchanged(old, config)
-        self._assembly.adopt(make_setup(config, kept))
+        same = _same_connections(old.config, config)
+        kept = _unchanged(old, config) if same else {}
+        self._assembly.adopt(make_setup(config, kept, old.providers if same else None))
         logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
         self._start(self._retire([provider for name, provider in old.providers.items() if name not in kept]))
 
@@ -67,11 +68,13 @@ class Reload:
             await provider.aclose()
 
 
+def _same_connections(before: Config, config: Config) -> bool:
+    return config.network == before.network and config.limits.max_answer_bytes == before.limits.max_answer_bytes
+
+
 def _unchanged(old: Setup, config: Config) -> dict[str, Provider]:
     """The providers whose settings are the same, with their open connections."""
     before = old.config
-    if config.network != before.network or config.limits.max_answer_bytes != before.limits.max_answer_bytes:
-        return {}
     return {
         name: provider
         for name, provider in old.providers.items()

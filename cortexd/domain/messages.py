@@ -147,7 +147,11 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Call:
     """One attempt to be made at one provider. `timeout_s` bounds each wait for the provider, `first_token_timeout_s`
-    the one for its first word, and nothing bounds it as a whole. `max_tokens` is None where nobody set a limit."""
+    the one for its first word, and nothing bounds it as a whole. `max_tokens` is None where nobody set a limit.
+
+    For a provider with several endpoints: calls of one `affinity`, "" for none, go to the same one, for its cache;
+    `local_only` ones to local ones alone; none to those of `avoids`. `waits`: where all are full it waits for a place.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -158,6 +162,10 @@ class Call:
     tool_choice: str | None = None
     response_schema: str | None = None
     first_token_timeout_s: float | None = None
+    affinity: str = ""
+    local_only: bool = False
+    avoids: frozenset[str] = frozenset()
+    waits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

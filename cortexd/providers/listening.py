@@ -21,7 +21,8 @@ class Listener:
     text, reasoning and tool arguments received so far. `reported`: it has said something of usage, also what cannot be
     counted. `first_at`: time.monotonic() of the first delta; `grown_at`: of the last growth of `output_bytes`.
     `heard_s`: the seconds that `hear` has taken altogether. `streamed`: as far as is known the answer comes as a
-    stream, which its provider ends when nobody reads on; a whole one is made to its end.
+    stream, which its provider ends when nobody reads on; a whole one is made to its end. `unsent`: the attempt waits
+    for a place, and nothing of it has been sent.
     """
 
     hear: Callable[[Sequence[Delta]], Awaitable[None]] | None = None
@@ -32,3 +33,4 @@ class Listener:
     grown_at: float | None = None
     heard_s: float = 0.0
     streamed: bool = True
+    unsent: bool = False

@@ -58,22 +58,28 @@ class Provider(Protocol):
         ...
 
 
-def make_provider(settings: ProviderSettings, network: NetworkSettings, *, max_answer_bytes: int) -> Provider:
-    """A Provider for `settings`. Cheap: the SDK is imported, off the loop, by the first attempt or by `preload`."""
-    return SdkProvider(settings, network, max_answer_bytes)
+def make_provider(
+    settings: ProviderSettings, network: NetworkSettings, *, max_answer_bytes: int, alone: bool = True
+) -> Provider:
+    """A Provider for `settings`. Cheap: the SDK is imported, off the loop, by the first attempt or by `preload`.
+
+    `alone`: there is no other endpoint to ask, so that one which is just starting is waited for."""
+    return SdkProvider(settings, network, max_answer_bytes, alone=alone)
 
 
 class SdkProvider:
     """A vendor's adapter that is loaded when first used, by all who wait for it together."""
 
-    def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
+    def __init__(
+        self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int, *, alone: bool = True
+    ) -> None:
         self.name = settings.name
         self._settings = settings
         self._network = network
         self._max_answer_bytes = max_answer_bytes
         self._api: Future[LoadedApi] | None = None
         self._closed = False
-        self._starting = Starting(local=settings.local)
+        self._starting = Starting(local=settings.local and alone)
         self._readers: set[Reader] = set()
         key = settings.key.reveal() if settings.key else ""
         proxy_password = urlsplit(network.proxy or "").password

@@ -18,6 +18,7 @@ from cortexd.errors import (
     tried_detail,
 )
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
+from cortexd.pool import affinity_of
 from cortexd.privacy import Disguise
 from cortexd.providers import EmptyAnswer, Listener
 from cortexd.requests.restored import Restoring
@@ -30,6 +31,7 @@ OK = "ok"
 # What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
 # while nothing came, or while a slow reader kept us from looking (max_tokens_per_s).
 _AHEAD_TOKENS = 256
+_MOST_AGAIN = 3  # further tries at a provider's other endpoints
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class Attempts:
                 await asyncio.sleep(pause_s())
             if not await self._prepare(key, candidate):
                 continue
-            answer = await self._try(candidate)
+            answer = await self._try_endpoints(key, candidate)
             if answer is not None:
                 return candidate, answer
         raise self._all_failed()
@@ -91,31 +93,52 @@ class Attempts:
             return
         attempt, self._open = self._open, None
         self.health.left(attempt.candidate.provider, attempt.candidate.model)
-        if self.setup.providers[attempt.candidate.provider].ready:
+        if self.setup.providers[attempt.candidate.provider].ready and not attempt.listener.unsent:
             self._record(attempt, outcome, self._most(attempt, cut_off=True), known=False, usage=attempt.usage)
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
 
-    async def _prepare(self, key: int, candidate: Candidate) -> bool:
-        """Reserve what this attempt may cost beyond what is held, and tell the stream of it.
+    async def _try_endpoints(self, key: int, candidate: Candidate) -> Answer | None:
+        """The candidate's answer; None once it has failed, at each endpoint that it wants to be asked at."""
+        avoids: frozenset[str] = frozenset()
+        while True:
+            answer, error = await self._try(candidate, avoids)
+            if error is None:
+                return answer
+            avoids |= {error.again}
+            if not error.again or len(avoids) > _MOST_AGAIN or not await self._reserve_next(key, candidate):
+                self._fallback.failed(
+                    candidate,
+                    error,
+                    Asker(self.uid, hash(self.question.messages)),
+                    chosen=self._chose_model(candidate),
+                )
+                return None
 
-        False where a budget has no room for it.
-        """
+    async def _prepare(self, key: int, candidate: Candidate) -> bool:
+        """Reserve what an attempt may cost, and tell the stream of it. False where no budget has room for it."""
+        if not await self._reserve_next(key, candidate):
+            self.health.left(candidate.provider, candidate.model)
+            self._fallback.skip(candidate, "a budget has no room for it")
+            return False
+        if self.sink is not None and self.sink.spoke:
+            await self.sink.fallback(candidate.provider, candidate.model, str(self._fallback.failures[-1][1]))
+        return True
+
+    async def _reserve_next(self, key: int, candidate: Candidate) -> bool:
+        """What a further attempt may cost beyond what is held. False where a budget has no room for it."""
         spent = sum(record.cost_nano for record in self.records)
         more = spent + candidate.worst_case_nano - self.reserved_nano
         if more > 0:
             try:
                 await self.ledger.reserve_more(key, more)
             except OverBudget:
-                self.health.left(candidate.provider, candidate.model)
-                self._fallback.skip(candidate, "a budget has no room for it")
                 return False
             self.reserved_nano += more
-        if self.sink is not None and self.sink.spoke:
-            await self.sink.fallback(candidate.provider, candidate.model, str(self._fallback.failures[-1][1]))
         return True
 
-    async def _try(self, candidate: Candidate) -> Answer | None:
+    async def _try(self, candidate: Candidate, avoids: frozenset[str]) -> tuple[Answer | None, ProviderError | None]:
+        """The answer, or the error of an attempt that is booked."""
         hear = None if self.sink is None else self.sink.deltas
         disguise = self._disguise(candidate)
         restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)
@@ -125,11 +148,12 @@ class Attempts:
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
-            answer = await self._answer(candidate, attempt.listener, disguise, restoring)
+            call = self._call(candidate, disguise, avoids)
+            answer = await self._answer(candidate, call, attempt.listener, restoring)
         except ProviderError as error:
             self._open = None
             self._failed(attempt, error)
-            return None
+            return None, error
         self._open = None
         self._answered(attempt, answer)
         self._fallback.answered(candidate, uid=self.uid, began=attempt.asked_at)
@@ -138,13 +162,13 @@ class Attempts:
             self.observed.answered(
                 candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens
             )
-        return answer
+        return answer, None
 
     async def _answer(
-        self, candidate: Candidate, listener: Listener, disguise: Disguise | None, restoring: Restoring | None
+        self, candidate: Candidate, call: Call, listener: Listener, restoring: Restoring | None
     ) -> Answer:
         """The candidate's answer; with the secrets in it where it got placeholders, which are all told by then."""
-        provider, call = self.setup.providers[candidate.provider], self._call(candidate, disguise)
+        provider = self.setup.providers[candidate.provider]
         if restoring is None:
             return await provider.complete(call, listener)
         try:
@@ -157,7 +181,7 @@ class Attempts:
 
     def _disguise(self, candidate: Candidate) -> Disguise | None:
         """What the candidate gets in place of the request; None where it may know all of it."""
-        local = self.setup.config.providers[candidate.provider].local
+        local = self.setup.config.providers[candidate.provider].local or self._local_only
         return None if local else self.question.guard.disguise
 
     def _most(self, attempt: _Attempt, *, cut_off: bool = False) -> int:
@@ -198,18 +222,28 @@ class Attempts:
         """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
         return self.sink is not None and self.sink.behind
 
-    def _call(self, candidate: Candidate, disguise: Disguise | None) -> Call:
-        options = self.question.options
+    @property
+    def _local_only(self) -> bool:
+        """Whether only local endpoints may have the request, whatever others its provider has."""
+        return self.question.local_only or self.plan.wishes.local_only
+
+    def _call(self, candidate: Candidate, disguise: Disguise | None, avoids: frozenset[str]) -> Call:
+        options, settings = self.question.options, self.setup.config.providers[candidate.provider]
+        messages = self.question.messages if disguise is None else disguise.messages
         return Call(
             model=candidate.model,
-            messages=self.question.messages if disguise is None else disguise.messages,
-            timeout_s=self.setup.config.providers[candidate.provider].timeout_s,
+            messages=messages,
+            timeout_s=settings.timeout_s,
             max_tokens=candidate.max_tokens,
             temperature=options.temperature,
             tools=options.tools if disguise is None else disguise.tools,
             tool_choice=options.tool_choice,
             response_schema=options.response_schema if disguise is None else disguise.response_schema,
-            first_token_timeout_s=self.setup.config.providers[candidate.provider].first_token_timeout_s,
+            first_token_timeout_s=settings.first_token_timeout_s,
+            affinity=affinity_of(self.uid, options.session, messages) if settings.replicas else "",
+            local_only=self._local_only,
+            avoids=avoids,
+            waits=self._fallback.waits(candidate),
         )
 
     def _answered(self, attempt: _Attempt, answer: Answer) -> None:
@@ -233,8 +267,6 @@ class Attempts:
         hung_up = error.failure is Failure.SILENT
         amount = self._most(attempt, cut_off=hung_up) if cost is None else cost
         self._record(attempt, error.failure.value, amount, known=cost is not None, usage=usage, text=error.message)
-        asker = Asker(self.uid, hash(self.question.messages))
-        self._fallback.failed(candidate, error, asker, chosen=self._chose_model(candidate))
 
     def _chose_model(self, candidate: Candidate) -> bool:
         """Whether the caller named this model, which is not the one that everybody gets."""

@@ -17,7 +17,7 @@ from cortexd.config import Config
 from cortexd.domain.messages import Role, stricter
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import BudgetExceeded, RequestNotFound, ShuttingDown, Timeout
+from cortexd.errors import BudgetExceeded, Failure, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.requests.answers.cache import AnswerCache
 from cortexd.requests.earlier import Earlier
@@ -259,9 +259,10 @@ class Service:
         except BudgetExceeded:
             self._admission.cost_nothing(request.caller.uid)
             raise
-        self._sessions.answered(
-            request.caller.uid, request.question.options.session, _target(completion, execution.plan)
-        )
+        if not _overflowed(completion, execution.plan):
+            self._sessions.answered(
+                request.caller.uid, request.question.options.session, _target(completion, execution.plan)
+            )
         return completion
 
     def _settled(self, event: CostEvent) -> None:
@@ -316,7 +317,9 @@ class Service:
             wishes = replace(wishes, allowed=await self.allowances.of(caller))
         if question.options.session is not None:
             wishes = replace(wishes, sticky=self._sessions.target(caller.uid, question.options.session))
-        return plan_route(question, self.config, self.catalog, self.health, wishes=wishes, observed=self.observed)
+        return plan_route(
+            question, self.config, self.catalog, self.health, wishes=wishes, observed=self.observed, room=self.setup
+        )
 
     async def _given_before(self, request: Request) -> Awaitable[Completion] | None:
         """The answer of an earlier call with the same chosen id: under way, kept, or gone (AnswerExpired)."""
@@ -337,6 +340,11 @@ def _target(completion: Completion, plan: Plan) -> Target:
     """Whom the session stays with: with a model that somebody pinned, or that a budget forced on it, for once only."""
     once = plan.pinned or plan.downgraded or not completion.attempts
     return Target(completion.provider, None if once else completion.attempts[-1].model)
+
+
+def _overflowed(completion: Completion, plan: Plan) -> bool:
+    """Whether another answered for want of a place alone: the session goes back once there is one."""
+    return plan.overflows or any(attempt.outcome == Failure.FULL for attempt in completion.attempts[:-1])
 
 
 async def _until_reserved(running: Running[Completion], reserved: asyncio.Event) -> None:

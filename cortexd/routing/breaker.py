@@ -67,6 +67,7 @@ _OF_FAILURE = {
     Failure.REFUSED: None,  # these say nothing but of the request
     Failure.CONTEXT: None,
     Failure.CONTENT: None,
+    Failure.FULL: None,  # nor does a provider that is busy
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
@@ -19,12 +20,21 @@ _BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot
 _LIKELY_PART_OF_MAX_TOKENS = 4
 
 
+class Room(Protocol):
+    """Who knows how busy providers are."""
+
+    def full(self, provider: str, *, local_only: bool) -> str:
+        """Why a call would have to wait for a place there, in words; "" where it would not."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One provider and model to try. Costs in nano-dollars; `prompt_estimate_nano` (the likely cost of the prompt
     alone) and `likely_nano` (with an answer of a quarter of max_tokens) are None where the price is unknown.
     `score` is what the strategy ranked by: USD or milliseconds, None where it is unknown or nothing was scored.
-    `max_tokens`: the longest answer to ask for, None where nobody set a limit; `context_tokens`: None where unknown."""
+    `max_tokens`: the longest answer to ask for, None where nobody set a limit; `context_tokens`: None where unknown.
+    `full`: why it has no place at once, "" where it has."""
 
     provider: str
     model: str
@@ -36,6 +46,7 @@ class Candidate:
     score: float | None = None
     max_tokens: int | None = None
     context_tokens: int | None = None
+    full: str = ""
 
     @property
     def target(self) -> Target:
@@ -71,6 +82,12 @@ class Plan:
     def reason(self) -> str:
         return self.candidates[0].reason
 
+    @property
+    def overflows(self) -> bool:
+        """Whether somebody stands in for whom all places of are taken at the moment."""
+        named = (self.stands_in_for,) if self.stands_in_for else ()
+        return any(item.full and (item.provider in named or str(item.target) in named) for item in self.candidates)
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -83,6 +100,7 @@ class Field:
     wishes: Wishes
     size: PromptSize
     observed: Observed
+    room: Room | None = None
 
     @classmethod
     def of(
@@ -93,8 +111,9 @@ class Field:
         health: Health,
         wishes: Wishes,
         observed: Observed | None = None,
+        room: Room | None = None,
     ) -> Field:
-        return cls(question, config, catalog, health, wishes, question.size(), observed or Observed())
+        return cls(question, config, catalog, health, wishes, question.size(), observed or Observed(), room)
 
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
         """Why this provider cannot answer with that model; empty where it can."""
@@ -103,10 +122,10 @@ class Field:
         barred = self.wishes.obstacle(self.question.task_type, Target(settings.name, model))
         checks: tuple[tuple[bool, Callable[[], str]], ...] = (
             (not settings.configured, lambda: what_is_missing(settings)),
-            (options.privacy is Privacy.LOCAL and not settings.local, lambda: "is not local (privacy: local)"),
-            (bool(pinned) and not settings.local, lambda: f"is not local ({pinned})"),
+            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy: local)"),
+            (bool(pinned) and not settings.has_local, lambda: f"is not local ({pinned})"),
             (bool(barred), lambda: barred),
-            (self.wishes.local_only and not settings.local, lambda: "is not local (you prefer local_only)"),
+            (self.wishes.local_only and not settings.has_local, lambda: "is not local (you prefer local_only)"),
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
             (bool(options.tools) and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),
             (
@@ -130,8 +149,10 @@ class Field:
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
         state = self.health.state(provider, model)
         context = entry.context_tokens
+        local_only = self.question.local_only or self.wishes.local_only
+        full = self.room.full(provider, local_only=local_only) if self.room else ""
         return Candidate(
-            provider, model, reason, worst, prompt, state, likely, max_tokens=limit, context_tokens=context
+            provider, model, reason, worst, prompt, state, likely, max_tokens=limit, context_tokens=context, full=full
         )
 
     def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
@@ -147,5 +168,5 @@ class Field:
 
 
 def healthy_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:
-    """The same order, but whose breaker is open comes last."""
-    return tuple(sorted(candidates, key=lambda candidate: candidate.state is State.OPEN))
+    """The same order, but who has no place comes after those who have, and whose breaker is open last."""
+    return tuple(sorted(candidates, key=lambda candidate: (candidate.state is State.OPEN, bool(candidate.full))))

@@ -42,13 +42,15 @@ class Fallback:
     again: bool = False
     _waiting: list[Candidate] = field(init=False)
     _put_off: list[Candidate] = field(default_factory=list)
+    _waited: bool = False
 
     def __post_init__(self) -> None:
         self._waiting = list(self.plan.candidates)
 
     def turns(self) -> Iterator[Candidate]:
         """The candidates, until one has answered, without those of whom a failure before says that they cannot. Whose
-        breaker does not admit this request comes last."""
+        breaker does not admit this request comes last; after all, whoever had no place left comes once more, to be
+        waited for."""
         while (candidate := self._next()) is not None:
             if self.retries is not None:
                 self.retries.asked(candidate.provider)
@@ -68,7 +70,7 @@ class Fallback:
                 return candidate
             else:
                 self._put_off.append(candidate)
-        while self._put_off:
+        while self._put_off or self._full_again():
             candidate = self._put_off.pop(0)
             if not (hopeless := self._hopeless(candidate)):
                 return candidate
@@ -81,6 +83,19 @@ class Fallback:
             return None
         lost = [item for item, error in self.failures if never_came_about(error) and not self._hopeless(item)]
         return next((item for item in lost if self.retries.allows(item.provider)), None)
+
+    def _full_again(self) -> bool:
+        """Once, where there are others to ask: whether somebody is to be waited for, who is put off then."""
+        if self._waited or len(self.plan.candidates) == 1:
+            return False
+        self._waited = True
+        self._put_off = [candidate for candidate, error in self.failures if error.failure is Failure.FULL]
+        return bool(self._put_off)
+
+    def waits(self, candidate: Candidate) -> bool:
+        """Whether its turn is one to wait for a place in: there is nobody else, or all others were tried."""
+        full = (failed for failed, error in self.failures if error.failure is Failure.FULL)
+        return len(self.plan.candidates) == 1 or candidate in full
 
     def _hopeless(self, candidate: Candidate) -> str:
         """Why this one need not be asked; empty where nothing speaks against it."""

@@ -15,8 +15,8 @@ from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
 from cortexd.routing.allowed import Allowed, nobody_allowed
-from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, healthy_first
-from cortexd.routing.health import Health
+from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, Room, healthy_first
+from cortexd.routing.health import Health, State
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import Question
 from cortexd.routing.strategies import ranking
@@ -47,10 +47,11 @@ def plan_route(
     *,
     wishes: Wishes = NONE,
     observed: Observed | None = None,
+    room: Room | None = None,
 ) -> Plan:
     """Rank who could answer `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
     BudgetExceeded or NoProviderAvailable where nobody can answer."""
-    field = Field.of(question, config, catalog, health, wishes, observed)
+    field = Field.of(question, config, catalog, health, wishes, observed, room)
     choice = _first_choice(question, config, catalog, wishes)
     if choice.pinned:
         field = replace(field, wishes=wishes.asking_for(choice.first))
@@ -70,7 +71,7 @@ def plan_route(
         raise _nobody(plan, targets, config, question)
     named = strategy is Strategy.TABLE or choice.pinned
     leader = sticky or (choice.first if named else ranked[0].target)
-    return _explained(plan if fallback else replace(plan, candidates=plan.candidates[:1]), leader, config)
+    return _busy(_explained(plan if fallback else replace(plan, candidates=plan.candidates[:1]), leader, config))
 
 
 def _strategy(question: Question, config: Config, wishes: Wishes) -> Strategy:
@@ -266,12 +267,24 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
 
 
+def _busy(plan: Plan) -> Plan:
+    """Say who has no place, and that the first one is waited for where it has none either."""
+    if not any(item.full for item in plan.candidates):
+        return plan
+    [first, *others] = plan.candidates
+    led = replace(first, reason=f"{first.reason}; {first.full}, waits for a place") if first.full else first
+    return replace(plan, candidates=(led, *(replace(item, reason=item.full or item.reason) for item in others)))
+
+
 def _explained(plan: Plan, leader: Target, config: Config) -> Plan:
     """Say why the first candidate is not the one that the caller, the table or the strategy put first."""
     first = plan.candidates[0]
     if first.target == leader:
         return plan
     left = next((item.reason for item in plan.left_out if Target(item.provider, item.model) == leader), "")
+    led_by = next((item for item in plan.candidates if item.target == leader), None)
+    if led_by is not None and led_by.full and led_by.state is not State.OPEN:
+        left = led_by.full
     because = "it is not configured"
     if config.providers[leader.provider].configured:
         because = left or "it failed repeatedly and is avoided for now"

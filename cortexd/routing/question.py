@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cortexd.catalog import Model
-from cortexd.domain.messages import Message, Options, Tool
+from cortexd.domain.messages import Message, Options, Privacy, Tool
 from cortexd.domain.tasks import TaskType
 from cortexd.privacy import UNGUARDED, Guard
 from cortexd.validation import images_of, prompt_bytes
@@ -26,6 +26,11 @@ class Question:
     options: Options
     moment: datetime
     guard: Guard = UNGUARDED
+
+    @property
+    def local_only(self) -> bool:
+        """Whether the caller, or what was found in it, keeps it to local models."""
+        return self.options.privacy is Privacy.LOCAL or bool(self.guard.pinned)
 
     def size(self) -> PromptSize:
         """Of the larger form, where models elsewhere get another one."""

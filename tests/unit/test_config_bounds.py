@@ -12,7 +12,15 @@ import pytest
 from cortexd.config import builtin_config, load_config
 from cortexd.config import settings as settings_module
 from cortexd.config.bounds import BOUNDS, Bound
-from cortexd.config.settings import BudgetSettings, Config, LimitUsd, ModelSettings, ProviderSettings, RateSettings
+from cortexd.config.settings import (
+    BudgetSettings,
+    Config,
+    LimitUsd,
+    ModelSettings,
+    ProviderSettings,
+    RateSettings,
+    ReplicaSettings,
+)
 from cortexd.errors import ConfigError
 
 NUMERIC = {int, float}
@@ -42,6 +50,8 @@ def as_toml(owner: type, key: str, value: str) -> str:
     """A file that sets just this number, and what goes with it."""
     if owner is ProviderSettings:
         return f"[providers.claude]\n{key} = {value}\n"
+    if owner is ReplicaSettings:
+        return f'[[providers.claude.replicas]]\nbase_url = "https://one.example"\n{key} = {value}\n'
     if owner is RateSettings:
         amounts = {"input_usd_per_million": "1", "output_usd_per_million": "1", key: value}
         return f"[providers.claude]\nrate = {{ {', '.join(f'{name} = {usd}' for name, usd in amounts.items())} }}\n"

@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("catalog", "ledger", "access", "privacy"),
     ("providers", "authority", "client"),
-    ("routing",),
+    ("routing", "pool"),
     ("accounts",),
     ("requests", "library"),
     ("telemetry", "bus", "cli"),

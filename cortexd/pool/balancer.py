@@ -1,0 +1,98 @@
+"""Which of the endpoints that may be asked gets a call. No clock, no I/O: figures in, a choice out.
+
+Two are drawn by weight and the less loaded of them is taken: as good as looking at all, and no herd runs to one that
+has just become idle. Calls of one affinity go to the first in their own order of the endpoints (rendezvous hashing:
+when one leaves, only its calls move) that is neither loaded above the others nor much slower than they are.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+_OVER_MEAN = 1.25  # the bounded load of consistent hashing
+_UNLOADED = 4  # so many at once are no load for a server that works in batches
+_SLOW, _TOO_SLOW = 1.5, 2.0  # against the usual pace; what is less differs by chance
+_LEAST_S = 0.0002  # a token: less is the network's or our own
+_HASHES = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """An endpoint as the choice sees it. `weight`: the operator's; `share`: the part of it that counts now, 0 to 1;
+    `pace_s`: seconds for a token of late, None where unknown."""
+
+    id: str
+    weight: float = 1.0
+    share: float = 1.0
+    in_flight: int = 0
+    pace_s: float | None = None
+
+    @property
+    def counts(self) -> float:
+        return self.weight * max(self.share, 0.01)
+
+
+def chosen(loads: Sequence[Load], affinity: str, draw: random.Random) -> Load:
+    """One of `loads`, of which there is at least one."""
+    if len(loads) == 1:
+        return loads[0]
+    usual = usual_pace(loads)
+    if affinity:
+        total = sum(load.in_flight for load in loads)
+        weights = sum(load.counts for load in loads)
+        for load in ranked(loads, affinity):
+            if load.in_flight < bound(load, total, weights) and slowness(load, usual) <= _TOO_SLOW:
+                return load
+    mean = sum(load.counts for load in loads) / len(loads)
+    return min(_two(loads, draw), key=lambda load: burden(load, usual, mean))
+
+
+def ranked(loads: Sequence[Load], affinity: str) -> list[Load]:
+    """The order of the endpoints for this affinity; how often one leads goes by its weight."""
+    return sorted(loads, key=lambda load: _rank(load, affinity))
+
+
+def bound(load: Load, total: int, weights: float) -> int:
+    """How many calls it may have in flight before those of an affinity go on to the next."""
+    part = load.counts / weights
+    return max(math.ceil(_UNLOADED * load.share), math.ceil(_OVER_MEAN * (total + 1) * part))
+
+
+def burden(load: Load, usual: float, mean: float) -> float:
+    """What another call would wait for, beside others; `mean`: of what they count. Idle ones differ by pace alone, so
+    that the draw by weight decides."""
+    return (load.in_flight * mean / load.counts + 1) * slowness(load, usual)
+
+
+def usual_pace(loads: Sequence[Load]) -> float:
+    """The median of what is known; 1 where nothing is."""
+    known = sorted(load.pace_s for load in loads if load.pace_s is not None)
+    return max(known[(len(known) - 1) // 2], 1e-9) if known else 1.0
+
+
+def slowness(load: Load, usual: float) -> float:
+    """How many times slower than usual, 1 where that is not sure."""
+    if load.pace_s is None or load.pace_s - usual < _LEAST_S:
+        return 1.0
+    times = load.pace_s / usual
+    return times if times > _SLOW else 1.0
+
+
+def _two(loads: Sequence[Load], draw: random.Random) -> list[Load]:
+    """Two different ones, drawn by weight."""
+    first = _one(loads, draw)
+    return [first, _one([load for load in loads if load is not first], draw)]
+
+
+def _one(loads: Sequence[Load], draw: random.Random) -> Load:
+    return draw.choices(loads, [load.counts for load in loads])[0]
+
+
+def _rank(load: Load, affinity: str) -> float:
+    digest = blake2b(f"{affinity}\0{load.id}".encode(), digest_size=8).digest()
+    part = (int.from_bytes(digest, "big") + 0.5) / _HASHES
+    return -math.log(part) / load.weight

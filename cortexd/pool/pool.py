@@ -1,0 +1,262 @@
+"""A provider of several endpoints, or of one with a limit: chooses one for each call, and another where it fails.
+
+Who is asked again, and what that costs:
+
+- What cannot have cost anything (never sent, or refused with a status) goes to another endpoint here and now, after a
+  jittered moment: nobody above hears of it.
+- What may have cost something, of which the caller has heard nothing yet (cut off, timed out, given up because its
+  endpoint hangs), is raised with `ProviderError.again`. Whoever asked books that try at the most that it can have cost,
+  reserves what the next may cost, and asks again with the endpoint in `Call.avoids`. So every try that may be billed
+  has an attempt of its own in the ledger, and no call here ever pays twice.
+- Once the caller has heard a word there is no other try.
+
+Each further try takes from the pool's retry budget. Where no other endpoint may be asked, the error is the provider's,
+as of one without a pool. A breaker here demotes: where all are open, the one that is due first is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from cortexd.config.replicas import endpoints
+from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.domain.messages import Answer, Call
+from cortexd.errors import Failure, ProviderError
+from cortexd.pool.balancer import chosen, usual_pace
+from cortexd.pool.replica import Flight, Replica
+from cortexd.pool.replica_health import ReplicaState, marks
+from cortexd.pool.retry_budget import RetryBudget
+from cortexd.pool.silence import FirstTokens, Watch
+from cortexd.pool.view import ReplicaView
+from cortexd.pool.waiting import Waiting
+from cortexd.providers import Listener, Provider, make_provider
+
+_JITTER_S = 0.02
+_PLAIN = ProviderSettings("", "", "", "")
+
+
+class Pool:
+    """A Provider. `replicas` are its own until another pool takes them over (make_pool); `clock` in seconds."""
+
+    def __init__(self, settings: ProviderSettings, replicas: Sequence[Replica], before: Pool | None = None) -> None:
+        self.name = settings.name
+        self.replicas = tuple(replicas)
+        self._settings = settings
+        self._retries = RetryBudget()
+        self._first_tokens: FirstTokens = before._first_tokens if before else FirstTokens()
+        self._waiting = Waiting(lambda call: self._place_for(call))
+        self._draw = random.Random()  # noqa: S311 - no secret
+        self._lent: set[Replica] = set()
+        self._closed = False
+        for item in self.replicas:
+            item.on_free.append(self._waiting.serve)
+
+    @property
+    def ready(self) -> bool:
+        return any(item.provider.ready for item in self.replicas)
+
+    async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
+        listener = listener or Listener()
+        self._retries.called()
+        avoids = call.avoids
+        while True:
+            item = await self._place(replace(call, avoids=avoids) if avoids else call, listener)
+            try:
+                return await self._attempt(item, call, listener)
+            except ProviderError as error:
+                avoids |= {item.id}
+                if error.again:  # it hung, and a try was granted
+                    raise
+                if not self._goes_on(error, call, listener, avoids):
+                    raise
+                if error.may_have_billed:
+                    error.again = item.id
+                    raise
+            await asyncio.sleep(self._draw.uniform(0, _JITTER_S))
+
+    def full(self, *, local_only: bool = False) -> str:
+        """Why a call would not be taken at once, in words; "" where there is a place."""
+        call = Call("", (), 0.0, local_only=local_only)
+        items = self._admitted(call)
+        if not items or any(self._has_room(item) for item in items):
+            return ""
+        known = [item.most for item in items if item.most is not None]
+        if len(known) == len(items):
+            return f"full: {sum(item.in_flight for item in items)} of {sum(known)} in flight"
+        return f"full: a call would wait longer than {self._settings.queue_delay_s:g} s for its first token"
+
+    def view(self) -> tuple[ReplicaView, ...]:
+        """Each endpoint, in the order of the configuration."""
+        loads = [item.load(None) for item in self.replicas]
+        whole = sum(load.weight * load.share for load in loads if load.share) or 1.0
+        return tuple(
+            item.view(round(load.weight * load.share / whole, 3))
+            for item, load in zip(self.replicas, loads, strict=True)
+        )
+
+    async def aclose(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._waiting.end(lambda: ProviderError(Failure.CONNECTION, "the provider is closed"))
+        for item in self.replicas:
+            item.on_free.remove(self._waiting.serve)
+            if item not in self._lent:
+                await item.provider.aclose()
+
+    def lend(self, settings: ProviderSettings, *, alone: bool) -> Replica | None:
+        """The endpoint with these settings, with its connections and all that is known of it, for another pool."""
+        wanted = _of_connections(settings)
+        found = next((item for item in self.replicas if _of_connections(item.settings) == wanted), None)
+        if found is None or alone != (len(self.replicas) == 1):
+            return None
+        self._lent.add(found)
+        return found
+
+    async def _place(self, call: Call, listener: Listener) -> Replica:
+        """An endpoint with a place held for the call. Raises ProviderError (at capacity)."""
+        listener.unsent = True
+        self._waiting.serve()
+        item = self._place_for(call)
+        if item is not None:
+            item.held += 1
+            return item
+        if not call.waits or len(self._waiting) >= self._settings.max_queued:
+            raise self._at_capacity(call)
+        return await self._waiting.place(call)
+
+    def _at_capacity(self, call: Call) -> ProviderError:
+        words = self.full(local_only=call.local_only) or "full"
+        if call.waits:
+            words = f"{words}, and {len(self._waiting)} requests wait for a place"
+        return ProviderError(Failure.FULL, words)
+
+    def _place_for(self, call: Call) -> Replica | None:
+        """The endpoint that the call goes to now; None where all that may be asked are full."""
+        now = time.monotonic()
+        items = [item for item in self._admitted(call) if self._has_room(item)]
+        if not items:
+            return None
+        trial = next((item for item in items if item.health.state(now) is ReplicaState.PROBING), None)
+        if trial is not None and not call.avoids:
+            return trial
+        usual = usual_pace([item.load(None) for item in items])
+        best = chosen([item.load(usual) for item in items], call.affinity, self._draw)
+        return next(item for item in items if item.id == best.id)
+
+    def _admitted(self, call: Call) -> list[Replica]:
+        """Who may be asked: those whose breaker is closed; where there is none, the one that is due first."""
+        now = time.monotonic()
+        able = [item for item in self.replicas if item.takes(call)]
+        items = [item for item in able if item.id not in call.avoids] or able
+        admitted = [item for item in items if item.health.admits(now)]
+        if admitted or not items:
+            return admitted
+        return [min(items, key=lambda item: item.health.open_until)]
+
+    def _has_room(self, item: Replica) -> bool:
+        return item.has_room and item.queue_delay_s() <= self._settings.queue_delay_s
+
+    async def _attempt(self, item: Replica, call: Call, listener: Listener) -> Answer:
+        """One try. The place that was held is the flight's."""
+        task = asyncio.current_task()
+        assert task is not None, "a call needs a task"
+        listener.unsent = False
+        flight = Flight(call, listener, time.monotonic(), task, telling=item.provider.ready)
+        item.held -= 1
+        item.begin(flight)
+        watch = Watch(item, flight, self._first_tokens.patience_s(call), lambda: self._hangs(item, flight))
+        try:
+            answer = await self._answer(item, flight, task)
+        except ProviderError as error:
+            item.failed(flight, error)
+            raise
+        except BaseException:
+            item.left(flight)
+            raise
+        else:
+            item.answered(flight, answer)
+            return answer
+        finally:
+            watch.end()
+            self._first_tokens.noted(flight)
+            item.end(flight)
+
+    async def _answer(self, item: Replica, flight: Flight, task: asyncio.Task[object]) -> Answer:
+        """As of the endpoint's provider; where the flight is moved meanwhile, that is a timeout."""
+        cancelling = task.cancelling()
+        try:
+            return await item.provider.complete(flight.call, flight.listener)
+        except asyncio.CancelledError:
+            if not flight.moved or task.uncancel() > cancelling:
+                raise
+            waited = time.monotonic() - flight.began
+            message = f"no first token within {waited:.1f} s, while others had theirs"
+            raise ProviderError(Failure.TIMEOUT, message, may_have_billed=True, again=item.id) from None
+
+    def _hangs(self, item: Replica, flight: Flight) -> bool:
+        """Give the endpoint nothing more, and move the calls that wait for a first token there, as far as the retry
+        budget goes. False where this one stays."""
+        if not self._others(flight.call, {item.id}):
+            return False
+        item.health.hangs(time.monotonic(), flight.began)
+        for silent in self._silent(item):
+            if self._others(silent.call, {item.id}) and self._retries.take():
+                silent.moved = True
+                silent.task.cancel()
+        return flight.moved
+
+    @staticmethod
+    def _silent(item: Replica) -> list[Flight]:
+        flights = [flight for flight in item.flights if flight.heard_at is None and not flight.moved]
+        return sorted(flights, key=lambda flight: flight.began)
+
+    def _others(self, call: Call, tried: Collection[str]) -> list[Replica]:
+        """Who else may be asked now."""
+        now = time.monotonic()
+        return [item for item in self.replicas if item.takes(call) and item.id not in tried and item.health.admits(now)]
+
+    def _goes_on(self, error: ProviderError, call: Call, listener: Listener, tried: Collection[str]) -> bool:
+        """Whether another endpoint shall be asked for what this one failed at."""
+        if self._closed or not marks(error) or (listener.hear is not None and listener.first_at is not None):
+            return False
+        if not self._others(call, tried):
+            return False
+        error.retry_after_ms = None  # it speaks for one endpoint
+        return self._retries.take()
+
+
+def make_pool(
+    settings: ProviderSettings, network: NetworkSettings, *, max_answer_bytes: int, before: Provider | None = None
+) -> Pool:
+    """A pool for `settings`; endpoints that a pool `before` it has, too, go on with their connections and all that is
+    known of them."""
+    ends = endpoints(settings)
+    weights = [item.weight for item in settings.replicas] or [1.0]
+    earlier = before if isinstance(before, Pool) else None
+    replicas = []
+    for end, weight in zip(ends, weights, strict=True):
+        replica = earlier.lend(end, alone=len(ends) == 1) if earlier else None
+        if replica is None:
+            made = make_provider(end, network, max_answer_bytes=max_answer_bytes, alone=len(ends) == 1)
+            replica = Replica(end, made)
+        replica.weight, replica.most = weight, end.max_in_flight
+        replicas.append(replica)
+    return Pool(settings, replicas, earlier)
+
+
+def _of_connections(settings: ProviderSettings) -> ProviderSettings:
+    """Without what says nothing of how the endpoint is reached."""
+    return replace(
+        settings,
+        max_in_flight=None,
+        max_queued=_PLAIN.max_queued,
+        queue_delay_s=_PLAIN.queue_delay_s,
+        model="",
+        models={},
+        rate=None,
+    )

@@ -1,0 +1,169 @@
+"""One endpoint of a pool: its connections, what is in flight there, how quick it is and whether it gets calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cortexd.config.addresses import parse_address
+from cortexd.config.settings import ProviderSettings
+from cortexd.domain.messages import Answer, Call
+from cortexd.errors import ProviderError
+from cortexd.pool.balancer import Load
+from cortexd.pool.replica_health import ReplicaHealth, marks
+from cortexd.pool.view import ReplicaView
+from cortexd.providers import Listener, Provider
+
+_PORTS = {"https": 443, "http": 80}
+_KEPT_PER_ANSWER = 0.8
+_FORGOTTEN_S = 5.0  # half of what is known of its pace, when it is not asked
+_PROMPT_TOKENS = 32  # what the prompt takes, in tokens of an answer
+_BYTES_PER_TOKEN = 4
+_UNLOADED = 4  # so few show no queue
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One call on its way. `telling`: nothing had to be loaded first, so that its time is the endpoint's. `moved`: it
+    was taken away from here, because nothing was heard."""
+
+    call: Call
+    listener: Listener
+    began: float
+    task: asyncio.Task[object]
+    telling: bool = True
+    moved: bool = False
+
+    @property
+    def heard_at(self) -> float | None:
+        """When something last came of it, on the clock of time.monotonic()."""
+        return max((at for at in (self.listener.first_at, self.listener.grown_at) if at is not None), default=None)
+
+
+class _Mean(NamedTuple):
+    value: float
+    at: float
+
+
+def _mean(before: _Mean | None, value: float, at: float) -> _Mean:
+    """With one more value, newer ones weighing more."""
+    return _Mean(value if before is None else before.value * _KEPT_PER_ANSWER + value * (1 - _KEPT_PER_ANSWER), at)
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """`weight` and `most` may change with a reload, the rest stays. `on_free` are called when a place becomes free."""
+
+    settings: ProviderSettings
+    provider: Provider
+    weight: float = 1.0
+    most: int | None = None
+    health: ReplicaHealth = field(default_factory=ReplicaHealth)
+    flights: set[Flight] = field(default_factory=set)
+    held: int = 0  # places kept for calls that have not begun
+    heard_at: float = float("-inf")
+    on_free: list[Callable[[], None]] = field(default_factory=list)
+    _pace: _Mean | None = None
+    _latency: _Mean | None = None
+    _gap: _Mean | None = None  # between one first token and the next, while somebody waited
+    _first_at: float = float("-inf")
+
+    @property
+    def id(self) -> str:
+        return self.settings.base_url
+
+    @property
+    def address(self) -> str:
+        parts = parse_address(self.settings.base_url)
+        return f"{parts.host}:{parts.port or _PORTS[parts.scheme]}"
+
+    @property
+    def usable(self) -> bool:
+        return self.settings.configured
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.flights) + self.held
+
+    @property
+    def has_room(self) -> bool:
+        return self.most is None or self.in_flight < self.most
+
+    def takes(self, call: Call) -> bool:
+        """Whether the call may go there at all."""
+        return self.usable and (self.settings.local or not call.local_only)
+
+    def load(self, usual: float | None) -> Load:
+        """As the choice sees it; what it was like a while ago counts less and less beside what is `usual`."""
+        now = time.monotonic()
+        pace = self._pace.value if self._pace else None
+        if self._pace is not None and usual is not None:
+            known = 0.5 ** ((now - self._pace.at) / _FORGOTTEN_S)
+            pace = usual + (self._pace.value - usual) * known
+        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace)
+
+    @property
+    def pace_s(self) -> float | None:
+        return self._pace.value if self._pace else None
+
+    def queue_delay_s(self) -> float:
+        """How long another call would wait for its first token behind those that wait for theirs."""
+        waiting = sum(flight.heard_at is None for flight in self.flights)
+        return waiting * self._gap.value if self._gap and waiting >= _UNLOADED else 0.0
+
+    def let_go(self) -> None:
+        """A place that was held is not wanted."""
+        self.held -= 1
+        self.freed()
+
+    def begin(self, flight: Flight) -> None:
+        self.flights.add(flight)
+        self.health.began()
+
+    def end(self, flight: Flight) -> None:
+        """The place is free."""
+        self.flights.discard(flight)
+        self.freed()
+
+    def freed(self) -> None:
+        for tell in tuple(self.on_free):
+            tell()
+
+    def answered(self, flight: Flight, answer: Answer) -> None:
+        now = time.monotonic()
+        self.heard_at = max(self.heard_at, now)
+        self.health.answered(now, flight.began)
+        if not flight.telling:
+            return
+        took = now - flight.began - flight.listener.heard_s
+        told = answer.usage.output_tokens if answer.usage else flight.listener.output_bytes // _BYTES_PER_TOKEN
+        self._pace = _mean(self._pace, took / (_PROMPT_TOKENS + told), now)
+        self._latency = _mean(self._latency, took, now)
+        first_at = flight.listener.first_at or now
+        self._gap = _mean(self._gap, max(first_at - max(self._first_at, flight.began), 0.0), now)
+        self._first_at = max(self._first_at, first_at)
+
+    def failed(self, flight: Flight, error: ProviderError) -> None:
+        if marks(error) and not flight.moved:
+            self.health.failed(error, time.monotonic(), flight.began)
+        else:
+            self.health.left(flight.began)
+
+    def left(self, flight: Flight) -> None:
+        """The caller did not wait for the end."""
+        self.health.left(flight.began)
+
+    def view(self, share: float) -> ReplicaView:
+        return ReplicaView(
+            self.address,
+            self.settings.local,
+            self.health.state(time.monotonic()),
+            self.in_flight,
+            self.most,
+            round(self._latency.value * 1000, 1) if self._latency else None,
+            share,
+            self.health.last_failure,
+        )

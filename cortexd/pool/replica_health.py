@@ -1,0 +1,145 @@
+"""Whether one endpoint gets calls: a breaker on runs and on the rate of failures, a trial before it closes, and a
+share that grows from then on.
+
+- open: three failures with no answer between them, half of the last ten or more within ten seconds, one connection
+  that was refused, or one answer that says when to come back, for that long.
+- probing: the pause is over, and the endpoint was looked at where it could be. One call at a time is let through.
+- returning: a call was answered. Its share grows from a tenth to the whole within five seconds.
+
+What began before the breaker opened says nothing new when it fails later.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cortexd.errors import Failure, ProviderError
+
+_RUN = 3
+_RATE, _RATE_SAMPLES, _RATE_WITHIN_S = 0.5, 10, 10.0
+_KEPT_OUTCOMES = 32
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 4.0
+_ACCOUNT_PAUSE_S = 60.0  # somebody has to mend it
+_LONGEST_WAIT_S = 300.0
+_SLOW_START_S, _FIRST_SHARE = 5.0, 0.1
+_ACCOUNT = frozenset({Failure.AUTHENTICATION, Failure.QUOTA})
+# what speaks of the request alone, or of nobody
+_NO_MARK = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.FULL})
+
+
+class ReplicaState(StrEnum):
+    OK = "ok"
+    RETURNING = "returning"
+    PROBING = "probing"
+    OPEN = "open"
+
+
+def marks(error: ProviderError) -> bool:
+    """Whether the failure is the endpoint's, so that another one may do better."""
+    return error.failure not in _NO_MARK
+
+
+@dataclass(slots=True)
+class ReplicaHealth:
+    """All times on the clock of whoever asks, in seconds. `last_failure`: of a Failure, "" before the first."""
+
+    last_failure: str = ""
+    open_until: float = 0.0
+    _opened_at: float | None = None
+    _looked_at: bool = True
+    _on_trial: bool = False
+    _pause_s: float = _FIRST_PAUSE_S
+    _returned_at: float = float("-inf")
+    _run: int = 0
+    _outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_KEPT_OUTCOMES))
+
+    def state(self, now: float) -> ReplicaState:
+        if self._opened_at is not None:
+            waits = now < self.open_until or not self._looked_at
+            return ReplicaState.OPEN if waits else ReplicaState.PROBING
+        return ReplicaState.RETURNING if now - self._returned_at < _SLOW_START_S else ReplicaState.OK
+
+    def admits(self, now: float) -> bool:
+        """Whether a call may go there now."""
+        state = self.state(now)
+        return state is not ReplicaState.OPEN and not (state is ReplicaState.PROBING and self._on_trial)
+
+    def share(self, now: float) -> float:
+        """Of its weight, from 0 to 1."""
+        if self._opened_at is not None:
+            return 0.0
+        grown = min(max((now - self._returned_at) / _SLOW_START_S, 0.0), 1.0)
+        return _FIRST_SHARE + (1 - _FIRST_SHARE) * grown
+
+    def wants_look(self, now: float) -> bool:
+        """Whether the pause is over and nobody has looked at the endpoint since."""
+        return self._opened_at is not None and not self._looked_at and now >= self.open_until
+
+    def looked(self, now: float, *, alive: bool) -> None:
+        """What a probe has shown."""
+        if alive:
+            self._looked_at = True
+        elif self._opened_at is not None:
+            self._open(now, self._longer_pause())
+
+    def began(self) -> None:
+        """A call goes there."""
+        self._on_trial = self._on_trial or self._opened_at is not None
+
+    def answered(self, now: float, began: float) -> None:
+        self._run = 0
+        self._outcomes.append((now, False))
+        if self._opened_at is None or began < self._opened_at:
+            return
+        self._opened_at, self._on_trial = None, False
+        self._pause_s, self._returned_at = _FIRST_PAUSE_S, now
+        self._outcomes.clear()
+
+    def left(self, began: float) -> None:
+        """A call ended without saying anything of the endpoint."""
+        if self._opened_at is not None and began >= self._opened_at:
+            self._on_trial = False
+
+    def failed(self, error: ProviderError, now: float, began: float) -> None:
+        """Count a failure that `marks`."""
+        if self._opened_at is not None and began < self._opened_at:
+            return
+        self.last_failure = error.failure.value
+        self._run += 1
+        self._outcomes.append((now, True))
+        if error.retry_after_ms is not None:
+            self._open(now, min(error.retry_after_ms / 1000, _LONGEST_WAIT_S), told=True)
+        elif error.failure in _ACCOUNT:
+            self._open(now, _ACCOUNT_PAUSE_S)
+        elif self._opened_at is not None:
+            self._open(now, self._longer_pause())
+        elif self._run >= _RUN or _never_came_about(error) or self._failing(now):
+            self._open(now, self._pause_s)
+
+    def hangs(self, now: float, began: float) -> None:
+        """A call waits there for a first word as nowhere else."""
+        if self._opened_at is not None and began < self._opened_at:
+            return
+        self.last_failure = Failure.TIMEOUT.value
+        self._open(now, self._pause_s if self._opened_at is None else self._longer_pause())
+
+    def _longer_pause(self) -> float:
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        return self._pause_s
+
+    def _open(self, now: float, pause_s: float, *, told: bool = False) -> None:
+        """`told`: by the endpoint, which need not be looked at then."""
+        jitter = 1.0 if told else random.uniform(0.75, 1.0)  # noqa: S311 - no secret
+        self._opened_at, self.open_until = now, now + pause_s * jitter
+        self._looked_at, self._on_trial = told, False
+
+    def _failing(self, now: float) -> bool:
+        recent = [failed for at, failed in self._outcomes if now - at <= _RATE_WITHIN_S]
+        return len(recent) >= _RATE_SAMPLES and sum(recent) >= _RATE * len(recent)
+
+
+def _never_came_about(error: ProviderError) -> bool:
+    return error.failure is Failure.CONNECTION and not error.may_have_billed

@@ -1,0 +1,136 @@
+"""Which endpoint of a pool gets a call: properties of the choice, whatever the figures."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortexd.pool.balancer import Load, bound, chosen, ranked, usual_pace
+
+WEIGHTS = st.floats(0.1, 10)
+SEEDS = st.integers(0, 2**32)
+AFFINITIES = st.text(min_size=1, max_size=40)
+
+
+@st.composite
+def fleets(draw: st.DrawFn, least: int = 1) -> list[Load]:
+    """Up to twelve endpoints in any state."""
+    loads = st.builds(
+        Load,
+        id=st.just(""),
+        weight=WEIGHTS,
+        share=st.floats(0, 1),
+        in_flight=st.integers(0, 50),
+        pace_s=st.none() | st.floats(0.001, 10),
+    )
+    found = draw(st.lists(loads, min_size=least, max_size=12))
+    return [replace(load, id=f"http://replica-{number}/v1") for number, load in enumerate(found)]
+
+
+def even(count: int, weights: Sequence[float] = ()) -> list[Load]:
+    return [Load(f"http://{number}/v1", weights[number] if weights else 1.0) for number in range(count)]
+
+
+def spread(loads: list[Load], calls: int, seed: int = 1) -> Counter[str]:
+    """Where so many calls go that stay in flight."""
+    draw, got = random.Random(seed), Counter({load.id: 0 for load in loads})
+    for _ in range(calls):
+        got[chosen([replace(load, in_flight=load.in_flight + got[load.id]) for load in loads], "", draw).id] += 1
+    return got
+
+
+class TestChoice:
+    @given(fleets(), st.just("") | AFFINITIES, SEEDS)
+    def test_is_one_of_them(self, loads: list[Load], affinity: str, seed: int) -> None:
+        """Whatever is known of them, one that was offered gets the call."""
+        assert chosen(loads, affinity, random.Random(seed)) in loads
+
+    @given(st.lists(WEIGHTS, min_size=2, max_size=8), SEEDS)
+    def test_calls_in_flight_go_by_weight(self, weights: list[float], seed: int) -> None:
+        """Of many calls at once each endpoint has its weight's part, to within a tenth of all and a few."""
+        loads = even(len(weights), weights)
+        calls = 100 * len(weights)
+        got = spread(loads, calls, seed)
+        for load in loads:
+            assert abs(got[load.id] - calls * load.weight / sum(weights)) <= calls / 10 + 3
+
+    @given(st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=2, max_size=6), SEEDS)
+    def test_idle_endpoints_are_drawn_by_weight(self, weights: list[float], seed: int) -> None:
+        """Where nothing is in flight nobody is left out, and the heavier is not asked less often."""
+        loads, draw = even(len(weights), weights), random.Random(seed)
+        got = Counter(chosen(loads, "", draw).id for _ in range(600))
+        part = {load.id: 600 * load.weight / sum(weights) for load in loads}
+        assert all(got[load.id] >= part[load.id] / 2 for load in loads)
+
+    def test_two_of_eight_that_are_slow(self) -> None:
+        """Endpoints three times slower get far fewer of the calls in flight than their weight."""
+        loads = [replace(load, pace_s=3.0 if number < 2 else 1.0) for number, load in enumerate(even(8))]
+        got = spread(loads, 400)
+        slow = sum(got[load.id] for load in loads[:2])
+        assert slow < 400 / 8
+
+    @given(SEEDS)
+    def test_who_has_just_returned(self, seed: int) -> None:
+        """A share of a tenth brings about a tenth of what the others get."""
+        loads = even(4)
+        got = spread([replace(loads[0], share=0.1), *loads[1:]], 310, seed)
+        assert 0 < got[loads[0].id] <= 31
+
+
+class TestAffinity:
+    @given(fleets(least=2), AFFINITIES, SEEDS)
+    def test_only_its_own_calls_move(self, loads: list[Load], affinity: str, seed: int) -> None:
+        """When an endpoint leaves, the order of the others stays, so that only what was its own goes elsewhere."""
+        gone = random.Random(seed).choice(loads)
+        before = [load.id for load in ranked(loads, affinity)]
+        after = [load.id for load in ranked([load for load in loads if load is not gone], affinity)]
+        assert after == [name for name in before if name != gone.id]
+
+    @given(fleets(least=2), AFFINITIES)
+    def test_the_state_is_nothing_to_the_order(self, loads: list[Load], affinity: str) -> None:
+        """It goes by names and weights: load, pace and slow start move no affinity for good."""
+        rested = [replace(load, share=1.0, in_flight=0, pace_s=None) for load in loads]
+        assert [load.id for load in ranked(loads, affinity)] == [load.id for load in ranked(rested, affinity)]
+
+    def test_affinities_go_by_weight(self) -> None:
+        """Of two thousand an endpoint leads as many as its weight says."""
+        loads = even(4, [1, 1, 2, 4])
+        leads = Counter(ranked(loads, f"session {number}")[0].id for number in range(2000))
+        for load in loads:
+            assert abs(leads[load.id] / 2000 - load.weight / 8) < 0.05
+
+    @given(st.integers(2, 12), AFFINITIES, st.integers(1, 300), SEEDS)
+    def test_the_load_is_bounded(self, count: int, affinity: str, calls: int, seed: int) -> None:
+        """However many calls share one affinity, no endpoint has more than a quarter above its part, or a few."""
+        loads, draw = even(count), random.Random(seed)
+        got: Counter[str] = Counter()
+        for _ in range(calls):
+            now = [replace(load, in_flight=got[load.id]) for load in loads]
+            got[chosen(now, affinity, draw).id] += 1
+        assert max(got.values()) <= bound(loads[0], calls, float(count))
+
+    @given(st.integers(2, 12), AFFINITIES, SEEDS)
+    def test_it_stays_while_there_is_no_load(self, count: int, affinity: str, seed: int) -> None:
+        """Calls that come one after the other all go to the same endpoint."""
+        draw = random.Random(seed)
+        assert len({chosen(even(count), affinity, draw).id for _ in range(20)}) == 1
+
+    @given(st.integers(3, 12), AFFINITIES, SEEDS)
+    def test_it_leaves_one_that_is_much_slower(self, count: int, affinity: str, seed: int) -> None:
+        """A cache is worth less than another endpoint that is three times as quick."""
+        [first, *others] = ranked(even(count), affinity)
+        loads = [replace(first, pace_s=3.0), *(replace(load, pace_s=1.0) for load in others)]
+        assert chosen(loads, affinity, random.Random(seed)).id == others[0].id
+
+
+class TestUsualPace:
+    @given(fleets())
+    def test_is_one_that_was_seen(self, loads: list[Load]) -> None:
+        """The median of what is known, so that one very slow endpoint makes nobody else look quick."""
+        known = [load.pace_s for load in loads if load.pace_s is not None]
+        assert usual_pace(loads) in (known or [1.0])
