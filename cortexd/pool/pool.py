@@ -25,8 +25,10 @@ from dataclasses import replace
 from cortexd.config.replicas import endpoints
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.served import ServedModel
 from cortexd.errors import Failure, ProviderError
 from cortexd.pool.balancer import chosen, usual_pace
+from cortexd.pool.probe import Probes
 from cortexd.pool.replica import Flight, Replica
 from cortexd.pool.replica_health import ReplicaState, marks
 from cortexd.pool.retry_budget import RetryBudget
@@ -50,6 +52,7 @@ class Pool:
         self._first_tokens: FirstTokens = before._first_tokens if before else FirstTokens()
         self._waiting = Waiting(lambda call: self._place_for(call))
         self._draw = random.Random()  # noqa: S311 - no secret
+        self._probes = Probes(self._waiting.serve)
         self._lent: set[Replica] = set()
         self._closed = False
         for item in self.replicas:
@@ -62,6 +65,7 @@ class Pool:
     async def complete(self, call: Call, listener: Listener | None = None) -> Answer:
         listener = listener or Listener()
         self._retries.called()
+        self._look_after_others()
         avoids = call.avoids
         while True:
             item = await self._place(replace(call, avoids=avoids) if avoids else call, listener)
@@ -98,11 +102,22 @@ class Pool:
             for item, load in zip(self.replicas, loads, strict=True)
         )
 
+    async def models(self) -> tuple[ServedModel, ...]:
+        """What one of the endpoints says; the first that answers."""
+        failed = ProviderError(Failure.CONNECTION, "no endpoint can be asked")
+        for item in sorted(self.replicas, key=lambda item: not item.health.admits(time.monotonic())):
+            try:
+                return await item.provider.models()
+            except ProviderError as error:
+                failed = error
+        raise failed
+
     async def aclose(self) -> None:
         if self._closed:
             return
         self._closed = True
         self._waiting.end(lambda: ProviderError(Failure.CONNECTION, "the provider is closed"))
+        await self._probes.end()
         for item in self.replicas:
             item.on_free.remove(self._waiting.serve)
             if item not in self._lent:
@@ -116,6 +131,12 @@ class Pool:
             return None
         self._lent.add(found)
         return found
+
+    def _look_after_others(self) -> None:
+        """Where there are several, those that were left alone may be there again."""
+        if len(self.replicas) > 1:
+            for item in self.replicas:
+                self._probes.begin(item)
 
     async def _place(self, call: Call, listener: Listener) -> Replica:
         """An endpoint with a place held for the call. Raises ProviderError (at capacity)."""

@@ -22,6 +22,7 @@ _RUN = 3
 _RATE, _RATE_SAMPLES, _RATE_WITHIN_S = 0.5, 10, 10.0
 _KEPT_OUTCOMES = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 4.0
+_LONG_DOWN_S, _LONG_DOWN_PAUSE_S = 120.0, 30.0  # who is away for good is looked for less often
 _ACCOUNT_PAUSE_S = 60.0  # somebody has to mend it
 _LONGEST_WAIT_S = 300.0
 _SLOW_START_S, _FIRST_SHARE = 5.0, 0.1
@@ -49,7 +50,9 @@ class ReplicaHealth:
     last_failure: str = ""
     open_until: float = 0.0
     _opened_at: float | None = None
+    _down_since: float = 0.0
     _looked_at: bool = True
+    _looking: bool = False
     _on_trial: bool = False
     _pause_s: float = _FIRST_PAUSE_S
     _returned_at: float = float("-inf")
@@ -74,16 +77,20 @@ class ReplicaHealth:
         grown = min(max((now - self._returned_at) / _SLOW_START_S, 0.0), 1.0)
         return _FIRST_SHARE + (1 - _FIRST_SHARE) * grown
 
-    def wants_look(self, now: float) -> bool:
-        """Whether the pause is over and nobody has looked at the endpoint since."""
-        return self._opened_at is not None and not self._looked_at and now >= self.open_until
+    def begins_look(self, now: float) -> bool:
+        """Whether somebody should look at the endpoint, since its pause is over. What `looked` shows ends that."""
+        if self._opened_at is None or self._looked_at or self._looking or now < self.open_until:
+            return False
+        self._looking = True
+        return True
 
     def looked(self, now: float, *, alive: bool) -> None:
         """What a probe has shown."""
+        self._looking = False
         if alive:
             self._looked_at = True
         elif self._opened_at is not None:
-            self._open(now, self._longer_pause())
+            self._open(now, self._longer_pause(now))
 
     def began(self) -> None:
         """A call goes there."""
@@ -115,7 +122,7 @@ class ReplicaHealth:
         elif error.failure in _ACCOUNT:
             self._open(now, _ACCOUNT_PAUSE_S)
         elif self._opened_at is not None:
-            self._open(now, self._longer_pause())
+            self._open(now, self._longer_pause(now))
         elif self._run >= _RUN or _never_came_about(error) or self._failing(now):
             self._open(now, self._pause_s)
 
@@ -124,14 +131,17 @@ class ReplicaHealth:
         if self._opened_at is not None and began < self._opened_at:
             return
         self.last_failure = Failure.TIMEOUT.value
-        self._open(now, self._pause_s if self._opened_at is None else self._longer_pause())
+        self._open(now, self._pause_s if self._opened_at is None else self._longer_pause(now))
 
-    def _longer_pause(self) -> float:
-        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+    def _longer_pause(self, now: float) -> float:
+        longest = _LONGEST_PAUSE_S if now - self._down_since < _LONG_DOWN_S else _LONG_DOWN_PAUSE_S
+        self._pause_s = min(self._pause_s * 2, longest)
         return self._pause_s
 
     def _open(self, now: float, pause_s: float, *, told: bool = False) -> None:
         """`told`: by the endpoint, which need not be looked at then."""
+        if self._opened_at is None:
+            self._down_since = now
         jitter = 1.0 if told else random.uniform(0.75, 1.0)  # noqa: S311 - no secret
         self._opened_at, self.open_until = now, now + pause_s * jitter
         self._looked_at, self._on_trial = told, False

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -257,6 +258,36 @@ class TestFailure:
         for _ in range(5):
             await pool.complete(call(avoids=frozenset({hanging.id})))
         assert requests(endpoints)[0] == before
+
+    async def test_one_that_returns_is_looked_at_first(self, make: MakePool, endpoints: SimulatedProviders) -> None:
+        """Calls bring it back once it answers: by a look that costs nothing, one trial, then a growing share."""
+        pool = make("one", "two")
+        endpoints.behave("one", Behaviour(status=500))
+        lost = pool.replicas[0]
+        while lost.health.state(time.monotonic()) is not ReplicaState.OPEN:
+            await pool.complete(call())
+        endpoints.behave("one", Behaviour(delay_s=0.05))
+        before = endpoints.counts("one").answered
+        seen: set[ReplicaState] = set()
+        async with asyncio.timeout(20):
+            while lost.health.state(time.monotonic()) is not ReplicaState.RETURNING:
+                await pool.complete(call())
+                seen.add(lost.health.state(time.monotonic()))
+        assert ReplicaState.OPEN in seen
+        assert endpoints.counts("one").answered == before + 1
+
+    async def test_one_that_stays_away_gets_no_request(
+        self, make: MakePool, endpoints: SimulatedProviders, nobody: str
+    ) -> None:
+        """Looked at in vain again and again, it costs no caller a moment."""
+        pool = make("one", ReplicaSettings(nobody))
+        lost = pool.replicas[1]
+        looks: set[float] = set()
+        async with asyncio.timeout(20):
+            while len(looks) < 3:
+                await pool.complete(call())
+                looks.add(lost.health.open_until)
+        assert pool.view()[1].state is ReplicaState.OPEN
 
 
 class TestCapacity:

@@ -71,7 +71,7 @@ class TestBreaker:
         health = ReplicaHealth()
         health.failed(ProviderError(Failure.RATE_LIMITED, "HTTP 429", 429, retry_after_ms=7000), 10.0, 10.0)
         assert not health.admits(16.9)
-        assert not health.wants_look(17.1)
+        assert not health.begins_look(17.1)
         assert health.state(17.1) is ReplicaState.PROBING
 
     def test_what_began_before_says_nothing_new(self) -> None:
@@ -87,21 +87,23 @@ class TestComingBack:
     def test_it_is_looked_at_after_the_pause(self) -> None:
         """No call goes there before a probe was answered."""
         health = opened(100.0)
-        assert not health.wants_look(100.5)
-        assert health.wants_look(101.0)
+        assert not health.begins_look(100.5)
+        assert health.begins_look(101.0)
+        assert not health.begins_look(101.0)
         assert not health.admits(101.0)
         health.looked(101.1, alive=True)
         assert health.admits(101.1)
 
     def test_a_probe_in_vain_makes_a_longer_pause(self) -> None:
-        """Up to four seconds, so that who returns is back within five."""
-        health, at, pauses = opened(100.0), 100.0, []
-        for _ in range(6):
+        """Up to four seconds, so that who returns is back within five; after two minutes up to thirty."""
+        health, pauses = opened(100.0), []
+        while health.open_until < 600:
             at = health.open_until
             health.looked(at, alive=False)
-            pauses.append(health.open_until - at)
-        assert pauses[0] > 1.0
-        assert max(pauses) <= 4.0
+            pauses.append((at, health.open_until - at))
+        assert pauses[0][1] > 1.0
+        assert max(pause for at, pause in pauses if at < 220) <= 4.0
+        assert 20 < max(pause for _, pause in pauses) <= 30.0
 
     def test_one_call_at_a_time(self) -> None:
         """A trial under way admits no second one; one that the caller ended leaves room for the next."""

@@ -1,0 +1,59 @@
+"""A look at an endpoint that was left alone, before a caller's request goes there: its list of models, which costs
+nothing. Any answer shows that it is there, but one that says it is busy, loads or is broken.
+
+Looks are made while calls come, and never by themselves: a daemon that nobody asks stays asleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from cortexd.errors import ProviderError
+from cortexd.pool.replica import Replica
+from cortexd.providers import Provider
+
+_WITHIN_S = 2.0
+_BUSY = 429
+_BROKEN = 500
+
+
+class Probes:
+    """The looks under way. `on_return` is called once an endpoint is there again."""
+
+    def __init__(self, on_return: Callable[[], None]) -> None:
+        self._on_return = on_return
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, replica: Replica) -> None:
+        """Look at the endpoint if its pause is over."""
+        if replica.health.begins_look(time.monotonic()):
+            task = asyncio.create_task(self._look(replica))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _look(self, replica: Replica) -> None:
+        found = False
+        try:
+            found = await _answers(replica.provider)
+        finally:
+            replica.health.looked(time.monotonic(), alive=found)
+        if found:
+            self._on_return()
+
+
+async def _answers(provider: Provider) -> bool:
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            await provider.models()
+    except TimeoutError:
+        return False
+    except ProviderError as error:
+        return error.status is not None and error.status != _BUSY and error.status < _BROKEN
+    return True
