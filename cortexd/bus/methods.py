@@ -113,7 +113,7 @@ class Methods:
     async def list_providers(self, caller: Caller) -> list[Any]:
         service = self._service
         endpoints = await service.accounts.may(caller, Action.MANAGE)
-        rows = replies.providers(service.config, service.catalog, service.health, endpoints=endpoints)
+        rows = replies.providers(service.config, service.catalog, service.health, service.replicas, endpoints=endpoints)
         return [wire.dictionaries(list(rows))]
 
     async def get_preferences(self, caller: Caller) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cortexd.accounts.accounts import BudgetView
@@ -14,6 +14,7 @@ from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.money import to_usd
 from cortexd.errors import CortexError
 from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
+from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.routing import Health, State
@@ -202,7 +203,14 @@ def verification(name: str, outcome: Completion | CortexError) -> dict[str, Any]
     }
 
 
-def providers(config: Config, catalog: Catalog, health: Health, *, endpoints: bool) -> list[dict[str, Any]]:
+def providers(
+    config: Config,
+    catalog: Catalog,
+    health: Health,
+    replicas: Callable[[str], Sequence[ReplicaView]],
+    *,
+    endpoints: bool,
+) -> list[dict[str, Any]]:
     """What ListProviders answers: everything but keys; endpoints for who may see them."""
     return [
         {
@@ -217,9 +225,23 @@ def providers(config: Config, catalog: Catalog, health: Health, *, endpoints: bo
             "models": tuple(dict.fromkeys([item.model, *(model.id for model in catalog.models_of(name))])),
             "last_failure": health.last_failure(name) or None,
             "hint": None if item.configured else how_to_configure(item),
+            "replicas": [_replica(view, endpoint=endpoints) for view in replicas(name)] or None,
         }
         for name, item in config.providers.items()
     ]
+
+
+def _replica(view: ReplicaView, *, endpoint: bool) -> dict[str, Any]:
+    return {
+        "endpoint": view.address if endpoint else None,
+        "state": view.state.value,
+        "local": view.local,
+        "in_flight": view.in_flight,
+        "max_in_flight": view.max_in_flight,
+        "latency_ms": view.latency_ms,
+        "share": view.share,
+        "last_failure": view.last_failure or None,
+    }
 
 
 def preferences(wishes: Mapping[str, Any]) -> dict[str, Variant]:

@@ -33,6 +33,7 @@ from cortexd.client.results import (
     LeftOut,
     Properties,
     ProviderInfo,
+    ReplicaInfo,
     RequestInfo,
     Tokens,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "Properties",
     "ProviderInfo",
     "ProviderStats",
+    "ReplicaInfo",
     "RequestInfo",
     "ServiceChange",
     "Snapshot",

@@ -183,7 +183,7 @@ class AsyncClient:
     async def providers(self) -> list[ProviderInfo]:
         """Every provider, configured or not."""
         [rows] = await self._call("ListProviders", interface=wire.MANAGER_INTERFACE)
-        return rows_of(ProviderInfo, rows)
+        return [ProviderInfo.of(row) for row in rows]
 
     async def verify_provider(self, name: str) -> Verification:
         """One real, smallest request to a provider, at this user's cost. Administrators only."""

@@ -195,9 +195,26 @@ class RequestInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaInfo:
+    """One of a provider's endpoints. `state`: ok, returning, probing, open, or a word of a newer service.
+    `max_in_flight`: 0 for no limit. `share`: of the calls that it would get now, 0 to 1. `endpoint`: host and port,
+    empty for who may not see it."""
+
+    endpoint: str = ""
+    state: str = ""
+    local: bool = False
+    in_flight: int = 0
+    max_in_flight: int = 0
+    latency_ms: float = 0.0
+    share: float = 0.0
+    last_failure: str = ""
+    raw: Row = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderInfo:
     """One provider. `state`: ok, degraded, open, unconfigured, or a word of a newer service. `hint`: how to
-    configure it, where it is not."""
+    configure it, where it is not. `replicas`: its endpoints, where it has several or a limit."""
 
     name: str = ""
     api: str = ""
@@ -209,7 +226,12 @@ class ProviderInfo:
     models: tuple[str, ...] = ()
     last_failure: str = ""
     hint: str = ""
+    replicas: tuple[ReplicaInfo, ...] = ()
     raw: Row = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return filled(cls, {**row, "replicas": rows_of(ReplicaInfo, row.get("replicas", ())), "raw": row})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, Failure, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
+from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
 from cortexd.requests.earlier import Earlier
 from cortexd.requests.events import CostEvent
@@ -108,7 +109,12 @@ class Service:
             queued_requests=self._admission.waiting,
             ledger_writable=self._ledger.writable,
             providers={name: self.health.state(name) is not State.OPEN for name in configured},
+            replicas={name: views for name in configured if (views := self.replicas(name))},
         )
+
+    def replicas(self, provider: str) -> tuple[ReplicaView, ...]:
+        """How each of its endpoints is, where they are watched one by one."""
+        return self.setup.replicas(provider)
 
     @property
     def open_streams(self) -> int:

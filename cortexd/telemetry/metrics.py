@@ -95,6 +95,13 @@ class Metrics:
         """Everything, in Prometheus' text format."""
         now = self._condition()
         up: dict[Labels, int] = {(("provider", name),): int(tried) for name, tried in now.providers.items()}
+        ends = {
+            (("provider", name), ("replica", str(number))): view
+            for name, views in now.replicas.items()
+            for number, view in enumerate(views, 1)
+        }
+        ends_up: dict[Labels, int] = {labels: int(view.share > 0) for labels, view in ends.items()}
+        ends_busy: dict[Labels, int] = {labels: view.in_flight for labels, view in ends.items()}
         cost = {labels: _usd(nano) for labels, nano in self._cost_nano.items()}
         user_requests: dict[Labels, int] = {(("uid", uid),): number for uid, number in self._user_requests.items()}
         user_cost: dict[Labels, str] = {(("uid", uid),): _usd(nano) for uid, nano in self._user_nano.items()}
@@ -104,6 +111,8 @@ class Metrics:
             _family("cortexd_queued_requests", "gauge", "Requests waiting.", {(): now.queued_requests}),
             _family("cortexd_ledger_writable", "gauge", "0 while writes fail.", {(): int(now.ledger_writable)}),
             _family("cortexd_provider_up", "gauge", "0 while others are tried first.", up),
+            _family("cortexd_replica_up", "gauge", "0 while it is left alone.", ends_up),
+            _family("cortexd_replica_in_flight", "gauge", "Calls under way at an endpoint.", ends_busy),
             _family("cortexd_requests_total", "counter", "Settled requests.", self._requests),
             _family("cortexd_attempt_failures_total", "counter", "Attempts without an answer.", self._failures),
             _family("cortexd_cost_usd_total", "counter", "What was booked, in USD.", cost),

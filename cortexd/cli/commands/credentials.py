@@ -57,18 +57,20 @@ def set_command(
 ) -> None:
     """Read the provider NAME's key from the terminal or from standard input and keep it; cortexd takes it over.
 
+    NAME may be the credential of one of a provider's replicas, too.
+
     \b
       cortexctl credentials set claude
       cortexctl credentials set claude < key.txt
     """
     files = KeyFiles(directory, drop_ins)
     files.refuse_others()
-    _refuse_unknown(name)
+    provider = _provider_of(name)
     key = _read_key(name)
     file = files.set_encrypted(name, key) if encrypt else files.set(name, key)
     print_text(f"{file} holds the key of {name}")
     if not no_restart and _restarted() and not no_verify:
-        _verify(settings, name)
+        _verify(settings, provider)
 
 
 @command.command("remove")
@@ -117,14 +119,17 @@ def _seen(settings: Settings) -> dict[str, bool]:
         return {}
 
 
-def _refuse_unknown(name: str) -> None:
+def _provider_of(name: str) -> str:
+    """Whose key it is: the provider's of that name, or of one that has a replica with that credential."""
     from cortexd.config import load_config
 
     known = load_config().providers
-    if name not in known:
+    owners = {replica.credential: item.name for item in known.values() for replica in item.replicas}
+    if name not in known and name not in owners:
         raise UnknownProvider(
             f"there is no provider {name!r}; one of {', '.join(known)}, or add [providers.{name}] to the configuration"
         )
+    return name if name in known else owners[name]
 
 
 def _read_key(name: str) -> Secret:

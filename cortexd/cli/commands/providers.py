@@ -20,7 +20,7 @@ from cortexd.domain.money import format_usd
 from cortexd.errors import UnknownProvider
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, ProviderInfo, Verification
+    from cortexd.client import AsyncClient, ProviderInfo, ReplicaInfo, Verification
 
 _PATH = click.Path(file_okay=False, path_type=Path)
 _COLUMNS = (Column("provider"), Column("state"), Column("models"), Column("note"))
@@ -40,6 +40,8 @@ def command(
     settings: Settings, name: str | None, verify: bool, all_presets: bool, add: bool, directory: Path, as_json: bool
 ) -> None:
     """Show the providers, their state and models, and what is missing; the first model is the default.
+
+    Below a provider with several endpoints, or a limit, stands how each of them is; their addresses for administrators.
 
     discover looks for model servers at the usual ports of this machine instead, and shows who holds each port.
     --verify is for administrators, and costs what such a request costs; the exit status says whether all answered.
@@ -74,7 +76,7 @@ def _show(providers: list[ProviderInfo], as_json: bool) -> None:
     if as_json:
         print_json([dict(item.raw) for item in providers])
         return
-    print_table(_COLUMNS, [(item.name, item.state, ", ".join(item.models), _note(item)) for item in providers])
+    print_table(_COLUMNS, [row for item in providers for row in _rows(item)])
     if any(map(_lacks_key, providers)):
         print_text("To give one a key: sudo cortexctl credentials set NAME")
 
@@ -98,6 +100,24 @@ def _show_presets(as_json: bool) -> None:
         ],
     )
     print_text('To add one: [providers.NAME], preset = "PRESET" and model = "MODEL" in /etc/cortexd/conf.d/NAME.toml')
+
+
+def _rows(item: ProviderInfo) -> list[tuple[str, str, str, str]]:
+    """The provider, and below it its endpoints."""
+    whole = (item.name, item.state, ", ".join(item.models), _note(item))
+    return [whole, *(_endpoint(number, replica) for number, replica in enumerate(item.replicas, 1))]
+
+
+def _endpoint(number: int, replica: ReplicaInfo) -> tuple[str, str, str, str]:
+    limit = f" of {replica.max_in_flight}" if replica.max_in_flight else ""
+    notes = [
+        f"{replica.in_flight}{limit} in flight",
+        f"{replica.share:.0%} of the calls",
+        duration(round(replica.latency_ms)) if replica.latency_ms else "",
+        f"last failure: {replica.last_failure}" if replica.last_failure else "",
+        "local" * replica.local,
+    ]
+    return f"  {number} {replica.endpoint}".rstrip(), replica.state, "", "; ".join(filter(None, notes))
 
 
 def _note(item: ProviderInfo) -> str:

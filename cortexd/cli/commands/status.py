@@ -122,8 +122,15 @@ def _show(health: _Health, bus: str) -> None:
         "health": "all is well" if not health.problems else "; ".join(health.problems),
     }
     print_text("\n".join(f"{name + ':':<10} {one_line(value)}" for name, value in lines.items()))
-    rows = [(item.name, item.state, item.last_failure or item.hint) for item in health.configured or health.providers]
+    shown = health.configured or health.providers
+    rows = [(item.name, item.state, _left_alone(item) or item.last_failure or item.hint) for item in shown]
     print_table(_PROVIDERS, rows)
+
+
+def _left_alone(item: ProviderInfo) -> str:
+    """How many of its endpoints get nothing at the moment."""
+    alone = sum(replica.share == 0 for replica in item.replicas)
+    return f"{alone} of {len(item.replicas)} endpoints left alone" if alone else ""
 
 
 def _whose(item: BudgetInfo) -> str:

@@ -73,7 +73,8 @@ def _known_keys(config: Path | None, files: KeyFiles) -> Collection[str]:
     found = set()
     with contextlib.suppress(ConfigError):  # its section says so
         settings = with_keys(load_config(config)).providers.values()
-        found |= {item.key.reveal() for item in settings if item.key is not None}
+        keys = [key for item in settings for key in (item.key, *(replica.key for replica in item.replicas))]
+        found |= {key.reveal() for key in keys if key is not None}
     with contextlib.suppress(OSError):  # whoever cannot read a key cannot give it away
         found |= {file.read_text("ascii", "replace").strip() for file in files.list().values() if file.suffix == ""}
     return {key for key in found if len(key) >= 4}
