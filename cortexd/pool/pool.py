@@ -32,7 +32,7 @@ from cortexd.pool.probe import Probes
 from cortexd.pool.replica import Flight, Replica
 from cortexd.pool.replica_health import ReplicaState, marks
 from cortexd.pool.retry_budget import RetryBudget
-from cortexd.pool.silence import FirstTokens, Watch
+from cortexd.pool.silence import Watch, patience_s
 from cortexd.pool.view import ReplicaView
 from cortexd.pool.waiting import Waiting
 from cortexd.providers import Listener, Provider, make_provider
@@ -44,12 +44,11 @@ _PLAIN = ProviderSettings("", "", "", "")
 class Pool:
     """A Provider. `replicas` are its own until another pool takes them over (make_pool); `clock` in seconds."""
 
-    def __init__(self, settings: ProviderSettings, replicas: Sequence[Replica], before: Pool | None = None) -> None:
+    def __init__(self, settings: ProviderSettings, replicas: Sequence[Replica]) -> None:
         self.name = settings.name
         self.replicas = tuple(replicas)
         self._settings = settings
         self._retries = RetryBudget()
-        self._first_tokens: FirstTokens = before._first_tokens if before else FirstTokens()
         self._waiting = Waiting(lambda call: self._place_for(call))
         self._draw = random.Random()  # noqa: S311 - no secret
         self._probes = Probes(self._waiting.serve)
@@ -190,7 +189,8 @@ class Pool:
         flight = Flight(call, listener, time.monotonic(), task, telling=item.provider.ready)
         item.held -= 1
         item.begin(flight)
-        watch = Watch(item, flight, self._first_tokens.patience_s(call), lambda: self._hangs(item, flight))
+        patience = patience_s(call, self.replicas, on_trial=item.health.on_trial)
+        watch = Watch(item, flight, patience, lambda: self._hangs(item, flight))
         try:
             answer = await self._answer(item, flight, task)
         except ProviderError as error:
@@ -204,7 +204,6 @@ class Pool:
             return answer
         finally:
             watch.end()
-            self._first_tokens.noted(flight)
             item.end(flight)
 
     async def _answer(self, item: Replica, flight: Flight, task: asyncio.Task[object]) -> Answer:
@@ -267,7 +266,7 @@ def make_pool(
             replica = Replica(end, made)
         replica.weight, replica.most = weight, end.max_in_flight
         replicas.append(replica)
-    return Pool(settings, replicas, earlier)
+    return Pool(settings, replicas)
 
 
 def _of_connections(settings: ProviderSettings) -> ProviderSettings:

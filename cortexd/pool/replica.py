@@ -22,6 +22,7 @@ _KEPT_PER_ANSWER = 0.8
 _FORGOTTEN_S = 5.0  # half of what is known of its pace, when it is not asked
 _PROMPT_TOKENS = 32  # what the prompt takes, in tokens of an answer
 _BYTES_PER_TOKEN = 4
+_USUAL_BYTES = 8192
 _UNLOADED = 4  # so few show no queue
 
 
@@ -41,6 +42,11 @@ class Flight:
     def heard_at(self) -> float | None:
         """When something last came of it, on the clock of time.monotonic()."""
         return max((at for at in (self.listener.first_at, self.listener.grown_at) if at is not None), default=None)
+
+
+def size_of(call: Call) -> float:
+    """Of its prompt, by which the first token is waited for; 1 for a short one."""
+    return 1 + sum(len(message.text()) for message in call.messages) / _USUAL_BYTES
 
 
 class _Mean(NamedTuple):
@@ -68,6 +74,7 @@ class Replica:
     on_free: list[Callable[[], None]] = field(default_factory=list)
     _pace: _Mean | None = None
     _latency: _Mean | None = None
+    _first_token: _Mean | None = None
     _gap: _Mean | None = None  # between one first token and the next, while somebody waited
     _first_at: float = float("-inf")
 
@@ -119,6 +126,11 @@ class Replica:
         self.held -= 1
         self.freed()
 
+    @property
+    def first_token_s(self) -> float | None:
+        """How long the first token of a short prompt takes; None where unknown."""
+        return self._first_token.value if self._first_token else None
+
     def begin(self, flight: Flight) -> None:
         self.flights.add(flight)
         self.health.began()
@@ -143,6 +155,8 @@ class Replica:
         self._pace = _mean(self._pace, took / (_PROMPT_TOKENS + told), now)
         self._latency = _mean(self._latency, took, now)
         first_at = flight.listener.first_at or now
+        if flight.listener.streamed:
+            self._first_token = _mean(self._first_token, (first_at - flight.began) / size_of(flight.call), now)
         self._gap = _mean(self._gap, max(first_at - max(self._first_at, flight.began), 0.0), now)
         self._first_at = max(self._first_at, first_at)
 

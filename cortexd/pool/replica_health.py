@@ -21,7 +21,7 @@ from cortexd.errors import Failure, ProviderError
 _RUN = 3
 _RATE, _RATE_SAMPLES, _RATE_WITHIN_S = 0.5, 10, 10.0
 _KEPT_OUTCOMES = 32
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 4.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 2.0
 _LONG_DOWN_S, _LONG_DOWN_PAUSE_S = 120.0, 30.0  # who is away for good is looked for less often
 _ACCOUNT_PAUSE_S = 60.0  # somebody has to mend it
 _LONGEST_WAIT_S = 300.0
@@ -45,15 +45,16 @@ def marks(error: ProviderError) -> bool:
 
 @dataclass(slots=True)
 class ReplicaHealth:
-    """All times on the clock of whoever asks, in seconds. `last_failure`: of a Failure, "" before the first."""
+    """All times on the clock of whoever asks, in seconds. `last_failure`: of a Failure, "" before the first.
+    `on_trial`: the one call that is let through is under way."""
 
     last_failure: str = ""
     open_until: float = 0.0
+    on_trial: bool = False
     _opened_at: float | None = None
     _down_since: float = 0.0
     _looked_at: bool = True
     _looking: bool = False
-    _on_trial: bool = False
     _pause_s: float = _FIRST_PAUSE_S
     _returned_at: float = float("-inf")
     _run: int = 0
@@ -68,7 +69,7 @@ class ReplicaHealth:
     def admits(self, now: float) -> bool:
         """Whether a call may go there now."""
         state = self.state(now)
-        return state is not ReplicaState.OPEN and not (state is ReplicaState.PROBING and self._on_trial)
+        return state is not ReplicaState.OPEN and not (state is ReplicaState.PROBING and self.on_trial)
 
     def share(self, now: float) -> float:
         """Of its weight, from 0 to 1."""
@@ -94,21 +95,21 @@ class ReplicaHealth:
 
     def began(self) -> None:
         """A call goes there."""
-        self._on_trial = self._on_trial or self._opened_at is not None
+        self.on_trial = self.on_trial or self._opened_at is not None
 
     def answered(self, now: float, began: float) -> None:
         self._run = 0
         self._outcomes.append((now, False))
         if self._opened_at is None or began < self._opened_at:
             return
-        self._opened_at, self._on_trial = None, False
+        self._opened_at, self.on_trial = None, False
         self._pause_s, self._returned_at = _FIRST_PAUSE_S, now
         self._outcomes.clear()
 
     def left(self, began: float) -> None:
         """A call ended without saying anything of the endpoint."""
         if self._opened_at is not None and began >= self._opened_at:
-            self._on_trial = False
+            self.on_trial = False
 
     def failed(self, error: ProviderError, now: float, began: float) -> None:
         """Count a failure that `marks`."""
@@ -144,7 +145,7 @@ class ReplicaHealth:
             self._down_since = now
         jitter = 1.0 if told else random.uniform(0.75, 1.0)  # noqa: S311 - no secret
         self._opened_at, self.open_until = now, now + pause_s * jitter
-        self._looked_at, self._on_trial = told, False
+        self._looked_at, self.on_trial = told, False
 
     def _failing(self, now: float) -> bool:
         recent = [failed for at, failed in self._outcomes if now - at <= _RATE_WITHIN_S]

@@ -1,8 +1,9 @@
 """Endpoints that take calls and say nothing: found by how long a first token usually takes in this pool.
 
-A call that waits ten times as long, and two seconds at least, at an endpoint of which nothing at all was heard
-meanwhile, shows that it hangs; where there is no experience, twenty seconds do. The endpoint gets nothing more, and
-the calls that wait there are given up, to be asked again elsewhere. What a first token takes grows with the prompt.
+A call that waits ten times as long as at most endpoints, and two seconds at least, where nothing at all was heard of
+its own endpoint meanwhile, shows that this one hangs; without experience twenty seconds do. The endpoint gets nothing
+more, and the calls that wait there are given up, to be asked again elsewhere. The trial call of an endpoint that was
+left alone has less patience. What a first token takes grows with the prompt.
 
 Answers that do not come as a stream are silent until they are whole: nothing is concluded from that.
 """
@@ -11,37 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cortexd.domain.messages import Call
-from cortexd.pool.replica import Flight, Replica
+from cortexd.pool.replica import Flight, Replica, size_of
 
-_TIMES, _LEAST_S, _UNKNOWN_S = 10.0, 2.0, 20.0
-_KEPT_PER_ANSWER = 0.9
-_USUAL_BYTES = 8192
-
-
-class FirstTokens:
-    """How long the first token takes in this pool, of late and for a prompt's size."""
-
-    def __init__(self) -> None:
-        self._mean_s: float | None = None
-
-    def noted(self, flight: Flight) -> None:
-        if flight.listener.first_at is None or not (flight.listener.streamed and flight.telling):
-            return
-        took = (flight.listener.first_at - flight.began) / _size(flight.call)
-        mean = self._mean_s
-        self._mean_s = took if mean is None else mean * _KEPT_PER_ANSWER + took * (1 - _KEPT_PER_ANSWER)
-
-    def patience_s(self, call: Call) -> float:
-        """How long a call may wait before its endpoint hangs."""
-        return _UNKNOWN_S if self._mean_s is None else max(_LEAST_S, _TIMES * self._mean_s * _size(call))
+_LEAST_S, _UNKNOWN_S = 2.0, 20.0
+_TIMES, _TIMES_ON_TRIAL = 10.0, 4.0
 
 
-def _size(call: Call) -> float:
-    """Of its prompt; 1 for a short one."""
-    return 1 + sum(len(message.text()) for message in call.messages) / _USUAL_BYTES
+def patience_s(call: Call, replicas: Iterable[Replica], *, on_trial: bool) -> float:
+    """How long the call may wait before its endpoint hangs, by what is usual at the pool's `replicas`."""
+    known = sorted(item.first_token_s for item in replicas if item.first_token_s is not None)
+    if not known:
+        return _UNKNOWN_S
+    usual = known[(len(known) - 1) // 2] * size_of(call)
+    return max(_LEAST_S, (_TIMES_ON_TRIAL if on_trial else _TIMES) * usual)
 
 
 class Watch:

@@ -95,14 +95,14 @@ class TestComingBack:
         assert health.admits(101.1)
 
     def test_a_probe_in_vain_makes_a_longer_pause(self) -> None:
-        """Up to four seconds, so that who returns is back within five; after two minutes up to thirty."""
+        """Up to two seconds, so that who returns is back within five; after two minutes up to thirty."""
         health, pauses = opened(100.0), []
         while health.open_until < 600:
             at = health.open_until
             health.looked(at, alive=False)
             pauses.append((at, health.open_until - at))
         assert pauses[0][1] > 1.0
-        assert max(pause for at, pause in pauses if at < 220) <= 4.0
+        assert max(pause for at, pause in pauses if at < 220) <= 2.0
         assert 20 < max(pause for _, pause in pauses) <= 30.0
 
     def test_one_call_at_a_time(self) -> None:
