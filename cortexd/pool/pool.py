@@ -11,7 +11,8 @@ Who is asked again, and what that costs:
 - Once the caller has heard a word there is no other try.
 
 Each further try takes from the pool's retry budget. Where no other endpoint may be asked, the error is the provider's,
-as of one without a pool. A breaker here demotes: where all are open, the one that is due first is asked.
+as of one without a pool; local endpoints that all load their model, or are just starting, are waited for as a single
+one is. A breaker here demotes: where all are open, somebody is asked all the same.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from cortexd.pool.silence import Watch, patience_s
 from cortexd.pool.view import ReplicaView
 from cortexd.pool.waiting import Waiting
 from cortexd.providers import Listener, Provider, make_provider
+from cortexd.providers.starting import Starting, pauses
 
 _JITTER_S = 0.02
 _PLAIN = ProviderSettings("", "", "", "")
@@ -50,6 +52,7 @@ class Pool:
         self._settings = settings
         self._retries = RetryBudget()
         self._waiting = Waiting(lambda call: self._place_for(call))
+        self._starting = Starting(local=settings.local)
         self._draw = random.Random()  # noqa: S311 - no secret
         self._probes = Probes(self._waiting.serve)
         self._lent: set[Replica] = set()
@@ -65,21 +68,29 @@ class Pool:
         listener = listener or Listener()
         self._retries.called()
         self._look_after_others()
-        avoids = call.avoids
+        avoids, began, pause = call.avoids, time.monotonic(), pauses()
         while True:
             item = await self._place(replace(call, avoids=avoids) if avoids else call, listener)
             try:
-                return await self._attempt(item, call, listener)
+                answer = await self._attempt(item, call, listener)
             except ProviderError as error:
                 avoids |= {item.id}
                 if error.again:  # it hung, and a try was granted
                     raise
-                if not self._goes_on(error, call, listener, avoids):
+                if self._goes_on(error, call, listener, avoids):
+                    pause_s = self._draw.uniform(0, _JITTER_S)
+                elif self._waits_for_start(error, time.monotonic() - began):
+                    avoids, pause_s = call.avoids, next(pause)
+                else:
                     raise
                 if error.may_have_billed:
                     error.again = item.id
                     raise
-            await asyncio.sleep(self._draw.uniform(0, _JITTER_S))
+            else:
+                self._outdone(avoids)
+                return answer
+            listener.unsent = True
+            await asyncio.sleep(pause_s)
 
     def full(self, *, local_only: bool = False) -> str:
         """Why a call would not be taken at once, in words; "" where there is a place."""
@@ -104,7 +115,7 @@ class Pool:
     async def models(self) -> tuple[ServedModel, ...]:
         """What one of the endpoints says; the first that answers."""
         failed = ProviderError(Failure.CONNECTION, "no endpoint can be asked")
-        for item in sorted(self.replicas, key=lambda item: not item.health.admits(time.monotonic())):
+        for item in sorted(self.replicas, key=lambda item: not item.admits()):
             try:
                 return await item.provider.models()
             except ProviderError as error:
@@ -169,14 +180,15 @@ class Pool:
         return next(item for item in items if item.id == best.id)
 
     def _admitted(self, call: Call) -> list[Replica]:
-        """Who may be asked: those whose breaker is closed; where there is none, the one that is due first."""
-        now = time.monotonic()
+        """Who may be asked: those whose breaker is closed; where there is none, whoever may be open for bad prompts
+        alone, or else the one that is due first."""
         able = [item for item in self.replicas if item.takes(call)]
         items = [item for item in able if item.id not in call.avoids] or able
-        admitted = [item for item in items if item.health.admits(now)]
+        admitted = [item for item in items if item.admits()]
         if admitted or not items:
             return admitted
-        return [min(items, key=lambda item: item.health.open_until)]
+        doubtful = [item for item in items if not item.health.certain]
+        return doubtful or [min(items, key=lambda item: item.health.open_until)]
 
     def _has_room(self, item: Replica) -> bool:
         return item.has_room and item.queue_delay_s() <= self._settings.queue_delay_s
@@ -189,8 +201,7 @@ class Pool:
         flight = Flight(call, listener, time.monotonic(), task, telling=item.provider.ready)
         item.held -= 1
         item.begin(flight)
-        patience = patience_s(call, self.replicas, on_trial=item.health.on_trial)
-        watch = Watch(item, flight, patience, lambda: self._hangs(item, flight))
+        watch = self._watch(item, flight)
         try:
             answer = await self._answer(item, flight, task)
         except ProviderError as error:
@@ -203,8 +214,16 @@ class Pool:
             item.answered(flight, answer)
             return answer
         finally:
-            watch.end()
+            if watch is not None:
+                watch.end()
             item.end(flight)
+
+    def _watch(self, item: Replica, flight: Flight) -> Watch | None:
+        """Where there is another endpoint to move the call to."""
+        if len(self.replicas) == 1:
+            return None
+        patience = patience_s(flight.call, self.replicas, on_trial=item.health.on_trial)
+        return Watch(item, flight, patience, lambda: self._hangs(item, flight))
 
     async def _answer(self, item: Replica, flight: Flight, task: asyncio.Task[object]) -> Answer:
         """As of the endpoint's provider; where the flight is moved meanwhile, that is a timeout."""
@@ -237,8 +256,17 @@ class Pool:
 
     def _others(self, call: Call, tried: Collection[str]) -> list[Replica]:
         """Who else may be asked now."""
-        now = time.monotonic()
-        return [item for item in self.replicas if item.takes(call) and item.id not in tried and item.health.admits(now)]
+        return [item for item in self.replicas if item.takes(call) and item.id not in tried and item.admits()]
+
+    def _outdone(self, tried: Collection[str]) -> None:
+        """Another endpoint has answered what these could not: that was no prompt's doing."""
+        for item in self.replicas:
+            if item.id in tried:
+                item.health.outdone(time.monotonic())
+
+    def _waits_for_start(self, error: ProviderError, waited_s: float) -> bool:
+        """A single endpoint is waited for below."""
+        return len(self.replicas) > 1 and not self._closed and self._starting.waits(error, waited_s)
 
     def _goes_on(self, error: ProviderError, call: Call, listener: Listener, tried: Collection[str]) -> bool:
         """Whether another endpoint shall be asked for what this one failed at."""

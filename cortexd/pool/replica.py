@@ -13,7 +13,7 @@ from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.errors import ProviderError
 from cortexd.pool.balancer import Load
-from cortexd.pool.replica_health import ReplicaHealth, marks
+from cortexd.pool.replica_health import ReplicaHealth, ReplicaState, marks
 from cortexd.pool.view import ReplicaView
 from cortexd.providers import Listener, Provider
 
@@ -99,6 +99,11 @@ class Replica:
     def has_room(self) -> bool:
         return self.most is None or self.in_flight < self.most
 
+    def admits(self) -> bool:
+        """Whether a call may go there now: one at a time where it is tried."""
+        now = time.monotonic()
+        return self.health.admits(now) and not (self.held and self.health.state(now) is ReplicaState.PROBING)
+
     def takes(self, call: Call) -> bool:
         """Whether the call may go there at all."""
         return self.usable and (self.settings.local or not call.local_only)
@@ -162,7 +167,7 @@ class Replica:
 
     def failed(self, flight: Flight, error: ProviderError) -> None:
         if marks(error) and not flight.moved:
-            self.health.failed(error, time.monotonic(), flight.began)
+            self.health.failed(error, time.monotonic(), flight.began, hash(flight.call.messages))
         else:
             self.health.left(flight.began)
 

@@ -2,7 +2,9 @@
 share that grows from then on.
 
 - open: three failures with no answer between them, half of the last ten or more within ten seconds, one connection
-  that was refused, or one answer that says when to come back, for that long.
+  that was refused, calls that hang, or one answer that says when to come back, for that long. The last three are
+  `certain`; the others may be the work of bad prompts, of which a repeated one counts once, unless another endpoint
+  answered it.
 - probing: the pause is over, and the endpoint was looked at where it could be. One call at a time is let through.
 - returning: a call was answered. Its share grows from a tenth to the whole within five seconds.
 
@@ -11,6 +13,7 @@ What began before the breaker opened says nothing new when it fails later.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from dataclasses import dataclass, field
@@ -31,6 +34,9 @@ _ACCOUNT = frozenset({Failure.AUTHENTICATION, Failure.QUOTA})
 _NO_MARK = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.FULL})
 
 
+_others = itertools.count(2**64)  # above every hash: each another one
+
+
 class ReplicaState(StrEnum):
     OK = "ok"
     RETURNING = "returning"
@@ -46,7 +52,7 @@ def marks(error: ProviderError) -> bool:
 @dataclass(slots=True)
 class ReplicaHealth:
     """All times on the clock of whoever asks, in seconds. `last_failure`: of a Failure, "" before the first.
-    `on_trial`: the one call that is let through is under way."""
+    `on_trial`: the one call that is let through is under way. `certain`: that it is open is no prompt's doing."""
 
     last_failure: str = ""
     open_until: float = 0.0
@@ -56,9 +62,10 @@ class ReplicaHealth:
     _looked_at: bool = True
     _looking: bool = False
     _pause_s: float = _FIRST_PAUSE_S
+    certain: bool = False
     _returned_at: float = float("-inf")
-    _run: int = 0
-    _outcomes: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_KEPT_OUTCOMES))
+    _run: set[int] = field(default_factory=set)
+    _outcomes: deque[tuple[float, int | None]] = field(default_factory=lambda: deque(maxlen=_KEPT_OUTCOMES))
 
     def state(self, now: float) -> ReplicaState:
         if self._opened_at is not None:
@@ -91,15 +98,15 @@ class ReplicaHealth:
         if alive:
             self._looked_at = True
         elif self._opened_at is not None:
-            self._open(now, self._longer_pause(now))
+            self._open(now, self._longer_pause(now), certain=self.certain)
 
     def began(self) -> None:
         """A call goes there."""
         self.on_trial = self.on_trial or self._opened_at is not None
 
     def answered(self, now: float, began: float) -> None:
-        self._run = 0
-        self._outcomes.append((now, False))
+        self._run.clear()
+        self._outcomes.append((now, None))
         if self._opened_at is None or began < self._opened_at:
             return
         self._opened_at, self.on_trial = None, False
@@ -111,45 +118,56 @@ class ReplicaHealth:
         if self._opened_at is not None and began >= self._opened_at:
             self.on_trial = False
 
-    def failed(self, error: ProviderError, now: float, began: float) -> None:
-        """Count a failure that `marks`."""
+    def failed(self, error: ProviderError, now: float, began: float, request: int) -> None:
+        """Count a failure that `marks`; `request`: equal for equal ones."""
         if self._opened_at is not None and began < self._opened_at:
             return
         self.last_failure = error.failure.value
-        self._run += 1
-        self._outcomes.append((now, True))
+        self._run.add(request)
+        self._outcomes.append((now, request))
         if error.retry_after_ms is not None:
-            self._open(now, min(error.retry_after_ms / 1000, _LONGEST_WAIT_S), told=True)
+            self._open(now, min(error.retry_after_ms / 1000, _LONGEST_WAIT_S), certain=True, told=True)
         elif error.failure in _ACCOUNT:
-            self._open(now, _ACCOUNT_PAUSE_S)
+            self._open(now, _ACCOUNT_PAUSE_S, certain=True)
         elif self._opened_at is not None:
-            self._open(now, self._longer_pause(now))
-        elif self._run >= _RUN or _never_came_about(error) or self._failing(now):
+            self._open(now, self._longer_pause(now), certain=self.certain)
+        elif _never_came_about(error):
+            self._open(now, self._pause_s, certain=True)
+        elif len(self._run) >= _RUN or self._failing(now):
             self._open(now, self._pause_s)
+
+    def outdone(self, now: float) -> None:
+        """Another endpoint has answered what failed here."""
+        if self._opened_at is not None:
+            return
+        self._run.add(next(_others))
+        if len(self._run) >= _RUN:
+            self._open(now, self._pause_s, certain=True)
 
     def hangs(self, now: float, began: float) -> None:
         """A call waits there for a first word as nowhere else."""
         if self._opened_at is not None and began < self._opened_at:
             return
         self.last_failure = Failure.TIMEOUT.value
-        self._open(now, self._pause_s if self._opened_at is None else self._longer_pause(now))
+        self._open(now, self._pause_s if self._opened_at is None else self._longer_pause(now), certain=True)
 
     def _longer_pause(self, now: float) -> float:
         longest = _LONGEST_PAUSE_S if now - self._down_since < _LONG_DOWN_S else _LONG_DOWN_PAUSE_S
         self._pause_s = min(self._pause_s * 2, longest)
         return self._pause_s
 
-    def _open(self, now: float, pause_s: float, *, told: bool = False) -> None:
+    def _open(self, now: float, pause_s: float, *, certain: bool = False, told: bool = False) -> None:
         """`told`: by the endpoint, which need not be looked at then."""
         if self._opened_at is None:
             self._down_since = now
         jitter = 1.0 if told else random.uniform(0.75, 1.0)  # noqa: S311 - no secret
         self._opened_at, self.open_until = now, now + pause_s * jitter
-        self._looked_at, self.on_trial = told, False
+        self.certain, self._looked_at, self.on_trial = certain, told, False
 
     def _failing(self, now: float) -> bool:
-        recent = [failed for at, failed in self._outcomes if now - at <= _RATE_WITHIN_S]
-        return len(recent) >= _RATE_SAMPLES and sum(recent) >= _RATE * len(recent)
+        recent = [request for at, request in self._outcomes if now - at <= _RATE_WITHIN_S]
+        bad = {request for request in recent if request is not None}
+        return len(recent) >= _RATE_SAMPLES and len(bad) >= _RATE * len(recent)
 
 
 def _never_came_about(error: ProviderError) -> bool:

@@ -21,6 +21,7 @@ from cortexd.pool import Pool, make_pool
 from cortexd.pool.replica_health import ReplicaState
 from cortexd.providers import Delta, Listener
 from simulated import Behaviour, Fault, SimulatedProviders
+from simulated.behaviour import RealServer
 from tests.eventually import assert_eventually_async
 
 NAMES = ("one", "two", "three")
@@ -238,6 +239,30 @@ class TestFailure:
         failed = await all_at_once(pool, 100)
         assert all(isinstance(item, ProviderError) for item in failed)
         assert sum(requests(endpoints)) <= 100 + 41
+
+    async def test_bad_prompts_close_a_pool_for_nobody(self, make: MakePool, endpoints: SimulatedProviders) -> None:
+        """Where every endpoint failed at the same requests, all are asked all the same."""
+        pool = make("one", "two")
+        for name in ("one", "two"):
+            endpoints.behave(name, Behaviour(status=500))
+        await all_at_once(pool, 12)
+        assert {item.state for item in pool.view()} == {ReplicaState.OPEN}
+        for name in ("one", "two"):
+            endpoints.reset(name)
+            endpoints.behave(name, Behaviour(delay_s=0.3))
+        answers = await all_at_once(pool, 12)
+        assert all(getattr(answer, "content", "") for answer in answers)
+        assert all(number >= 3 for number in requests(endpoints)[:2])
+
+    async def test_local_endpoints_that_all_load_are_waited_for(
+        self, make: MakePool, endpoints: SimulatedProviders
+    ) -> None:
+        """As a single one: a call that comes too early is answered once one of them is ready."""
+        pool = make("one", "two")
+        loading = Behaviour(server=RealServer.LLAMA_CPP, status=503, error_message="Loading model", times=2)
+        for name in ("one", "two"):
+            endpoints.behave(name, loading)
+        assert (await pool.complete(call())).content
 
     async def test_one_that_hangs_is_found_by_what_is_usual(
         self, make: MakePool, endpoints: SimulatedProviders

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from cortexd.errors import Failure, ProviderError
@@ -12,9 +14,17 @@ REFUSED = ProviderError(Failure.CONNECTION, "refused")
 BROKEN = ProviderError(Failure.SERVER, "HTTP 500", 500)
 
 
+_requests = itertools.count()
+
+
+def failed(health: ReplicaHealth, error: ProviderError, now: float, began: float, request: int | None = None) -> None:
+    """Each of another request, where none is given."""
+    health.failed(error, now, began, next(_requests) if request is None else request)
+
+
 def opened(at: float = 100.0) -> ReplicaHealth:
     health = ReplicaHealth()
-    health.failed(REFUSED, at, at)
+    failed(health, REFUSED, at, at)
     return health
 
 
@@ -38,12 +48,12 @@ class TestBreaker:
         """Three failures with no answer between them; an answer begins the count anew."""
         health = ReplicaHealth()
         for at in (1.0, 2.0):
-            health.failed(BROKEN, at, at)
+            failed(health, BROKEN, at, at)
         health.answered(3.0, 2.5)
         for at in (4.0, 5.0):
-            health.failed(BROKEN, at, at)
+            failed(health, BROKEN, at, at)
         assert health.state(5.0) is ReplicaState.OK
-        health.failed(BROKEN, 6.0, 6.0)
+        failed(health, BROKEN, 6.0, 6.0)
         assert health.state(6.0) is ReplicaState.OPEN
 
     def test_a_rate_opens(self) -> None:
@@ -51,7 +61,7 @@ class TestBreaker:
         health, at = ReplicaHealth(), 0.0
         while health.state(at) is ReplicaState.OK and at < 60:
             at += 0.5
-            health.failed(BROKEN, at, at)
+            failed(health, BROKEN, at, at)
             health.answered(at, at)
         assert at <= 5.5
 
@@ -63,13 +73,38 @@ class TestBreaker:
             if number % 10:
                 health.answered(at, at)
             else:
-                health.failed(BROKEN, at, at)
+                failed(health, BROKEN, at, at)
             assert health.admits(at)
+
+    def test_one_bad_prompt_opens_nothing(self) -> None:
+        """However often it is sent, what it brings about counts once."""
+        health = ReplicaHealth()
+        for number in range(40):
+            failed(health, BROKEN, number / 10, number / 10, request=1)
+        assert health.state(4.0) is ReplicaState.OK
+
+    def test_one_that_another_endpoint_answers_does(self) -> None:
+        """That is no prompt's doing, though it be ever the same."""
+        health, at = ReplicaHealth(), 0.0
+        while health.state(at) is ReplicaState.OK and at < 10:
+            at += 1
+            failed(health, BROKEN, at, at, request=1)
+            health.outdone(at)
+        assert (at <= 2, health.certain) == (True, True)
+
+    def test_what_prompts_cannot_do_is_certain(self) -> None:
+        """Refused connections, calls that hang and a Retry-After; three errors of three requests are not."""
+        broken, hanging = ReplicaHealth(), ReplicaHealth()
+        for at in (1.0, 2.0, 3.0):
+            failed(broken, BROKEN, at, at)
+        hanging.hangs(1.0, 0.0)
+        assert broken.state(3.0) is hanging.state(1.0) is ReplicaState.OPEN
+        assert (broken.certain, hanging.certain, opened().certain) == (False, True, True)
 
     def test_retry_after_closes_it_for_as_long(self) -> None:
         """It is neither asked nor looked at before, and tried with one call after."""
         health = ReplicaHealth()
-        health.failed(ProviderError(Failure.RATE_LIMITED, "HTTP 429", 429, retry_after_ms=7000), 10.0, 10.0)
+        failed(health, ProviderError(Failure.RATE_LIMITED, "HTTP 429", 429, retry_after_ms=7000), 10.0, 10.0)
         assert not health.admits(16.9)
         assert not health.begins_look(17.1)
         assert health.state(17.1) is ReplicaState.PROBING
@@ -79,7 +114,7 @@ class TestBreaker:
         health = opened(100.0)
         until = health.open_until
         for _ in range(10):
-            health.failed(BROKEN, 100.1, 99.0)
+            failed(health, BROKEN, 100.1, 99.0)
         assert health.open_until == until
 
 
@@ -124,7 +159,7 @@ class TestComingBack:
     def test_a_failed_trial_opens_it_again(self) -> None:
         """With a longer pause than before."""
         health = on_trial(200.0)
-        health.failed(BROKEN, 200.5, 200.0)
+        failed(health, BROKEN, 200.5, 200.0)
         assert health.state(200.5) is ReplicaState.OPEN
         assert health.open_until - 200.5 > 1.0
 
