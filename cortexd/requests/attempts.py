@@ -1,7 +1,7 @@
 """Trying a plan's candidates in order, with the cost of every attempt written down.
 
-Each has one turn, or another one at the end where it had no place or nothing was sent; in a turn a provider with several
-endpoints may want to be asked again at another one."""
+Each has one turn, or another one at the end where it had no place or nothing was sent; in a turn a provider with
+several endpoints may want to be asked again at another one."""
 
 from __future__ import annotations
 
