@@ -95,6 +95,7 @@ class Behaviour:
     key_header: str | None = None  # the one header that carries the key as it is, as gateways want it
     demanded_headers: Mapping[str, str] = field(default_factory=dict)  # requests without them are refused with 403
     models: tuple[str, ...] | None = None  # models that are known; default: see billing.KNOWN_MODELS
+    listing: str | None = None  # the whole body of the list of models, as it is
     ignores_stream: bool = False  # answers in one piece whatever is asked for, as some servers do
     refused_fields: tuple[str, ...] = ()  # request fields refused with 400, as models refuse `temperature`
 

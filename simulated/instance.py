@@ -43,6 +43,7 @@ class Counts:
     active: int = 0
     max_concurrent: int = 0
     open_connections: int = 0
+    listed: int = 0  # times that the models were asked for
     client_aborts: int = 0  # the client left before the answer was complete
     chunks_sent: int = 0
     chunks_after_abort: int = 0  # stream events made for a client that had left

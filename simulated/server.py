@@ -24,7 +24,7 @@ from simulated.instance import MAX_RECEIVED, Instance
 from simulated.openai import OpenAIWire
 from simulated.respond import respond
 from simulated.servers import WIRES
-from simulated.wire import Wire
+from simulated.wire import JSON, Wire
 
 _MAX_BODY = 32 * 1024 * 1024
 _MAX_INSTANCES = 64
@@ -91,17 +91,21 @@ class Server:
         return handle
 
     async def _look(self, request: web.Request) -> web.Response:
-        """What is no question to a model: neither counted nor recorded."""
+        """What is no question to a model: not recorded, and counted apart."""
         instance = self._named(request)
         behaviour = instance.next_behaviour()
+        instance.counts.listed += request.path.endswith("/models")
         if behaviour.status == 503:
             wire = WIRES[behaviour.server] if behaviour.server else _OPENAI
             body = wire.error(503, behaviour, "")
             return web.Response(status=503, body=body, headers={"content-type": wire.media_type(503)})
         if request.method != "GET" or request.match_info["path"].rpartition("/")[2] != "models":
             raise web.HTTPNotFound
+        if behaviour.listing is not None:
+            return web.Response(text=behaviour.listing, content_type=JSON)
         known = behaviour.models or KNOWN_MODELS.get(instance.name, ())
-        rows = [{"id": model, "object": "model", "created": 0, "owned_by": instance.name} for model in known]
+        context = {"max_model_len": behaviour.context_tokens} if behaviour.context_tokens else {}
+        rows = [{"id": model, "object": "model", "created": 0, "owned_by": instance.name, **context} for model in known]
         return web.json_response({"object": "list", "data": rows})
 
     async def _get_state(self, request: web.Request) -> web.Response:

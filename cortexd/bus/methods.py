@@ -113,7 +113,8 @@ class Methods:
     async def list_providers(self, caller: Caller) -> list[Any]:
         service = self._service
         endpoints = await service.accounts.may(caller, Action.MANAGE)
-        rows = replies.providers(service.config, service.catalog, service.health, service.replicas, endpoints=endpoints)
+        await service.models_shown()
+        rows = replies.providers(service.setup, service.health, endpoints=endpoints)
         return [wire.dictionaries(list(rows))]
 
     async def get_preferences(self, caller: Caller) -> list[Any]:

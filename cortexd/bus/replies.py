@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cortexd.accounts.accounts import BudgetView
-from cortexd.catalog import Catalog
-from cortexd.config import Config, how_to_configure
+from cortexd.catalog import Catalog, Said
+from cortexd.config import ProviderSettings, how_to_configure
+from cortexd.config.settings import ANY_MODEL
 from cortexd.connection import Variant, wire
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.money import to_usd
@@ -17,6 +18,7 @@ from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
 from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
+from cortexd.requests.setup import Setup
 from cortexd.routing import Health, State
 
 _USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
@@ -92,6 +94,7 @@ def decision(made: Decision) -> dict[str, Any]:
                 "reason": item.reason,
                 "score": item.score,
                 "state": item.state.value,
+                "last_failure": item.last_failure or None,
                 "worst_case_cost_usd": to_usd(item.worst_case_nano),
                 "prompt_cost_usd": None if item.prompt_estimate_nano is None else to_usd(item.prompt_estimate_nano),
             }
@@ -203,15 +206,9 @@ def verification(name: str, outcome: Completion | CortexError) -> dict[str, Any]
     }
 
 
-def providers(
-    config: Config,
-    catalog: Catalog,
-    health: Health,
-    replicas: Callable[[str], Sequence[ReplicaView]],
-    *,
-    endpoints: bool,
-) -> list[dict[str, Any]]:
+def providers(setup: Setup, health: Health, *, endpoints: bool) -> list[dict[str, Any]]:
     """What ListProviders answers: everything but keys; endpoints for who may see them."""
+    config, catalog = setup.config, setup.catalog
     return [
         {
             "name": name,
@@ -220,12 +217,14 @@ def providers(
             "configured": item.configured,
             "has_key": item.key is not None,
             "local": item.local,
-            "default_model": item.model,
+            "default_model": _model(item.model),
             "endpoint": item.base_url if endpoints else None,
-            "models": tuple(dict.fromkeys([item.model, *(model.id for model in catalog.models_of(name))])),
+            "models": _models(item, catalog),
+            "context_tokens": {model.id: model.context_tokens for model in catalog.models_of(name)},
+            "asked_at": _when(setup.said.get(name)),
             "last_failure": health.last_failure(name) or None,
             "hint": None if item.configured else how_to_configure(item),
-            "replicas": [_replica(view, endpoint=endpoints) for view in replicas(name)] or None,
+            "replicas": [_replica(view, endpoint=endpoints) for view in setup.replicas(name)] or None,
         }
         for name, item in config.providers.items()
     ]
@@ -242,6 +241,20 @@ def _replica(view: ReplicaView, *, endpoint: bool) -> dict[str, Any]:
         "share": view.share,
         "last_failure": view.last_failure or None,
     }
+
+
+def _models(settings: ProviderSettings, catalog: Catalog) -> tuple[str, ...]:
+    known = (model.id for model in catalog.models_of(settings.name))
+    return tuple(filter(None, dict.fromkeys([_model(settings.model), *known])))
+
+
+def _model(own: str) -> str:
+    """A provider's own; "" where it has not said yet which it has."""
+    return "" if own == ANY_MODEL else own
+
+
+def _when(said: Said | None) -> str | None:
+    return None if said is None else said.at.isoformat(timespec="seconds")
 
 
 def preferences(wishes: Mapping[str, Any]) -> dict[str, Variant]:

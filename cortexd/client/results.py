@@ -214,7 +214,9 @@ class ReplicaInfo:
 @dataclass(frozen=True, slots=True)
 class ProviderInfo:
     """One provider. `state`: ok, degraded, open, unconfigured, or a word of a newer service. `hint`: how to
-    configure it, where it is not. `replicas`: its endpoints, where it has several or a limit."""
+    configure it, where it is not. `context_tokens`: by model, where known; `asked_at`: when its server said which
+    models it has, ISO 8601, empty where it was not asked. `replicas`: its endpoints, where it has several or a
+    limit."""
 
     name: str = ""
     api: str = ""
@@ -224,6 +226,8 @@ class ProviderInfo:
     local: bool = False
     default_model: str = ""
     models: tuple[str, ...] = ()
+    context_tokens: Mapping[str, int] = field(default_factory=dict)
+    asked_at: str = ""
     last_failure: str = ""
     hint: str = ""
     replicas: tuple[ReplicaInfo, ...] = ()

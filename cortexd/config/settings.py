@@ -43,6 +43,7 @@ class RateSettings:
 
 
 DEFAULT_TOKENS_PER_S = 4000
+ANY_MODEL = "*"
 CAPABILITIES = ("tools", "images", "response_schema")
 
 
@@ -99,6 +100,7 @@ class ProviderSettings:
     which is booked what was cut off. The fastest on offer: some 3,000 (gpt-oss-120b at Cerebras, October 2026).
     `auth_header`: the header that carries the key as it is; None for `Authorization: Bearer`. `headers`: others of
     every request, by name.
+    `model`: the own one; ANY_MODEL for what the server says it has, "" where that is none.
     `preset`: the row of presets.toml that it began as. `quirks`: what all its models want or refuse.
     `models`: what is known of its models beside `model`, which strategies choose among.
     `insecure`: `base_url` may be http:// to another machine, which shows keys and prompts to the network.
@@ -149,6 +151,11 @@ class ProviderSettings:
     @property
     def pooled(self) -> bool:
         return bool(self.replicas) or self.max_in_flight is not None
+
+    @property
+    def says_models(self) -> bool:
+        """Whether its server is asked which models it has."""
+        return self.configured and (self.local or self.model == ANY_MODEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ from cortexd.bus.interface import load_interface
 from cortexd.bus.methods import Methods
 from cortexd.bus.signals import Signals
 from cortexd.bus.totals import PublicTotals
-from cortexd.catalog import builtin_catalog
+from cortexd.catalog import Said
 from cortexd.config import Config, ProviderSettings
 from cortexd.connection import Connection, Message
 from cortexd.ledger import Ledger
 from cortexd.pool import make_pool
 from cortexd.providers import Provider, make_provider
+from cortexd.requests.asking import Asking
 from cortexd.requests.events import CostEvent
 from cortexd.requests.service import Service
 from cortexd.requests.setup import Setup
@@ -29,18 +30,23 @@ from cortexd.routing import Health, Observed, State
 from cortexd.telemetry.metrics import Metrics
 from cortexd.telemetry.request_log import log_settled
 
+_START_S = 0.5
+
 
 def make_setup(
-    config: Config, kept: Mapping[str, Provider] | None = None, before: Mapping[str, Provider] | None = None
+    config: Config,
+    kept: Mapping[str, Provider] | None = None,
+    before: Mapping[str, Provider] | None = None,
+    said: Mapping[str, Said] | None = None,
 ) -> Setup:
-    """The catalogue with the operator's rates, and each provider; those of `kept` are taken over, and of those `before`
-    the endpoints that are the same."""
+    """Each provider; those of `kept` are taken over, and what their servers `said` of their models, and of those
+    `before` the endpoints that are the same."""
     kept, before = kept or {}, before or {}
     providers = {
         name: kept.get(name) or _provider(settings, config, before.get(name))
         for name, settings in config.providers.items()
     }
-    return Setup(config, builtin_catalog().with_settings(config.providers), providers)
+    return Setup.of(config, providers, said or {})
 
 
 def _provider(settings: ProviderSettings, config: Config, before: Provider | None) -> Provider:
@@ -72,7 +78,8 @@ class Assembly:
         authority: Authorizer = self.authority
         owners = Owners(self.ledger, await self.ledger.owners())
         self.callers = Callers(self.connection, owners.name)
-        self.health = Health(self._provider_changed)
+        self.health = Health(self._provider_changed, on_missing=lambda name: self.asking.again(name))
+        self.asking = Asking(lambda: self.setup, self._refine, self.health)
         self.observed = Observed()
         self.service = service = Service(
             self.setup,
@@ -83,6 +90,7 @@ class Assembly:
             on_activity=lambda: self.signals.activity(),
             overrides=await self.ledger.budget_overrides(),
             observed=self.observed,
+            asking=self.asking,
         )
         owners.before_change.append(service.end_requests)
         owners.on_change += [service.forget, self.callers.forget]
@@ -120,6 +128,17 @@ class Assembly:
             self.signals.provider_state(name, self.health.state(name) if name in new else State.UNCONFIGURED, "")
         self.signals.configuration_changed()
 
+    async def ask_servers(self) -> None:
+        """Who has come first is served first: a start for a single call shall not wait for this."""
+        await asyncio.sleep(_START_S)
+        await self.service.outlive_requests()
+        self.asking.begin_first()
+
+    def _refine(self, setup: Setup) -> None:
+        """The same configuration, with what a server said of its models."""
+        self.setup = setup
+        self.service.refine(setup)
+
     @property
     def busy(self) -> bool:
         """Somebody waits for an answer, reads a stream, or watches."""
@@ -139,6 +158,8 @@ class Assembly:
         """Tell of it, and look again when a breaker's pause ends: nothing but time says so."""
         self.signals.provider_state(provider, state, last_failure)
         self._look_again()
+        if state is State.OK:
+            self.asking.again(provider)
 
     def _look_again(self) -> None:
         """Arm the timer for the next end of a pause, which a further failure may have put off."""

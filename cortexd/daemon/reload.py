@@ -57,7 +57,9 @@ class Reload:
             log.warning("changes of [ledger] take effect at the next start")
         same = _same_connections(old.config, config)
         kept = _unchanged(old, config) if same else {}
-        self._assembly.adopt(make_setup(config, kept, old.providers if same else None))
+        said = {name: said for name, said in old.said.items() if name in kept}
+        self._assembly.adopt(make_setup(config, kept, old.providers if same else None, said))
+        self._assembly.asking.begin(name for name in config.providers if name not in kept)
         logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
         self._start(self._retire([provider for name, provider in old.providers.items() if name not in kept]))
 
@@ -74,7 +76,7 @@ def _same_connections(before: Config, config: Config) -> bool:
 
 def _unchanged(old: Setup, config: Config) -> dict[str, Provider]:
     """The providers whose settings are the same, with their open connections."""
-    before = old.config
+    before = old.as_written
     return {
         name: provider
         for name, provider in old.providers.items()

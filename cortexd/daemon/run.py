@@ -128,6 +128,7 @@ class Daemon:
             self._start(providers.preload({item.api for item in config.providers.values() if item.configured}))
         housekeeping = Housekeeping(self._ledger, lambda: self._config.ledger, parts.signals.period_started)
         self._start(housekeeping.run())
+        self._start(parts.ask_servers())
         self._start(feed_watchdog())
         self._start(parts.metrics.run())
 
@@ -175,6 +176,7 @@ class Daemon:
             log.warning("requests were cancelled at shut-down")
         await self._parts.dispatcher.drain(timeout_s=2)
         self._parts.signals.close()
+        self._parts.asking.close()
         for task in self._background:
             task.cancel()
         await self._parts.metrics.write()

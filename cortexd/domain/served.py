@@ -20,7 +20,7 @@ from typing import Any
 
 from cortexd.domain.targets import printed_alone
 
-MOST_MODELS = 512
+MOST_MODELS = 256
 MOST_BYTES = 1024 * 1024
 _MOST_TOKENS = 100_000_000
 _Path = tuple[str, ...]

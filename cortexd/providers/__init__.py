@@ -8,5 +8,17 @@ from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.listening import Delta, Listener
 from cortexd.providers.loading import preload
 from cortexd.providers.provider import Provider, make_provider
+from cortexd.providers.starting import Starting, is_loading, pauses
 
-__all__ = ["Delta", "EmptyAnswer", "Listener", "Provider", "make_provider", "malformed", "preload"]
+__all__ = [
+    "Delta",
+    "EmptyAnswer",
+    "Listener",
+    "Provider",
+    "Starting",
+    "is_loading",
+    "make_provider",
+    "malformed",
+    "pauses",
+    "preload",
+]

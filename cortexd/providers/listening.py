@@ -22,7 +22,7 @@ class Listener:
     counted. `first_at`: time.monotonic() of the first delta; `grown_at`: of the last growth of `output_bytes`.
     `heard_s`: the seconds that `hear` has taken altogether. `streamed`: as far as is known the answer comes as a
     stream, which its provider ends when nobody reads on; a whole one is made to its end. `unsent`: the attempt waits
-    for a place, and nothing of it has been sent.
+    for a place, and nothing of it has been sent. `waits` is called when a local endpoint that starts is waited for.
     """
 
     hear: Callable[[Sequence[Delta]], Awaitable[None]] | None = None
@@ -34,3 +34,4 @@ class Listener:
     heard_s: float = 0.0
     streamed: bool = True
     unsent: bool = False
+    waits: Callable[[], None] = lambda: None

@@ -93,13 +93,13 @@ class SdkProvider:
         reader = Reader(listener, call.timeout_s, self._first_word_s(call))
         self._readers.add(reader)
         try:
-            with self._own_failures(lambda: reader.interrupted):
+            with self._own_failures(lambda: reader.interrupted, self._for_callers):
                 return await self._attempt(call, reader)
         finally:
             self._readers.discard(reader)
 
     async def models(self) -> tuple[ServedModel, ...]:
-        with self._own_failures(lambda: False):
+        with self._own_failures(lambda: False, self._without_secrets):
             if self._closed:
                 raise _closed_error()
             try:
@@ -109,8 +109,8 @@ class SdkProvider:
                 raise ProviderError(Failure.TIMEOUT, f"no list of models within {_LIST_S:g} s") from None
 
     @contextmanager
-    def _own_failures(self, interrupted: Callable[[], bool]) -> Iterator[None]:
-        """What fails is told in words for callers, unless it is what the listener raised."""
+    def _own_failures(self, interrupted: Callable[[], bool], told: Callable[[ProviderError], str]) -> Iterator[None]:
+        """What fails has the text that `told` gives it, unless it is what the listener raised."""
         try:
             yield
         except asyncio.CancelledError:
@@ -122,8 +122,11 @@ class SdkProvider:
         except ProviderError as error:
             if interrupted():
                 raise
-            error.message = self._for_callers(error)
+            error.message = told(error)
             raise error from None
+
+    def _without_secrets(self, error: ProviderError) -> str:
+        return without_account(scrub(error.message, self._secrets), self._hosts)
 
     def _for_callers(self, error: ProviderError) -> str:
         """The error's text without what is the operator's; the journal has all of it but for keys, where it can quote
@@ -174,7 +177,7 @@ class SdkProvider:
             else:
                 self._starting.answered(call.model)
                 return answer
-            reader.patience.rest()
+            reader.waits()
             await asyncio.sleep(next(pause))
             reader.patience.begin()
 

@@ -43,6 +43,11 @@ class Reader:
         self._listener.streamed = streamed
         self.patience.first_word_within(self._first_word_s if streamed else None)
 
+    def waits(self) -> None:
+        """For an endpoint that starts."""
+        self._listener.waits()
+        self.patience.rest()
+
     @property
     def counted(self) -> bool:
         """Whether the provider has said anything of the usage."""

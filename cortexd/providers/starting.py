@@ -1,27 +1,33 @@
 """Local endpoints that are just starting are waited for, before anybody else is asked; hosted ones never are.
 
-- One that says it loads its model (503 and the word, as llama.cpp) is waited for for two minutes.
+- One that says it loads its model (503 and the word, as llama.cpp) is waited for as long as the request may take.
 - One that refuses connections, as vLLM while it loads, for five seconds, where it answered within the last minute or
   this daemon is not older: then it is starting, too. Waited for in vain, it is not again before it has answered.
 
-The request's deadline ends the wait as well, and a cancellation. Some say nothing while they load: Ollama and LM Studio
-do so with the first request, and again once nobody has asked for five minutes.
+The request's deadline ends either wait, and a cancellation. Some say nothing while they load: Ollama and LM Studio do
+so with the first request, and again once nobody has asked for five minutes.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 
 from cortexd.errors import Failure, ProviderError
 
-_LOADING_S = 120.0
+_LOADING = re.compile(r"\bloading\b|\bstarting\b|\bwarming up\b|\bnot (?:yet )?ready\b", re.IGNORECASE)
 _REFUSED_S = 5.0
 _LATELY_S = 60.0
 _LOADED_S = 240.0
 _MOST_MODELS = 256
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
+
+
+def is_loading(error: ProviderError) -> bool:
+    """Whether the server says that it loads its model."""
+    return error.status == 503 and _LOADING.search(error.message) is not None
 
 
 class Starting:
@@ -33,8 +39,11 @@ class Starting:
         self._seen_at = clock()
         self._models: dict[str, float] = {}
 
-    def answered(self, model: str) -> None:
+    def answered(self, model: str = "") -> None:
+        """A request was, or a question about its models where none is named."""
         self._seen_at = self._clock()
+        if not model:
+            return
         self._models.pop(model, None)
         self._models[model] = self._seen_at
         if len(self._models) > _MOST_MODELS:
@@ -48,8 +57,8 @@ class Starting:
         """Whether a request that failed with `error`, and has waited so long, shall wait and try again."""
         if not self._local:
             return False
-        if error.status == 503 and "loading" in error.message.lower():
-            return waited_s < _LOADING_S
+        if is_loading(error):
+            return True
         if error.failure is not Failure.CONNECTION or error.may_have_billed:
             return False
         if waited_s < _REFUSED_S and self._clock() - self._seen_at < _LATELY_S + _REFUSED_S:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from cortexd.domain.messages import Answer, Call, Usage
 from cortexd.errors import (
@@ -145,9 +146,9 @@ class Attempts:
         hear = None if self.sink is None else self.sink.deltas
         disguise = self._disguise(candidate)
         restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)
-        attempt = self._open = _Attempt(
-            candidate, Listener(hear if restoring is None else restoring.hear), self.health.now()
-        )
+        listener = Listener(hear if restoring is None else restoring.hear)
+        listener.waits = partial(self.health.loading, candidate.provider)
+        attempt = self._open = _Attempt(candidate, listener, self.health.now())
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cortexd.access import Admission, Place
@@ -21,6 +22,7 @@ from cortexd.errors import BudgetExceeded, Failure, RequestNotFound, ShuttingDow
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
+from cortexd.requests.asking import Asking
 from cortexd.requests.earlier import Earlier
 from cortexd.requests.events import CostEvent
 from cortexd.requests.execution import Execution
@@ -47,9 +49,11 @@ class Service:
         on_activity: Callable[[], None] = lambda: None,
         overrides: Mapping[Any, LimitOverride] | None = None,
         observed: Observed | None = None,
+        asking: Asking | None = None,
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
+        self._asking = asking
         self._tell = tell
         self.health = health
         self.observed = observed or Observed()
@@ -76,6 +80,10 @@ class Service:
         self.accounts.adopt(config.budgets)
         self.allowances.adopt(config.routing.allowed)
         self._cache.adopt(config.cache)
+
+    def refine(self, setup: Setup) -> None:
+        """Take the same configuration, with more known of its models."""
+        self.setup = setup
 
     async def end_requests(self, uid: int) -> None:
         """Cancel all that is under way for `uid`; returns once it is settled."""
@@ -164,6 +172,7 @@ class Service:
         """What `complete` would do, spending nothing and asking nobody."""
         request = self.decode(caller, task_type, messages, options, dry_run=True)
         question = await self._guarded(request, dry_run=True)
+        await self.models_shown()
         return Decision(question, await self._plan(caller, question), self.action(question).value)
 
     async def verify_provider(self, caller: Caller, name: str) -> Completion:
@@ -216,7 +225,7 @@ class Service:
                 limits = await self.accounts.limits(request.caller)
                 request = replace(request, question=await self._guarded(request))
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
-                plan = await self._plan(request.caller, request.question, unrestricted=request.unrestricted)
+                plan = await self._planned(request)
                 self.refuse_when_closing()
                 held = self._held(request)  # the same request may have begun while polkit was asked
             except BaseException:
@@ -326,6 +335,18 @@ class Service:
         return plan_route(
             question, self.config, self.catalog, self.health, wishes=wishes, observed=self.observed, room=self.setup
         )
+
+    async def models_shown(self) -> None:
+        """Wait a moment for servers that have not said yet which models they have."""
+        if self._asking is not None:
+            await self._asking.shown()
+
+    async def _planned(self, request: Request) -> Plan:
+        """The plan, after the servers that it needs have said which models they have."""
+        plan = partial(self._plan, request.caller, request.question, unrestricted=request.unrestricted)
+        if self._asking is not None:
+            await self._asking.for_plan(plan, request)
+        return await plan()
 
     async def _given_before(self, request: Request) -> Awaitable[Completion] | None:
         """The answer of an earlier call with the same chosen id: under way, kept, or gone (AnswerExpired)."""

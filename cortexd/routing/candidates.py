@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
+from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
 from cortexd.domain.money import Price, worst_case_nano
 from cortexd.domain.targets import Target
@@ -34,7 +35,8 @@ class Candidate:
     alone) and `likely_nano` (with an answer of a quarter of max_tokens) are None where the price is unknown.
     `score` is what the strategy ranked by: USD or milliseconds, None where it is unknown or nothing was scored.
     `max_tokens`: the longest answer to ask for, None where nobody set a limit; `context_tokens`: None where unknown.
-    `full`: why it has no place at once, "" where it has."""
+    `full`: why it has no place at once, "" where it has. `last_failure`: why the provider is not ok, "loading" while it
+    starts."""
 
     provider: str
     model: str
@@ -47,6 +49,7 @@ class Candidate:
     max_tokens: int | None = None
     context_tokens: int | None = None
     full: str = ""
+    last_failure: str = ""
 
     @property
     def target(self) -> Target:
@@ -122,6 +125,8 @@ class Field:
         barred = self.wishes.obstacle(self.question.task_type, Target(settings.name, model))
         checks: tuple[tuple[bool, Callable[[], str]], ...] = (
             (not settings.configured, lambda: what_is_missing(settings)),
+            (model == ANY_MODEL, lambda: _unsaid(self.health.last_failure(settings.name))),
+            (not model, lambda: "has no models"),
             (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy: local)"),
             (bool(pinned) and not settings.has_local, lambda: f"is not local ({pinned})"),
             (bool(barred), lambda: barred),
@@ -148,23 +153,37 @@ class Field:
             likely = prompt + worst_case_nano(0, most // _LIKELY_PART_OF_MAX_TOKENS, price)
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
         state = self.health.state(provider, model)
-        context = entry.context_tokens
         local_only = self.question.local_only or self.wishes.local_only
-        full = self.room.full(provider, local_only=local_only) if self.room else ""
         return Candidate(
-            provider, model, reason, worst, prompt, state, likely, max_tokens=limit, context_tokens=context, full=full
+            provider,
+            model,
+            reason,
+            worst,
+            prompt,
+            state,
+            likely,
+            max_tokens=limit,
+            context_tokens=entry.context_tokens,
+            full=self.room.full(provider, local_only=local_only) if self.room else "",
+            last_failure=self.health.last_failure(provider),
         )
 
     def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
-        than the model gives. None where the answer costs nothing, or nobody knows what: the server has a limit of its
+        than the model gives, or its context has room for. None where the answer costs nothing, or nobody knows what:
+        the server has a limit of its
         own."""
         settings = self.config.providers.get(provider)
         wanted = self.question.options.max_tokens or (settings.max_tokens if settings else None)
         if wanted is None and price is not None and (price.input or price.output):
             wanted = DEFAULT_MAX_TOKENS
-        known = [limit for limit in (wanted, entry.output_tokens) if limit is not None]
+        room = entry.context_tokens and max(1, entry.context_tokens - self.size.likely_tokens(entry))
+        known = [limit for limit in (wanted, entry.output_tokens, room) if limit is not None]
         return None if wanted is None else min(known)
+
+
+def _unsaid(last_failure: str) -> str:
+    return "has not said yet which models it has" + (f" ({last_failure})" if last_failure else "")
 
 
 def healthy_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 
 from cortexd.errors import ProviderError
 from cortexd.routing.breaker import Asker, Breaker, Cause, Shown, cause_of, never_came_about
@@ -20,11 +21,12 @@ from cortexd.routing.retries import Retries
 _MOST_MODELS = 256  # who are kept: callers choose their names
 _NOBODY = -1
 _LONGEST_TEST_S = 60.0  # then another may test as well
+LOADING = "loading"  # in place of a failure
 
 
 class State(StrEnum):
     OK = "ok"
-    DEGRADED = "degraded"  # failed lately, or probing after an open breaker
+    DEGRADED = "degraded"  # failed lately, probing after an open breaker, or loading its model
     OPEN = "open"
     UNCONFIGURED = "unconfigured"
 
@@ -43,6 +45,7 @@ class _Record:
     breakers: dict[Cause, Breaker] = field(default_factory=dict)
     rate: ErrorRate = field(default_factory=ErrorRate)
     last_failure: str = ""
+    loading: bool = False
     published: State = State.OK
     openings: int = 0
     opened_at: float = 0.0
@@ -54,7 +57,7 @@ class _Record:
 
     def state(self, now: float) -> State:
         if not self.breakers:
-            return State.OK
+            return State.DEGRADED if self.loading else State.OK
         return State.OPEN if now < self.open_until else State.DEGRADED
 
     def seen(self, now: float) -> State:
@@ -71,7 +74,7 @@ class _Record:
         if self.openings and began is not None and began < self.opened_at:
             return
         self.breakers.clear()
-        self.openings, self.tested_until = 0, 0.0
+        self.openings, self.tested_until, self.loading = 0, 0.0, False
         self.rate.succeeded(uid, now)
 
     def failed(self, error: ProviderError, cause: Cause, asker: Asker, now: float) -> None:
@@ -79,30 +82,35 @@ class _Record:
         was_open, rate = now < self.open_until, self.rate.failed(asker.uid, asker.request, now)
         shown = Shown(rate, testing=self.openings > 0 and not was_open, tests=max(0, self.openings - was_open))
         self.breakers.setdefault(cause, Breaker()).failed(error, cause, asker, now, shown)
-        self.tested_until = 0.0
+        self.tested_until, self.loading = 0.0, False
         if not was_open and now < self.open_until:
             self.openings, self.opened_at = self.openings + 1, now
             self.rate.clear()
 
     def why(self, now: float) -> str:
         """What keeps it open longest, or else the last failure; empty where there was none."""
+        if self.loading:
+            return LOADING
         if self.state(now) is not State.OPEN:
             return self.last_failure if self.breakers else ""
         return max(self.breakers.values(), key=lambda breaker: breaker.open_until).last_failure
 
 
 class Health:
-    """Counts outcomes per provider; `on_change(provider, state, last_failure)` hears of each change once."""
+    """Counts outcomes per provider; `on_change(provider, state, last_failure)` hears of each change once,
+    `on_missing(provider)` of each model that it does not have."""
 
     def __init__(
         self,
         on_change: Callable[[str, State, str], None] = lambda _provider, _state, _failure: None,
         clock: Callable[[], float] = time.monotonic,
+        on_missing: Callable[[str], None] = lambda _provider: None,
     ) -> None:
         self._records: dict[str, _Record] = {}
         self._models: dict[tuple[str, str], _Record] = {}
         self.retries = Retries(clock)
         self._on_change = on_change
+        self._on_missing = on_missing
         self._clock = clock
 
     def state(self, provider: str, model: str = "") -> State:
@@ -144,6 +152,12 @@ class Health:
             record.succeeded(uid, began, now)
         self._publish(provider, self._records[provider])
 
+    def loading(self, provider: str) -> None:
+        """It starts, and is waited for: no failure, until its next answer."""
+        record = self._records.setdefault(provider, _Record())
+        record.loading = True
+        self._publish(provider, record)
+
     def failed(
         self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
     ) -> None:
@@ -160,6 +174,8 @@ class Health:
         record.failed(error, cause, asker or Asker(_NOBODY, object()), self._clock())
         if not of_model:
             self._publish(provider, record)
+        if error.status == HTTPStatus.NOT_FOUND:
+            self._on_missing(provider)
 
     def _of_model(self, provider: str, model: str) -> _Record:
         record = self._models.pop((provider, model), None) or _Record()

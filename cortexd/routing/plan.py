@@ -9,6 +9,7 @@ from functools import partial
 
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
+from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import Options, Strategy
 from cortexd.domain.money import format_usd
 from cortexd.domain.targets import Target, covered
@@ -171,12 +172,15 @@ def _nobody_open(task: TaskType, targets: list[Target], wishes: Wishes) -> Excep
 
 def _full(target: Target, task: TaskType, config: Config, wishes: Wishes) -> Target:
     """With the provider's own model where none is named, or the first that is allowed in its place."""
+    if target.model == ANY_MODEL:
+        target = Target(target.provider)
     return wishes.allowed.full(task, target, config.providers[target.provider].model)
 
 
 def _own(config: Config, target: Target) -> Target:
     """With the provider's own model where none is named."""
-    return Target(target.provider, target.model or config.providers[target.provider].model)
+    named = None if target.model == ANY_MODEL else target.model
+    return Target(target.provider, named or config.providers[target.provider].model)
 
 
 def _provider_of(model: str, task: TaskType, config: Config, catalog: Catalog, wishes: Wishes) -> str:
@@ -197,8 +201,16 @@ def _sticky(field: Field, choice: _Choice) -> Target | None:
     settings = field.config.providers.get(target.provider) if target else None
     if choice.pinned or target is None or settings is None:
         return None
-    full = _full(target, field.question.task_type, field.config, field.wishes)
+    full = _full(_still_there(target, field), field.question.task_type, field.config, field.wishes)
     return None if field.obstacle(settings, full.model or "") else full
+
+
+def _still_there(target: Target, field: Field) -> Target:
+    """The provider alone where nothing names that model any more: its server may have another one by now."""
+    settings, rows = field.config.providers[target.provider], field.config.routing.table.values()
+    named = any(target in row for row in (*rows, *field.wishes.targets.values()))
+    known = target.model == settings.model or field.catalog.knows(target.provider, target.model or "")
+    return target if named or known else Target(target.provider)
 
 
 def _judged(field: Field, choice: _Choice, targets: list[Target]) -> tuple[list[Candidate], list[LeftOut]]:

@@ -246,3 +246,31 @@ class TestHealth:
         assert health.next_change() == 49.5
         health.succeeded("claude")
         assert health.next_change() is None
+
+
+class TestLoading:
+    def test_degraded_until_it_answers(self) -> None:
+        """It is told once, why beside it, and its answer ends it; nothing is counted against it."""
+        told: list[tuple[str, str, str]] = []
+        health = Health(lambda *change: told.append(change))
+        for _ in range(10):
+            health.loading("office")
+        assert (health.state("office"), health.last_failure("office")) == (State.DEGRADED, "loading")
+        health.succeeded("office")
+        assert (health.state("office"), health.last_failure("office")) == (State.OK, "")
+        assert told == [("office", State.DEGRADED, "loading"), ("office", State.OK, "")]
+
+    def test_a_failure_takes_its_place(self) -> None:
+        """Who did not come up in the end failed like any other."""
+        health = Health()
+        health.loading("office")
+        health.failed("office", ProviderError(Failure.CONNECTION, "refused"))
+        assert health.last_failure("office") == "connection"
+
+    def test_a_model_that_is_missing(self) -> None:
+        """It is told each time, of that provider alone; no other failure is one."""
+        missing: list[str] = []
+        health = Health(on_missing=missing.append)
+        health.failed("office", ProviderError(Failure.REFUSED, "no such model", 404), "m", chosen=True)
+        health.failed("claude", ProviderError(Failure.SERVER, "oh", 500))
+        assert missing == ["office"]

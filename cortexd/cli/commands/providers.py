@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(file_okay=False, path_type=Path)
 _COLUMNS = (Column("provider"), Column("state"), Column("models"), Column("note"))
+_MODELS = (Column("model"), Column("context in tokens", right=True))
+_SHOWN = 6
+_LOADING = "loading"
+_MANY = 10_000
 _PRESETS = (Column("preset"), Column("what"), Column("address"), Column("formats"), Column("key"))
 _VERIFIED = (Column("provider"), Column("answers"), Column("model"), Column("time", right=True), Column("cost"))
 
@@ -39,7 +44,7 @@ _VERIFIED = (Column("provider"), Column("answers"), Column("model"), Column("tim
 def command(
     settings: Settings, name: str | None, verify: bool, all_presets: bool, add: bool, directory: Path, as_json: bool
 ) -> None:
-    """Show the providers, their state and models, and what is missing; the first model is the default.
+    """Show the providers, their state, models and contexts, and what is missing; the first model is the default.
 
     Below a provider with several endpoints, or a limit, stands how each of them is; their addresses for administrators.
 
@@ -62,7 +67,7 @@ def command(
     elif verify:
         _show_verified(run(settings, ask), wants_json)
     else:
-        _show(_chosen(run(settings, read), name), wants_json)
+        _show(_chosen(run(settings, read), name), wants_json, whole=name is not None)
 
 
 def _chosen(providers: list[ProviderInfo], name: str | None) -> list[ProviderInfo]:
@@ -72,11 +77,14 @@ def _chosen(providers: list[ProviderInfo], name: str | None) -> list[ProviderInf
     return chosen
 
 
-def _show(providers: list[ProviderInfo], as_json: bool) -> None:
+def _show(providers: list[ProviderInfo], as_json: bool, *, whole: bool) -> None:
     if as_json:
         print_json([dict(item.raw) for item in providers])
         return
-    print_table(_COLUMNS, [row for item in providers for row in _rows(item)])
+    print_table(_COLUMNS, [row for item in providers for row in _rows(item, whole=whole)])
+    if whole:
+        print_text("")
+        print_table(_MODELS, [(model, _context(item, model)) for item in providers for model in item.models])
     if any(map(_lacks_key, providers)):
         print_text("To give one a key: sudo cortexctl credentials set NAME")
 
@@ -102,10 +110,10 @@ def _show_presets(as_json: bool) -> None:
     print_text('To add one: [providers.NAME], preset = "PRESET" and model = "MODEL" in /etc/cortexd/conf.d/NAME.toml')
 
 
-def _rows(item: ProviderInfo) -> list[tuple[str, str, str, str]]:
+def _rows(item: ProviderInfo, *, whole: bool) -> list[tuple[str, str, str, str]]:
     """The provider, and below it its endpoints."""
-    whole = (item.name, item.state, ", ".join(item.models), _note(item))
-    return [whole, *(_endpoint(number, replica) for number, replica in enumerate(item.replicas, 1))]
+    own = (item.name, item.state, item.default_model if whole else _models(item), _note(item))
+    return [own, *(_endpoint(number, replica) for number, replica in enumerate(item.replicas, 1))]
 
 
 def _endpoint(number: int, replica: ReplicaInfo) -> tuple[str, str, str, str]:
@@ -120,13 +128,48 @@ def _endpoint(number: int, replica: ReplicaInfo) -> tuple[str, str, str, str]:
     return f"  {number} {replica.endpoint}".rstrip(), replica.state, "", "; ".join(filter(None, notes))
 
 
+def _models(item: ProviderInfo) -> str:
+    """The first ones, with the contexts of a server that was asked; `cortexctl providers NAME` has all."""
+    shown = [_short(item, model) if item.asked_at else model for model in item.models[:_SHOWN]]
+    more = len(item.models) - len(shown)
+    return ", ".join([*shown, f"{more} more"] if more else shown)
+
+
+def _short(item: ProviderInfo, model: str) -> str:
+    tokens = item.context_tokens.get(model)
+    if tokens is None:
+        return model
+    return f"{model} ({tokens // 1000}k)" if tokens >= _MANY else f"{model} ({tokens})"
+
+
+def _context(item: ProviderInfo, model: str) -> str:
+    tokens = item.context_tokens.get(model)
+    return "" if tokens is None else f"{tokens:,}"
+
+
+def _asked(item: ProviderInfo) -> str:
+    """When the server said what it has, as the clock on the wall has it."""
+    try:
+        return f"asked at {datetime.fromisoformat(item.asked_at).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return ""
+
+
 def _note(item: ProviderInfo) -> str:
     notes = [
         "no key" if _lacks_key(item) else item.hint,
-        f"last failure: {item.last_failure}" if item.last_failure else "",
+        _trouble(item),
         "local" * item.local,
+        _asked(item),
+        "" if item.models or not item.configured else "no models known yet",
     ]
     return "; ".join(note for note in notes if note)
+
+
+def _trouble(item: ProviderInfo) -> str:
+    if not item.last_failure:
+        return ""
+    return item.last_failure if item.last_failure == _LOADING else f"last failure: {item.last_failure}"
 
 
 def _lacks_key(item: ProviderInfo) -> bool:

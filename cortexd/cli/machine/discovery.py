@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cortexd.config.addresses import on_this_machine, parse_address
 from cortexd.config.presets import Preset
+from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.served import MOST_BYTES, ServedModel, served_models
 
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
@@ -45,15 +46,10 @@ class Found:
         return self.uid in _ORDINARY
 
     def toml(self) -> str:
-        """The settings that declare it."""
+        """The settings that declare it, with whatever models it has: cortexd asks it, too."""
         lines = [f"[providers.{self.preset.name}]", f"preset = {_quoted(self.preset.name)}"]
         lines += [] if self.port == _port(self.preset) else [f'base_url = "http://127.0.0.1:{self.port}/v1"']
-        first, *others = self.models
-        lines.append(f"model = {_quoted(first)}")
-        for name, context in self.models.items():
-            if others or context is not None:
-                lines += ["", f"[providers.{self.preset.name}.models.{_quoted(name)}]"]
-                lines += [] if context is None else [f"context_tokens = {context}"]
+        lines.append(f"model = {_quoted(ANY_MODEL)}")
         return "\n".join([*lines, ""])
 
 
@@ -113,4 +109,4 @@ def _recognised(models: Collection[ServedModel], presets: Collection[Preset]) ->
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"'  # names hold neither quotes nor backslashes: see served_models
+    return f'"{text}"'
