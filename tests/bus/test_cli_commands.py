@@ -164,6 +164,12 @@ class TestTables:
         names = [row["name"] for row in json.loads(cortexctl("--json", "providers").stdout)]
         assert names[:2] == ["claude", "kimi_k2"]
 
+    def test_one_provider(self, cortexctl: Cortexctl) -> None:
+        """All its models, each with its context."""
+        lines = [line.split() for line in cortexctl("providers", "kimi_k2").stdout.splitlines()]
+        assert lines[1][:3] == ["kimi_k2", "ok", "kimi-k2.6"]
+        assert ["kimi-k2.7-code", "262,144"] in lines
+
 
 class TestWatch:
     def watch(self, served: Served, *words: str) -> subprocess.Popen[str]:

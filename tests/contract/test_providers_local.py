@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cortexd.errors import Failure, ProviderError
+from cortexd.providers import Listener
 from cortexd.providers.starting import Starting, pauses
 from simulated import Behaviour, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
@@ -31,6 +32,25 @@ class TestStarting:
         answer = await make("kimi_k2", simulated.url("kimi_k2"), local=True).complete(call("kimi_k2"))
         assert answer.content
         assert simulated.counts("kimi_k2").requests == 4
+
+    async def test_nobody_but_the_deadline_ends_it(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
+        """However long it loads, in whatever words; whoever listens is told each time that it is waited for."""
+        waits: list[None] = []
+        simulated.behave("kimi_k2", LOADING)
+        listener = Listener()
+        listener.waits = lambda: waits.append(None)
+        await make("kimi_k2", simulated.url("kimi_k2"), local=True).complete(call("kimi_k2"), listener)
+        assert len(waits) == 3
+        for words in (
+            "Loading model",
+            "The server is starting",
+            "model warming up",
+            "not ready",
+            "not yet ready",
+        ):
+            error = ProviderError(Failure.OVERLOADED, words, 503)
+            assert Starting(local=True).waits(error, 86_400.0)
+            assert not Starting(local=False).waits(error, 0.0)
 
     async def test_another_503_is_none(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
         """Busy is not loading."""
