@@ -107,9 +107,8 @@ def _show_presets(as_json: bool) -> None:
             for item in rows
         ],
     )
-    print_text(
-        'To add one: [providers.NAME], preset = "PRESET" and model = "MODEL", or "*" for what it has, in /etc/cortexd/conf.d/NAME.toml'
-    )
+    what = '[providers.NAME], preset = "PRESET" and model = "MODEL", or "*" for what it has'
+    print_text(f"To add one: {what}, in /etc/cortexd/conf.d/NAME.toml")
 
 
 def _rows(item: ProviderInfo, *, whole: bool) -> list[tuple[str, str, str, str]]:
