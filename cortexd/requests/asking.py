@@ -155,7 +155,7 @@ class Asking:
                 self._has_failed(name, answer)
                 return answer
             self._failed.pop(name, None)
-            log.info("%s has %d models", name, len(answer))
+            log.info("%s says which models it has: %d", name, len(answer))
             self._take(self._setup().hearing(name, Said(answer, datetime.now(UTC))))
             return None
         return None
