@@ -51,8 +51,10 @@ class PipeSink:
 
     async def fallback(self, provider: str, model: str, reason: str) -> None:
         self.spoke = False
-        event = {"type": "fallback", "provider": provider, "model": model, "reason": reason}
-        await self._write(_line(event))
+        await self._write(_line({"type": "fallback", "provider": provider, "model": model, "reason": reason}))
+
+    async def continued(self, provider: str, model: str, reason: str) -> None:
+        await self._write(_line({"type": "continue", "provider": provider, "model": model, "reason": reason}))
 
     async def done(self, completion: Completion) -> None:
         metadata = {key: value for key, value in replies.metadata(completion).items() if value is not None}

@@ -37,7 +37,7 @@ from cortexd.client.results import (
     RequestInfo,
     Tokens,
 )
-from cortexd.client.stream_events import DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
+from cortexd.client.stream_events import ContinueEvent, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.client.streams import Stream
 from cortexd.client.subscription import Event, Subscription
 from cortexd.client.synchronous import Client
@@ -51,6 +51,7 @@ __all__ = [
     "Candidate",
     "Client",
     "Completion",
+    "ContinueEvent",
     "CostEvent",
     "Decision",
     "DoneEvent",

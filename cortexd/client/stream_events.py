@@ -38,13 +38,22 @@ class FallbackEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ContinueEvent:
+    """The provider failed in the middle. `provider` goes on from there: the text is one."""
+
+    provider: str
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DoneEvent:
     """The end. `completion.content` is the whole text."""
 
     completion: Completion
 
 
-StreamEvent = TextEvent | ToolCallEvent | FallbackEvent | DoneEvent
+StreamEvent = TextEvent | ToolCallEvent | FallbackEvent | ContinueEvent | DoneEvent
 
 
 def event_of(line: bytes) -> StreamEvent | CortexError | None:
@@ -72,6 +81,10 @@ def _fallback(row: dict[str, Any]) -> FallbackEvent:
     return FallbackEvent(row.get("provider", ""), row.get("model", ""), row.get("reason", ""))
 
 
+def _continue(row: dict[str, Any]) -> ContinueEvent:
+    return ContinueEvent(row.get("provider", ""), row.get("model", ""), row.get("reason", ""))
+
+
 def _done(row: dict[str, Any]) -> DoneEvent:
     return DoneEvent(Completion.of("", row["metadata"]))
 
@@ -84,6 +97,7 @@ _TYPES: dict[str, Callable[[dict[str, Any]], StreamEvent | CortexError]] = {
     "text": _text,
     "tool_call": _tool_call,
     "fallback": _fallback,
+    "continue": _continue,
     "done": _done,
     "error": _error,
 }

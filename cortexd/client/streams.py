@@ -23,7 +23,7 @@ class Stream:
     raises one of cortexd.errors, Timeout where nothing comes for the client's `timeout_s`.
 
     When a provider fails in the middle another one starts the answer again: then `restarted` is True and `text`
-    starts anew, while the pieces of the first have been given out.
+    starts anew, while the pieces of the first have been given out. With on_break="continue" it goes on instead.
     """
 
     def __init__(self, begin: Callable[[], Awaitable[tuple[str, int]]], timeout_s: float) -> None:

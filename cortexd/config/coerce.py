@@ -29,7 +29,7 @@ from cortexd.config.settings import (
     RateSettings,
     ReplicaSettings,
 )
-from cortexd.domain.messages import Secrets, Strategy
+from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
@@ -164,6 +164,10 @@ def _targets(value: object) -> tuple[Target, ...]:
 
 def _secrets(value: object) -> Secrets:
     return Secrets(_choice(value, tuple(Secrets)))
+
+
+def _on_break(value: object) -> OnBreak:
+    return OnBreak(_choice(value, tuple(OnBreak)))
 
 
 def _strategy(value: object) -> Strategy:
@@ -328,6 +332,7 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
     tuple[str, ...]: _strings,
     tuple[float, ...]: _fractions,
     RateSettings: _rate,
+    OnBreak: _on_break,
     Secrets: _secrets,
     Strategy: _strategy,
     date: _day,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from cortexd.config.allowed import AllowedSettings
-from cortexd.domain.messages import Secrets, Strategy
+from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
@@ -204,7 +204,7 @@ class LimitSettings:
 class RoutingSettings:
     """`table`: task type -> who answers, the first choice first; `default_provider` where there is no row.
 
-    `strategies`: by task type, where it is not `strategy`.
+    `strategies`: by task type, where it is not `strategy`. `on_break`: of a stream after its first word.
     """
 
     table: dict[TaskType, tuple[Target, ...]] = field(default_factory=dict)
@@ -213,6 +213,7 @@ class RoutingSettings:
     strategy: Strategy = Strategy.TABLE
     strategies: dict[TaskType, Strategy] = field(default_factory=dict)
     allowed: AllowedSettings = field(default_factory=AllowedSettings)
+    on_break: OnBreak = OnBreak.RESTART
 
 
 @dataclass(frozen=True, slots=True)

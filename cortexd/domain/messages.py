@@ -99,6 +99,14 @@ class Secrets(StrEnum):
     LOCAL = "local"  # only local models get the request, and its session from then on
 
 
+class OnBreak(StrEnum):
+    """What becomes of a stream whose provider fails after its first word."""
+
+    RESTART = "restart"  # the next one answers anew; what was said counts no more
+    CONTINUE = "continue"  # the next one goes on where it broke off
+    FAIL = "fail"  # the stream ends with the error
+
+
 def stricter(one: Secrets, other: Secrets) -> Secrets:
     return max(one, other, key=tuple(Secrets).index)
 
@@ -129,6 +137,7 @@ class Options:
     cache: bool = False
     session: str | None = None
     secrets: Secrets = Secrets.OFF
+    on_break: OnBreak | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from cortexd.domain.messages import Message, Tool
 
 PREFIX = "SECRET_"
 PLACEHOLDER_DIGITS = 16
+_TELLING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,26 @@ class Disguise:
     tools: tuple[Tool, ...] = field(repr=False)
     response_schema: str | None = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+
+    def hide(self, text: str) -> tuple[str, str]:
+        """`text`, which a model wrote who may have known the secrets, with their placeholders; and what had to be left
+        out at its end, the beginning of one."""
+        forms = {form: placeholder for placeholder, secret in self.secrets.items() for form in _forms(secret)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, forms[form])
+        cut = max((_begun(text, form) for form in forms), default=0)
+        return text[: len(text) - cut], text[len(text) - cut :]
+
+
+def _forms(secret: str) -> set[str]:
+    """As it is, and as it stands in JSON."""
+    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+
+
+def _begun(text: str, form: str) -> int:
+    """How many characters at the end of `text` begin `form`: fewer than four tell nothing."""
+    longest = min(len(form) - 1, len(text))
+    return next((size for size in range(longest, _TELLING - 1, -1) if text.endswith(form[:size])), 0)
 
 
 @dataclass(frozen=True, slots=True)

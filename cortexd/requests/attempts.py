@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
-from cortexd.domain.messages import Answer, Call, Usage
+from cortexd.domain.messages import Answer, Call, OnBreak, Usage
 from cortexd.errors import (
     CortexError,
     Detail,
@@ -24,11 +25,13 @@ from cortexd.errors import (
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.pool import affinity_of
 from cortexd.privacy import Disguise
-from cortexd.providers import EmptyAnswer, Listener
+from cortexd.providers import Delta, EmptyAnswer, Listener
+from cortexd.requests.continuing import Seam, Told, goes_on, to_go_on, wanted
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
 from cortexd.routing import Asker, Candidate, Fallback, Health, Observed, Plan, Question
+from cortexd.routing.candidates import Field
 from cortexd.routing.retries import pause_s
 
 OK = "ok"
@@ -38,11 +41,21 @@ _AHEAD_TOKENS = 256
 _MOST_AGAIN = 3  # further tries at a provider's other endpoints
 
 
+class _Turn(NamedTuple):
+    """Whom to ask what. `cut`: None where the answer begins anew; else it goes on with what was told, the end of which
+    may be unknown to this one."""
+
+    candidate: Candidate
+    question: Question
+    cut: str | None = None
+
+
 @dataclass(slots=True)
 class _Attempt:
     """`asked_at`: on Health's clock."""
 
     candidate: Candidate
+    question: Question
     listener: Listener
     asked_at: float
     began: float = field(default_factory=time.monotonic)
@@ -74,9 +87,12 @@ class Attempts:
     observed: Observed = field(default_factory=Observed)
     records: list[AttemptRecord] = field(default_factory=list)
     _fallback: Fallback = field(init=False)
+    _told: Told | None = None
     _open: _Attempt | None = None
 
     def __post_init__(self) -> None:
+        if self.sink is not None and self._on_break is OnBreak.CONTINUE:
+            self._told = Told(self.setup.config.limits.max_answer_bytes)
         self._fallback = Fallback(self.plan, self.health, self.health.retries)
 
     async def run(self, key: int) -> tuple[Candidate, Answer]:
@@ -84,11 +100,14 @@ class Attempts:
         for candidate in self._fallback.turns():
             if self._fallback.again:
                 await asyncio.sleep(pause_s())
-            if not await self._prepare(key, candidate):
+            turn = self._turn(candidate)
+            if turn is None or not await self._prepare(key, turn):
                 continue
-            answer = await self._try_endpoints(key, candidate)
+            answer = await self._try_endpoints(key, turn)
             if answer is not None:
-                return candidate, answer
+                return turn.candidate, answer
+            if self._spoke and self._on_break is OnBreak.FAIL:
+                raise self._broke_off(candidate)
         raise self._all_failed()
 
     def abandon(self, outcome: str) -> None:
@@ -102,11 +121,35 @@ class Attempts:
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
 
-    async def _try_endpoints(self, key: int, candidate: Candidate) -> Answer | None:
+    @property
+    def _on_break(self) -> OnBreak:
+        return wanted(self.question, self.setup.config.routing.on_break)
+
+    @property
+    def _spoke(self) -> bool:
+        """Whether the stream's reader has been told anything of the answer that counts."""
+        return self.sink is not None and self.sink.spoke
+
+    def _turn(self, candidate: Candidate) -> _Turn | None:
+        """What the candidate is asked; None where it cannot go on with what was told."""
+        told = self._told
+        if told is None or not (self._spoke and goes_on(told, self.question)):
+            return _Turn(candidate, self.question)
+        question, cut = to_go_on(self.question, told, candidate)
+        field = Field.of(question, self.setup.config, self.setup.catalog, self.health, self.plan.wishes)
+        made = field.again(candidate, f"goes on where {self._fallback.failures[-1][0].provider} broke off")
+        if isinstance(made, Candidate):
+            return _Turn(made, question, cut)
+        self.health.left(candidate.provider, candidate.model)
+        self._fallback.skip(candidate, made.reason)
+        return None
+
+    async def _try_endpoints(self, key: int, turn: _Turn) -> Answer | None:
         """The candidate's answer; None once it has failed, at each endpoint that it wants to be asked at."""
+        candidate = turn.candidate
         avoids: frozenset[str] = frozenset()
         while True:
-            answer, error = await self._try(candidate, avoids)
+            answer, error = await self._try(turn, avoids)
             if error is None:
                 return answer
             avoids |= {error.again}
@@ -119,14 +162,18 @@ class Attempts:
                 )
                 return None
 
-    async def _prepare(self, key: int, candidate: Candidate) -> bool:
+    async def _prepare(self, key: int, turn: _Turn) -> bool:
         """Reserve what an attempt may cost, and tell the stream of it. False where no budget has room for it."""
+        candidate = turn.candidate
         if not await self._reserve_next(key, candidate):
             self.health.left(candidate.provider, candidate.model)
             self._fallback.skip(candidate, "a budget has no room for it")
             return False
-        if self.sink is not None and self.sink.spoke:
-            await self.sink.fallback(candidate.provider, candidate.model, str(self._fallback.failures[-1][1]))
+        if self.sink is not None and self._spoke:
+            tell = self.sink.fallback if turn.cut is None else self.sink.continued
+            await tell(candidate.provider, candidate.model, str(self._fallback.failures[-1][1]))
+        if self._told is not None and turn.cut is None:
+            self._told.forget()
         return True
 
     async def _reserve_next(self, key: int, candidate: Candidate) -> bool:
@@ -141,19 +188,32 @@ class Attempts:
             self.reserved_nano += more
         return True
 
-    async def _try(self, candidate: Candidate, avoids: frozenset[str]) -> tuple[Answer | None, ProviderError | None]:
+    async def _tell(self, deltas: Sequence[Delta]) -> None:
+        assert self.sink is not None
+        if self._told is not None:
+            self._told.take(deltas)
+        await self.sink.deltas(deltas)
+
+    async def _try(self, turn: _Turn, avoids: frozenset[str]) -> tuple[Answer | None, ProviderError | None]:
         """The answer, or the error of an attempt that is booked."""
-        hear = None if self.sink is None else self.sink.deltas
-        disguise = self._disguise(candidate)
+        candidate = turn.candidate
+        hear = None if self.sink is None else self._tell
+        seam = None
+        if self._told is not None and turn.cut is not None:
+            seam = Seam(self._told.text, turn.cut, self._tell)
+            hear = seam.hear
+        disguise = self._disguise(candidate, turn.question)
         restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)
         listener = Listener(hear if restoring is None else restoring.hear)
         listener.waits = partial(self.health.loading, candidate.provider)
-        attempt = self._open = _Attempt(candidate, listener, self.health.now())
+        attempt = self._open = _Attempt(candidate, turn.question, listener, self.health.now())
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
-            call = self._call(candidate, disguise, avoids)
-            answer = await self._answer(candidate, call, attempt.listener, restoring)
+            answer = await self._answer(attempt, self._call(attempt, disguise, avoids), restoring)
+            if seam is not None and self._told is not None:
+                await seam.rest()
+                answer = seam.answer(answer, self._told.first_ms)
         except ProviderError as error:
             self._open = None
             self._failed(attempt, error)
@@ -168,25 +228,24 @@ class Attempts:
             )
         return answer, None
 
-    async def _answer(
-        self, candidate: Candidate, call: Call, listener: Listener, restoring: Restoring | None
-    ) -> Answer:
+    async def _answer(self, attempt: _Attempt, call: Call, restoring: Restoring | None) -> Answer:
         """The candidate's answer; with the secrets in it where it got placeholders, which are all told by then."""
-        provider = self.setup.providers[candidate.provider]
+        provider = self.setup.providers[attempt.candidate.provider]
         if restoring is None:
-            return await provider.complete(call, listener)
+            return await provider.complete(call, attempt.listener)
         try:
-            answer = await provider.complete(call, listener)
+            answer = await provider.complete(call, attempt.listener)
         except ProviderError:
-            await restoring.rest()
+            if self._told is None:  # half a placeholder is no text to go on with
+                await restoring.rest()
             raise
         await restoring.rest()
         return restoring.answer(answer)
 
-    def _disguise(self, candidate: Candidate) -> Disguise | None:
+    def _disguise(self, candidate: Candidate, question: Question) -> Disguise | None:
         """What the candidate gets in place of the request; None where it may know all of it."""
         local = self.setup.config.providers[candidate.provider].local or self._local_only
-        return None if local else self.question.guard.disguise
+        return None if local else question.guard.disguise
 
     def _most(self, attempt: _Attempt, *, cut_off: bool = False) -> int:
         """The most that an attempt without an end can have cost, in nano-dollars.
@@ -202,7 +261,7 @@ class Attempts:
             return candidate.worst_case_nano
         said = listener.usage or Usage()
         model = self.setup.catalog.model(candidate.provider, candidate.model)
-        prompt = said.input_tokens or self.question.size().most_tokens(model)
+        prompt = said.input_tokens or attempt.question.size().most_tokens(model)
         per_s = self.setup.config.providers[candidate.provider].max_tokens_per_s
         output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens(per_s)
         bound = min(output, candidate.max_tokens or output)
@@ -218,7 +277,7 @@ class Attempts:
         if listener.reported:
             return candidate.worst_case_nano
         catalog, moment = self.setup.catalog, self.question.moment
-        prompt = self.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
+        prompt = attempt.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
         most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, listener.output_bytes)
         return min(most, candidate.worst_case_nano)
 
@@ -231,9 +290,10 @@ class Attempts:
         """Whether only local endpoints may have the request, whatever others its provider has."""
         return self.question.local_only or self.plan.wishes.local_only
 
-    def _call(self, candidate: Candidate, disguise: Disguise | None, avoids: frozenset[str]) -> Call:
-        options, settings = self.question.options, self.setup.config.providers[candidate.provider]
-        messages = self.question.messages if disguise is None else disguise.messages
+    def _call(self, attempt: _Attempt, disguise: Disguise | None, avoids: frozenset[str]) -> Call:
+        candidate, options = attempt.candidate, attempt.question.options
+        settings = self.setup.config.providers[candidate.provider]
+        messages = attempt.question.messages if disguise is None else disguise.messages
         return Call(
             model=candidate.model,
             messages=messages,
@@ -263,6 +323,8 @@ class Attempts:
 
     def _failed(self, attempt: _Attempt, error: ProviderError) -> None:
         candidate = attempt.candidate
+        if self._told is not None and self._told.first_ms is None and attempt.listener.first_at is not None:
+            self._told.first_ms = round((attempt.listener.first_at - attempt.began) * 1000)
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
         cost, usage = (None, attempt.usage) if error.may_have_billed else (0, None)
@@ -294,13 +356,19 @@ class Attempts:
             AttemptRecord(candidate.provider, candidate.model, outcome, cost_nano, known, usage, latency_ms, text)
         )
 
-    def _all_failed(self) -> CortexError:
+    def _broke_off(self, candidate: Candidate) -> CortexError:
+        """Nobody else is to be asked."""
+        error = self._fallback.failures[-1][1]
+        words = f"{candidate.provider} ({candidate.model}) failed in the middle of its answer: {error}"
+        return ProviderFailed(words, **self._failures())
+
+    def _failures(self) -> dict[str, Detail]:
+        tried = tried_detail((item.provider, error.failure) for item, error in self._fallback.failures)
         wait = self._fallback.retry_after_ms
-        details: dict[str, Detail] = {
-            "tried": tried_detail((item.provider, error.failure) for item, error in self._fallback.failures)
-        }
-        if wait is not None:
-            details["retry_after_ms"] = wait
+        return {"tried": tried} if wait is None else {"tried": tried, "retry_after_ms": wait}
+
+    def _all_failed(self) -> CortexError:
+        details = self._failures()
         if len(self.plan.candidates) == 1 and not self.plan.left_out:
             candidate, error = self._fallback.failures[-1]
             return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)

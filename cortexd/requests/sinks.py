@@ -27,6 +27,8 @@ class DeltaSink(Protocol):
 
     async def fallback(self, provider: str, model: str, reason: str) -> None: ...
 
+    async def continued(self, provider: str, model: str, reason: str) -> None: ...
+
 
 class Sink(DeltaSink, Protocol):
     """Takes the end too. `gone` is done once the reader has left before the end."""
@@ -65,6 +67,9 @@ class SharedSink:
 
     async def fallback(self, provider: str, model: str, reason: str) -> None:
         await self._while_read(lambda: self._sink.fallback(provider, model, reason))
+
+    async def continued(self, provider: str, model: str, reason: str) -> None:
+        await self._while_read(lambda: self._sink.continued(provider, model, reason))
 
     async def _while_read(self, event: Callable[[], Awaitable[None]]) -> None:
         if self._alone:

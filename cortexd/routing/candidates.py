@@ -10,7 +10,7 @@ from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
 from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
-from cortexd.domain.money import Price, worst_case_nano
+from cortexd.domain.money import Price, format_usd, worst_case_nano
 from cortexd.domain.targets import Target
 from cortexd.routing.health import Health, State
 from cortexd.routing.observed import Observed
@@ -168,11 +168,20 @@ class Field:
             last_failure=self.health.last_failure(provider),
         )
 
+    def again(self, candidate: Candidate, reason: str) -> Candidate | LeftOut:
+        """A candidate of a plan for this question, which is another one than it was planned for."""
+        provider, model = candidate.provider, candidate.model
+        if obstacle := self.obstacle(self.config.providers[provider], model):
+            return LeftOut(provider, model, obstacle)
+        made, most = self.candidate(provider, model, reason), self.question.options.max_cost_nano
+        if most is not None and made.worst_case_nano > most:
+            return LeftOut(provider, model, f"could cost more than max_cost_usd ({format_usd(most)})")
+        return made
+
     def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
         than the model gives, or its context has room for. None where the answer costs nothing, or nobody knows what:
-        the server has a limit of its
-        own."""
+        the server has a limit of its own."""
         settings = self.config.providers.get(provider)
         wanted = self.question.options.max_tokens or (settings.max_tokens if settings else None)
         if wanted is None and price is not None and (price.input or price.output):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from cortexd.domain.messages import Options, Privacy, Secrets, Strategy, Tool
+from cortexd.domain.messages import OnBreak, Options, Privacy, Secrets, Strategy, Tool
 from cortexd.domain.money import from_usd
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
@@ -135,4 +135,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
     "cache": ("cache", as_boolean),
     "session": ("session", _request_id),
     "secrets": ("secrets", as_member(Secrets)),
+    "on_break": ("on_break", as_member(OnBreak)),
 }

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cortexd import errors
-from cortexd.client import AsyncClient, Client, DoneEvent, FallbackEvent, TextEvent, ToolCallEvent
+from cortexd.client import AsyncClient, Client, ContinueEvent, DoneEvent, FallbackEvent, TextEvent, ToolCallEvent
 from simulated import Behaviour, Fault
 from tests.bus.private_dbus import no_leaks_fixture, open_fds  # noqa: F401
 from tests.bus.served import Served, served_fixture, served_of_module_fixture  # noqa: F401
@@ -71,6 +71,25 @@ class TestAnswers:
         assert stream.restarted
         assert stream.text == stream.completion.content == "the other answer"
         assert [attempt.provider for attempt in stream.completion.attempts] == ["claude", "kimi_k2"]
+
+    @pytest.mark.parametrize("on_break", ["continue", "fail"])
+    async def test_what_becomes_of_a_break_can_be_said(self, served: Served, on_break: str) -> None:
+        """Another provider goes on from there, and the text is one; or it is the error."""
+        served.simulated.behave("claude", Behaviour(reply=WORDS, chunks=100, fault=Fault.END_EARLY, cut_after=50))
+        served.simulated.behave("kimi_k2", Behaviour(reply="<the rest>"))
+        async with AsyncClient(served.address) as client:
+            stream = client.stream("user_chat", "hello", on_break=on_break)
+            if on_break == "fail":
+                with pytest.raises(errors.ProviderFailed):
+                    assert [event async for event in stream.events()] == []
+                assert WORDS.startswith(stream.text)
+                return
+            events = [event async for event in stream.events()]
+        [continued] = [event for event in events if isinstance(event, ContinueEvent)]
+        told = "".join(event.text for event in events[: events.index(continued)] if isinstance(event, TextEvent))
+        assert continued.provider == "kimi_k2"
+        assert (bool(told), WORDS.startswith(told), stream.restarted) == (True, True, False)
+        assert stream.text == stream.completion.content == told + "<the rest>"
 
     async def test_fallback_before_the_first_piece(self, served: Served) -> None:
         """A provider that fails before it said anything is replaced without a word."""

@@ -100,6 +100,19 @@ class TestFallback:
         assert first["cost_nano_usd"] >= shared.simulated.billed_undelivered("claude").nano > 0
         shared.books().assert_balanced()
 
+    async def test_another_goes_on_where_that_is_wanted(self, shared: Shared, program: Program) -> None:
+        """An event says who; the text is one, and both attempts are in the books."""
+        words = "one two " * 50
+        shared.behave("claude", Behaviour(reply=words, chunks=40, fault=Fault.RESET_MID_BODY, cut_after=20))
+        shared.behave("kimi_k2", Behaviour(reply="<the rest>"))
+        events = await (await Stream.open(program, "user_chat", "hello", on_break="continue")).read()
+        [event] = [event for event in events if event["type"] == "continue"]
+        assert (event["provider"], "fallback" in {item["type"] for item in events}) == ("kimi_k2", False)
+        text = text_of(events)
+        assert (text.endswith("<the rest>"), words.startswith(text[: -len("<the rest>")])) == (True, True)
+        assert events[-1]["metadata"]["route_reason"] == "goes on where claude broke off"
+        shared.books().assert_balanced()
+
     async def test_when_everybody_fails_the_stream_ends_in_an_error(self, shared: Shared, program: Program) -> None:
         """Name and text are those of a D-Bus error."""
         for provider in ("claude", "kimi_k2"):

@@ -92,4 +92,4 @@ async def assert_balanced(bench: Bench) -> None:
     books.assert_balanced()
     simulated = bench.simulated
     bills = [(simulated.billed(name).nano, simulated.billed_undelivered(name).nano) for name in PROVIDERS]
-    assert books.charged_nano >= sum(delivered + cut for delivered, cut in bills)
+    assert books.charged_nano >= sum(delivered + cut for delivered, cut in bills), (bills, books.attempts)

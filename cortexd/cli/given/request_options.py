@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cortexd.domain.messages import Secrets, Strategy
+from cortexd.domain.messages import OnBreak, Secrets, Strategy
 
 _OPTIONS = (
     click.option("--task", default="user_chat", show_default=True, metavar="TYPE", help="What the request is for."),
@@ -28,6 +28,11 @@ _OPTIONS = (
         type=click.Choice([item.value for item in Secrets]),
         help="What is done about keys and passwords in the text, where the operator's setting is laxer.",
     ),
+    click.option(
+        "--on-break",
+        type=click.Choice([item.value for item in OnBreak]),
+        help="When a stream fails in the middle: another answers anew, goes on from there, or nobody does.",
+    ),
     click.option("--no-fallback", is_flag=True, help="Do not ask another provider when the first fails."),
 )
 
@@ -46,6 +51,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         session: str | None,
         local: bool,
         secrets: str | None,
+        on_break: str | None,
         no_fallback: bool,
         **rest: Any,
     ) -> Any:
@@ -58,6 +64,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "session": session,
             "privacy": "local" if local else None,
             "secrets": secrets,
+            "on_break": on_break,
             "fallback": False if no_fallback else None,
         }
         return command(*args, options={key: value for key, value in options.items() if value is not None}, **rest)
