@@ -96,7 +96,11 @@ _TOO_LONG = re.compile(
 )
 _OF_REQUEST = frozenset({400, 413, 422})
 _TELLING = frozenset({Failure.QUOTA, Failure.CONTEXT, Failure.CONTENT})  # what words tell better than a status
-_NO_CREDIT = "Your credit balance is too low"  # Anthropic's 400, which no word tells from a bad request
+# Anthropic's 400s, which no word tells from a bad request, by the beginning of their text
+_SAID_IN_FULL = {
+    "Your credit balance is too low": Failure.QUOTA,
+    "Output blocked by content filtering policy": Failure.CONTENT,
+}
 _KEY_LIKE = re.compile(r"\b(?:g?sk|key)[-_][\w*.•…-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 
 # What a provider's text says of the account behind the key, which belongs to the operator and not to the caller.
@@ -160,8 +164,9 @@ def _says(status: int, body: bytes) -> Failure | None:
     row = _error_row(body)
     if row is None:
         return None
-    if str(row.get("message") or "").startswith(_NO_CREDIT):
-        return Failure.QUOTA
+    text = str(row.get("message") or "")
+    if in_full := next((failure for words, failure in _SAID_IN_FULL.items() if text.startswith(words)), None):
+        return in_full
     details = row.get("details")
     rows = details if isinstance(details, list) else []
     reasons = [detail.get("reason") for detail in rows if isinstance(detail, dict)]
