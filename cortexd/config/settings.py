@@ -205,6 +205,7 @@ class RoutingSettings:
     """`table`: task type -> who answers, the first choice first; `default_provider` where there is no row.
 
     `strategies`: by task type, where it is not `strategy`. `on_break`: of a stream after its first word.
+    `hedge`: plain calls that take longer than 95 of 100 ask another model as well.
     """
 
     table: dict[TaskType, tuple[Target, ...]] = field(default_factory=dict)
@@ -214,6 +215,7 @@ class RoutingSettings:
     strategies: dict[TaskType, Strategy] = field(default_factory=dict)
     allowed: AllowedSettings = field(default_factory=AllowedSettings)
     on_break: OnBreak = OnBreak.RESTART
+    hedge: bool = False
 
 
 @dataclass(frozen=True, slots=True)

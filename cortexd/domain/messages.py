@@ -138,6 +138,7 @@ class Options:
     session: str | None = None
     secrets: Secrets = Secrets.OFF
     on_break: OnBreak | None = None
+    hedge: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cortexd.domain.messages import Answer, Call, OnBreak, Usage
 from cortexd.errors import (
@@ -26,19 +26,24 @@ from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.pool import affinity_of
 from cortexd.privacy import Disguise
 from cortexd.providers import Delta, EmptyAnswer, Listener
+from cortexd.requests.attempt import Attempt, most_of_answer, most_without_end
 from cortexd.requests.continuing import Seam, Told, goes_on, to_go_on, wanted
+from cortexd.requests.racing import quicker
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
-from cortexd.routing import Asker, Candidate, Fallback, Health, Observed, Plan, Question
+from cortexd.routing import Asker, Candidate, Fallback, Health, Observed, Plan, Question, State
 from cortexd.routing.candidates import Field
 from cortexd.routing.retries import pause_s
 
-OK = "ok"
-# What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
-# while nothing came, or while a slow reader kept us from looking (max_tokens_per_s).
-_AHEAD_TOKENS = 256
+OK, CANCELLED = "ok", "cancelled"
 _MOST_AGAIN = 3  # further tries at a provider's other endpoints
+
+
+class _Won(NamedTuple):
+    candidate: Candidate
+    answer: Answer
+    record: AttemptRecord
 
 
 class _Turn(NamedTuple):
@@ -48,27 +53,6 @@ class _Turn(NamedTuple):
     candidate: Candidate
     question: Question
     cut: str | None = None
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """`asked_at`: on Health's clock."""
-
-    candidate: Candidate
-    question: Question
-    listener: Listener
-    asked_at: float
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the provider had counted when it was cut off."""
-        return self.listener.usage
-
-    def ahead_tokens(self, per_s: int) -> int:
-        """The most that the provider can have made that has not arrived, at `per_s` tokens a second."""
-        silent_s = time.monotonic() - (self.listener.grown_at or self.began)
-        return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * per_s)
 
 
 @dataclass(slots=True)
@@ -88,7 +72,7 @@ class Attempts:
     records: list[AttemptRecord] = field(default_factory=list)
     _fallback: Fallback = field(init=False)
     _told: Told | None = None
-    _open: _Attempt | None = None
+    _open: list[Attempt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.sink is not None and self._on_break is OnBreak.CONTINUE:
@@ -103,23 +87,80 @@ class Attempts:
             turn = self._turn(candidate)
             if turn is None or not await self._prepare(key, turn):
                 continue
-            answer = await self._try_endpoints(key, turn)
-            if answer is not None:
-                return turn.candidate, answer
+            won = await self._hedged(key, turn)
+            if won is not None:
+                return self._ended(won)
             if self._spoke and self._on_break is OnBreak.FAIL:
                 raise self._broke_off(candidate)
         raise self._all_failed()
 
     def abandon(self, outcome: str) -> None:
-        """Close an attempt that was cut off from our side, at the most it can have cost."""
-        if self._open is None:
-            return
-        attempt, self._open = self._open, None
+        """Close the attempts that were cut off from our side, at the most that they can have cost."""
+        while self._open:
+            self._abandon(self._open.pop(0), outcome)
+
+    def _abandon(self, attempt: Attempt, outcome: str) -> None:
         self.health.left(attempt.candidate.provider, attempt.candidate.model)
         if self.setup.providers[attempt.candidate.provider].ready and not attempt.listener.unsent:
             self._record(attempt, outcome, self._most(attempt, cut_off=True), known=False, usage=attempt.usage)
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
+
+    def _ended(self, won: _Won) -> tuple[Candidate, Answer]:
+        """The answer's attempt is the last, whatever ended beside it."""
+        self.abandon(CANCELLED)
+        self.records.remove(won.record)
+        self.records.append(won.record)
+        return won.candidate, won.answer
+
+    async def _hedged(self, key: int, turn: _Turn) -> _Won | None:
+        """The turn's answer; or that of the next candidate, where it takes longer than it should and that is wanted."""
+        after_s = self._hedge_after_s(turn.candidate)
+        if after_s is None:
+            return await self._try(key, turn)
+        hedges: list[Candidate] = []
+
+        async def second() -> Coroutine[Any, Any, _Won | None] | None:
+            words = (
+                f"asked as well: {turn.candidate.provider} took longer than {after_s:.2g} s, as 5 % of its answers do"
+            )
+            candidate = await self._reserve_ahead(key, turn.candidate)
+            if candidate is None:
+                return None
+            hedges.append(candidate)
+            return self._try(key, _Turn(replace(candidate, reason=words), self.question))
+
+        won = await quicker(self._try(key, turn), after_s, second)
+        if won is None or not hedges or won.candidate.target == hedges[0].target:
+            return won
+        words = f"{won.candidate.reason}; {hedges[0].provider} was asked as well after {after_s:.2g} s"
+        return won._replace(candidate=replace(won.candidate, reason=words))
+
+    def _hedge_after_s(self, candidate: Candidate) -> float | None:
+        """How long to wait for this one alone; None for ever."""
+        wish, hedging = self.question.options.hedge, self.health.hedging
+        wanted_at_all = self.setup.config.routing.hedge if wish is None else wish
+        if self.sink is not None or self._fallback.failures or not wanted_at_all:
+            return None
+        hedging.called()
+        return hedging.after_s(candidate.provider, candidate.model)
+
+    async def _reserve_ahead(self, key: int, slow: Candidate) -> Candidate | None:
+        """The next candidate with its money reserved; None where it may not be asked now. It keeps its turn then."""
+        candidate, most = self._fallback.ahead(), self.question.options.max_cost_nano
+        if candidate is None or (most is not None and slow.worst_case_nano + candidate.worst_case_nano > most):
+            return None
+        well = self.health.state(candidate.provider, candidate.model) is State.OK
+        if not (well and self.health.hedging.allows()):
+            return None
+        try:
+            await self._reserve(key, candidate)
+        except OverBudget:
+            return None
+        if not self._open:  # the slow one has ended meanwhile
+            return None
+        self._fallback.take_ahead()
+        return candidate
 
     @property
     def _on_break(self) -> OnBreak:
@@ -144,28 +185,13 @@ class Attempts:
         self._fallback.skip(candidate, made.reason)
         return None
 
-    async def _try_endpoints(self, key: int, turn: _Turn) -> Answer | None:
-        """The candidate's answer; None once it has failed, at each endpoint that it wants to be asked at."""
-        candidate = turn.candidate
-        avoids: frozenset[str] = frozenset()
-        while True:
-            answer, error = await self._try(turn, avoids)
-            if error is None:
-                return answer
-            avoids |= {error.again}
-            if not error.again or len(avoids) > _MOST_AGAIN or not await self._reserve_next(key, candidate):
-                self._fallback.failed(
-                    candidate,
-                    error,
-                    Asker(self.uid, hash(self.question.messages)),
-                    chosen=self._chose_model(candidate),
-                )
-                return None
-
     async def _prepare(self, key: int, turn: _Turn) -> bool:
-        """Reserve what an attempt may cost, and tell the stream of it. False where no budget has room for it."""
+        """Reserve what this attempt may cost beyond what is held, and tell the stream of it.
+
+        False where a budget has no room for it.
+        """
         candidate = turn.candidate
-        if not await self._reserve_next(key, candidate):
+        if not await self._has_room(key, candidate):
             self.health.left(candidate.provider, candidate.model)
             self._fallback.skip(candidate, "a budget has no room for it")
             return False
@@ -176,17 +202,14 @@ class Attempts:
             self._told.forget()
         return True
 
-    async def _reserve_next(self, key: int, candidate: Candidate) -> bool:
-        """What a further attempt may cost beyond what is held. False where a budget has no room for it."""
+    async def _reserve(self, key: int, candidate: Candidate) -> None:
+        """What this attempt may cost beside what was spent and what is under way. Raises OverBudget."""
         spent = sum(record.cost_nano for record in self.records)
-        more = spent + candidate.worst_case_nano - self.reserved_nano
+        under_way = sum(attempt.candidate.worst_case_nano for attempt in self._open)
+        more = spent + under_way + candidate.worst_case_nano - self.reserved_nano
         if more > 0:
-            try:
-                await self.ledger.reserve_more(key, more)
-            except OverBudget:
-                return False
+            await self.ledger.reserve_more(key, more)
             self.reserved_nano += more
-        return True
 
     async def _tell(self, deltas: Sequence[Delta]) -> None:
         assert self.sink is not None
@@ -194,7 +217,26 @@ class Attempts:
             self._told.take(deltas)
         await self.sink.deltas(deltas)
 
-    async def _try(self, turn: _Turn, avoids: frozenset[str]) -> tuple[Answer | None, ProviderError | None]:
+    async def _try(self, key: int, turn: _Turn) -> _Won | None:
+        """The candidate's answer; None once it has failed, at each endpoint that it wants to be asked at."""
+        candidate = turn.candidate
+        avoids: frozenset[str] = frozenset()
+        while isinstance(ended := await self._try_endpoint(turn, avoids), ProviderError):
+            avoids |= {ended.again}
+            if not ended.again or len(avoids) > _MOST_AGAIN or not await self._has_room(key, candidate):
+                asker = Asker(self.uid, hash(self.question.messages))
+                self._fallback.failed(candidate, ended, asker, chosen=self._chose_model(candidate))
+                return None
+        return ended
+
+    async def _has_room(self, key: int, candidate: Candidate) -> bool:
+        try:
+            await self._reserve(key, candidate)
+        except OverBudget:
+            return False
+        return True
+
+    async def _try_endpoint(self, turn: _Turn, avoids: frozenset[str]) -> _Won | ProviderError:
         """The answer, or the error of an attempt that is booked."""
         candidate = turn.candidate
         hear = None if self.sink is None else self._tell
@@ -206,7 +248,8 @@ class Attempts:
         restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)
         listener = Listener(hear if restoring is None else restoring.hear)
         listener.waits = partial(self.health.loading, candidate.provider)
-        attempt = self._open = _Attempt(candidate, turn.question, listener, self.health.now())
+        attempt = Attempt(candidate, turn.question, listener, self.health.now())
+        self._open.append(attempt)
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
@@ -215,20 +258,20 @@ class Attempts:
                 await seam.rest()
                 answer = seam.answer(answer, self._told.first_ms)
         except ProviderError as error:
-            self._open = None
+            self._open.remove(attempt)
             self._failed(attempt, error)
-            return None, error
-        self._open = None
-        self._answered(attempt, answer)
+            return error
+        self._open.remove(attempt)
+        record = self._answered(attempt, answer)
         self._fallback.answered(candidate, uid=self.uid, began=attempt.asked_at)
         if was_ready and not self._behind():  # loading its library, or a slow reader, is not the provider's latency
             tokens = answer.usage.output_tokens if answer.usage else 0
-            self.observed.answered(
-                candidate.provider, candidate.model, (time.monotonic() - attempt.began) * 1000, tokens
-            )
-        return answer, None
+            took_s = time.monotonic() - attempt.began
+            self.observed.answered(candidate.provider, candidate.model, took_s * 1000, tokens)
+            self.health.hedging.answered(candidate.provider, candidate.model, took_s)
+        return _Won(candidate, answer, record)
 
-    async def _answer(self, attempt: _Attempt, call: Call, restoring: Restoring | None) -> Answer:
+    async def _answer(self, attempt: Attempt, call: Call, restoring: Restoring | None) -> Answer:
         """The candidate's answer; with the secrets in it where it got placeholders, which are all told by then."""
         provider = self.setup.providers[attempt.candidate.provider]
         if restoring is None:
@@ -247,39 +290,10 @@ class Attempts:
         local = self.setup.config.providers[candidate.provider].local or self._local_only
         return None if local else question.guard.disguise
 
-    def _most(self, attempt: _Attempt, *, cut_off: bool = False) -> int:
-        """The most that an attempt without an end can have cost, in nano-dollars.
-
-        What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes. What the provider has
-        reported is owed, also above the worst case. A stream that we `cut_off` is bounded by its time where nothing
-        had come, or nothing was read: a shell that asks for one leaves at once.
-        """
-        candidate, listener = attempt.candidate, attempt.listener
-        if not listener.streamed:
-            return candidate.worst_case_nano
-        if not cut_off and (self._behind() or (listener.usage is None and listener.first_at is None)):
-            return candidate.worst_case_nano
-        said = listener.usage or Usage()
-        model = self.setup.catalog.model(candidate.provider, candidate.model)
-        prompt = said.input_tokens or attempt.question.size().most_tokens(model)
-        per_s = self.setup.config.providers[candidate.provider].max_tokens_per_s
-        output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens(per_s)
-        bound = min(output, candidate.max_tokens or output)
-        moment = self.question.moment
-        most = self.setup.catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
-        owed = self.setup.catalog.cost(candidate.provider, candidate.model, said, moment) or 0
-        return max(owed, min(most, candidate.worst_case_nano))
-
-    def _most_of(self, attempt: _Attempt) -> int:
-        """The most that an answer without a known cost can have cost: what has arrived of it, unless what was said of
-        its usage cannot be."""
-        candidate, listener = attempt.candidate, attempt.listener
-        if listener.reported:
-            return candidate.worst_case_nano
-        catalog, moment = self.setup.catalog, self.question.moment
-        prompt = attempt.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
-        most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, listener.output_bytes)
-        return min(most, candidate.worst_case_nano)
+    def _most(self, attempt: Attempt, *, cut_off: bool = False) -> int:
+        """The most that an attempt without an end can have cost, in nano-dollars. `cut_off`: from our side."""
+        unread = not cut_off and self._behind()
+        return attempt.candidate.worst_case_nano if unread else most_without_end(attempt, self.setup, cut_off=cut_off)
 
     def _behind(self) -> bool:
         """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
@@ -290,7 +304,7 @@ class Attempts:
         """Whether only local endpoints may have the request, whatever others its provider has."""
         return self.question.local_only or self.plan.wishes.local_only
 
-    def _call(self, attempt: _Attempt, disguise: Disguise | None, avoids: frozenset[str]) -> Call:
+    def _call(self, attempt: Attempt, disguise: Disguise | None, avoids: frozenset[str]) -> Call:
         candidate, options = attempt.candidate, attempt.question.options
         settings = self.setup.config.providers[candidate.provider]
         messages = attempt.question.messages if disguise is None else disguise.messages
@@ -310,10 +324,10 @@ class Attempts:
             waits=self._fallback.waits(candidate),
         )
 
-    def _answered(self, attempt: _Attempt, answer: Answer) -> None:
+    def _answered(self, attempt: Attempt, answer: Answer) -> AttemptRecord:
         cost = self._cost(attempt.candidate, answer.usage)
-        amount = self._most_of(attempt) if cost is None else cost
-        self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
+        amount = most_of_answer(attempt, self.setup) if cost is None else cost
+        return self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
 
     def _cost(self, candidate: Candidate, usage: Usage | None) -> int | None:
         """Of a whole answer, in nano-dollars; None where it is not known."""
@@ -321,7 +335,7 @@ class Attempts:
             return None
         return self.setup.catalog.cost(candidate.provider, candidate.model, usage, self.question.moment)
 
-    def _failed(self, attempt: _Attempt, error: ProviderError) -> None:
+    def _failed(self, attempt: Attempt, error: ProviderError) -> None:
         candidate = attempt.candidate
         if self._told is not None and self._told.first_ms is None and attempt.listener.first_at is not None:
             self._told.first_ms = round((attempt.listener.first_at - attempt.began) * 1000)
@@ -341,20 +355,20 @@ class Attempts:
 
     def _record(
         self,
-        attempt: _Attempt,
+        attempt: Attempt,
         outcome: str,
         cost_nano: int,
         *,
         known: bool,
         usage: Usage | None,
         text: str = "",
-    ) -> None:
+    ) -> AttemptRecord:
         candidate = attempt.candidate
         latency_ms = round((time.monotonic() - attempt.began) * 1000)
         known = known or not (cost_nano or candidate.worst_case_nano)  # what is free, however it ended
-        self.records.append(
-            AttemptRecord(candidate.provider, candidate.model, outcome, cost_nano, known, usage, latency_ms, text)
-        )
+        record = AttemptRecord(candidate.provider, candidate.model, outcome, cost_nano, known, usage, latency_ms, text)
+        self.records.append(record)
+        return record
 
     def _broke_off(self, candidate: Candidate) -> CortexError:
         """Nobody else is to be asked."""

@@ -77,6 +77,15 @@ class Fallback:
             self.skip(candidate, hopeless)
         return None
 
+    def ahead(self) -> Candidate | None:
+        """Whose turn is next."""
+        candidate = next(iter(self._waiting), None)
+        return None if candidate is None or self._hopeless(candidate) else candidate
+
+    def take_ahead(self) -> None:
+        """That one is asked beside the one whose turn it is."""
+        self._waiting.pop(0)
+
     def _never_sent(self) -> Candidate | None:
         """Whom the request may be sent to once more, since it never arrived there."""
         if self.retries is None:

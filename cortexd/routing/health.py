@@ -16,6 +16,7 @@ from http import HTTPStatus
 from cortexd.errors import ProviderError
 from cortexd.routing.breaker import Asker, Breaker, Cause, Shown, cause_of, never_came_about
 from cortexd.routing.error_rate import ErrorRate
+from cortexd.routing.hedging import Hedging
 from cortexd.routing.retries import Retries
 
 _MOST_MODELS = 256  # who are kept: callers choose their names
@@ -109,6 +110,7 @@ class Health:
         self._records: dict[str, _Record] = {}
         self._models: dict[tuple[str, str], _Record] = {}
         self.retries = Retries(clock)
+        self.hedging = Hedging(clock)
         self._on_change = on_change
         self._on_missing = on_missing
         self._clock = clock

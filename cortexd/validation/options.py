@@ -136,4 +136,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
     "session": ("session", _request_id),
     "secrets": ("secrets", as_member(Secrets)),
     "on_break": ("on_break", as_member(OnBreak)),
+    "hedge": ("hedge", as_boolean),
 }

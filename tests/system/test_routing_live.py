@@ -356,3 +356,17 @@ class TestReload:
             shared.reload(CONFIG)
         assert (await asked).content == "as it began"
         assert [shared.simulated.counts(name).requests for name in ("claude", "elsewhere")] == [1, 1]
+
+
+class TestHedge:
+    async def test_a_slow_answer_is_not_waited_for(self, shared: Shared, program: Program) -> None:
+        """Once twenty answers have shown how quick it is; the books hold both."""
+        for _ in range(20):
+            await program.complete("user_chat", "hello", hedge=True)
+        shared.behave("claude", Behaviour(delay_s=20.0))
+        reply = await program.complete("user_chat", "hello", hedge=True)
+        assert reply.attempts == [("claude", "cancelled"), ("kimi_k2", "ok")]
+        assert reply.metadata["provider"] == "kimi_k2"
+        assert reply.metadata["route_reason"].startswith("asked as well: claude took longer")
+        assert shared.simulated.counts("claude").client_aborts == 1
+        shared.books().assert_balanced()

@@ -190,6 +190,11 @@ class TestAskLine:
             "ended by length, not in the ledger"
         )
 
+    def test_who_was_slower(self) -> None:
+        """A request beside it that was cancelled has not failed."""
+        attempts = [{"provider": "claude", "outcome": "cancelled"}, {"provider": "kimi_k2", "outcome": "ok"}]
+        assert in_one_line(Completion.of("hello", {"attempts": attempts})).endswith(", quicker than claude")
+
 
 class TestHelp:
     def test_every_command_has_its_file(self) -> None:

@@ -15,7 +15,7 @@ from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, ProviderFailed
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, Completion
+    from cortexd.client import AsyncClient, Attempt, Completion
 
 _CANCELLING_S = 2.0
 Messages = Sequence[Mapping[str, Any]]
@@ -69,6 +69,12 @@ async def cancel_quietly(client: AsyncClient, request_ids: Sequence[str]) -> Non
             await asyncio.gather(*(client.cancel(name) for name in request_ids), return_exceptions=True)
 
 
+def _beside(attempt: Attempt) -> str:
+    """An attempt that did not bring the answer: it failed, or another was quicker."""
+    quicker = attempt.outcome in ("cancelled", "ok")
+    return f"quicker than {attempt.provider}" if quicker else f"{attempt.provider} failed: {attempt.outcome}"
+
+
 def in_one_line(completion: Completion) -> str:
     """Who answered, with how many tokens, for how much, how fast, and what was out of the ordinary."""
     cost = format_usd(completion.cost_nano_usd)
@@ -78,7 +84,7 @@ def in_one_line(completion: Completion) -> str:
         cost if completion.cost_known else f"at most {cost}",
         duration(completion.latency_ms),
     ]
-    parts += [f"{attempt.provider} failed: {attempt.outcome}" for attempt in completion.attempts[:-1]]
+    parts += [_beside(attempt) for attempt in completion.attempts[:-1]]
     if completion.cache_hit:
         parts.append("from the cache")
     if completion.dropped_options:

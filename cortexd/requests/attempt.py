@@ -1,0 +1,72 @@
+"""One attempt at one provider: what is heard of it, and the most that it can have cost where nobody says."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from cortexd.domain.messages import Usage
+from cortexd.providers import Listener
+from cortexd.requests.setup import Setup
+from cortexd.routing import Candidate, Question
+
+# What a provider may have generated beyond what has arrived, when it is cut off: what is on its way, and what it made
+# while nothing came, or while a slow reader kept us from looking (max_tokens_per_s).
+_AHEAD_TOKENS = 256
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """`question`: what this candidate is asked. `asked_at`: on Health's clock."""
+
+    candidate: Candidate
+    question: Question
+    listener: Listener
+    asked_at: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider had counted when it was cut off."""
+        return self.listener.usage
+
+    def ahead_tokens(self, per_s: int) -> int:
+        """The most that the provider can have made that has not arrived, at `per_s` tokens a second."""
+        silent_s = time.monotonic() - (self.listener.grown_at or self.began)
+        return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * per_s)
+
+
+def most_without_end(attempt: Attempt, setup: Setup, *, cut_off: bool) -> int:
+    """The most that an attempt without an end can have cost, in nano-dollars.
+
+    What has arrived of a stream bounds it: no tokenizer makes more tokens than bytes. What the provider has reported is
+    owed, also above the worst case. A stream that we `cut_off` is bounded by its time where nothing had come, or
+    nothing was read: a shell that asks for one leaves at once.
+    """
+    candidate, listener, catalog = attempt.candidate, attempt.listener, setup.catalog
+    if not listener.streamed:
+        return candidate.worst_case_nano
+    if not cut_off and listener.usage is None and listener.first_at is None:
+        return candidate.worst_case_nano
+    said = listener.usage or Usage()
+    model = catalog.model(candidate.provider, candidate.model)
+    prompt = said.input_tokens or attempt.question.size().most_tokens(model)
+    per_s = setup.config.providers[candidate.provider].max_tokens_per_s
+    output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens(per_s)
+    bound = min(output, candidate.max_tokens or output)
+    moment = attempt.question.moment
+    most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
+    owed = catalog.cost(candidate.provider, candidate.model, said, moment) or 0
+    return max(owed, min(most, candidate.worst_case_nano))
+
+
+def most_of_answer(attempt: Attempt, setup: Setup) -> int:
+    """The most that an answer without a known cost can have cost: what has arrived of it, unless what was said of its
+    usage cannot be."""
+    candidate, listener, catalog = attempt.candidate, attempt.listener, setup.catalog
+    if listener.reported:
+        return candidate.worst_case_nano
+    prompt = attempt.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
+    moment = attempt.question.moment
+    most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, listener.output_bytes)
+    return min(most, candidate.worst_case_nano)
