@@ -199,6 +199,7 @@ class Health:
     def forget(self) -> None:
         """Start afresh, as after a reload with other keys or endpoints."""
         self._models.clear()
+        self.hedging.forget()
         told = {provider: record.published for provider, record in self._records.items()}
         self._records = {provider: _Record(published=state) for provider, state in told.items()}
         self.refresh()

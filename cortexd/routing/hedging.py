@@ -38,6 +38,10 @@ class Hedging:
         took = sorted(took_s for at, took_s in self._took.get((provider, model), ()) if at >= since)
         return took[-(-len(took) * 95 // 100) - 1] if len(took) >= _LEAST else None
 
+    def forget(self) -> None:
+        """How quick models were: other endpoints may be slower."""
+        self._took.clear()
+
     def called(self) -> None:
         """One more call that may be hedged."""
         self._saved = min(_MOST_SAVED, self._saved + 1)

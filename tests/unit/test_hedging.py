@@ -186,6 +186,10 @@ class TestSeldom:
         for took in range(100):
             hedging.answered("claude", "sonnet", float(took))
         assert hedging.after_s("claude", "sonnet") == 94
+        hedging.forget()
+        assert hedging.after_s("claude", "sonnet") is None
+        for took in range(100):
+            hedging.answered("claude", "sonnet", float(took))
         now = 3601.0
         assert hedging.after_s("claude", "sonnet") is None
         for number in range(1000):
