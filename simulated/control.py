@@ -59,7 +59,7 @@ class ControlClient:
 
 
 def base_url(base: str, name: str, wire: str | None = None) -> str:
-    """What an SDK takes as base_url: `BASE/NAME` for wire "anthropic", `BASE/NAME/v1` for "openai".
+    """What an SDK takes as base_url: `BASE/NAME` for wire "anthropic", `BASE/NAME/v1` for "openai" and "responses".
 
     Without `wire`, the instances "claude" and "anthropic" speak Anthropic and all others OpenAI.
     """

@@ -67,7 +67,7 @@ class OpenAIWire(JsonErrors):
     def refused_field(self, name: str) -> Refused:
         return Refused((name,), f"Unsupported parameter: '{name}' is not supported with this model.")
 
-    def too_long(self, prompt: Prompt, limit: int) -> Refused | None:
+    def too_long(self, prompt: Prompt, limit: int, /) -> Refused | None:
         resulted = f"However, your messages resulted in {prompt.tokens}."
         problem = f"This model's maximum context length is {limit} tokens. {resulted}"
         return Refused(("messages",), problem, kind="context_length_exceeded")

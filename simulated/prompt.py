@@ -14,8 +14,10 @@ _ECHO_CHARS = 200
 _SAMPLE_DEPTH = 16
 _SAMPLES = {"string": "sample", "integer": 1, "number": 1.5, "boolean": True, "null": None}
 # Fields of messages that are not text the model reads.
-_NOT_TEXT = frozenset({"role", "type", "id", "tool_use_id", "tool_call_id", "cache_control", "signature", "source"})
-_IMAGE_TYPES = frozenset({"image", "image_url"})
+_NOT_TEXT = frozenset(
+    {"role", "type", "id", "tool_use_id", "tool_call_id", "call_id", "cache_control", "signature", "source"}
+)
+_IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
 
 
 class Finish(Enum):

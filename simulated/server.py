@@ -2,6 +2,7 @@
 
 POST /{name}/.../v1/messages            Anthropic Messages
 POST /{name}/.../chat/completions       OpenAI chat completions
+POST /{name}/.../responses              OpenAI responses
 GET /{name}/.../models                  the models; an instance that loads (503) says so on every path
 POST /__control/{name}                  set a behaviour (a JSON object) or a sequence of them (an array)
 GET /__control/{name}?last=N            counts, bills and the last N recorded requests
@@ -23,6 +24,7 @@ from simulated.delivery import Exchange
 from simulated.instance import MAX_RECEIVED, Instance
 from simulated.openai import OpenAIWire
 from simulated.respond import respond
+from simulated.responses import ResponsesWire
 from simulated.servers import WIRES
 from simulated.wire import JSON, Wire
 
@@ -30,6 +32,11 @@ _MAX_BODY = 32 * 1024 * 1024
 _MAX_INSTANCES = 64
 _NAME = "{name:[A-Za-z0-9_.-]+}"
 _OPENAI = OpenAIWire()
+_PATHS: dict[str, Wire] = {
+    "v1/messages": AnthropicWire(),
+    "chat/completions": _OPENAI,
+    "responses": ResponsesWire(),
+}
 
 
 class Server:
@@ -46,7 +53,7 @@ class Server:
         app.router.add_get(control, self._get_state)
         app.router.add_post(control, self._set_behaviour)
         app.router.add_delete(control, self._reset)
-        for suffix, wire in (("v1/messages", AnthropicWire()), ("chat/completions", _OPENAI)):
+        for suffix, wire in _PATHS.items():
             app.router.add_post(f"/{_NAME}/{{prefix:(?:.*/)?}}{suffix}", self._handler(wire))
         app.router.add_route("*", f"/{_NAME}/{{path:.+}}", self._look)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)

@@ -17,6 +17,6 @@ def running_fixture() -> Iterator[SimulatedProviders]:
 
 @pytest.fixture(name="simulated")
 def simulated_fixture(running: SimulatedProviders) -> SimulatedProviders:
-    for name in ("claude", "kimi_k2"):
+    for name in ("claude", "kimi_k2", "openai"):
         running.reset(name)
     return running

@@ -9,4 +9,5 @@ from __future__ import annotations
 API_KINDS: dict[str, str] = {
     "anthropic": "cortexd.providers.anthropic.kind",
     "openai": "cortexd.providers.openai.kind",
+    "responses": "cortexd.providers.responses.kind",
 }

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import httpx2
 
+from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.errors import ProviderError
@@ -42,7 +43,8 @@ class SdkApi:
         self._kind = api_kind(settings.api)
         sdk: Any = importlib.import_module(self._kind.sdk.module)
         self._max_answer_bytes = max_answer_bytes
-        self._refusals = Refusals(settings.name, local=settings.local)
+        catalog = builtin_catalog().with_settings({settings.name: settings})
+        self._refusals = Refusals(settings.name, catalog, local=settings.local)
         self._refusal: type[Exception] = sdk.APIStatusError
         self._format = Format(self._kind.read, self._kind.collector, _errors(sdk))
         self._stream_class = sdk.AsyncStream[object]

@@ -77,6 +77,22 @@ _ERROR_WORD = {
     "contentfilter": Failure.CONTENT,  # Azure
     "contentpolicyviolation": Failure.CONTENT,
     "datainspectionfailed": Failure.CONTENT,  # DashScope
+    # of a response that failed (openai 3.54, types/responses/response_error.py)
+    "invalidprompt": Failure.CONTENT,
+    "biopolicy": Failure.CONTENT,
+    "misalignmentpolicyviolation": Failure.CONTENT,
+    "imagecontentpolicyviolation": Failure.CONTENT,
+    "invalidimage": Failure.REFUSED,
+    "invalidimageformat": Failure.REFUSED,
+    "invalidbaseimage": Failure.REFUSED,  # base64
+    "invalidimageurl": Failure.REFUSED,
+    "invalidimagemode": Failure.REFUSED,
+    "imagetoolarge": Failure.REFUSED,
+    "imagetoosmall": Failure.REFUSED,
+    "imageparse": Failure.REFUSED,
+    "imagefiletoolarge": Failure.REFUSED,
+    "unsupportedimagemediatype": Failure.REFUSED,
+    "emptyimagefile": Failure.REFUSED,
     "timeout": Failure.TIMEOUT,
     "requesttimeout": Failure.TIMEOUT,
     "deadlineexceeded": Failure.TIMEOUT,  # Google's status

@@ -53,13 +53,15 @@ _PARAMETERS = {
     "temperature": Quirk.NO_TEMPERATURE,
     "tool_choice": Quirk.NO_FORCED_TOOL,
     "response_format": Quirk.NO_RESPONSE_SCHEMA,
+    "text": Quirk.NO_RESPONSE_SCHEMA,  # text.format of the Responses API
+    "text.format": Quirk.NO_RESPONSE_SCHEMA,
     "output_config": Quirk.NO_RESPONSE_SCHEMA,
     "stream_options": Quirk.NO_STREAM_OPTIONS,
     "stream": Quirk.NO_STREAM,
     "name": Quirk.NO_NAMES,
 }
 _PARAMETER = re.compile(r"(?<![\w.])(max_(?:completion_)?tokens|temperature|tool_choice|response_format|output_config|"
-                        r"stream_options|(?<=[`'\"])stream(?=[`'\"])|(?<=supplied: )stream|"
+                        r"text\.format|stream_options|(?<=[`'\"])stream(?=[`'\"])|(?<=supplied: )stream|"
                         r"(?<=')name(?='))(?!\w)")  # fmt: skip
 # other words of a refusal -> the quirk
 _WORDS = tuple(

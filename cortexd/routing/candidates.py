@@ -12,6 +12,7 @@ from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
 from cortexd.domain.money import Price, format_usd, worst_case_nano
 from cortexd.domain.targets import Target
+from cortexd.providers.kinds import api_kind
 from cortexd.routing.health import Health, State
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
@@ -180,15 +181,17 @@ class Field:
 
     def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
-        than the model gives, or its context has room for. None where the answer costs nothing, or nobody knows what:
-        the server has a limit of its own."""
+        than the model gives, or its context has room for, nor less than its API takes. None where the answer costs
+        nothing, or nobody knows what: the server has a limit of its own."""
         settings = self.config.providers.get(provider)
         wanted = self.question.options.max_tokens or (settings.max_tokens if settings else None)
         if wanted is None and price is not None and (price.input or price.output):
             wanted = DEFAULT_MAX_TOKENS
+        if wanted is None:
+            return None
+        least = api_kind(settings.api).least_tokens if settings else 1
         room = entry.context_tokens and max(1, entry.context_tokens - self.size.likely_tokens(entry))
-        known = [limit for limit in (wanted, entry.output_tokens, room) if limit is not None]
-        return None if wanted is None else min(known)
+        return max(least, min(limit for limit in (wanted, entry.output_tokens, room) if limit is not None))
 
 
 def _unsaid(last_failure: str) -> str:

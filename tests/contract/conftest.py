@@ -14,9 +14,10 @@ from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
 from cortexd.domain.messages import Call, Message, Role
 from cortexd.providers import Provider, make_provider
 from simulated import SimulatedProviders
+from tests.contract.kinds import KINDS
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
 
-MODELS = {"claude": "claude-sonnet-5-5", "kimi_k2": "kimi-k2.6"}
+MODELS = {name: kind.model for name, kind in KINDS.items()}
 MAX_ANSWER_BYTES = 1024 * 1024
 DIRECT = NetworkSettings()
 
@@ -37,7 +38,7 @@ class HostileServer:
     left: int = 0  # connections that the client closed while the server was still sending or waiting
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}" + ("" if name == "claude" else "/v1")
+        return f"http://127.0.0.1:{self.port}{KINDS[name].path if name in KINDS else '/v1'}"
 
     def json(self, text: str | bytes, status: str = "200 OK", headers: str = "") -> None:
         body = text.encode() if isinstance(text, str) else text
@@ -94,12 +95,12 @@ def vllm(simulated: SimulatedProviders) -> Iterator[str]:
 
 @pytest.fixture
 async def make() -> AsyncIterator[MakeProvider]:
-    """Makes the provider `name` ("claude" or "kimi_k2") at a base URL; closes all of them at the end."""
+    """Makes the provider `name` (of KINDS, or one in OpenAI's style) at a base URL; closes all of them at the end."""
     made: list[Provider] = []
 
     def build(name: str, url: str, network: NetworkSettings = DIRECT, **changes: Any) -> Provider:
         limit = changes.pop("max_answer_bytes", MAX_ANSWER_BYTES)
-        api: str = "anthropic" if name == "claude" else "openai"
+        api = KINDS[name].api if name in KINDS else "openai"
         settings = ProviderSettings(name, api, url, MODELS.get(name, name), key=Secret(f"sk-sim-{name}-0123456789"))
         made.append(make_provider(replace(settings, **changes), network, max_answer_bytes=limit))
         return made[-1]

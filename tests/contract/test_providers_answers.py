@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 
 from cortexd.domain.messages import ImagePart, Message, Role, TextPart, Tool, ToolCall, Usage
+from cortexd.domain.quirks import Quirk
 from cortexd.errors import Failure, ProviderError
 from simulated import Behaviour, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS, each
 
-both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 WEATHER = Tool(
     "weather", "The weather.", '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}'
 )
@@ -25,7 +26,7 @@ PIXEL = base64.b64decode(
 
 
 class TestText:
-    @both
+    @each
     async def test_an_answer_with_its_usage(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """The text, the model and the tokens are the provider's, and the provider counts one billed request."""
         answer = await make(name, simulated.url(name)).complete(call(name))
@@ -35,7 +36,7 @@ class TestText:
         assert billed.requests == 1
         assert answer.usage == Usage(billed.tokens.prompt, billed.tokens.output)
 
-    @both
+    @each
     async def test_all_system_messages_arrive(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
@@ -53,14 +54,14 @@ class TestText:
         sent = simulated.received(name)[0].body
         assert all(f"{count} rule" in sent for count in ("first", "second", "third", "fourth"))
 
-    @both
+    @each
     async def test_an_image_is_sent(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """A user's image reaches the provider as the vendor wants it and is billed."""
         content = (TextPart("what is this?"), ImagePart("image/png", PIXEL))
         await make(name, simulated.url(name)).complete(call(name, messages=(Message(Role.USER, content),)))
         assert simulated.billed(name).tokens.input > 1500
 
-    @both
+    @each
     async def test_what_is_long_arrives_whole(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A photo of 3 MB and a megabyte of text are written as they are sent, and announced with their length."""
         photo, text = PIXEL + bytes(range(256)) * 12_000, 'Ä"\n' * 300_000
@@ -73,12 +74,11 @@ class TestText:
         for request in hostile.requests:
             head, _, body = request.partition(b"\r\n\r\n")
             assert b"transfer-encoding" not in head.lower()
-            said, image = json.loads(body)["messages"][0]["content"]
-            assert said["text"] == text
-            sent = image["source"]["data"] if name == "claude" else image["image_url"]["url"].partition("base64,")[2]
+            said, sent = KINDS[name].photo(json.loads(body))
+            assert said == text
             assert base64.b64decode(sent) == photo
 
-    @both
+    @each
     async def test_the_length_limit_is_reported(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
@@ -86,13 +86,14 @@ class TestText:
         answer = await make(name, simulated.url(name)).complete(call(name, "x" * 100, max_tokens=3))
         assert answer.finish_reason == "length"
 
-    async def test_thinking_is_no_content(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
-        """Claude's thinking does not appear in the text, but its tokens are counted."""
-        simulated.behave("claude", Behaviour(reply="42", thinking="hmm", output_tokens=50, reasoning_tokens=20))
-        answer = await make("claude", simulated.url("claude")).complete(call("claude"))
+    @each
+    async def test_thinking_is_no_content(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
+        """Thinking does not appear in the text, but its tokens are counted."""
+        simulated.behave(name, Behaviour(reply="42", thinking="hmm", output_tokens=50, reasoning_tokens=20))
+        answer = await make(name, simulated.url(name)).complete(call(name))
         assert (answer.content, answer.usage and answer.usage.reasoning_tokens) == ("42", 20)
 
-    @both
+    @each
     async def test_cache_figures_are_parts_of_the_whole_prompt(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
@@ -105,7 +106,7 @@ class TestText:
         answer = await make(name, simulated.url(name)).complete(call(name))
         assert answer.usage == Usage(1100 + written, 7, cached_tokens=1000, cache_write_tokens=written)
 
-    @both
+    @each
     async def test_no_usage_is_unknown(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """A provider that reports no usage gives an answer whose usage is unknown, not zero."""
         simulated.behave(name, Behaviour(usage_without=("*",)))
@@ -115,7 +116,10 @@ class TestText:
 
 
 class TestLongAnswers:
-    async def test_a_long_answer_equals_the_plain_one(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
+    @each
+    async def test_a_long_answer_equals_the_plain_one(
+        self, simulated: SimulatedProviders, make: MakeProvider, name: str
+    ) -> None:
         """From an endpoint that gives no stream, though asked for one, text, thinking, tools and usage are the same."""
         behaviour = Behaviour(
             reply="Grüße, \N{ROCKET} and \u0000. " * 50,
@@ -127,13 +131,13 @@ class TestLongAnswers:
             output_tokens=90,
             reasoning_tokens=12,
         )
-        provider = make("claude", simulated.url("claude"))
-        asked = call("claude", tools=(WEATHER,), max_tokens=64_000)
-        simulated.behave("claude", replace(behaviour, ignores_stream=True))
+        provider = make(name, simulated.url(name))
+        asked = call(name, tools=(WEATHER,), max_tokens=64_000)
+        simulated.behave(name, replace(behaviour, ignores_stream=True))
         plain = await provider.complete(asked)
-        simulated.behave("claude", behaviour)
+        simulated.behave(name, behaviour)
         streamed = await provider.complete(asked)
-        assert [request.json()["stream"] for request in simulated.received("claude")] == [True, True]
+        assert [request.json()["stream"] for request in simulated.received(name)] == [True, True]
         ids = [
             [replace(tool_call, id="") for tool_call in answer.tool_calls] for answer in (plain, streamed)
         ]  # the provider numbers them anew for each answer
@@ -141,15 +145,16 @@ class TestLongAnswers:
         assert streamed.time_to_first_token_ms is not None
         assert replace(streamed, tool_calls=(), time_to_first_token_ms=None) == replace(plain, tool_calls=())
 
-    async def test_a_stream_without_usage(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
+    @each
+    async def test_a_stream_without_usage(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """A stream that reports no usage leaves it unknown."""
-        simulated.behave("claude", Behaviour(usage_without=("*",)))
-        answer = await make("claude", simulated.url("claude")).complete(call("claude", max_tokens=64_000))
+        simulated.behave(name, Behaviour(usage_without=("*",)))
+        answer = await make(name, simulated.url(name)).complete(call(name, max_tokens=64_000))
         assert answer.usage is None
 
 
 class TestTools:
-    @both
+    @each
     async def test_a_tool_round_trip(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """A tool call comes back with its arguments as JSON text; its result can be sent and is answered."""
         simulated.behave(name, Behaviour(times=1, auto_tool=True))
@@ -166,11 +171,11 @@ class TestTools:
         second = await provider.complete(call(name, messages=history, tools=(WEATHER,)))
         assert second.finish_reason == "stop"
 
-    @both
+    @each
     async def test_several_results_and_a_question(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
-        """Two tool results, with an id from another vendor, and a question after them are accepted by both."""
+        """Two tool results, with an id from another vendor, and a question after them are accepted by each."""
         wishes = (ToolCall("functions.weather:0", "weather", '{"city":"Köln"}'), ToolCall("b", "weather", ""))
         history = (
             Message(Role.USER, "hello"),
@@ -183,12 +188,12 @@ class TestTools:
         answer = await make(name, simulated.url(name)).complete(call(name, messages=history, tools=(WEATHER,)))
         assert answer.content
 
-    @both
+    @each
     @pytest.mark.parametrize("choice", ["auto", "none", "required", "weather"])
     async def test_tool_choice_is_accepted(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, choice: str
     ) -> None:
-        """Every tool choice is understood by both vendors, and a forced one is followed."""
+        """Every tool choice is understood by each, and a forced one is followed."""
         answer = await make(name, simulated.url(name)).complete(call(name, tools=(WEATHER,), tool_choice=choice))
         assert bool(answer.tool_calls) is (choice in ("required", "weather"))
 
@@ -200,13 +205,23 @@ class TestTools:
 
 
 class TestOptions:
-    @both
+    @each
     async def test_a_refused_temperature_is_left_out(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
         """Models that refuse a temperature answer without it, and the answer says that it was dropped."""
+        if KINDS[name].cools:
+            simulated.behave(name, Behaviour(refused_fields=("temperature",)))
         answer = await make(name, simulated.url(name)).complete(call(name, temperature=0.3))
         assert answer.dropped_options == ("temperature",)
+
+    async def test_an_operator_knows_it(self, simulated: SimulatedProviders, vllm: str, make: MakeProvider) -> None:
+        """What the settings say of an endpoint's models is so from the first request on."""
+        simulated.behave("vllm", Behaviour(refused_fields=("temperature",)))
+        provider = make("office", vllm, quirks=frozenset({Quirk.NO_TEMPERATURE}))
+        answer = await provider.complete(call("kimi_k2", model="llama", temperature=0.3))
+        assert answer.dropped_options == ("temperature",)
+        assert len(simulated.received("vllm")) == 1
 
     async def test_other_endpoints_get_the_temperature(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
         """An OpenAI-style endpoint that is not known to refuse a temperature gets it."""
@@ -231,7 +246,7 @@ class TestOptions:
         assert (failed.value.failure, failed.value.status) == (Failure.REFUSED, 400)
         assert len(simulated.received("vllm")) == requests + 1
 
-    @both
+    @each
     async def test_a_response_schema(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """The answer follows the schema; for Claude it is brought into the form that its API takes."""
         answer = await make(name, simulated.url(name)).complete(call(name, response_schema=SCHEMA))
@@ -247,7 +262,7 @@ class TestOptions:
 
 
 class TestConnections:
-    @both
+    @each
     async def test_connections_are_reused(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """Requests one after the other share one connection."""
         provider = make(name, simulated.url(name))
@@ -255,7 +270,7 @@ class TestConnections:
             await provider.complete(call(name))
         assert simulated.counts(name).open_connections == 1
 
-    @both
+    @each
     async def test_connections_are_bounded(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """No more than max_connections requests are on the wire at once; the others wait and are answered."""
         simulated.behave(name, Behaviour(delay_s=0.02))

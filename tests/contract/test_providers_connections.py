@@ -12,12 +12,8 @@ import pytest
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.connections import kept_seconds
 from tests.contract.conftest import MakeProvider, call
+from tests.contract.kinds import KINDS, each
 
-ANSWERS = {
-    "claude": {"content": [{"type": "text", "text": "hello"}], "stop_reason": "end_turn", "usage": {}},
-    "kimi_k2": {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]},
-}
-both = pytest.mark.parametrize("name", ANSWERS)
 Leave = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -33,7 +29,7 @@ class Leaving:
     connections: list[int] = field(default_factory=list)  # requests on each
 
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}" + ("" if self.name == "claude" else "/v1")
+        return f"http://127.0.0.1:{self.port}" + KINDS[self.name].path
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = len(self.connections)
@@ -44,7 +40,7 @@ class Leaving:
                 if self.leave and (self.connections[number] > 1 or not self.answers_first):
                     await self.leave(writer)
                     return
-                body = json.dumps(ANSWERS[self.name]).encode()
+                body = json.dumps(KINDS[self.name].whole("hello")).encode()
                 head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
                 writer.write(head.encode() + self.keep_alive.encode() + b"\r\n" + body)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -88,7 +84,7 @@ async def server() -> AsyncIterator[Leaving]:
 
 
 class TestSentTooLate:
-    @both
+    @each
     @pytest.mark.parametrize("leave", [with_an_end, with_a_reset])
     async def test_it_is_sent_again(self, server: Leaving, make: MakeProvider, name: str, leave: Leave) -> None:
         """Once, on a new connection, and the caller hears nothing of it."""

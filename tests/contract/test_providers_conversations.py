@@ -14,8 +14,8 @@ from cortexd.domain.messages import Message, Role, Tool, ToolCall
 from cortexd.providers import Delta, Listener
 from simulated import Behaviour, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS, each
 
-both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 SEARCH = Tool("web.search v2", "Looks it up.")
 
 
@@ -50,7 +50,7 @@ CONVERSATIONS = {
 
 
 class TestConversations:
-    @both
+    @each
     @pytest.mark.parametrize("kind", list(CONVERSATIONS))
     async def test_they_are_taken(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, kind: str
@@ -59,7 +59,7 @@ class TestConversations:
         made = call(name, messages=CONVERSATIONS[kind], tools=(SEARCH,))
         assert (await make(name, simulated.url(name)).complete(made)).content
 
-    @both
+    @each
     @pytest.mark.parametrize("streamed", [True, False])
     async def test_a_tool_comes_back_under_its_own_name(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, streamed: bool
@@ -93,11 +93,10 @@ class TestConversations:
 
 
 class TestRefusals:
-    @both
+    @each
     async def test_what_a_model_refuses(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """It is left out at once and from then on, and the answer names it."""
-        field = {"claude": "output_config", "kimi_k2": "response_format"}[name]
-        simulated.behave(name, Behaviour(refused_fields=(field,)))
+        simulated.behave(name, Behaviour(refused_fields=(KINDS[name].schema,)))
         provider = make(name, simulated.url(name))
         schema = '{"type":"object","properties":{"a":{"type":"string"}}}'
         for requests in (2, 3):

@@ -11,9 +11,9 @@ from cortexd.config.settings import Secret
 from cortexd.errors import Failure, ProviderError
 from simulated import Behaviour, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.kinds import each
 from tests.contract.test_providers_what_leaves import HEADERS, OF_THE_SDK
 
-NAMES = ("claude", "kimi_k2")
 TEAM = "of-the-web-team-0123"
 OTHER_KEY = "another-secret-0123"
 GATEWAY = Behaviour(key_header="x-api-key", demanded_headers={"X-Team": TEAM, "x-route": "eu; q=1"})
@@ -29,7 +29,7 @@ def sent(request: bytes) -> list[tuple[str, str]]:
     return [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 class TestGateway:
     async def test_is_answered(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """The key in its header alone, and the others."""
@@ -59,7 +59,7 @@ class TestGateway:
         assert caught.value.failure is Failure.AUTHENTICATION
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 class TestRequest:
     async def head(self, hostile: HostileServer, make: MakeProvider, name: str, **settings: Any) -> dict[str, str]:
         """The headers of a request, each there once."""

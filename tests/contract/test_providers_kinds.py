@@ -80,7 +80,7 @@ def configured(path: Path, port: int) -> Config:
 class TestNewKind:
     @pytest.mark.usefixtures("parrot")
     async def test_an_answer_over_http(self, tmp_path: Path, hostile: HostileServer) -> None:
-        """An endpoint of the new kind is set up, loaded when first asked, and answers over its SDK's connections."""
+        """An endpoint of the new kind is configured, loaded when first asked, and answers through its SDK."""
         hostile.json(json.dumps({"say": "hello yourself"}))
         settings = configured(tmp_path, hostile.port).providers["polly"]
         provider = make_provider(settings, NetworkSettings(), max_answer_bytes=1000)

@@ -124,6 +124,40 @@ class TestAddress:
         assert [path for path, _ in asked] == [*["/chat/completions"] * 2, below, "/chat/completions"]
         assert [body for path, body in asked if path == below] == [b"{}"]
 
+    @pytest.mark.parametrize(
+        ("base", "there", "advice"),
+        [
+            ("", "/v1/responses", ("add /v1 to providers.openai.base_url",)),
+            ("/v1", "/v1/chat/completions", ('set api = "openai" for providers.openai',)),
+            (
+                "",
+                "/v1/chat/completions",
+                ('set api = "openai" for providers.openai', "add /v1 to providers.openai.base_url"),
+            ),
+            ("/v1", "/v1/models", ()),
+        ],
+    )
+    async def test_one_without_the_responses_api(
+        self, make: MakeProvider, base: str, there: str, advice: tuple[str, ...]
+    ) -> None:
+        """What to set so that it answers, found by bodies that cost nothing; nothing where no path does."""
+        asked: list[tuple[str, bytes]] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head, body = await take_request(reader)
+            asked.append((head.split()[1].decode(), body))
+            status = "400 Bad Request" if asked[-1][0] == there else "404 Not Found"
+            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            provider = make("openai", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{base}")
+            error = await failed(provider.complete(call("openai")))
+        assert error.status == 404
+        assert all(words in error.message for words in advice)
+        assert any(words in error.message for words in ("base_url", "api = ")) == bool(advice)
+        assert {body for _, body in asked[1:]} == {b"{}"}
+
     async def test_one_that_has_it_is_not(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
         """There a 404 is about the model."""
         simulated.behave("kimi_k2", Behaviour(status=404))

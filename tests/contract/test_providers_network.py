@@ -17,13 +17,9 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider
 from simulated import SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS, each
 
-both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-ANSWER = {
-    "claude": {"content": [{"type": "text", "text": "hi"}]},
-    "kimi_k2": {"choices": [{"message": {"content": "hi"}}]},
-}
 
 
 async def failure_of(provider: Provider, name: str) -> ProviderError:
@@ -33,7 +29,7 @@ async def failure_of(provider: Provider, name: str) -> ProviderError:
 
 
 class TestEnvironment:
-    @both
+    @each
     async def test_proxy_variables_are_ignored(
         self,
         simulated: SimulatedProviders,
@@ -50,18 +46,18 @@ class TestEnvironment:
         assert answer.content
         assert hostile.requests == []
 
-    @both
+    @each
     async def test_no_proxy_variable_is_ignored(
         self, hostile: HostileServer, make: MakeProvider, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         """NO_PROXY of the environment does not lead past the proxy that the configuration demands."""
         monkeypatch.setenv("NO_PROXY", "*")
-        hostile.json(json.dumps(ANSWER[name]))
+        hostile.json(json.dumps(KINDS[name].whole("hi")))
         network = NetworkSettings(proxy=f"http://127.0.0.1:{hostile.port}")
         await make(name, "http://provider.invalid/v1", network).complete(call(name))
         assert len(hostile.requests) == 1
 
-    @both
+    @each
     async def test_sdk_variables_are_ignored(
         self,
         simulated: SimulatedProviders,
@@ -87,28 +83,28 @@ class TestEnvironment:
 
 
 class TestProxy:
-    @both
+    @each
     async def test_the_configured_proxy_is_used(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A configured proxy gets the request, with its own credentials."""
-        hostile.json(json.dumps(ANSWER[name]))
+        hostile.json(json.dumps(KINDS[name].whole("hi")))
         network = NetworkSettings(proxy=f"http://me:pass@127.0.0.1:{hostile.port}")
         answer = await make(name, "http://provider.invalid/v1", network).complete(call(name))
         assert answer.content == "hi"
         assert hostile.requests[0].startswith(b"POST http://provider.invalid/v1/")
         assert b"Proxy-Authorization: Basic" in hostile.requests[0]
 
-    @both
+    @each
     @pytest.mark.parametrize("no_proxy", ["*", "127.0.0.1", "127.0.0.0/8", "example.com"])
     async def test_no_proxy(
         self, simulated: SimulatedProviders, hostile: HostileServer, make: MakeProvider, name: str, no_proxy: str
     ) -> None:
         """Hosts in no_proxy are reached directly, others are not."""
         network = NetworkSettings(proxy=f"http://127.0.0.1:{hostile.port}", no_proxy=(no_proxy,))
-        hostile.json(json.dumps(ANSWER[name]))
+        hostile.json(json.dumps(KINDS[name].whole("hi")))
         await make(name, simulated.url(name), network).complete(call(name))
         assert len(hostile.requests) == (1 if no_proxy == "example.com" else 0)
 
-    @both
+    @each
     async def test_local_endpoints_never_use_it(
         self, simulated: SimulatedProviders, hostile: HostileServer, make: MakeProvider, name: str
     ) -> None:
@@ -119,7 +115,7 @@ class TestProxy:
         assert hostile.requests == []
         assert simulated.counts(name).requests == 1
 
-    @both
+    @each
     async def test_a_proxy_that_refuses(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A proxy that refuses the tunnel is a connection failure: nothing was sent; its password is not shown."""
         hostile.json("", "407 Proxy Authentication Required")
@@ -129,7 +125,7 @@ class TestProxy:
         assert hostile.requests[0].startswith(b"CONNECT provider.invalid:443")
         assert "hunter2" not in str(error)
 
-    @both
+    @each
     async def test_a_proxy_that_is_not_there(self, make: MakeProvider, name: str) -> None:
         """An unreachable proxy is a connection failure: nothing was sent."""
         network = NetworkSettings(proxy="http://me:hunter2@127.0.0.1:1")
@@ -137,7 +133,7 @@ class TestProxy:
         assert (error.failure, error.may_have_billed) == (Failure.CONNECTION, False)
         assert "hunter2" not in str(error)
 
-    @both
+    @each
     async def test_a_proxy_of_an_unknown_kind(self, make: MakeProvider, name: str) -> None:
         """A proxy URL that cannot be used is an error of the attempt, not a crash."""
         error = await failure_of(make(name, "https://x.invalid", NetworkSettings(proxy="gopher://x")), name)
@@ -172,7 +168,7 @@ async def secure(certificate: Path) -> AsyncIterator[HostileServer]:
 
 
 class TestCertificates:
-    @both
+    @each
     async def test_an_unknown_authority(
         self,
         secure: HostileServer,
@@ -188,17 +184,17 @@ class TestCertificates:
         assert "certificate" in error.message.lower()
         assert secure.requests == []
 
-    @both
+    @each
     async def test_the_configured_authority(
         self, secure: HostileServer, certificate: Path, make: MakeProvider, name: str
     ) -> None:
         """With ca_file the same server is trusted."""
-        secure.json(json.dumps(ANSWER[name]))
+        secure.json(json.dumps(KINDS[name].whole("hi")))
         network = NetworkSettings(ca_file=certificate)
         answer = await make(name, f"https://127.0.0.1:{secure.port}", network).complete(call(name))
         assert answer.content == "hi"
 
-    @both
+    @each
     async def test_a_missing_authority_file(self, make: MakeProvider, tmp_path: Path, name: str) -> None:
         """A ca_file that cannot be read is an error of the attempt, and the next attempt tries again."""
         network = NetworkSettings(ca_file=tmp_path / "none.pem")

@@ -15,10 +15,10 @@ from cortexd.providers.collecting import MAX_REASONING_BYTES
 from cortexd.providers.transport import has_ended, http_client
 from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
 from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS, each
 from tests.contract.test_providers_streams import Ear, delta_event, first_events, last_events
 from tests.eventually import assert_eventually_async
 
-both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}'
 
 
@@ -28,7 +28,7 @@ def asked(simulated: SimulatedProviders, name: str) -> list[bool]:
 
 
 class TestLeaving:
-    @both
+    @each
     async def test_cancelling_ends_the_work_and_keeps_the_count(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
@@ -42,11 +42,11 @@ class TestLeaving:
             await attempt
         await assert_eventually_async(lambda: simulated.counts(name).client_aborts == 1, timeout=1)
         assert simulated.counts(name).open_connections == 0
-        assert (listener.usage is not None) == (name == "claude")
+        assert (listener.usage is not None) == KINDS[name].early
         assert listener.first_at is not None
         assert listener.grown_at is not None
 
-    @both
+    @each
     async def test_silence_and_slow_work(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """An answer takes as long as it likes while something comes; a silence as long as the limit is its end."""
         provider = make(name, simulated.url(name))
@@ -59,9 +59,7 @@ class TestLeaving:
 
 
 class TestRefusing:
-    @pytest.mark.parametrize(
-        ("name", "field"), [("claude", "stream"), ("kimi_k2", "stream"), ("kimi_k2", "stream_options")]
-    )
+    @pytest.mark.parametrize(("name", "field"), [*((name, "stream") for name in KINDS), ("kimi_k2", "stream_options")])
     async def test_is_asked_for_the_whole(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, field: str
     ) -> None:
@@ -73,7 +71,7 @@ class TestRefusing:
             assert answer.usage is not None
         assert asked(simulated, name) == [True, False, False]
 
-    @both
+    @each
     async def test_whoever_hears_gets_it_in_one_piece(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
@@ -101,7 +99,7 @@ class TestRefusing:
         assert [("response_format" in request.json()) for request in simulated.received("kimi_k2")] == [True, True]
         assert asked(simulated, "kimi_k2") == [True, False]
 
-    @both
+    @each
     async def test_a_bad_request_that_speaks_of_streams(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
@@ -125,7 +123,7 @@ class TestRefusing:
 
 
 class TestReasoning:
-    @both
+    @each
     @pytest.mark.parametrize("whole", [False, True])
     async def test_comes_with_the_answer(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, whole: bool
@@ -145,7 +143,7 @@ class TestReasoning:
 
 
 class TestNothing:
-    @both
+    @each
     @pytest.mark.parametrize("whole", [False, True])
     async def test_an_empty_answer_has_its_usage(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, whole: bool
@@ -173,7 +171,7 @@ class TestNothing:
 
 
 class TestSilence:
-    @both
+    @each
     async def test_blank_lines_before_a_whole_answer(
         self, hostile: HostileServer, make: MakeProvider, name: str
     ) -> None:
@@ -185,7 +183,7 @@ class TestSilence:
         assert (raised.value.failure, raised.value.may_have_billed) == (Failure.TIMEOUT, True)
         await assert_eventually_async(lambda: hostile.left == 1)
 
-    @both
+    @each
     async def test_an_event_that_comes_slowly(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """Bytes of an event are no silence, however long it takes to be whole."""
         body = first_events(name) + delta_event(name, "x" * 400) + last_events(name)

@@ -20,9 +20,9 @@ from cortexd.providers import Provider, preload
 from cortexd.providers.vendor_clients import async_client, blocking_client
 from simulated import Behaviour, Fault, SimulatedProviders
 from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS, each
 from tests.eventually import assert_eventually_async
 
-both = pytest.mark.parametrize("name", ["claude", "kimi_k2"])
 KEY = "sk-sim-{name}-0123456789"
 MEGABYTE = 1024 * 1024
 
@@ -36,18 +36,12 @@ async def end_of(provider: Provider, name: str, **changes: Any) -> Answer | Prov
 
 
 def reply_of(name: str, text: object, **more: Any) -> str:
-    """A vendor's answer around `text`, with fields of the message or completion replaced."""
-    if name == "claude":
-        usage = {"input_tokens": 1, "output_tokens": 1}
-        message = {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage}
-        return json.dumps({"type": "message", "model": "m", **message, **more})
-    usage = {"prompt_tokens": 1, "completion_tokens": 1}
-    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return json.dumps({"model": "m", "choices": [choice], "usage": usage, **more})
+    """A vendor's answer around `text`, with fields of it replaced."""
+    return KINDS[name].reply(text, **more)
 
 
 class TestSizes:
-    @both
+    @each
     @pytest.mark.parametrize("head", ["transfer-encoding: chunked", "content-length: 41943040", "connection: close"])
     async def test_forty_megabytes_are_not_read(
         self, hostile: HostileServer, make: MakeProvider, name: str, head: str
@@ -71,14 +65,14 @@ class TestSizes:
         assert hostile.sent < 20 * MEGABYTE
         assert peak < 30 * MEGABYTE
 
-    @both
+    @each
     async def test_an_answer_at_the_bound(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """An answer just within the bound is delivered whole."""
         hostile.json(reply_of(name, "x" * (MEGABYTE - 1000)))
         answer = await make(name, hostile.url(name)).complete(call(name))
         assert len(answer.content) == MEGABYTE - 1000
 
-    @both
+    @each
     async def test_a_gzip_bomb(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A small body that inflates to 64 MB is given up at the bound."""
         hostile.json(gzip.compress(b" " * 64 * MEGABYTE), headers="content-encoding: gzip\r\n")
@@ -86,13 +80,13 @@ class TestSizes:
         assert isinstance(error, ProviderError)
         assert (error.failure, error.may_have_billed) == (Failure.MALFORMED, True)
 
-    @both
+    @each
     async def test_a_compressed_answer(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A gateway that compresses although it was not asked to is understood."""
         hostile.json(gzip.compress(reply_of(name, "hi").encode()), headers="content-encoding: gzip\r\n")
         assert (await make(name, hostile.url(name)).complete(call(name))).content == "hi"
 
-    @both
+    @each
     async def test_a_false_encoding(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A body that is not compressed as it claims is a malformed answer."""
         hostile.json(reply_of(name, "hi"), headers="content-encoding: gzip\r\n")
@@ -100,25 +94,27 @@ class TestSizes:
         assert isinstance(error, ProviderError)
         assert (error.failure, error.may_have_billed) == (Failure.MALFORMED, True)
 
-    async def test_a_long_stream(self, simulated: SimulatedProviders, make: MakeProvider) -> None:
+    @each
+    async def test_a_long_stream(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """A stream is bounded by what it says, too: beyond the bound it is given up and its connection closed."""
-        simulated.behave("claude", Behaviour(size_bytes=5 * MEGABYTE))
-        error = await end_of(make("claude", simulated.url("claude")), "claude", max_tokens=64_000)
+        simulated.behave(name, Behaviour(size_bytes=5 * MEGABYTE))
+        error = await end_of(make(name, simulated.url(name)), name, max_tokens=64_000)
         assert isinstance(error, ProviderError)
         assert (error.failure, error.may_have_billed) == (Failure.MALFORMED, True)
-        await assert_eventually_async(lambda: simulated.counts("claude").open_connections == 0)
+        await assert_eventually_async(lambda: simulated.counts(name).open_connections == 0)
 
-    async def test_a_stream_of_one_endless_line(self, hostile: HostileServer, make: MakeProvider) -> None:
+    @each
+    async def test_a_stream_of_one_endless_line(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """A stream whose first event never ends is given up after a megabyte."""
         hostile.reply = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: "
         hostile.endless = b"x" * 65536
-        error = await end_of(make("claude", hostile.url("claude")), "claude", max_tokens=64_000)
+        error = await end_of(make(name, hostile.url(name)), name, max_tokens=64_000)
         assert isinstance(error, ProviderError)
         assert error.failure is Failure.MALFORMED
         await assert_eventually_async(lambda: hostile.left == 1)
         assert hostile.sent < 20 * MEGABYTE
 
-    @both
+    @each
     async def test_too_many_tool_calls(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """An answer with 257 tool calls is malformed; one with 256 is delivered."""
         provider = make(name, simulated.url(name))
@@ -135,7 +131,7 @@ NASTY = "a\x00b\ud800c\uffffd\ufffe"
 
 
 class TestTexts:
-    @both
+    @each
     @pytest.mark.parametrize("max_tokens", [100, 64_000])
     async def test_texts_are_safe(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, max_tokens: int
@@ -152,7 +148,7 @@ class TestTexts:
             assert not set(text) & set("\x00\uffff\ufffe")
         assert answer.content == "a\ufffdb\ufffdc\ufffdd\ufffd"
 
-    @both
+    @each
     async def test_an_error_text_is_safe(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """The same holds for an upstream error's text, which is also cut to 500 characters."""
         simulated.behave(name, Behaviour(status=500, error_message=NASTY * 200))
@@ -164,72 +160,53 @@ class TestTexts:
 
 
 class TestNumbers:
-    @both
+    @each
     @pytest.mark.parametrize("value", [3, 3.0, 10**6])
     async def test_possible_counts_are_taken(
         self, hostile: HostileServer, make: MakeProvider, name: str, value: float
     ) -> None:
         """Token counts come out as integers, also where they came as 3.0."""
-        words = ("input_tokens", "output_tokens") if name == "claude" else ("prompt_tokens", "completion_tokens")
-        hostile.json(reply_of(name, "hi", usage=dict.fromkeys(words, value)))
+        hostile.json(reply_of(name, "hi", usage=KINDS[name].usage(value, value)))
         answer = await make(name, hostile.url(name)).complete(call(name))
         assert answer.usage is not None
         assert all(type(getattr(answer.usage, figure.name)) is int for figure in fields(Usage))
         assert answer.usage.input_tokens == answer.usage.output_tokens == value
 
-    @both
+    @each
     @pytest.mark.parametrize("value", [0, -1, 3.5, 10**8, 2**40, 2**70, 10**400, 1e300])
     async def test_impossible_counts_are_unknown(
         self, hostile: HostileServer, make: MakeProvider, name: str, value: float
     ) -> None:
         """A count that no request can have makes the usage unknown; the paid answer is still delivered."""
-        words = ("input_tokens", "output_tokens") if name == "claude" else ("prompt_tokens", "completion_tokens")
-        hostile.json(reply_of(name, "hi", usage=dict.fromkeys(words, value)))
+        hostile.json(reply_of(name, "hi", usage=KINDS[name].usage(value, value)))
         answer = await make(name, hostile.url(name)).complete(call(name))
         assert (answer.content, answer.usage) == ("hi", None)
 
-    @both
+    @each
     @pytest.mark.parametrize("value", ["12", float("nan"), float("inf"), True, [1], {}])
     async def test_what_is_no_number_is_unknown(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, value: object
     ) -> None:
         """A billed count that is no number makes the usage unknown; the paid answer is still delivered."""
-        word = "input_tokens" if name == "claude" else "prompt_tokens"
-        simulated.behave(name, Behaviour(reply="hi", usage={word: value}))
+        simulated.behave(name, Behaviour(reply="hi", usage={KINDS[name].counts[0]: value}))
         answer = await make(name, simulated.url(name)).complete(call(name))
         assert (answer.content, answer.usage) == ("hi", None)
 
-    @both
+    @each
     async def test_a_cache_larger_than_the_prompt(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """Parts are never larger than the whole."""
-        usage = (
-            {
-                "input_tokens": 0,
-                "cache_read_input_tokens": 10**6,
-                "cache_creation_input_tokens": 10**6,
-                "output_tokens": 1,
-            }
-            if name == "claude"
-            else {"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}
-        )
-        hostile.json(reply_of(name, "hi", usage=usage))
+        hostile.json(reply_of(name, "hi", usage=KINDS[name].absurd))
         found = (await make(name, hostile.url(name)).complete(call(name))).usage
         assert found is not None
         assert found.cached_tokens + found.cache_write_tokens <= found.input_tokens
 
 
-HARMLESS = {
-    "claude": [{"model": 7}, {"model": None}, {"usage": []}, {"usage": "many"}, {"stop_reason": 3}, {"extra": {}}],
-    "kimi_k2": [{"model": 7}, {"id": []}, {"usage": []}, {"usage": "many"}, {"created": "now"}, {"error": None}],
-}
-CONTENT = {
-    "claude": ['"text"', "7", "null", "[7]", "[null]", '[{"type":"text","text":7}]', '[{"type":"tool_use"}]'],
-    "kimi_k2": ['"text"', "7", "null", "[7]", '{"content":7}', '{"tool_calls":{}}', '{"tool_calls":[{}]}'],
-}
+HARMLESS = [(name, more) for name, kind in KINDS.items() for more in kind.harmless]
+HARMFUL = [(name, text) for name, kind in KINDS.items() for text in kind.harmful]
 
 
 class TestShapes:
-    @pytest.mark.parametrize(("name", "more"), [(name, more) for name, rows in HARMLESS.items() for more in rows])
+    @pytest.mark.parametrize(("name", "more"), HARMLESS)
     async def test_harmless_wrong_types(
         self, hostile: HostileServer, make: MakeProvider, name: str, more: dict[str, Any]
     ) -> None:
@@ -239,7 +216,7 @@ class TestShapes:
         assert (answer.content, answer.finish_reason) == ("hi", "stop")
         assert answer.model
 
-    @pytest.mark.parametrize(("name", "content"), [(name, text) for name, rows in CONTENT.items() for text in rows])
+    @pytest.mark.parametrize(("name", "content"), HARMFUL)
     async def test_harmful_wrong_types(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, content: str
     ) -> None:
@@ -249,7 +226,7 @@ class TestShapes:
         assert isinstance(error, ProviderError)
         assert (error.failure, error.may_have_billed) == (Failure.MALFORMED, True)
 
-    @both
+    @each
     @pytest.mark.parametrize("body", ["", " ", "[]", "7", "null", "{}", "{", "[" * 100_000, '"', "\ufeff{}", "<html>"])
     async def test_bodies_that_are_no_answer(
         self, hostile: HostileServer, make: MakeProvider, name: str, body: str
@@ -281,7 +258,7 @@ class TestShapes:
 
 
 class TestKeys:
-    @both
+    @each
     @pytest.mark.parametrize(
         "text",
         [
@@ -308,7 +285,7 @@ class TestKeys:
         assert "sk-" not in told
         assert len(error.message) <= 500
 
-    @both
+    @each
     async def test_a_traceback_shows_no_original(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -323,7 +300,7 @@ class TestKeys:
         assert "HTTP 401" in caplog.text
         assert key not in caplog.text
 
-    @both
+    @each
     async def test_no_prompt_in_the_log(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -333,7 +310,7 @@ class TestKeys:
         assert "private" not in caplog.text
         assert KEY.format(name=name) not in caplog.text
 
-    @both
+    @each
     @pytest.mark.parametrize("key", ["sk-sim-with\nnewline", "sk-sim-Schlüssel", "sk sim"])
     async def test_a_key_that_no_header_can_carry(
         self, simulated: SimulatedProviders, make: MakeProvider, name: str, key: str
@@ -347,7 +324,7 @@ class TestKeys:
 
 
 class TestCookies:
-    @both
+    @each
     async def test_a_cookie_is_not_sent_back(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """What a provider sets with one answer does not come back with the next request."""
         hostile.json(reply_of(name, "hi"), headers="set-cookie: session=marked; Path=/\r\n")
@@ -374,7 +351,7 @@ class TestCookies:
 
 
 class TestAccount:
-    @both
+    @each
     @pytest.mark.parametrize(
         ("text", "hidden"),
         [
@@ -403,7 +380,7 @@ class TestAccount:
         assert text.split()[0] in error.message
         assert hidden in caplog.text or "key" in text
 
-    @both
+    @each
     async def test_where_an_endpoint_is_stays_unsaid(
         self, make: MakeProvider, caplog: pytest.LogCaptureFixture, name: str
     ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cortexd.errors import ProviderError
 from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.kinds import each
 
 HEADERS = {"host", "connection", "accept", "accept-encoding", "content-type", "content-length"}
 KEY_AND_VERSION = {"authorization", "x-api-key", "anthropic-version", "user-agent"}
@@ -18,10 +19,12 @@ OF_THE_SDK = {
         "async", "arch", "lang", "os", "package-version", "retry-count", "runtime", "runtime-version", "timeout",
     )
 }  # fmt: skip
-BODY = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"}
+BODY = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"} | {
+    "input", "max_output_tokens", "store",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["claude", "kimi_k2"])
+@each
 class TestRequest:
     async def test_says_nothing_else(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """Headers: the key and what the SDK is and runs on. Body: model, messages, options."""

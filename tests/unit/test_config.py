@@ -103,7 +103,7 @@ class TestLoad:
             ("[providers.new]\napi = 'openai'", "a new provider needs base_url, model as well"),
             (
                 "[providers.claude]\napi = 'soap'",
-                "providers.claude.api: expected one of 'anthropic', 'openai', got 'soap'",
+                "providers.claude.api: expected one of 'anthropic', 'openai', 'responses', got 'soap'",
             ),
             ("[providers.claude]\ntimeout_s = nan", "providers.claude.timeout_s: expected a number of seconds"),
             ("[providers.claude]\nkey_file = 'a/b'", "expected an absolute path"),
