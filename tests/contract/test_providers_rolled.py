@@ -9,11 +9,12 @@ import pytest
 
 from cortexd.errors import ProviderError
 from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS
 from tests.contract.test_providers_streams import Ear
 from tests.unit.plain_reader import Read, read
 from tests.unit.rolled_streams import Rolled, pieces, rolled
 
-NAMES = {"anthropic": "claude", "openai": "kimi_k2"}
+NAMES = {kind.api: name for name, kind in KINDS.items()}
 TYPES = (
     "text/event-stream",
     "text/event-stream; charset=utf-8",
@@ -26,7 +27,7 @@ TYPES = (
 
 def serve(hostile: HostileServer, stream: Rolled, content_type: str | None) -> None:
     named = f"content-type: {content_type}\r\n" if content_type else ""
-    hostile.events(*filter(None, pieces(stream.body, stream.rng)))
+    hostile.events(*(list(filter(None, pieces(stream.body, stream.rng))) or [b""]))
     hostile.reply = f"HTTP/1.1 200 OK\r\n{named}connection: close\r\n\r\n".encode()
 
 

@@ -20,6 +20,7 @@ ANTHROPIC_WORDS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+RESPONSES_WORDS = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def events_of(body: bytes) -> list[tuple[str, str]]:
 
 def read(api: str, body: bytes) -> Read | None:
     try:
-        return (_openai if api == "openai" else _anthropic)(events_of(body))
+        return {"openai": _openai, "anthropic": _anthropic, "responses": _responses}[api](events_of(body))
     except Broken:
         return None
 
@@ -141,6 +142,54 @@ def _anthropic(events: list[tuple[str, str]]) -> Read:
         raise Broken
     calls = [(block["name"], block["arguments"]) for block in blocks.values() if block["type"] == "tool_use"]
     return _answer(texts, calls, why, ANTHROPIC_WORDS)
+
+
+def _responses(events: list[tuple[str, str]]) -> Read:
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for name, data in events:
+        if name == "ping" or data == "{}":
+            continue
+        row = _row(name, data)
+        kind = row["type"].removeprefix("response.")
+        if kind == "output_text.delta":
+            texts.append(row["delta"])
+        if kind in ("output_item.added", "output_item.done") and row["item"]["type"] == "function_call":
+            _take_item(calls, row["item"], row.get("output_index"), begins=kind.endswith("added"))
+        if kind.startswith("function_call_arguments"):
+            call = _call_at(calls, row.get("output_index"), row["item_id"])
+            call["arguments"] = row.get("arguments") or call["arguments"] + row.get("delta", "")
+        if kind in ("completed", "incomplete"):
+            return _ended(row["response"], texts, calls)
+    raise Broken
+
+
+def _take_item(calls: list[dict[str, Any]], item: dict[str, Any], place: Any, *, begins: bool) -> None:
+    known = [call for call in calls if call["call_id"] == item["call_id"]]
+    if not begins and known:
+        known[0]["arguments"] = item["arguments"] or known[0]["arguments"]
+    else:
+        calls.append({**item, "place": place})
+
+
+def _call_at(calls: list[dict[str, Any]], place: Any, id_: str) -> dict[str, Any]:
+    found = [call for call in calls if (call["place"] == place if place is not None else call["id"] == id_)]
+    if not found:
+        raise Broken
+    return found[-1]
+
+
+def _ended(response: dict[str, Any], texts: list[str], calls: list[dict[str, Any]]) -> Read:
+    output, why = response.get("output", []), "stop"
+    if response["status"] == "incomplete":
+        why = response["incomplete_details"]["reason"]
+    if why in FAILURE_WORDS:
+        raise Broken
+    if not any(texts):
+        texts = [part["text"] for item in output if item["type"] == "message" for part in item["content"]]
+    known = {call["call_id"] for call in calls}
+    late = [item for item in output if item["type"] == "function_call" and item["call_id"] not in known]
+    return _answer(texts, [(call["name"], call["arguments"]) for call in [*calls, *late]], why, RESPONSES_WORDS)
 
 
 def _answer(texts: list[str], calls: list[tuple[str, str]], why: str | None, words: dict[str, str]) -> Read:

@@ -1,4 +1,4 @@
-"""Streams in both vendors' forms, rolled from a seed: what was said and used, and what went wrong on the way.
+"""Streams in every form, rolled from a seed: what was said and used, and what went wrong on the way.
 
 Each row of DEFECTS and USAGE_DEFECTS is something that real servers do; cortexd/providers names who does.
 """
@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit import rolled_responses
 from tests.unit.plain_reader import ANTHROPIC_WORDS, FAILURE_WORDS
 
-APIS = ("openai", "anthropic")
+APIS = ("openai", "anthropic", "responses")
 Event = dict[str, Any]
 _TEXTS = ("Hel", "lo ", "Grüße", "\N{ROCKET}", "漢字 ", "a \\ b", '{"x": 1}', "data: x\n\n", "}{", "word " * 20)
 _ARGUMENTS: tuple[Event, ...] = (
@@ -45,18 +46,14 @@ class Rolled:
     body: bytes = b""
 
     def word(self) -> str:
-        return (
-            self.finish
-            if self.api == "openai" or self.finish is None
-            else _ANTHROPIC_WORD.get(self.finish, self.finish)
-        )
+        return _ANTHROPIC_WORD.get(self.finish, self.finish) if self.api == "anthropic" else self.finish
 
     def last(self) -> Event:
         """The event that says why the answer ended."""
         rows = [row for row in self.rows if isinstance(row, dict)]
         if self.api == "openai":
             return next(row for row in reversed(rows) if row.get("choices"))
-        return next(row for row in reversed(rows) if row["type"] == "message_delta")
+        return next(row for row in reversed(rows) if row["type"] in ("message_delta", *rolled_responses.ENDS))
 
 
 def rolled(seed: str) -> Rolled:
@@ -74,7 +71,7 @@ def rolled(seed: str) -> Rolled:
         stream.texts = ["so"]
     size = len("".join(stream.texts).encode()) + sum(len(json.dumps(value)) for _, value in stream.calls)
     stream.used = (rng.randrange(20, 500), size // 4 + rng.randrange(1, 50))
-    stream.rows = (_chunks if stream.api == "openai" else _events)(stream)
+    stream.rows = _ROWS[stream.api](stream)
     for _ in range(rng.choice((0, 0, 1, 1, 1, 2))):
         name = rng.choice(sorted(DEFECTS))
         if stream.meant and DEFECTS[name](stream):
@@ -87,11 +84,10 @@ def rolled(seed: str) -> Rolled:
 def _usage(stream: Rolled) -> Event:
     """The usage as it should be, or (in half of the streams) as a server gets it wrong."""
     prompt, output = stream.used
-    usage = (
-        {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
-        if stream.api == "openai"
-        else {"input_tokens": prompt, "output_tokens": output}
-    )
+    names = ("prompt_tokens", "completion_tokens") if stream.api == "openai" else ("input_tokens", "output_tokens")
+    usage: Event = dict(zip(names, (prompt, output), strict=True))
+    if stream.api != "anthropic":
+        usage["total_tokens"] = prompt + output
     if stream.rng.random() < 0.5:
         name = stream.rng.choice(sorted(USAGE_DEFECTS[stream.api]))
         stream.defects.append(f"usage: {name}")
@@ -125,6 +121,7 @@ USAGE_DEFECTS: dict[str, dict[str, Callable[[Event, int, int, Rolled], Event]]] 
         "cache 0": lambda usage, _p, _o, _s: {**usage, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0},
         "no such thing": lambda _usage, _p, _o, _s: {},
     },
+    "responses": rolled_responses.USAGE_DEFECTS,
 }
 
 
@@ -219,6 +216,18 @@ def _events(stream: Rolled) -> list[Event | bytes]:
     return [*rows, {"type": "message_stop"}]
 
 
+def _responses(stream: Rolled) -> list[Event | bytes]:
+    usage = _usage(stream)
+    return [*rolled_responses.rows(stream.texts, stream.calls, stream.finish, usage, stream.rng, _cut)]
+
+
+_ROWS: dict[str, Callable[[Rolled], list[Event | bytes]]] = {
+    "openai": _chunks,
+    "anthropic": _events,
+    "responses": _responses,
+}
+
+
 def _fail(stream: Rolled) -> bool:
     stream.meant = False
     return True
@@ -246,8 +255,12 @@ def _set_word(stream: Rolled, word: str | None) -> None:
     last = stream.last()
     if stream.api == "openai":
         last["choices"][0]["finish_reason"] = word
-    else:
+    elif stream.api == "anthropic":
         last["delta"]["stop_reason"] = word
+    else:
+        end = {"type": "response.in_progress"} if word is None else rolled_responses.ending(word, {})
+        last.clear()
+        last.update(end)
 
 
 def _no_word(stream: Rolled) -> bool:
@@ -290,11 +303,13 @@ def _nothing(stream: Rolled) -> bool:
     """Every piece of the answer is empty; reasoning is nothing."""
     if stream.finish in ("length", "content_filter"):
         return False
-    keep = ("message_start", "message_delta", "message_stop")
+    keep = ("message_start", "message_delta", "message_stop", "response.created")
     if stream.api == "openai":
         stream.rows = [_chunk({"reasoning_content": "hm"}), _chunk({}, stream.word())]
     else:
         stream.rows = [row for row in stream.rows if isinstance(row, dict) and row["type"] in keep]
+    if stream.api == "responses":
+        stream.rows.append(rolled_responses.ending(stream.finish, {}))
     return _fail(stream)
 
 
@@ -355,7 +370,7 @@ def _frame(stream: Rolled, row: Event) -> bytes:
     data = json.dumps(row, ensure_ascii=rng.random() < 0.5 or _has_halves(row)).encode()
     if rng.random() < 0.1 and not stream.tidy:
         data = data.replace(b', "', b',\ndata: "', 1) if b'\\"' not in data and b"}{" not in data else data
-    name = f"event: {row.get('type', 'x')}\n".encode() if stream.api == "anthropic" else b""
+    name = f"event: {row.get('type', 'x')}\n".encode() if stream.api != "openai" else b""
     if stream.api == "openai" and rng.random() < 0.1 and not stream.tidy:
         name = b"event: chunk\nid: 3\n"
     return name + b"data: " + data + b"\n\n"

@@ -13,10 +13,15 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.collecting import MAX_REASONING_BYTES, Collector
 from cortexd.providers.openai.stream import ChunkCollector
+from cortexd.providers.responses.stream import EventCollector as ResponseCollector
 from cortexd.providers.sse import EventSplitter
 
-COLLECTORS: dict[str, type[Collector]] = {"openai": ChunkCollector, "anthropic": EventCollector}
-both = pytest.mark.parametrize("api", list(COLLECTORS))
+COLLECTORS: dict[str, type[Collector]] = {
+    "openai": ChunkCollector,
+    "anthropic": EventCollector,
+    "responses": ResponseCollector,
+}
+each = pytest.mark.parametrize("api", list(COLLECTORS))
 MOST = 10**6
 Rows = Sequence[dict[str, Any]]
 
@@ -40,18 +45,27 @@ def change(why: str | None = "end_turn", **usage: int) -> dict[str, Any]:
 
 
 STOP = {"type": "message_stop"}
-END = {"openai": [chunk("stop")], "anthropic": [change(output_tokens=3), STOP]}
+CREATED = {"type": "response.created", "response": {"status": "in_progress", "model": "m", "output": []}}
+COMPLETED = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+END = {"openai": [chunk("stop")], "anthropic": [change(output_tokens=3), STOP], "responses": [COMPLETED]}
+BEGINS = {"openai": 0, "anthropic": 2, "responses": 1}  # events of `told` before the first text
+
+
+def delta(text: Any, kind: str = "output_text", **more: Any) -> dict[str, Any]:
+    return {"type": f"response.{kind}.delta", "output_index": 0, "item_id": "i", "delta": text, **more}
 
 
 def told(api: str, *texts: str) -> list[dict[str, Any]]:
     """A stream that says these texts, one by one, without its end."""
     if api == "openai":
         return [chunk(content=text) for text in texts]
+    if api == "responses":
+        return [CREATED, *map(delta, texts)]
     return [start(), *block(0, "text", *({"type": "text_delta", "text": text} for text in texts), text="")]
 
 
 def line(api: str, row: dict[str, Any], space: str) -> bytes:
-    name = f"event: {row['type']}\n" if api == "anthropic" else ""
+    name = f"event: {row['type']}\n" if api != "openai" else ""
     return f"{name}data:{space}{json.dumps(row)}\n\n".encode()
 
 
@@ -106,6 +120,25 @@ BESIDE: dict[str, list[dict[str, Any]]] = {
         {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "x"}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking"}},
     ],
+    "responses": [
+        delta("x", error={"code": "rate_limit_exceeded", "message": "m"}),
+        *map(delta, ("", None, 7, ["x"])),
+        *(delta("x", kind) for kind in ("refusal", "reasoning_text", "reasoning_summary_text")),
+        delta("x", "function_call_arguments"),
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {"type": "function_call", "id": "i", "name": "f"},
+        },
+        {"type": "response.output_text.done", "text": "x"},
+        {"type": "response.in_progress", "response": {"model": "other", "usage": {"input_tokens": 5}}},
+        {"type": "response.in_progress"},
+        {"type": "response.unheard.of", "message": "x", "code": "y"},
+        {"type": "error", "code": "server_error", "message": "m"},
+        {"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded", "message": "m"}}},
+        {"type": "response.incomplete", "response": {"incomplete_details": {"reason": "max_output_tokens"}}},
+        {"type": "response.completed"},
+    ],
 }
 
 
@@ -117,7 +150,7 @@ def attempted(what: Callable[[], object]) -> object:
 
 
 def without_model(rows: Rows) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name != "model"} for row in rows]
+    return json.loads(json.dumps(rows).replace('"model": ', '"other": '))  # type: ignore[no-any-return]
 
 
 class TestReading:
@@ -130,7 +163,7 @@ class TestReading:
     def test_at_once_as_one_by_one(self, api: str, row: dict[str, Any], place: int, ends: bool, named: bool) -> None:
         """Whatever stands among the texts of a long packet, and where: the same answer, or the same failure."""
         rows = told(api, *(f"word {number}, " for number in range(40)))
-        place += 0 if api == "openai" else 2
+        place += BEGINS[api]
         rows = [*rows[:place], row, *rows[place:], *(END[api] if ends else [])]
         rows = rows if named else without_model(rows)
         one_by_one, at_once = COLLECTORS[api]("asked", MOST), COLLECTORS[api]("asked", MOST)
@@ -155,7 +188,7 @@ class TestReading:
         rows = [*told("openai", "word " * 100), {**chunk("stop"), **beside}]
         assert fed("openai", *rows).answer().usage == Usage(5, 300)
 
-    @both
+    @each
     @pytest.mark.parametrize("space", [" ", "", "  "])
     def test_many_at_once(self, api: str, space: str) -> None:
         """A long packet says what its events say, whatever stands before their data."""
@@ -173,7 +206,7 @@ class TestReading:
         collector.read(b"".join([*rows[:2], *rest[:2], *rows[2:], *rest[2:]]), EventSplitter())
         assert (collector.complete, collector.answer().content) == (True, "word " * 40)
 
-    @both
+    @each
     def test_whether_it_said_anything(self, api: str) -> None:
         """Comments and blank lines say nothing; whole events do, and so does each piece of one."""
         collector, splitter = fed(api), EventSplitter()
@@ -183,7 +216,7 @@ class TestReading:
 
 
 class TestKept:
-    @both
+    @each
     def test_the_model(self, api: str) -> None:
         """The one that was named first, or the one that was asked for."""
         rows = [*told(api, "a"), *END[api]]
@@ -192,27 +225,32 @@ class TestKept:
         assert fed(api, *bare).answer().model == "asked"
         assert fed("openai", chunk(content="a"), {**chunk("stop"), "model": "n"}).answer().model == "m"
 
-    @both
+    @each
     def test_whether_usage_was_reported(self, api: str) -> None:
         """Also one that cannot be counted."""
         collector = fed(api)
         assert (collector.reported, collector.usage) == (False, None)
-        of_chunk = {"choices": [], "usage": {"prompt_tokens": "x"}}
-        reporting = of_chunk if api == "openai" else start(usage={"input_tokens": "x"})
-        collector.feed(json.dumps(reporting).encode())
+        usage = {"input_tokens": "x"}
+        reporting = {
+            "openai": {"choices": [], "usage": {"prompt_tokens": "x"}},
+            "anthropic": start(usage=usage),
+            "responses": {"type": "response.in_progress", "response": {"usage": usage}},
+        }
+        collector.feed(json.dumps(reporting[api]).encode())
         assert (collector.reported, collector.usage) == (True, None)
 
     @pytest.mark.parametrize(("size", "kept"), [(MAX_REASONING_BYTES, True), (MAX_REASONING_BYTES + 1, False)])
-    @both
+    @each
     def test_reasoning_to_its_bound(self, api: str, size: int, kept: bool) -> None:
         """Whole or not at all; what follows it is heard either way."""
         pieces = ["t" * (size - 3), "e", "é"]
-        if api == "openai":
-            rows: Rows = [chunk(reasoning_content=piece) for piece in pieces] + told(api, "a")
-        else:
-            thoughts = block(1, "thinking", *({"thinking": piece} for piece in pieces), thinking="")
-            rows = [start(), *thoughts, *block(0, "text", {"text": "a"})]
-        answer = fed(api, *rows, *END[api]).answer()
+        thoughts = {
+            "openai": [chunk(reasoning_content=piece) for piece in pieces],
+            "anthropic": [start(), *block(1, "thinking", *({"thinking": piece} for piece in pieces), thinking="")],
+            "responses": [delta(piece, "reasoning_text") for piece in pieces],
+        }
+        said = block(0, "text", {"text": "a"}) if api == "anthropic" else told(api, "a")
+        answer = fed(api, *thoughts[api], *said, *END[api]).answer()
         assert (answer.content, answer.reasoning) == ("a", "".join(pieces) if kept else "")
 
     def test_reasoning_that_grows(self) -> None:
@@ -226,7 +264,7 @@ class TestKept:
         rows = [*[chunk(reasoning="t" * 5_000)] * 2, *told("openai", "a"), {**chunk("stop"), "usage": usage}]
         assert fed("openai", *rows).answer().usage == Usage(5, 400, 0, 0, 390)
 
-    @both
+    @each
     @pytest.mark.parametrize("whole", ["\U00010000", "\U0001f600", "\U0010fc00"])
     def test_half_a_character_at_the_end(self, api: str, whole: str) -> None:
         """Waits for the other half as long as one may come."""
@@ -243,7 +281,7 @@ class TestKept:
         rows = [*told("anthropic", "a\ud83d"), *block(1, "tool_use", id="i", name="f", input={"x": 1})]
         assert fed("anthropic", *rows).take() == ["a\ufffd", ToolCall("i", "f", '{"x": 1}')]
 
-    @both
+    @each
     def test_output_to_its_bound(self, api: str) -> None:
         """In bytes; one more is too much."""
         rows = told(api, "é" * 5)
@@ -319,12 +357,17 @@ class TestChunks:
         rows = [chunk(reasoning_content="a", reasoning="x"), chunk(reasoning="b"), chunk(reasoning=["c"])]
         assert fed("openai", *rows, *told("openai", "d"), *END["openai"]).answer().reasoning == "ab"
 
-    @both
+    @each
     def test_a_program_may_end_it(self, api: str) -> None:
         """Then it is whole, with the reason that was given or the usual one."""
-        for finish, expected in ((None, "stop"), ("length" if api == "openai" else "max_tokens", "length")):
-            last = chunk(finish) if api == "openai" else change(finish)
-            collector = fed(api, *told(api, "a"), last, *([] if api == "openai" else [STOP]))
+        cut = {"incomplete_details": {"reason": "max_output_tokens"}}
+        ends: dict[str, tuple[Rows, Rows]] = {
+            "openai": ([chunk(None)], [chunk("length")]),
+            "anthropic": ([change(None), STOP], [change("max_tokens"), STOP]),
+            "responses": ([], [{"type": "response.incomplete", "response": cut}]),
+        }
+        for end, expected in zip(ends[api], ("stop", "length"), strict=True):
+            collector = fed(api, *told(api, "a"), *end)
             collector.finish()
             assert collector.answer().finish_reason == expected
 

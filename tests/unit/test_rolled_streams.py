@@ -14,11 +14,16 @@ from cortexd.providers import collecting
 from cortexd.providers.anthropic.stream import EventCollector
 from cortexd.providers.collecting import Collector
 from cortexd.providers.openai.stream import ChunkCollector
+from cortexd.providers.responses.stream import EventCollector as ResponseCollector
 from cortexd.providers.sse import EventSplitter
 from tests.unit.plain_reader import Read, read
 from tests.unit.rolled_streams import DEFECTS, USAGE_DEFECTS, Rolled, pieces, rolled
 
-COLLECTORS: dict[str, type[Collector]] = {"openai": ChunkCollector, "anthropic": EventCollector}
+COLLECTORS: dict[str, type[Collector]] = {
+    "openai": ChunkCollector,
+    "anthropic": EventCollector,
+    "responses": ResponseCollector,
+}
 INPUT_RATE, OUTPUT_RATE = 2, 10
 
 
