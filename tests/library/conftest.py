@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cortexd.config import defaults
+from cortexd.library import settings as library_settings
 from llm_router import LLMRouter
 from simulated import SimulatedProviders
 from tests.eventually import assert_eventually
@@ -52,6 +53,16 @@ def at_home(simulated: SimulatedProviders, monkeypatch: pytest.MonkeyPatch) -> S
     moved = (dataclasses.replace(item, base_url=simulated.url(item.name)) for item in defaults.PROVIDERS)
     monkeypatch.setattr(defaults, "PROVIDERS", tuple(moved))
     return simulated
+
+
+@pytest.fixture
+def openai_by_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI is asked over its Responses API."""
+    moved = (
+        dataclasses.replace(item, api="responses" if item.name == "openai" else item.api)
+        for item in library_settings.FURTHER_PROVIDERS
+    )
+    monkeypatch.setattr(library_settings, "FURTHER_PROVIDERS", tuple(moved))
 
 
 @pytest.fixture

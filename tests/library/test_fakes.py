@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import AsyncMock, MagicMock, Mock, patch
 
 import pytest
@@ -134,6 +134,53 @@ class TestClasses:
             assert (await router.acomplete(ask())).content == "Hello from Claude"
             assert (await router.acomplete(ask(), TaskType.CODE_GENERATION)).content == "Hello from Kimi"
             await router.aclose()
+
+
+@pytest.mark.usefixtures("openai_by_responses")
+class TestResponses:
+    """A router whose OpenAI is asked over its Responses API."""
+
+    GIVEN: ClassVar[dict[str, Any]] = {"openai_api_key": "any", "openai_model": "gpt-5.4"}
+    ASKED: ClassVar[dict[str, Any]] = {"force_provider": LLMProvider.OPENAI}
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"output": [{"content": [{"text": "Hi"}]}], "usage": {"input_tokens": 10, "output_tokens": 2}},
+            SimpleNamespace(output_text="Hi", usage=SimpleNamespace(input_tokens=10, output_tokens=2)),
+            Mock(output_text="Hi", output=[], status="completed", usage=Mock(input_tokens=10, output_tokens=2)),
+        ],
+        ids=["dict", "namespace", "mock"],
+    )
+    async def test_in_the_place_of_clients(self, answer: Any) -> None:
+        """What has an answer's text, however sloppily, is one, from threads and loops."""
+        router = LLMRouter(**self.GIVEN)
+        router.openai_client, router.openai_async_client = Mock(), AsyncMock()
+        router.openai_client.responses.create.return_value = answer
+        router.openai_async_client.responses.create.return_value = answer
+        for response in (router.complete(ask(), **self.ASKED), await router.acomplete(ask(), **self.ASKED)):
+            assert (response.content, response.tokens_used, response.finish_reason) == ("Hi", 12, "stop")
+        said = router.openai_client.responses.create.call_args.kwargs
+        assert (said["model"], said["input"], said["store"]) == ("gpt-5.4", ask(), False)
+        assert "extra_body" not in said
+
+    def test_a_call(self) -> None:
+        """An item with arguments is one."""
+        router = LLMRouter(**self.GIVEN)
+        router.openai_client = Mock()
+        item = {"call_id": "c", "name": "f", "arguments": '{"x": 1}'}
+        router.openai_client.responses.create.return_value = {"output": [item]}
+        [call] = router.complete(ask(), **self.ASKED).tool_calls
+        assert (call["id"], call["function"]) == ("c", {"name": "f", "arguments": '{"x": 1}'})
+
+    def test_events(self) -> None:
+        """A list of events is a stream, also without its end."""
+        events = [SimpleNamespace(type="response.output_text.delta", delta=text) for text in ("Hel", "lo")]
+        router = LLMRouter(**self.GIVEN)
+        router.openai_client = Mock()
+        router.openai_client.responses.create.return_value = events
+        assert list(router.stream(ask(), **self.ASKED)) == ["Hel", "lo"]
+        assert router.openai_client.responses.create.call_args.kwargs["stream"] is True
 
 
 class TestStreams:

@@ -21,9 +21,13 @@ from llm_router import LLMProvider, LLMResponse, LLMRouter
 from tests.library import wire_answers as wire
 from tests.library.conftest import ask
 
-MODELS = {"anthropic": "claude-sonnet-5-5", "openai": "kimi-k2.6"}
-PROVIDERS = {"anthropic": LLMProvider.CLAUDE, "openai": LLMProvider.KIMI_K2}
-both = pytest.mark.parametrize("api", list(MODELS))
+MODELS = {"anthropic": "claude-sonnet-5-5", "openai": "kimi-k2.6", "responses": "gpt-5.4"}
+PROVIDERS = {
+    "anthropic": LLMProvider.CLAUDE,
+    "openai": LLMProvider.KIMI_K2,
+    "responses": LLMProvider.OPENAI,
+}
+each = pytest.mark.parametrize("api", list(MODELS))
 LONG = 30_000  # tokens: above what Anthropic gives without a stream
 ERROR = "an error"
 
@@ -150,14 +154,15 @@ MakeSides = Callable[[str], Sides]
 
 
 @pytest.fixture
-async def make_sides(server: Server) -> Any:
+async def make_sides(server: Server, openai_by_responses: None) -> Any:
     made: list[Sides] = []
 
     def build(api: str) -> Sides:
-        url = server.url + ("/v1" if api == "openai" else "")
+        url = server.url + ("" if api == "anthropic" else "/v1")
         settings = ProviderSettings("p", api, url, MODELS[api], key=Secret("sk-sim-key"))
         provider = make_provider(settings, NetworkSettings(), max_answer_bytes=16 * 1024 * 1024)
-        router = LLMRouter("sk-sim-a", "sk-sim-b", claude_base_url=url, kimi_base_url=url)
+        given = {"openai_api_key": "sk-sim-c", "openai_base_url": url, "openai_model": MODELS["responses"]}
+        router = LLMRouter("sk-sim-a", "sk-sim-b", claude_base_url=url, kimi_base_url=url, **given)
         made.append(Sides(api, server, provider, router))
         return made[-1]
 
@@ -229,7 +234,7 @@ def end_without_a_reason(api: str, rows: list[Any], rng: random.Random) -> bytes
 
 
 class TestFaithful:
-    @both
+    @each
     async def test_streams(self, make_sides: MakeSides, api: str) -> None:
         """However a server cuts an answer into events, both hear what it says."""
         sides, wrong = make_sides(api), []
@@ -240,7 +245,7 @@ class TestFaithful:
             wrong += [(what, one) for one in heard if one != expected(what)]
         assert wrong == []
 
-    @both
+    @each
     async def test_whole_answers(self, make_sides: MakeSides, api: str) -> None:
         """The same in one piece, also where a stream was asked for and the server can give none."""
         sides, wrong = make_sides(api), []
@@ -263,7 +268,7 @@ class TestFaithful:
 
 
 class TestSpoilt:
-    @both
+    @each
     @pytest.mark.parametrize(
         "spoil", [spoil_an_event, put_in_an_odd_event, leave_one_out, cut_it_off, end_without_a_reason]
     )
@@ -279,7 +284,7 @@ class TestSpoilt:
         assert wrong == []
         assert errors
 
-    @both
+    @each
     async def test_whole_answers(self, make_sides: MakeSides, api: str) -> None:
         """The same for an answer in one piece."""
         sides, wrong, errors = make_sides(api), [], 0

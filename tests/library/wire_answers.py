@@ -1,4 +1,4 @@
-"""Answers in both vendors' wire formats, made from a seed: whole and as streams, as servers send them, and spoilt."""
+"""Answers in every wire format, made from a seed: whole and as streams, as servers send them, and spoilt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ANTHROPIC, OPENAI = "anthropic", "openai"
+ANTHROPIC, OPENAI, RESPONSES = "anthropic", "openai", "responses"
 _TEXTS = ("Hel", "lo", " ", "Grüße, \N{ROCKET}", "a\u0000b", "\ud800", "data: [DONE]\n\n", "x" * 100, "")
 _ARGUMENTS: tuple[dict[str, Any], ...] = (
     {},
@@ -79,7 +79,30 @@ def _message(what: Said) -> Event:
     return {"type": "message", "role": "assistant", "model": "m", "content": blocks, **_stop(what), **_usage(what)}
 
 
-_MESSAGE: dict[str, Callable[[Said], Event]] = {ANTHROPIC: _message, OPENAI: _completion}
+def _response(what: Said) -> Event:
+    status = {"status": "completed"}
+    if what.finish not in ("stop", "tool_calls"):
+        reason = {"length": "max_output_tokens"}.get(what.finish or "", what.finish)
+        status = {"status": "incomplete", "incomplete_details": {"reason": reason}}  # type: ignore[dict-item]
+    return {"object": "response", "model": "m", **status, "output": _items(what), **_usage(what)}
+
+
+def _items(what: Said) -> list[Event]:
+    items: list[Event] = []
+    if what.thoughts:
+        summary = [{"type": "summary_text", "text": thought} for thought in what.thoughts]
+        items.append({"type": "reasoning", "id": "rs", "summary": summary})
+    parts = [{"type": "output_text", "text": piece, "annotations": []} for piece in what.pieces]
+    parts += [{"type": "refusal", "refusal": what.refusal}] if what.refusal else []
+    if parts:
+        items.append({"type": "message", "id": "msg", "role": "assistant", "status": "completed", "content": parts})
+    for call in what.calls:
+        given = {"call_id": call.id, "name": call.name, "arguments": _text(call.arguments)}
+        items.append({"type": "function_call", "id": f"fc_{call.id}", "status": "completed", **given})
+    return items
+
+
+_MESSAGE: dict[str, Callable[[Said], Event]] = {ANTHROPIC: _message, OPENAI: _completion, RESPONSES: _response}
 
 
 def _stop(what: Said) -> Event:
@@ -200,7 +223,35 @@ def _block_events(block: Event, rng: random.Random) -> list[Event]:
     return [{"type": "content_block_start", "content_block": empty}, *deltas, {"type": "content_block_stop"}]
 
 
-_STREAM: dict[str, Callable[[Said, random.Random], list[Event]]] = {ANTHROPIC: _events, OPENAI: _chunks}
+def _response_events(what: Said, rng: random.Random) -> list[Event]:
+    begun = {"object": "response", "status": "in_progress", "model": "m", "output": []}
+    events: list[Event] = [{"type": "response.created", "response": begun}]
+    for place, item in enumerate(_items(what)):
+        where = {"output_index": place, "item_id": item["id"]}
+        empty = {**item, "status": "in_progress", **{name: [] for name in ("content", "summary") if name in item}}
+        empty |= {"arguments": ""} if item["type"] == "function_call" else {}
+        events.append({"type": "response.output_item.added", "output_index": place, "item": empty})
+        events += [{"type": f"response.{kind}.delta", **where, "delta": piece} for kind, piece in _deltas(item, rng)]
+        events.append({"type": "response.output_item.done", "output_index": place, "item": item})
+    response = _response(what)
+    return [*events, {"type": f"response.{response['status']}", "response": response}]
+
+
+def _deltas(item: Event, rng: random.Random) -> list[tuple[str, str]]:
+    if item["type"] == "function_call":
+        return [("function_call_arguments", piece) for piece in _cut(item["arguments"], rng)]
+    texts = [("reasoning_summary_text", part["text"]) for part in item.get("summary", ())]
+    for part in item.get("content", ()):
+        kind = "refusal" if "refusal" in part else "output_text"
+        texts += [(kind, piece) for piece in _cut(part.get("refusal") or part.get("text", ""), rng)]
+    return texts
+
+
+_STREAM: dict[str, Callable[[Said, random.Random], list[Event]]] = {
+    ANTHROPIC: _events,
+    OPENAI: _chunks,
+    RESPONSES: _response_events,
+}
 
 
 def frames(api: str, events: Sequence[Event | str], rng: random.Random, *, done: bool = True) -> bytes:
@@ -210,7 +261,7 @@ def frames(api: str, events: Sequence[Event | str], rng: random.Random, *, done:
     for event in events:
         name = event.get("type", "x") if isinstance(event, dict) else "content_block_delta"
         data = event if isinstance(event, str) else json.dumps(event)
-        head = f"event: {name}{end}" if api == ANTHROPIC else rng.choice(("", "", f": keep-alive{end}{end}"))
+        head = f"event: {name}{end}" if api != OPENAI else rng.choice(("", "", f": keep-alive{end}{end}"))
         lines.append(f"{head}data: {data}{end}{end}")
     if api == OPENAI and done:
         lines.append(f"data: [DONE]{end}{end}")
@@ -234,7 +285,10 @@ def without_reason(event: Event) -> Event:
     copied = copy.deepcopy(event)
     for choice in copied.get("choices", ()):
         choice["finish_reason"] = None
-    copied.get("delta", {}).pop("stop_reason", None)
+    for holder in (copied.get("delta"), copied.get("response"), copied):
+        if isinstance(holder, dict):
+            holder.pop("stop_reason", None)
+            holder.pop("incomplete_details", None)
     return copied
 
 

@@ -52,4 +52,9 @@ def _says_anything(row: Any) -> bool:
 
 
 def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    if isinstance(value, Mapping):
+        return value.get(name)
+    try:
+        return getattr(value, name, None)
+    except TypeError:  # a property of an SDK's object stumbles over what did not come
+        return None
