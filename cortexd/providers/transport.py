@@ -44,7 +44,7 @@ def http_client(kind: type[Client], settings: ProviderSettings, network: Network
     """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
     client = kind(
         **client_options(settings, network),
-        event_hooks={"request": [_own_headers(settings)], "response": [_bound_error_body]},
+        event_hooks={"request": [_awaited(own_headers(settings))], "response": [_bound_error_body]},
     )
     keep_connections(client)
     return client
@@ -109,18 +109,25 @@ def key_of(settings: ProviderSettings) -> str:
     return key
 
 
-def _own_headers(settings: ProviderSettings) -> Callable[[httpx2.Request], Awaitable[None]]:
+def own_headers(settings: ProviderSettings) -> Callable[[httpx2.Request], None]:
     """Writes the settings' own headers over those of the SDK, which knows one way alone to send a key."""
     own = {name: value.reveal() for name, value in settings.headers.items()}
     if settings.auth_header and settings.key:
         own[settings.auth_header] = key_of(settings)
 
-    async def write(request: httpx2.Request) -> None:
+    def write(request: httpx2.Request) -> None:
         request.headers.update(own)
         if settings.auth_header:
             request.headers.pop("Authorization", None)
 
     return write
+
+
+def _awaited(hook: Callable[[httpx2.Request], None]) -> Callable[[httpx2.Request], Awaitable[None]]:
+    async def run(request: httpx2.Request) -> None:
+        hook(request)
+
+    return run
 
 
 def silence_sdk_logs() -> None:

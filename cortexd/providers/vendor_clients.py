@@ -21,6 +21,7 @@ from cortexd.providers.transport import (
     client_options,
     http_client,
     key_of,
+    own_headers,
 )
 
 # The SDKs ask for compression; asking for none leaves nothing to blow up.
@@ -65,7 +66,9 @@ def blocking_client(
     """A client for threads, and its connections. An answer that is not streamed ends within twice `timeout_s`."""
     hook = partial(_bound, max_bytes=max_bytes, whole_s=2 * settings.timeout_s)
     http = httpx2.Client(
-        **client_options(settings, network), headers=_HEADERS, event_hooks={"request": [_begin], "response": [hook]}
+        **client_options(settings, network),
+        headers=_HEADERS,
+        event_hooks={"request": [_begin, own_headers(settings)], "response": [hook]},
     )
     return make_client(kind, settings, http, _timeouts(settings)), http
 

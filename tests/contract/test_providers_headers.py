@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cortexd.config.settings import Secret
+from cortexd.config.settings import ProviderSettings, Secret
 from cortexd.errors import Failure, ProviderError
+from cortexd.providers.kinds import api_kind
+from cortexd.providers.vendor_clients import async_client, blocking_client
 from simulated import Behaviour, SimulatedProviders
-from tests.contract.conftest import HostileServer, MakeProvider, call
-from tests.contract.kinds import each
+from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call
+from tests.contract.kinds import KINDS, each
 from tests.contract.test_providers_what_leaves import HEADERS, OF_THE_SDK
 
 TEAM = "of-the-web-team-0123"
@@ -117,3 +121,26 @@ class TestLookingForV1:
             assert headers["x-team"] == TEAM
             assert "x-api-key" in headers
             assert "authorization" not in headers
+
+
+class TestClientsOfPrograms:
+    @each
+    async def test_send_them_too(self, hostile: HostileServer, name: str) -> None:
+        """For threads as for one event loop: the key in its header alone, and the others."""
+        hostile.json("{}")
+        kind = KINDS[name]
+        key = Secret(f"sk-sim-{name}-0123456789")
+        settings = ProviderSettings(name, kind.api, hostile.url(name), kind.model, key=key, **SETTINGS)
+        sdk = api_kind(kind.api).sdk
+        module = importlib.import_module(sdk.module)
+        blocking, http = blocking_client(getattr(module, sdk.blocking), settings, DIRECT, 1000)
+        awaited = async_client(getattr(module, sdk.asynchronous), settings, DIRECT, 1000)
+        await asyncio.to_thread(blocking.post, "/x", cast_to=object, body={})
+        await awaited.post("/x", cast_to=object, body={})
+        http.close()
+        await awaited.close()
+        for request in hostile.requests:
+            headers = dict(sent(request))
+            assert (headers["x-api-key"], headers["x-team"]) == (key.reveal(), TEAM)
+            assert "authorization" not in headers
+        assert len(hostile.requests) == 2
