@@ -23,7 +23,8 @@ from tests.system.program import program_fixture  # noqa: F401
 
 WRONG_KEY = "sk-sim-wrong-key-of-the-tests-0123456789"
 UNKNOWN = "no-such-model"
-# provider -> its model at LiteLLM's proxy. Also: `transformers` and `transformers_unknown`, at the other server.
+# provider -> its model at LiteLLM's proxy. Also, at the other server: `transformers`, `transformers_unknown`, and
+# `by_responses`, which asks over the Responses API.
 PROXIED = {**{name: name for name in (*MOCKS, TINY, GONE)}, "unknown": UNKNOWN, "wrong_key": "mock"}
 RATE_IN, RATE_OUT = 2_000, 10_000  # nano-dollars per token
 _RATE = 'rate = { input_usd_per_million = "2", output_usd_per_million = "10" }'
@@ -88,8 +89,9 @@ def _config(servers: Servers) -> str:
     url, tiny = servers.transformers.url, servers.transformers.model
     local = "local = true"
     rows += [_provider("transformers", url, tiny, local), _provider("transformers_unknown", url, UNKNOWN, local)]
+    rows += [_provider("by_responses", url, tiny, local, api="responses")]
     return "[daemon]\npreload_sdks = true\n" + "".join(rows)
 
 
-def _provider(name: str, url: str, model: str, more: str) -> str:
-    return f'[providers.{name}]\napi = "openai"\nbase_url = "{url}"\nmodel = "{model}"\n{more}\n'
+def _provider(name: str, url: str, model: str, more: str, api: str = "openai") -> str:
+    return f'[providers.{name}]\napi = "{api}"\nbase_url = "{url}"\nmodel = "{model}"\n{more}\n'

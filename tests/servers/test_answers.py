@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 HELLO = "Hello! I am a tiny model."
 WEATHER = [{"name": "get_weather", "parameters": '{"type": "object", "properties": {"city": {"type": "string"}}}'}]
 ENDLESS = 100_000  # tokens: more than the model says within any test
-each_way = pytest.mark.parametrize("provider", ["transformers", "tiny"])  # at the server itself, and through the proxy
+WAYS = ["transformers", "tiny"]  # at the server itself, and through the proxy
+each_way = pytest.mark.parametrize("provider", WAYS)
+each_api = pytest.mark.parametrize("provider", [*WAYS, "by_responses"])  # that one cuts without a word
 
 
 async def ask(program: Program, provider: str, prompt: str | list[Json] = "hi", **options: Any) -> Reply:
@@ -60,7 +62,7 @@ def counted(metadata: Json) -> tuple[int, int]:
 
 
 class TestAnswers:
-    @each_way
+    @each_api
     async def test_plain_and_streamed(self, real: Real, servers: Servers, program: Program, provider: str) -> None:
         """The same text and the server's own count, in one piece and as it arrives."""
         reply = await ask(program, provider)
@@ -69,12 +71,12 @@ class TestAnswers:
         assert reply.metadata["finish_reason"] == events[-1]["metadata"]["finish_reason"] == "stop"
         assert counted(reply.metadata) == counted(events[-1]["metadata"]) == direct_usage(servers, "hi")
 
-    @each_way
+    @each_api
     async def test_what_it_costs(self, real: Real, servers: Servers, program: Program, provider: str) -> None:
         """The provider's rate times the server's count; nothing at a local one without a rate."""
         reply = await ask(program, provider)
         tokens_in, tokens_out = direct_usage(servers, "hi")
-        expected = 0 if provider == "transformers" else tokens_in * RATE_IN + tokens_out * RATE_OUT
+        expected = 0 if provider != "tiny" else tokens_in * RATE_IN + tokens_out * RATE_OUT
         row = real.books().request(reply.metadata["request_id"])
         assert (row["cost_nano"], row["cost_known"], reply.cost_nano) == (expected, 1, expected)
 
@@ -95,14 +97,14 @@ class TestAnswers:
         events = await (await stream(program, provider, "COUNT", max_tokens=3)).read()
         assert (text_of(events).strip(), events[-1]["metadata"]["finish_reason"]) == ("one two three", "length")
 
-    @each_way
+    @each_api
     async def test_thoughts_are_no_text(self, real: Real, servers: Servers, program: Program, provider: str) -> None:
         """Reasoning is counted and not shown as the answer."""
         reply = await ask(program, provider, "THINK")
         assert reply.content == "So be it"
         assert counted(reply.metadata) == direct_usage(servers, "THINK")
 
-    @each_way
+    @each_api
     async def test_many_at_once(self, real: Real, program: Program, provider: str) -> None:
         """Each gets an answer of its own, whole."""
         replies = await asyncio.gather(*(ask(program, provider) for _ in range(12)))
@@ -110,7 +112,7 @@ class TestAnswers:
 
 
 class TestTools:
-    @each_way
+    @each_api
     async def test_a_call_and_its_result(self, real: Real, program: Program, provider: str) -> None:
         """The call comes whole; given back with the tool's result, the server takes the conversation."""
         reply = await ask(program, provider, "WEATHER", tools=WEATHER)
@@ -124,7 +126,7 @@ class TestTools:
         ]
         assert (await ask(program, provider, turns, tools=WEATHER)).content == "It rains there"
 
-    @each_way
+    @each_api
     async def test_in_a_stream(self, real: Real, program: Program, provider: str) -> None:
         """One event, the arguments as JSON text."""
         events = await (await stream(program, provider, "WEATHER", tools=WEATHER)).read()
