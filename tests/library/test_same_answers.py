@@ -161,7 +161,11 @@ async def make_sides(server: Server, openai_by_responses: None) -> Any:
         url = server.url + ("" if api == "anthropic" else "/v1")
         settings = ProviderSettings("p", api, url, MODELS[api], key=Secret("sk-sim-key"))
         provider = make_provider(settings, NetworkSettings(), max_answer_bytes=16 * 1024 * 1024)
-        given = {"openai_api_key": "sk-sim-c", "openai_base_url": url, "openai_model": MODELS["responses"]}
+        given: dict[str, Any] = {
+            "openai_api_key": "sk-sim-c",
+            "openai_base_url": url,
+            "openai_model": MODELS["responses"],
+        }
         router = LLMRouter("sk-sim-a", "sk-sim-b", claude_base_url=url, kimi_base_url=url, **given)
         made.append(Sides(api, server, provider, router))
         return made[-1]

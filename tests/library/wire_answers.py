@@ -80,10 +80,10 @@ def _message(what: Said) -> Event:
 
 
 def _response(what: Said) -> Event:
-    status = {"status": "completed"}
+    status: Event = {"status": "completed"}
     if what.finish not in ("stop", "tool_calls"):
         reason = {"length": "max_output_tokens"}.get(what.finish or "", what.finish)
-        status = {"status": "incomplete", "incomplete_details": {"reason": reason}}  # type: ignore[dict-item]
+        status = {"status": "incomplete", "incomplete_details": {"reason": reason}}
     return {"object": "response", "model": "m", **status, "output": _items(what), **_usage(what)}
 
 
@@ -228,8 +228,8 @@ def _response_events(what: Said, rng: random.Random) -> list[Event]:
     events: list[Event] = [{"type": "response.created", "response": begun}]
     for place, item in enumerate(_items(what)):
         where = {"output_index": place, "item_id": item["id"]}
-        empty = {**item, "status": "in_progress", **{name: [] for name in ("content", "summary") if name in item}}
-        empty |= {"arguments": ""} if item["type"] == "function_call" else {}
+        blank = {"content": [], "summary": [], "arguments": ""}
+        empty = item | {"status": "in_progress"} | {name: value for name, value in blank.items() if name in item}
         events.append({"type": "response.output_item.added", "output_index": place, "item": empty})
         events += [{"type": f"response.{kind}.delta", **where, "delta": piece} for kind, piece in _deltas(item, rng)]
         events.append({"type": "response.output_item.done", "output_index": place, "item": item})

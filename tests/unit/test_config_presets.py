@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from cortexd.config.presets import BUILTIN, Preset, presets
 from cortexd.domain.quirks import Quirk
 from cortexd.errors import ConfigError
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "add-a-provider.md"
 Read = Callable[..., object]
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -49,6 +51,15 @@ class TestEveryPreset:
         path.write_text('[providers.mine]\npreset = "mistral"\napi = "anthropic"\n')
         with pytest.raises(ConfigError, match="preset 'mistral' speaks openai and needs base_url, model as well"):
             load_config(path)
+
+    def test_is_in_the_table_of_formats(self) -> None:
+        """Of docs/add-a-provider.md, with the formats that it speaks, in their order."""
+        rows = re.findall(r"^\| (`.+`) \| (`.+`) \|$", GUIDE.read_text("utf-8"), re.MULTILINE)
+        told = [
+            (name, re.findall(r"`(.+?)`", kinds)) for names, kinds in rows for name in re.findall(r"`(.+?)`", names)
+        ]
+        known = {preset.name: list(preset.base_url) for preset in presets().values()}
+        assert {name: kinds for name, kinds in told if name in known} == known
 
     def test_builtin_ones_need_no_file(self, path: Path) -> None:
         """And say themselves which model answers."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 import anthropic
 import openai
@@ -36,6 +37,13 @@ async def claude(simulated: SimulatedProviders) -> AsyncIterator[anthropic.Async
 async def kimi(simulated: SimulatedProviders) -> AsyncIterator[openai.AsyncOpenAI]:
     url = simulated.url("kimi_k2")
     async with openai.AsyncOpenAI(api_key="sk-sim-kimi", base_url=url, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+async def gpt(simulated: SimulatedProviders) -> AsyncIterator[openai.AsyncOpenAI]:
+    url = simulated.url("openai")
+    async with openai.AsyncOpenAI(api_key="sk-sim-openai", base_url=url, max_retries=0) as client:
         yield client
 
 
@@ -228,6 +236,82 @@ class TestOpenAIAnswers:
         pieces = [delta.tool_calls[0].function for delta in deltas if delta.tool_calls]
         assert (pieces[0].name, "".join(piece.arguments for piece in pieces)) == ("weather", arguments)
         assert "".join(delta.model_extra.get("reasoning_content", "") for delta in deltas) == "Hm."
+
+
+class TestResponses:
+    ASKED: ClassVar[dict[str, Any]] = {"model": "gpt-5.4", "input": "hello"}
+    TOOLS: ClassVar[list[Any]] = [{"type": "function", "name": "weather", "parameters": WEATHER, "strict": True}]
+
+    async def test_echo(self, gpt: openai.AsyncOpenAI) -> None:
+        """The answer names the model, echoes the text, and says usage."""
+        response = await gpt.responses.create(**self.ASKED)
+        assert (response.output_text, response.status) == ("[gpt-5.4] You said: hello", "completed")
+        assert response.usage
+        assert (response.usage.input_tokens, response.usage.output_tokens, response.usage.total_tokens) == (2, 7, 9)
+
+    async def test_tool_loop(self, simulated: SimulatedProviders, gpt: openai.AsyncOpenAI) -> None:
+        """A tool call can be answered, and the next answer echoes the result."""
+        simulated.behave("openai", Behaviour(auto_tool=True, thinking="Hm.", times=1))
+        first = await gpt.responses.create(**self.ASKED, tools=self.TOOLS)
+        call = first.output[-1]
+        assert call.type == "function_call"
+        assert json.loads(call.arguments) == {"city": "sample", "unit": "C"}
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+        turns: Any = [*HELLO, *(item.model_dump(exclude_none=True) for item in first.output), result]
+        final = await gpt.responses.create(**{**self.ASKED, "input": turns}, tools=self.TOOLS)
+        assert final.output_text == "[gpt-5.4] You said: sunny"
+
+    async def test_streamed(self, simulated: SimulatedProviders, gpt: openai.AsyncOpenAI) -> None:
+        """The SDK's own accumulator puts a stream together, and its events are numbered."""
+        arguments = json.dumps({"city": "R" * 100, "unit": "C"})
+        simulated.behave("openai", Behaviour(reply="Looking.", thinking="Hm.", tool_calls=(("weather", arguments),)))
+        async with gpt.responses.stream(**self.ASKED, tools=self.TOOLS) as stream:
+            numbers = [event.sequence_number async for event in stream]
+            response = await stream.get_final_response()
+        assert numbers == list(range(len(numbers)))
+        assert [item.type for item in response.output] == ["reasoning", "message", "function_call"]
+        call = response.output[2]
+        assert call.type == "function_call"
+        assert (response.output_text, call.arguments) == ("Looking.", arguments)
+
+    async def test_a_limit_ends_the_answer(self, gpt: openai.AsyncOpenAI) -> None:
+        """As incomplete, with the reason."""
+        response = await gpt.responses.create(**{**self.ASKED, "input": "x" * 100}, max_output_tokens=16)
+        assert response.incomplete_details
+        assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+
+    @pytest.mark.parametrize(
+        ("fields", "param", "words"),
+        [
+            ({"max_output_tokens": 15}, "max_output_tokens", "Expected a value >= 16, but got 15"),
+            ({"extra_body": {"no_such_field": 1}}, "no_such_field", "Unknown parameter: 'no_such_field'"),
+            ({"input": []}, "input", "at least 1"),
+            ({"tools": [{**TOOLS[0], "parameters": {"type": "object", "properties": {}}}]}, "tools", "additionalProp"),
+            ({"tool_choice": {"type": "function", "name": "weather"}}, "tool_choice", "not found in 'tools'"),
+            (
+                {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]},
+                "input",
+                "No tool output found for function call c.",
+            ),
+            (
+                {"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]},
+                "input",
+                "No tool call found for function call output with call_id c.",
+            ),
+        ],
+    )
+    async def test_refusals(self, gpt: openai.AsyncOpenAI, fields: dict[str, Any], param: str, words: str) -> None:
+        """What the API would refuse, in its words."""
+        with pytest.raises(openai.BadRequestError, match=re.escape(words)) as caught:
+            await gpt.responses.create(**{**self.ASKED, **fields})
+        assert str(caught.value.param).startswith(param)
+
+    async def test_an_unknown_model(self, simulated: SimulatedProviders, gpt: openai.AsyncOpenAI) -> None:
+        """Is a bad request, unlike at chat completions."""
+        simulated.behave("openai", Behaviour(models=("other",)))
+        with pytest.raises(openai.BadRequestError) as caught:
+            await gpt.responses.create(**self.ASKED)
+        assert caught.value.code == "model_not_found"
 
 
 class TestAbsurdAnswers:

@@ -40,19 +40,19 @@ GROUPS = {
         without=("TestKill",),
     ),
     "usage": Group(
-        _under("cortexd/providers", "usage", "openai/usage", "anthropic/usage"),
-        _unit("providers_usage", "providers_streaming", "rolled_streams"),
+        _under("cortexd/providers", "usage", "openai/usage", "anthropic/usage", "responses/usage"),
+        _unit("providers_usage", "providers_streaming", "providers_responses", "rolled_streams"),
     ),
     "streams": Group(
         _under(
             "cortexd/providers",
             *("sse", "framing", "finishing", "error_forms", "collecting"),
-            *("openai/stream", "openai/fragments", "anthropic/stream"),
+            *("openai/stream", "openai/fragments", "anthropic/stream", "responses/stream", "responses/calls"),
         ),
         (
             *_unit("providers_reading", "providers_framing", "providers_streaming", "providers_tool_calls"),
             *_unit("providers_usage", "providers_failing", "providers_error_forms", "providers_collecting"),
-            *_unit("rolled_streams"),
+            *_unit("providers_responses", "rolled_streams"),
         ),
     ),
     "tool_calls": Group(
