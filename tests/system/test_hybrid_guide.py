@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from simulated import Behaviour
 from tests.system.crowd import everybody_may_ask_fixture  # noqa: F401
 from tests.system.people import as_user
+from tests.system.program import Program, program_fixture  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.test_cli_authorization import cortexctl
 
@@ -81,3 +83,14 @@ class TestGuide:
         done = as_user(shown.user, cortexctl(*shown.words))
         output = squeezed(done.stdout + done.stderr)
         assert re.fullmatch(pattern_of(shown.lines), output), output
+
+    async def test_spikes(self, guided: Shared, program: Program) -> None:
+        """Of twelve at a time the local server gets eight, the next in the row the others; then it is local again."""
+        guided.behave("office", Behaviour(keys=("none",), delay_s=2.0))
+        before = {name: guided.simulated.counts(name).requests for name in ("office", "claude")}
+        replies = await asyncio.gather(*(program.complete("user_chat", f"hello {number}") for number in range(12)))
+        assert sorted(reply.metadata["provider"] for reply in replies) == ["claude"] * 4 + ["office"] * 8
+        taken = {name: guided.simulated.counts(name).requests - count for name, count in before.items()}
+        assert taken == {"office": 8, "claude": 4}
+        guided.behave("office", Behaviour(keys=("none",)))
+        assert (await program.complete("user_chat", "hello")).metadata["provider"] == "office"
