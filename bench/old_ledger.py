@@ -19,7 +19,7 @@ SELECT id, 1000 + id * 7919 % {users}, 'user' || (id * 7919 % {users}), lower(he
 FROM (SELECT id, strftime('%Y-%m-%d %H:%M:%S.000000', '{start}', '+' || ((id - 1) / {per_day}) || ' days') AS at FROM n)
 """
 _ATTEMPTS = """
-INSERT INTO attempts SELECT id, 1, provider, model, 'ok', cost_nano, 1, 100, 20, 10, 0, 5, 900, ''
+INSERT INTO attempts SELECT id, 1, provider, model, 'ok', cost_nano, 1, 100, 20, 10, 0, 5, 900, '', 300, 400, 0
 FROM requests WHERE id BETWEEN {first} AND {last}
 """
 _ENTRIES = """

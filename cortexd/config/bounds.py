@@ -22,6 +22,7 @@ from cortexd.config.settings import (
     ProviderSettings,
     RateSettings,
     ReplicaSettings,
+    Weights,
 )
 
 _MIB = 1024 * 1024
@@ -89,6 +90,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "image_tokens": _TOKENS,
         "quality": Bound(0, 1, "1 is the best"),
     },
+    Weights: {name: Bound(0, 100, "only their ratio counts") for name in ("cost", "latency", "quality")},
     LimitSettings: {
         "max_active_requests": Bound(1, 65_536, _MEMORY),
         "max_active_requests_per_user": Bound(1, 65_536, _MEMORY),

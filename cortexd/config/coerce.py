@@ -28,6 +28,7 @@ from cortexd.config.settings import (
     ProviderSettings,
     RateSettings,
     ReplicaSettings,
+    Weights,
 )
 from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
@@ -267,6 +268,21 @@ def _rate(value: object) -> RateSettings:
     return RateSettings(**{key: _usd(RateSettings, key, f"rate.{key}", item) for key, item in value.items()})
 
 
+def _weights(path: str, value: object, current: Weights) -> Weights:
+    """Those that are given, over those of `current`."""
+    keys = tuple(_hints(Weights))
+    if not isinstance(value, dict):
+        raise Expectation(f"a table with {', '.join(keys)}", path, value)
+    for key, weight in value.items():
+        if key not in keys:
+            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", weight)
+        try:
+            current = replace(current, **{key: _number(weight, float, BOUNDS[Weights][key], "a number")})
+        except Expectation as fault:
+            raise Expectation(str(fault), f"{path}.{key}", weight, fault.why) from None
+    return current
+
+
 def _limit(path: str, value: object, current: object) -> LimitUsd:
     """The amounts that are given, over those of `current`."""
     keys = tuple(_hints(LimitUsd))
@@ -341,6 +357,7 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
 _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
     AllowedSettings: allowed,
     LimitUsd: _limit,
+    Weights: _weights,
     dict[str, LimitUsd]: _limits_by_name,
     dict[str, ModelSettings]: _models,
     tuple[ReplicaSettings, ...]: _replicas,

@@ -201,6 +201,15 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """What each respect weighs in the strategy `balanced`; 0: nothing."""
+
+    cost: float = 1.0
+    latency: float = 1.0
+    quality: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingSettings:
     """`table`: task type -> who answers, the first choice first; `default_provider` where there is no row.
 
@@ -216,6 +225,7 @@ class RoutingSettings:
     allowed: AllowedSettings = field(default_factory=AllowedSettings)
     on_break: OnBreak = OnBreak.RESTART
     hedge: bool = False
+    weights: Weights = field(default_factory=Weights)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Assembly:
         self.service.adopt(setup)
         self.held.limits = setup.config.limits
         self.health.forget()
-        self.observed.forget()
+        self.observed.forget(_elsewhere(before.config, setup.config))
         old, new = _configured(before.config), _configured(setup.config)
         for name in sorted(old ^ new):
             self.signals.provider_state(name, self.health.state(name) if name in new else State.UNCONFIGURED, "")
@@ -177,6 +177,12 @@ class Assembly:
     def _on_signal(self, message: Message) -> None:
         self.callers.on_signal(message)
         self.authority.on_signal(message)
+
+
+def _elsewhere(before: Config, after: Config) -> set[str]:
+    """Names that stand for another endpoint than before."""
+    at = {name: (item.api, item.base_url) for name, item in before.providers.items()}
+    return {name for name, item in after.providers.items() if at.get(name) != (item.api, item.base_url)}
 
 
 def _configured(config: Config) -> set[str]:

@@ -80,9 +80,10 @@ class Strategy(StrEnum):
     """How to choose among the providers that can answer: a row for each file of routing/strategies/."""
 
     TABLE = "table"  # the operator's routing table
-    COST = "cost"  # the cheapest first
-    LATENCY = "latency"  # the quickest of late first
+    COST = "cost"  # the likely cheapest first
+    LATENCY = "latency"  # the likely quickest first
     QUALITY = "quality"  # the best for the task first
+    BALANCED = "balanced"  # the best compromise of these, by weights
 
 
 class Privacy(StrEnum):

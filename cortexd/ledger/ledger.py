@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.answered import Answered
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.records import (
     AttemptRecord,
@@ -169,6 +170,13 @@ class Ledger:
                 return await self._readers.read(lambda connection: usage.read(connection, query))
         except TimeoutError:
             raise LedgerUnavailable("other reports take all the time there is; try again later") from None
+
+    async def answered(self, since: datetime, until: datetime) -> list[Answered]:
+        """The last answers of each model for each task type, to requests begun since then and before `until` (aware),
+        oldest first; of the newest requests alone."""
+        from cortexd.ledger.reading import answered
+
+        return await self._readers.read(lambda connection: answered.read(connection, since, until))
 
     async def report_outcome(
         self, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
+from cortexd.domain.answered import Answered
 from cortexd.domain.messages import Usage
 
 MAX_NAME = 200  # characters of a user's, provider's or model's name that are kept
@@ -150,7 +151,8 @@ class NewRequest:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt at one provider. `outcome`: "ok", a Failure's value, or "cancelled"."""
+    """One attempt at one provider. `outcome`: "ok", a Failure's value, or "cancelled". The last three as Answered has
+    them, None after a failure."""
 
     provider: str
     model: str
@@ -160,6 +162,23 @@ class AttemptRecord:
     usage: Usage | None
     latency_ms: int
     error: str = ""
+    first_token_ms: int | None = None
+    prompt_bytes: int | None = None
+    continued: bool | None = None
+
+    def learnt(self, task_type: str, at: float) -> Answered:
+        """What is to be learnt of it, answered at `at`, in seconds since 1970."""
+        return Answered(
+            self.provider,
+            self.model,
+            task_type,
+            self.usage,
+            self.latency_ms,
+            at,
+            self.first_token_ms,
+            self.prompt_bytes,
+            self.continued,
+        )
 
 
 @dataclass(frozen=True, slots=True)

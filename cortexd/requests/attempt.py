@@ -30,6 +30,11 @@ class Attempt:
         """What the provider had counted when it was cut off."""
         return self.listener.usage
 
+    def first_token_ms(self, latency_ms: int) -> int:
+        """When its first word came; with the last one where it came in one piece."""
+        first_at = self.listener.first_at if self.listener.streamed else None
+        return latency_ms if first_at is None else min(latency_ms, round((first_at - self.began) * 1000))
+
     def ahead_tokens(self, per_s: int) -> int:
         """The most that the provider can have made that has not arrived, at `per_s` tokens a second."""
         silent_s = time.monotonic() - (self.listener.grown_at or self.began)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from cortexd.domain.messages import Answer, Call, OnBreak, Usage
+from cortexd.domain.targets import Target
 from cortexd.errors import (
     CortexError,
     Detail,
@@ -32,7 +33,18 @@ from cortexd.requests.racing import quicker
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
-from cortexd.routing import Asker, Candidate, Fallback, Health, Observed, Plan, Question, State
+from cortexd.routing import (
+    Asker,
+    Candidate,
+    Fallback,
+    Health,
+    Observed,
+    Plan,
+    Question,
+    State,
+    continued,
+    who_answers,
+)
 from cortexd.routing.candidates import Field
 from cortexd.routing.retries import pause_s
 
@@ -253,7 +265,8 @@ class Attempts:
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
-            answer = await self._answer(attempt, self._call(attempt, disguise, avoids), restoring)
+            with self.observed.asking(candidate.provider, candidate.model) as among:
+                answer = await self._answer(attempt, self._call(attempt, disguise, avoids), restoring)
             if seam is not None and self._told is not None:
                 await seam.rest()
                 answer = seam.answer(answer, self._told.first_ms)
@@ -262,13 +275,12 @@ class Attempts:
             self._failed(attempt, error)
             return error
         self._open.remove(attempt)
-        record = self._answered(attempt, answer)
+        timed = was_ready and not self._behind()  # loading its library, or a slow reader, is not the provider's latency
+        record = self._answered(attempt, answer, timed=timed)
         self._fallback.answered(candidate, uid=self.uid, began=attempt.asked_at)
-        if was_ready and not self._behind():  # loading its library, or a slow reader, is not the provider's latency
-            tokens = answer.usage.output_tokens if answer.usage else 0
-            took_s = time.monotonic() - attempt.began
-            self.observed.answered(candidate.provider, candidate.model, took_s * 1000, tokens)
-            self.health.hedging.answered(candidate.provider, candidate.model, took_s)
+        self.observed.answered(record.learnt(self.question.task_type, time.time()), among)
+        if timed:
+            self.health.hedging.answered(candidate.provider, candidate.model, time.monotonic() - attempt.began)
         return _Won(candidate, answer, record)
 
     async def _answer(self, attempt: Attempt, call: Call, restoring: Restoring | None) -> Answer:
@@ -324,10 +336,17 @@ class Attempts:
             waits=self._fallback.waits(candidate),
         )
 
-    def _answered(self, attempt: Attempt, answer: Answer) -> AttemptRecord:
+    def _answered(self, attempt: Attempt, answer: Answer, *, timed: bool) -> AttemptRecord:
         cost = self._cost(attempt.candidate, answer.usage)
         amount = most_of_answer(attempt, self.setup) if cost is None else cost
-        return self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage)
+        seen = self._seen(attempt.candidate.target)
+        return self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage, timed=timed, seen=seen)
+
+    def _seen(self, target: Target) -> tuple[int | None, bool]:
+        """The prompt's bytes, where it is texts alone, and whether it went on with a conversation."""
+        size = self.question.size()
+        goes_on = continued(self.question, who_answers(self.plan.wishes, self.setup.config), target)
+        return None if size.images else size.text_bytes, goes_on
 
     def _cost(self, candidate: Candidate, usage: Usage | None) -> int | None:
         """Of a whole answer, in nano-dollars; None where it is not known."""
@@ -362,11 +381,15 @@ class Attempts:
         known: bool,
         usage: Usage | None,
         text: str = "",
+        timed: bool = False,
+        seen: tuple[int | None, bool | None] = (None, None),
     ) -> AttemptRecord:
         candidate = attempt.candidate
         latency_ms = round((time.monotonic() - attempt.began) * 1000)
         known = known or not (cost_nano or candidate.worst_case_nano)  # what is free, however it ended
-        record = AttemptRecord(candidate.provider, candidate.model, outcome, cost_nano, known, usage, latency_ms, text)
+        first_ms = attempt.first_token_ms(latency_ms) if timed else None
+        who = candidate.provider, candidate.model
+        record = AttemptRecord(*who, outcome, cost_nano, known, usage, latency_ms, text, first_ms, *seen)
         self.records.append(record)
         return record
 

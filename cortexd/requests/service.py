@@ -173,7 +173,7 @@ class Service:
         request = self.decode(caller, task_type, messages, options, dry_run=True)
         question = await self._guarded(request, dry_run=True)
         await self.models_shown()
-        return Decision(question, await self._plan(caller, question), self.action(question).value)
+        return Decision(question, await self._plan(caller, question, dry_run=True), self.action(question).value)
 
     async def verify_provider(self, caller: Caller, name: str) -> Completion:
         """One smallest request to `name`, at the caller's cost; whoever may manage needs no other authorization."""
@@ -326,14 +326,23 @@ class Service:
         question = request.question
         await self._authorizer.authorize(request.caller, self.action(question), (question.task_type,))
 
-    async def _plan(self, caller: Caller, question: Question, *, unrestricted: bool = False) -> Plan:
+    async def _plan(
+        self, caller: Caller, question: Question, *, unrestricted: bool = False, dry_run: bool = False
+    ) -> Plan:
         wishes = await self.accounts.wishes(caller.uid)
         if not unrestricted:
             wishes = replace(wishes, allowed=await self.allowances.of(caller))
         if question.options.session is not None:
             wishes = replace(wishes, sticky=self._sessions.target(caller.uid, question.options.session))
         return plan_route(
-            question, self.config, self.catalog, self.health, wishes=wishes, observed=self.observed, room=self.setup
+            question,
+            self.config,
+            self.catalog,
+            self.health,
+            wishes=wishes,
+            observed=self.observed,
+            room=self.setup,
+            dry_run=dry_run,
         )
 
     async def models_shown(self) -> None:
@@ -345,7 +354,7 @@ class Service:
         """The plan, after the servers that it needs have said which models they have."""
         plan = partial(self._plan, request.caller, request.question, unrestricted=request.unrestricted)
         if self._asking is not None:
-            await self._asking.for_plan(plan, request)
+            await self._asking.for_plan(partial(plan, dry_run=True), request)
         return await plan()
 
     async def _given_before(self, request: Request) -> Awaitable[Completion] | None:

@@ -2,9 +2,10 @@
 
 from cortexd.routing.allowed import Allowed
 from cortexd.routing.breaker import Asker, never_came_about
-from cortexd.routing.candidates import Candidate, LeftOut, Plan
+from cortexd.routing.candidates import Candidate, LeftOut, Plan, who_answers
 from cortexd.routing.downgrade import downgrade
 from cortexd.routing.fallback import Fallback
+from cortexd.routing.forecast import Forecast, continued
 from cortexd.routing.health import Health, State
 from cortexd.routing.observed import Observed
 from cortexd.routing.plan import plan_route
@@ -17,6 +18,7 @@ __all__ = [
     "Asker",
     "Candidate",
     "Fallback",
+    "Forecast",
     "Health",
     "LeftOut",
     "Observed",
@@ -25,7 +27,9 @@ __all__ = [
     "Sessions",
     "State",
     "Wishes",
+    "continued",
     "downgrade",
     "never_came_about",
     "plan_route",
+    "who_answers",
 ]

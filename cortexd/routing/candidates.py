@@ -10,16 +10,16 @@ from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
 from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
-from cortexd.domain.money import Price, format_usd, worst_case_nano
+from cortexd.domain.money import Price, format_usd
 from cortexd.domain.targets import Target
 from cortexd.providers.kinds import api_kind
+from cortexd.routing.forecast import UNKNOWN, Forecast, forecast, likely_prompt
 from cortexd.routing.health import Health, State
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
 
 _BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot fit whatever the tokenizer
-_LIKELY_PART_OF_MAX_TOKENS = 4
 
 
 class Room(Protocol):
@@ -33,8 +33,8 @@ class Room(Protocol):
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One provider and model to try. Costs in nano-dollars; `prompt_estimate_nano` (the likely cost of the prompt
-    alone) and `likely_nano` (with an answer of a quarter of max_tokens) are None where the price is unknown.
-    `score` is what the strategy ranked by: USD or milliseconds, None where it is unknown or nothing was scored.
+    alone, nothing of it cached) is None where the price is unknown. `forecast` is UNKNOWN where nobody needed one.
+    `score` is what the strategy ranked by, None where it is unknown or nothing was scored.
     `max_tokens`: the longest answer to ask for, None where nobody set a limit; `context_tokens`: None where unknown.
     `full`: why it has no place at once, "" where it has. `last_failure`: why the provider is not ok, "loading" while it
     starts."""
@@ -45,7 +45,7 @@ class Candidate:
     worst_case_nano: int
     prompt_estimate_nano: int | None
     state: State
-    likely_nano: int | None = None
+    forecast: Forecast = UNKNOWN
     score: float | None = None
     max_tokens: int | None = None
     context_tokens: int | None = None
@@ -55,6 +55,11 @@ class Candidate:
     @property
     def target(self) -> Target:
         return Target(self.provider, self.model)
+
+    @property
+    def likely_cost(self) -> tuple[bool, int]:
+        """To sort by: an unknown price is the highest."""
+        return self.forecast.cost_nano is None, self.forecast.cost_nano or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """All that candidates for one question are judged by."""
+    """All that candidates for one question are judged by. `forecasts`: each comes with a forecast, which takes time."""
 
     question: Question
     config: Config
@@ -105,6 +110,7 @@ class Field:
     size: PromptSize
     observed: Observed
     room: Room | None = None
+    forecasts: bool = False
 
     @classmethod
     def of(
@@ -116,8 +122,11 @@ class Field:
         wishes: Wishes,
         observed: Observed | None = None,
         room: Room | None = None,
+        *,
+        forecasts: bool = False,
     ) -> Field:
-        return cls(question, config, catalog, health, wishes, question.size(), observed or Observed(), room)
+        observed = observed or Observed()
+        return cls(question, config, catalog, health, wishes, question.size(), observed, room, forecasts)
 
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
         """Why this provider cannot answer with that model; empty where it can."""
@@ -144,17 +153,15 @@ class Field:
     def candidate(self, provider: str, model: str, reason: str) -> Candidate:
         """That provider and model with its costs and state, whatever stands in its way."""
         entry, moment = self.catalog.model(provider, model), self.question.moment
-        tokens = self.size.likely_tokens(entry)
+        tokens = likely_prompt(self.observed, self.size, entry)
         price = self.catalog.price(provider, model, moment, tokens)
-        limit = self._max_tokens(provider, entry, price)
+        limit = self._max_tokens(provider, entry, price, tokens)
         most = limit or DEFAULT_MAX_TOKENS
-        prompt = likely = None
-        if price is not None:
-            prompt = tokens * price.input // 1_000_000
-            likely = prompt + worst_case_nano(0, most // _LIKELY_PART_OF_MAX_TOKENS, price)
+        prompt = None if price is None else tokens * price.input // 1_000_000
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
         state = self.health.state(provider, model)
         local_only = self.question.local_only or self.wishes.local_only
+        likely = self._forecast(Target(provider, model), most) if self.forecasts else UNKNOWN
         return Candidate(
             provider,
             model,
@@ -179,7 +186,11 @@ class Field:
             return LeftOut(provider, model, f"could cost more than max_cost_usd ({format_usd(most)})")
         return made
 
-    def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
+    def _forecast(self, target: Target, most_tokens: int) -> Forecast:
+        sticky = who_answers(self.wishes, self.config)
+        return forecast(self.question, self.size, self.catalog, self.observed, sticky, target, most_tokens)
+
+    def _max_tokens(self, provider: str, entry: Model, price: Price | None, prompt_tokens: int) -> int | None:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
         than the model gives, or its context has room for, nor less than its API takes. None where the answer costs
         nothing, or nobody knows what: the server has a limit of its own."""
@@ -190,12 +201,19 @@ class Field:
         if wanted is None:
             return None
         least = api_kind(settings.api).least_tokens if settings else 1
-        room = entry.context_tokens and max(1, entry.context_tokens - self.size.likely_tokens(entry))
+        room = entry.context_tokens and max(1, entry.context_tokens - prompt_tokens)
         return max(least, min(limit for limit in (wanted, entry.output_tokens, room) if limit is not None))
 
 
 def _unsaid(last_failure: str) -> str:
     return "has not said yet which models it has" + (f" ({last_failure})" if last_failure else "")
+
+
+def who_answers(wishes: Wishes, config: Config) -> Target | None:
+    """Who answers in the session so far, with the model; None without one, or where the provider is gone."""
+    sticky = wishes.sticky
+    settings = config.providers.get(sticky.provider) if sticky else None
+    return None if sticky is None or settings is None else Target(sticky.provider, sticky.model or settings.model)
 
 
 def healthy_first(candidates: list[Candidate]) -> tuple[Candidate, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from cortexd.authority import Action, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
 from cortexd.config.settings import ANY_MODEL
@@ -49,14 +50,18 @@ def plan_route(
     wishes: Wishes = NONE,
     observed: Observed | None = None,
     room: Room | None = None,
+    dry_run: bool = False,
 ) -> Plan:
     """Rank who could answer `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
-    BudgetExceeded or NoProviderAvailable where nobody can answer."""
-    field = Field.of(question, config, catalog, health, wishes, observed, room)
+    BudgetExceeded or NoProviderAvailable where nobody can answer.
+
+    `dry_run`: nobody will be asked, so that nothing is tried for learning, and every candidate has its forecast."""
+    strategy = _strategy(question, config, wishes)
+    forecasts = dry_run or strategy is not Strategy.TABLE
+    field = Field.of(question, config, catalog, health, wishes, observed, room, forecasts=forecasts)
     choice = _first_choice(question, config, catalog, wishes)
     if choice.pinned:
         field = replace(field, wishes=wishes.asking_for(choice.first))
-    strategy = _strategy(question, config, wishes)
     fallback = falls_back(question.options, config, pinned=choice.pinned)
     sticky = _sticky(field, choice)
     targets = _considered(choice, sticky, strategy, field)
@@ -64,7 +69,8 @@ def plan_route(
         targets = [target for target in targets if target in choice.targets or target == sticky]
     targets = list(dict.fromkeys([*targets, *choice.passed_over]))
     capable, left_out = _judged(field, choice, targets)
-    ranked = _ranked(field, choice, sticky, strategy, capable)
+    may_explore = not (dry_run or sticky or choice.pinned or _privileged(question, config))
+    ranked = _ranked(field, choice, sticky, ranking(strategy)(capable, field, may_explore))
     insists = question.options.fallback is True
     plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned, insists=insists)
     plan = _affordable(plan, question.options.max_cost_nano)
@@ -234,13 +240,14 @@ def _short(target: Target, config: Config) -> str:
     return str(Target(target.provider, None if target.model == own else target.model))
 
 
-def _ranked(
-    field: Field, choice: _Choice, sticky: Target | None, strategy: Strategy, capable: list[Candidate]
-) -> list[Candidate]:
-    """By strategy; but before all whom the caller asked for, or who answers in the session."""
+def _privileged(question: Question, config: Config) -> bool:
+    return action_for(question.task_type, question.options, config.authorization) is not Action.COMPLETE
+
+
+def _ranked(field: Field, choice: _Choice, sticky: Target | None, ranked: list[Candidate]) -> list[Candidate]:
+    """As the strategy ranked them; but before all whom the caller asked for, or who answers in the session."""
     leader = choice.first if choice.pinned else sticky
     reason = choice.reason if choice.pinned or sticky is None else f"session stays with {_short(sticky, field.config)}"
-    ranked = ranking(strategy)(capable, field, leader is None)
     first = [replace(item, reason=reason) for item in ranked if item.target == leader]
     return [*first, *(item for item in ranked if item.target != leader)]
 

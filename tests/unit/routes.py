@@ -48,10 +48,12 @@ def catalog_of(chosen: Config) -> Catalog:
 
 def plan(task: TaskType = TaskType.USER_CHAT, content: Any = "hi", *, use: Config | None = None,
          health: Health | None = None, observed: Observed | None = None, wishes: Wishes = NONE,
-         **options: Any) -> Plan:  # fmt: skip
+         dry_run: bool = False, **options: Any) -> Plan:  # fmt: skip
     chosen = use or config()
     asked = question(task, content, **options)
-    return plan_route(asked, chosen, catalog_of(chosen), health or Health(), wishes=wishes, observed=observed)
+    return plan_route(
+        asked, chosen, catalog_of(chosen), health or Health(), wishes=wishes, observed=observed, dry_run=dry_run
+    )
 
 
 def names(made: Plan) -> list[str]:

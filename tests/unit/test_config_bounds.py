@@ -20,6 +20,7 @@ from cortexd.config.settings import (
     ProviderSettings,
     RateSettings,
     ReplicaSettings,
+    Weights,
 )
 from cortexd.errors import ConfigError
 
@@ -59,6 +60,8 @@ def as_toml(owner: type, key: str, value: str) -> str:
         return f"[providers.claude.models.m]\n{key} = {value}\n"
     if owner is LimitUsd:
         return f"[budgets.machine]\n{key} = {value}\n"
+    if owner is Weights:
+        return f"[routing.weights]\n{key} = {value}\n"
     if owner is BudgetSettings:
         return f"[budgets]\n{key} = [{value}]\n" if key == "thresholds" else f"[budgets]\n{key} = {value}\n"
     [section] = [item.name for item in fields(Config) if isinstance(getattr(builtin_config(), item.name), owner)]

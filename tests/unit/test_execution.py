@@ -334,9 +334,9 @@ class TestLoading:
         busy = loading.in_background(lambda: time.sleep(0.2))
         await bench.ask()
         busy.result(5)
-        assert bench.service.observed.latency_ms("claude", "claude-sonnet-5-5") is None
+        assert bench.service.observed.timing("claude", "claude-sonnet-5-5", 0, 1).ms is None
         await bench.ask()
-        assert bench.service.observed.latency_ms("claude", "claude-sonnet-5-5") is not None
+        assert bench.service.observed.timing("claude", "claude-sonnet-5-5", 0, 1).ms is not None
 
 
 class TestBound:

@@ -245,7 +245,8 @@ def first_ledger(path: Path, source: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ATTACH ? AS source", (str(source),))
         for table in ("requests", "attempts", "entries", "resets", "meta"):
-            connection.execute(f"INSERT INTO {table} SELECT * FROM source.{table}")
+            names = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO {table} SELECT {names} FROM source.{table}")
         connection.commit()
 
 

@@ -211,8 +211,8 @@ class TestWhatOperatorsSay:
             'source = "our \\"own\\""\nas_of = 2026-11-01\n'
             'rate = { input_usd_per_million = "1", output_usd_per_million = 2 }\n'
             '[providers.claude.models."b/c"]\nquality = 0.5\n[providers.claude.models.empty]\n'
-            '[providers.mine]\npreset = "mistral"\nmodel = "m"\n[routing]\nstrategy = "cost"\n'
-            '[routing.strategies]\nuser_chat = "quality"\n'
+            '[providers.mine]\npreset = "mistral"\nmodel = "m"\n[routing]\nstrategy = "balanced"\n'
+            '[routing.strategies]\nuser_chat = "quality"\n[routing.weights]\nquality = 2.5\nlatency = 0\n'
             '[routing.table]\nuser_chat = ["mine/x/y", "claude"]\nconfiguration = "claude/b/c"\n'
         )
         read = load_config(file)

@@ -6,22 +6,28 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cortexd.config import Config
-from cortexd.domain.messages import Strategy
+from cortexd.config.settings import AuthorizationSettings, ModelSettings, Weights
+from cortexd.domain.answered import Answered
+from cortexd.domain.messages import Strategy, Usage
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, NoProviderAvailable, ProviderError, ProviderNotConfigured
-from cortexd.routing import Health, Observed, Plan, State, Wishes
+from cortexd.routing import Candidate, Forecast, Health, Observed, Plan, State, Wishes
+from cortexd.routing.candidates import Field
 from cortexd.routing.strategies import ranking
-from tests.unit.routes import ALL, OFFICE, OWN, config, names, plan, prefers
+from tests.unit.routes import ALL, BOTH, OFFICE, OWN, catalog_of, config, names, plan, prefers, question
 
 ROOT = Path(__file__).resolve().parents[2]
-COST, LATENCY = Wishes(strategy=Strategy.COST), Wishes(strategy=Strategy.LATENCY)
+COST, LATENCY, BALANCED = (Wishes(strategy=item) for item in (Strategy.COST, Strategy.LATENCY, Strategy.BALANCED))
 CHAT_WITH_KIMI = Wishes(prefers("kimi_k2"))
 CLAUDE_ALONE = {"ANTHROPIC_API_KEY": "a"}
 
@@ -33,11 +39,29 @@ def broken(*providers: str) -> Health:
     return health
 
 
-def timed(observed: Observed | None = None, **latencies: float) -> Observed:
+def timed(observed: Observed | None = None, **latencies: int) -> Observed:
     observed = observed or Observed()
     for provider, latency_ms in latencies.items():
-        observed.answered(provider, OWN[provider], latency_ms, 100)
+        observed.answered(answered(provider, latency_ms))
     return observed
+
+
+def answered(
+    provider: str,
+    ms: int = 1000,
+    *,
+    first_ms: int | None = None,
+    tokens: int = 300,
+    prompt: int = 10,
+    cached: int = 0,
+    continued: bool = False,
+    at: float | None = None,
+) -> Answered:
+    """To a chat, in one piece unless `first_ms` says when it began."""
+    moment = time.time() if at is None else at
+    usage = Usage(prompt, tokens, cached)
+    first = ms if first_ms is None else first_ms
+    return Answered(provider, OWN[provider], "user_chat", usage, ms, moment, first, None, continued)
 
 
 def reasons(made: Plan) -> list[str]:
@@ -46,16 +70,60 @@ def reasons(made: Plan) -> list[str]:
 
 class TestCost:
     def test_the_cheapest_first(self) -> None:
-        """Four vendors by the likely cost of the prompt and a quarter of max_tokens, with the figures as reasons."""
+        """Four vendors by the likely cost of the prompt and an answer of usual length, with the figures as reasons."""
         made = plan(use=config(ALL), wishes=COST, max_tokens=1000)
         assert names(made) == ["deepseek", "kimi_k2", "qwen", "claude"]
         scores = [item.score for item in made.candidates]
         assert scores == sorted(scores, key=lambda score: score or 0)
         assert made.strategy is Strategy.COST
-        # 2 bytes are no token; 250 tokens at 10 USD per million
-        assert made.candidates[-1].score == pytest.approx(0.0025)
-        assert reasons(made)[-1] == "likely $0.0025"
+        # 2 bytes are a token at 2 USD per million; 300 tokens, as long as nothing is known, at 10
+        assert made.candidates[-1].score == pytest.approx(0.003002)
+        assert reasons(made)[-1] == "likely $0.0030"
         assert made.reason.startswith("cheapest: likely $0.000")
+
+    def test_by_the_answers_that_were_seen(self) -> None:
+        """Who talks ten times as long for a task is the dearer one there, and elsewhere as before."""
+        observed = Observed()
+        for _ in range(30):
+            observed.answered(answered("kimi_k2", tokens=4000))
+            observed.answered(answered("claude", tokens=300))
+        made = plan(wishes=COST, observed=observed)
+        assert names(made) == ["claude", "kimi_k2"]
+        assert made.candidates[0].forecast.output_tokens == 440  # drawn to what both say
+        assert names(plan(TaskType.CONFIGURATION, wishes=COST, observed=observed)) == ["kimi_k2", "claude"]
+
+    def test_no_more_than_may_be_said(self) -> None:
+        """A limit of the request's bounds the likely answer too."""
+        assert plan(wishes=COST, max_tokens=20).candidates[0].forecast.output_tokens == 20
+
+    def test_what_is_cached_costs_less(self) -> None:
+        """Whose cache held most of such prompts is cheaper than its plain price; in a session only whoever answers."""
+        observed, prompt = Observed(), "word " * 20_000
+        for _ in range(30):
+            observed.answered(answered("claude", tokens=10, prompt=25_000, cached=24_000))
+        first, *_ = plan(content=prompt, wishes=COST, observed=observed, max_tokens=10).candidates
+        assert (first.provider, first.forecast.cached_share) == ("claude", 0.96)
+        in_session = Wishes(strategy=Strategy.COST, sticky=Target("kimi_k2"))
+        made = plan(content=prompt, wishes=in_session, observed=observed, max_tokens=10)
+        assert [(item.provider, item.forecast.cached_share) for item in made.candidates] == [
+            ("kimi_k2", 0.0),
+            ("claude", 0.0),
+        ]
+
+    def test_a_switch_loses_the_cache(self) -> None:
+        """The session's model has the conversation at the price of its cache; for the others it is new."""
+        observed = Observed()
+        for _ in range(30):
+            observed.answered(answered("claude", tokens=10, prompt=25_000, cached=24_000, continued=True))
+            observed.answered(answered("kimi_k2", tokens=10, prompt=25_000, cached=24_000, continued=True))
+        costs = {}
+        for sticky in ("claude", "kimi_k2"):
+            wishes = Wishes(strategy=Strategy.COST, sticky=Target(sticky))
+            made = plan(content="word " * 20_000, wishes=wishes, observed=observed, max_tokens=10)
+            costs[sticky] = {item.provider: item.score or 0 for item in made.candidates}
+        assert costs["claude"]["claude"] < costs["claude"]["kimi_k2"]
+        assert costs["kimi_k2"]["kimi_k2"] < costs["kimi_k2"]["claude"]
+        assert costs["claude"]["claude"] < costs["kimi_k2"]["claude"] / 5
 
     def test_the_requests_strategy_stands_above_the_users(self) -> None:
         """Either way round; the table is what holds without any."""
@@ -99,22 +167,33 @@ class TestLatency:
         made = plan(wishes=LATENCY, use=config(ALL), observed=timed(kimi_k2=900, qwen=400))
         assert names(made) == ["qwen", "kimi_k2", "claude", "deepseek"]
         assert reasons(made) == [
-            "quickest of late: 400 ms on average",
-            "900 ms on average",
+            "quickest of late: likely 400 ms",
+            "likely 900 ms",
             "not observed of late",
             "not observed of late",
         ]
         assert [item.score for item in made.candidates] == [400, 900, None, None]
+
+    def test_for_this_size(self) -> None:
+        """Who begins at once and goes on slowly is asked for a word, and whoever is quick once it runs for pages."""
+        observed = Observed()
+        for tokens in (10, 200) * 10:
+            observed.answered(answered("claude", 100 + 20 * tokens, first_ms=100, tokens=tokens))
+            observed.answered(answered("kimi_k2", 900 + 2 * tokens, first_ms=900, tokens=tokens))
+        assert names(plan(wishes=LATENCY, observed=observed, max_tokens=5))[0] == "claude"
+        assert names(plan(wishes=LATENCY, observed=observed))[0] == "kimi_k2"
 
     def test_nobody_observed(self) -> None:
         """Then it is the table's order, and no turn is spent on learning."""
         observed = Observed()
         assert {tuple(names(plan(wishes=LATENCY, observed=observed))) for _ in range(40)} == {("claude", "kimi_k2")}
 
-    def test_one_in_twenty_tries_an_unobserved_one(self) -> None:
+    @pytest.mark.parametrize("strategy", [Strategy.LATENCY, Strategy.BALANCED])
+    def test_one_in_twenty_tries_an_unobserved_one(self, strategy: Strategy) -> None:
         """So that a provider that has become quick is found."""
         observed = timed(kimi_k2=900)
-        led = [names(plan(wishes=LATENCY, observed=observed))[0] for _ in range(60)]
+        wishes = Wishes(strategy=strategy)
+        led = [names(plan(wishes=wishes, observed=observed))[0] for _ in range(60)]
         assert [number for number, name in enumerate(led, 1) if name == "claude"] == [20, 40, 60]
 
     def test_a_turn_to_learn_says_so(self) -> None:
@@ -123,44 +202,124 @@ class TestLatency:
         made = [plan(wishes=LATENCY, observed=observed) for _ in range(20)][-1]
         assert made.reason == "not observed of late: asked to learn how quick it is"
 
+    def test_whoever_has_not_answered_for_an_hour_is_tried_again(self) -> None:
+        """What is known of it still says where it stands; in a week nothing is known."""
+        now = [1_000.0]
+        observed = Observed(clock=lambda: now[0])
+        observed.answered(answered("claude", 5000, at=now[0]))
+        now[0] += 3601
+        observed.answered(answered("kimi_k2", 900, at=now[0]))
+        led = [plan(wishes=LATENCY, observed=observed).candidates for _ in range(20)]
+        assert [item[0].provider for item in led] == ["kimi_k2"] * 19 + ["claude"]
+        assert led[0][1].score == 5000
+        now[0] += 7 * 24 * 3600 + 1
+        assert [item.score for item in plan(wishes=LATENCY, observed=observed).candidates] == [None, None]
+
     def test_nothing_is_learnt_from_an_open_breaker_or_instead_of_a_session(self) -> None:
-        """Neither a broken provider nor a session pays for learning."""
+        """Neither a broken provider nor one that fails nor a session pays for learning."""
         observed = timed(kimi_k2=900)
-        health = broken("claude")
-        assert {names(plan(wishes=LATENCY, health=health, observed=observed))[0] for _ in range(40)} == {"kimi_k2"}
+        failing = Health()
+        failing.failed("claude", ProviderError(Failure.OVERLOADED, ""))
+        for health in (broken("claude"), failing):
+            assert {names(plan(wishes=LATENCY, health=health, observed=observed))[0] for _ in range(40)} == {"kimi_k2"}
         sticky = Wishes(strategy=Strategy.LATENCY, sticky=Target("kimi_k2"))
-        observed = timed(kimi_k2=900)
         assert {names(plan(wishes=sticky, observed=observed))[0] for _ in range(40)} == {"kimi_k2"}
 
-    def test_the_mean_follows_what_is_observed(self) -> None:
-        """Twenty answers later the old ones count half."""
-        observed = Observed()
-        for _ in range(200):
-            observed.answered("claude", OWN["claude"], 1000, 100)
-        for _ in range(20):
-            observed.answered("claude", OWN["claude"], 3000, 100)
-        assert observed.latency_ms("claude", OWN["claude"]) == pytest.approx(2000, rel=0.01)
+    @pytest.mark.parametrize("strategy", Strategy)
+    def test_a_dry_run_changes_nothing(self, strategy: Strategy) -> None:
+        """However often somebody asks for the route, nothing is tried, and the twentieth request is the twentieth."""
+        observed, wishes = timed(kimi_k2=900), Wishes(strategy=strategy)
+        for _ in range(19):
+            plan(wishes=LATENCY, observed=observed)
+        dry = [plan(wishes=wishes, observed=observed, dry_run=True) for _ in range(40)]
+        assert all(made == dry[0] for made in dry)
+        assert dry[0].candidates[-1].forecast.output_tokens is not None
+        assert plan(wishes=LATENCY, observed=observed).candidates[0].provider == "claude"
 
-    def test_a_short_answer_tells_little(self) -> None:
-        """One token, as a verification asks for, hardly moves the mean; alone it is all that is known."""
-        observed = timed(claude=1000)
-        observed.answered("claude", OWN["claude"], 10, 1)
-        observed.answered("kimi_k2", OWN["kimi_k2"], 10, 0)
-        mean = observed.latency_ms("claude", OWN["claude"])
-        assert mean is not None
-        assert 950 < mean < 1000
-        assert observed.latency_ms("kimi_k2", OWN["kimi_k2"]) == pytest.approx(10)
+    def test_no_privileged_request_is_spent_on_learning(self) -> None:
+        """Neither the task types that need a right of their own, nor what the operator adds to them."""
+        observed = timed(kimi_k2=900)
+        strict = AuthorizationSettings(frozenset({TaskType.USER_CHAT}))
+        for task, use in (
+            (TaskType.SYSTEM_OPERATION, config()),
+            (TaskType.USER_CHAT, dataclasses.replace(config(), authorization=strict)),
+        ):
+            led = {names(plan(task, wishes=LATENCY, observed=observed, use=use))[0] for _ in range(40)}
+            assert led == {"kimi_k2"}
 
-    def test_an_hour_makes_unknown(self) -> None:
-        """Without an answer within the hour nothing is known, and the next one starts afresh; so does a reload."""
-        now = [0.0]
-        observed = timed(Observed(clock=lambda: now[0]), claude=1000)
-        now[0] = 3601
-        assert observed.latency_ms("claude", OWN["claude"]) is None
-        observed.answered("claude", OWN["claude"], 10, 100)
-        assert observed.latency_ms("claude", OWN["claude"]) == pytest.approx(10)
-        observed.forget()
-        assert observed.latency_ms("claude", OWN["claude"]) is None
+
+GRADED = {
+    "claude": ModelSettings(quality={None: 0.9}),
+    "kimi_k2": ModelSettings(quality={None: 0.8}),
+    "deepseek": ModelSettings(quality={None: 0.5}),
+}
+
+
+def graded(**weights: float) -> Config:
+    """Three vendors with grades, and these weights."""
+    base = config({**BOTH, "DEEPSEEK_API_KEY": "d"})
+    providers = {
+        name: dataclasses.replace(base.providers[name], models={OWN[name]: said}) for name, said in GRADED.items()
+    }
+    routing = dataclasses.replace(base.routing, weights=Weights(**weights))
+    return dataclasses.replace(base, providers={**base.providers, **providers}, routing=routing)
+
+
+class TestBalanced:
+    def test_points_lost_to_the_best(self) -> None:
+        """In quality, cost and time; the best in all loses nothing, and the reason has the three figures."""
+        made = plan(wishes=BALANCED, use=graded(), observed=timed(claude=400, kimi_k2=1900, deepseek=900))
+        by_name = {item.provider: item for item in made.candidates}
+        # claude is the best and quickest, and likely costs $0.0030 beside $0.00018: log2(0.0031 / 0.00028)
+        assert by_name["claude"].score == pytest.approx(3.47, abs=0.01)
+        # four tenths of quality, and twice the time
+        assert by_name["deepseek"].score == pytest.approx(4 + 1, abs=0.01)
+        # one tenth, four times the time, log2(0.0013 / 0.00028)
+        assert by_name["kimi_k2"].score == pytest.approx(1 + 2 + 2.22, abs=0.01)
+        assert made.reason == "best balance: likely $0.0030, 400 ms, quality 0.9"
+
+    @pytest.mark.parametrize(
+        ("weights", "first"),
+        [
+            ({"latency": 0, "quality": 0}, "deepseek"),
+            ({"cost": 0, "latency": 0}, "claude"),
+            ({"cost": 0, "quality": 0}, "kimi_k2"),
+            ({"cost": 0, "quality": 0, "latency": 0}, "claude"),
+        ],
+    )
+    def test_one_weight_alone(self, weights: dict[str, float], first: str) -> None:
+        """Is that strategy; no weight at all is the table's order."""
+        made = plan(wishes=BALANCED, use=graded(**weights), observed=timed(claude=4000, kimi_k2=400, deepseek=900))
+        assert names(made)[0] == first
+
+    def test_what_is_not_known_counts_as_the_worst_that_is(self) -> None:
+        """Nobody gains by being unknown; where nothing is known of anybody it does not count."""
+        made = plan(wishes=BALANCED, use=config(ALL))
+        assert names(made) == names(plan(wishes=COST, use=config(ALL)))
+        assert made.candidates[-1].reason == "likely $0.0030, time not known, quality not known"
+        late = plan(wishes=BALANCED, use=graded(cost=0, quality=0), observed=timed(claude=100, kimi_k2=4000))
+        assert {item.provider: item.score for item in late.candidates} == {
+            "claude": 0.0,
+            "kimi_k2": 4.36,
+            "deepseek": 4.36,
+        }
+
+    @given(st.lists(st.tuples(*[st.floats(0, 1), st.integers(0, 10**9), st.floats(1, 1e6)]), min_size=2, max_size=6))
+    def test_nobody_better_in_all_is_passed_over(self, figures: list[tuple[float, int, float]]) -> None:
+        """Whoever is at least as good in each respect stands no later: the first is on the Pareto front."""
+        made = [
+            Candidate(str(number), "m", "", 0, 0, State.OK, Forecast(quality=grade, cost_nano=nano, ms=ms))
+            for number, (grade, nano, ms) in enumerate(figures)
+        ]
+        asked = Field.of(question(), config(), catalog_of(config()), Health(), BALANCED)
+        first = ranking(Strategy.BALANCED)(made, asked, False)[0]
+        assert not [item for item in made if item.provider != first.provider and _clearly_better(item, first)]
+
+
+def _clearly_better(one: Candidate, other: Candidate) -> bool:
+    mine, theirs = ((it.quality or 0, it.cost_nano or 0, it.ms or 0) for it in (one.forecast, other.forecast))
+    no_worse = mine[0] >= theirs[0] and mine[1] <= theirs[1] and mine[2] <= theirs[2]
+    return no_worse and (mine[0] > theirs[0] + 0.01 or mine[1] * 2 + 10**6 < theirs[1])
 
 
 class TestWishes:

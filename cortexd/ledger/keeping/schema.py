@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -72,6 +72,9 @@ attempts = Table(
     Column("reasoning_tokens", BigInteger),
     Column("latency_ms", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
+    Column("first_token_ms", BigInteger),  # the last three as domain/answered.py has them; NULL: not known
+    Column("prompt_bytes", BigInteger),
+    Column("continued", Boolean),
     sqlite_with_rowid=False,
 )
 

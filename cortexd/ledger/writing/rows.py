@@ -88,6 +88,9 @@ def attempt_row(key: int, number: int, attempt: AttemptRecord, nano: int) -> Row
         **_tokens(attempt.usage),
         "latency_ms": attempt.latency_ms,
         "error": "" if attempt.outcome in MAY_QUOTE else bounded_text(attempt.error, _MAX_ERROR),
+        "first_token_ms": attempt.first_token_ms,
+        "prompt_bytes": attempt.prompt_bytes,
+        "continued": attempt.continued,
     }
 
 
