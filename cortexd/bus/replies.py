@@ -19,7 +19,7 @@ from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.requests.setup import Setup
-from cortexd.routing import Health, State
+from cortexd.routing import Forecast, Health, State
 
 _USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _ALWAYS_COUNTED = ("claude", "kimi_k2")
@@ -96,7 +96,8 @@ def decision(made: Decision) -> dict[str, Any]:
                 "state": item.state.value,
                 "last_failure": item.last_failure or None,
                 "worst_case_cost_usd": to_usd(item.worst_case_nano),
-                "prompt_cost_usd": None if item.prompt_estimate_nano is None else to_usd(item.prompt_estimate_nano),
+                "prompt_cost_usd": _usd(item.prompt_estimate_nano),
+                **_forecast(item.forecast),
             }
             for rank, item in enumerate(made.plan.candidates, 1)
         ],
@@ -104,6 +105,24 @@ def decision(made: Decision) -> dict[str, Any]:
             {"provider": item.provider, "model": item.model, "reason": item.reason} for item in made.plan.left_out
         ],
     }
+
+
+def _forecast(likely: Forecast) -> dict[str, Any]:
+    """What an answer is likely to take; what is not known is left out."""
+    return {
+        "input_tokens": likely.input_tokens,
+        "output_tokens": likely.output_tokens,
+        "cached_share": likely.cached_share,
+        "likely_cost_usd": _usd(likely.cost_nano),
+        "first_token_ms": likely.first_token_ms,
+        "tokens_per_s": likely.tokens_per_s,
+        "likely_ms": likely.ms,
+        "quality": likely.quality,
+    }
+
+
+def _usd(nano: int | None) -> float | None:
+    return None if nano is None else to_usd(nano)
 
 
 def stats(figures: Stats) -> dict[str, Any]:

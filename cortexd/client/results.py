@@ -123,7 +123,10 @@ def answer_of(content: str, metadata: dict[str, Any]) -> Completion | CortexErro
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One provider and model that would be tried. `prompt_cost_usd` is None where the price is unknown."""
+    """One provider and model that would be tried, and what its answer is likely to take; None where nobody knows.
+
+    `cached_share`: of the prompt, 0 to 1; `likely_ms`: to the last token; `score`: what the strategy ranked by.
+    """
 
     rank: int = 0
     provider: str = ""
@@ -132,6 +135,15 @@ class Candidate:
     state: str = ""
     worst_case_cost_usd: float = 0.0
     prompt_cost_usd: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_share: float | None = None
+    likely_cost_usd: float | None = None
+    first_token_ms: float | None = None
+    tokens_per_s: float | None = None
+    likely_ms: float | None = None
+    quality: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

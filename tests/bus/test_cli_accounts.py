@@ -83,6 +83,18 @@ class TestRequests:
         assert set(plain.splitlines()) <= set(explained.splitlines())
         assert "the cheapest first" in cortexctl("route", "--explain", "--strategy", "cost", "hello").stdout
 
+    def test_explained_figures(self, cortexctl: Cortexctl) -> None:
+        """--explain has a row of figures for each candidate, and a dash for what nobody knows."""
+        words = ("route", "--strategy", "balanced", "hello")
+        decision = json.loads(cortexctl(*words, "--json").stdout)
+        shown = cortexctl(*words, "--explain").stdout
+        [heading] = [line for line in shown.splitlines() if "tokens in" in line]
+        table = shown[shown.index(heading) :].splitlines()[1:]
+        assert [line.split()[0] for line in table] == [str(row["rank"]) for row in decision["candidates"]]
+        expected = [str(row["output_tokens"]) for row in decision["candidates"]]
+        assert [line.split()[3] for line in table] == expected
+        assert all(line.split()[-2] == "—" for line in table), "nobody has graded these models"
+
 
 class TestUsage:
     def test_groups(self, served: Served, cortexctl: Cortexctl) -> None:

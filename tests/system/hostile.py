@@ -159,7 +159,7 @@ def _near(draw: st.DrawFn, keys: list[str]) -> str:
 
 ID_TEXT = _mostly(st.sampled_from([f"id-{number}" for number in range(20)]), TEXT)
 IDS = _text(ID_TEXT)
-_STRATEGY = _mostly(st.sampled_from(["table", "cost", "latency"]), TEXT)
+_STRATEGY = _mostly(st.sampled_from(["table", "cost", "latency", "quality", "balanced"]), TEXT)
 LABELS = st.builds(Variant, st.just("a{ss}"), st.dictionaries(TEXT, TEXT, max_size=3))
 _NAMES = _text(_mostly(st.sampled_from(["look", "write"]), TEXT))
 _OBJECTS = _text(_mostly(st.sampled_from(["{}", '{"type": "object"}']), TEXT))

@@ -64,6 +64,16 @@ class TestTime:
         assert timing.ms == pytest.approx(3000, rel=0.02)
         assert (timing.first_token_ms, timing.tokens_per_s) == (None, None)
 
+    def test_short_answers_in_one_piece_say_nothing_of_a_models_pace(self) -> None:
+        """Among answers in pieces; and a few in pieces say nothing where most come whole."""
+        short = replace(ANSWER, usage=Usage(100, 1), latency_ms=201, first_token_ms=200)
+        mixed, pure = after(ANSWER, short, ANSWER, times=20), after(ANSWER, times=60)
+        assert mixed.timing(*WHO, 100, 50) == pure.timing(*WHO, 100, 50)
+        slower = replace(ANSWER, latency_ms=2000, first_token_ms=2000)
+        mostly = after(ANSWER, *[slower] * 9, times=4).timing(*WHO, 100, 50)
+        assert mostly.first_token_ms is None
+        assert mostly.ms == pytest.approx(1900, rel=0.05)
+
     def test_follows_what_is_observed(self) -> None:
         """Twenty answers later the old ones count half."""
         observed = after(ANSWER, times=200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,20 +27,33 @@ _CANDIDATES = (
     Column("at most", right=True),
     Column("why"),
 )
+_FIGURES = (
+    Column("#", right=True),
+    Column("tokens in", right=True),
+    Column("cached", right=True),
+    Column("tokens out", right=True),
+    Column("likely cost", right=True),
+    Column("first token", right=True),
+    Column("tokens/s", right=True),
+    Column("time", right=True),
+    Column("quality", right=True),
+    Column("score", right=True),
+)
 _LEFT_OUT = (Column("left out"), Column("model"), Column("why"))
 _RANKED_BY = {
     "table": "in the order of the operator's routing table",
-    "cost": "by cost, the cheapest first",
-    "latency": "by speed of late, the quickest first",
+    "cost": "by likely cost, the cheapest first",
+    "latency": "by likely time, the quickest first",
     "quality": "by quality for the task type, the best first",
+    "balanced": "by points lost to the best in cost, time and quality, the fewest first",
 }
-_IN_TABLE = frozenset({"rank", "provider", "model", "state", "reason", "prompt_cost_usd", "worst_case_cost_usd"})
+_UNKNOWN = "—"
 
 
 @click.command("route")
 @click.argument("prompt", nargs=-1)
 @request_options
-@click.option("--explain", is_flag=True, help="Also say how the candidates were ranked, with all figures behind it.")
+@click.option("--explain", is_flag=True, help="Also say how the candidates were ranked, with every figure of each.")
 @json_option
 @click.pass_obj
 def command(
@@ -96,18 +108,28 @@ def _explain_ranking(decision: Decision) -> None:
 
 
 def _explain_candidates(decision: Decision) -> None:
-    """What the service says beyond the table, such as scores; of a newer service also what we do not know."""
-    lines = [
-        f"{row.get('provider', '')} {row.get('model', '')}: {more}"
-        for row in decision.raw.get("candidates", ())
-        if (more := _figures(row))
+    """Every figure that the service gives of each candidate."""
+    rows = [
+        (
+            str(item.rank),
+            _figure(item.input_tokens),
+            _figure(item.cached_share, "{:.0%}"),
+            _figure(item.output_tokens),
+            _UNKNOWN if item.likely_cost_usd is None else _usd(item.likely_cost_usd),
+            _figure(item.first_token_ms, "{:.0f} ms"),
+            _figure(item.tokens_per_s, "{:g}"),
+            _figure(item.likely_ms, "{:.0f} ms"),
+            _figure(item.quality, "{:g}"),
+            _figure(item.score, "{:g}"),
+        )
+        for item in decision.candidates
     ]
-    if lines:
-        print_text("\n".join(["", *map(one_line, lines)]))
+    print_text("")
+    print_table(_FIGURES, rows)
 
 
-def _figures(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items() if key not in _IN_TABLE)
+def _figure(value: float | None, form: str = "{}") -> str:
+    return _UNKNOWN if value is None else form.format(value)
 
 
 def _usd(value: float) -> str:

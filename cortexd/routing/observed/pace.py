@@ -9,6 +9,7 @@ from cortexd.routing.observed.sums import Line, Mean, half_life
 
 _KEPT = half_life(20)
 _TELLING_TOKENS = 32  # a whole answer shorter than this says less of how long answers take
+_AT_ONCE_MS, _AT_ONCE_PART = 5.0, 0.05  # what comes so soon after the first word came with it
 _MOST_LOAD = 10.0  # times; what lies beyond is no matter of load any more
 _prompt_line = partial(Line, slope=0.0, spread=1000.0)  # milliseconds over prompt tokens
 _answer_line = partial(Line, slope=0.0, spread=100.0)  # milliseconds over output tokens
@@ -27,10 +28,12 @@ class Timing:
 
 @dataclass(slots=True)
 class Pace:
-    """Of one model. `at`: when it last answered."""
+    """Of one model. `pieces`: which part of its answers came in pieces; where that is the lesser one, what is known is
+    how long `whole` answers take. `at`: when it last answered."""
 
     first: Line = field(default_factory=_prompt_line)
     token: Mean = field(default_factory=Mean)
+    pieces: Mean = field(default_factory=Mean)
     whole: Line = field(default_factory=_answer_line)
     load: Line = field(default_factory=_load_line)
     at: float = 0.0
@@ -41,22 +44,23 @@ class Pace:
         usual_ms = self.expected(prompt, output).ms
         if among is not None and usual_ms:
             self.load.add(among, min(ms / usual_ms, _MOST_LOAD), _KEPT)
-        if first_ms < ms and output:
-            self.first.add(prompt, first_ms, _KEPT)
+        in_pieces = bool(output) and ms - first_ms > max(_AT_ONCE_MS, _AT_ONCE_PART * ms)
+        self.pieces.add(in_pieces, _KEPT)
+        self.first.add(prompt, first_ms, _KEPT)
+        if in_pieces:
             self.token.add(ms - first_ms, _KEPT, output)
-        else:
-            self.whole.add(output, ms, _KEPT, min(1.0, max(output, 1) / _TELLING_TOKENS))
+        self.whole.add(output, ms, _KEPT, min(1.0, max(output, 1) / _TELLING_TOKENS))
 
     def expected(self, prompt: float, output: float, among: int | None = None) -> Timing:
         """Where `among` will be under way, or as many as usually are."""
         slower = self._slower(among)
-        first = self.first.at(prompt)
-        if first is None:
-            whole = self.whole.at(output)
-            return Timing() if whole is None else Timing(whole * slower)
-        per_token = self.token.shrunk(0.0, 0.0)
-        ms = (first + per_token * output) * slower
-        return Timing(ms, first * slower, 1000 / (per_token * slower) if per_token else None)
+        first, whole = self.first.at(prompt), self.whole.at(output)
+        if first is None or whole is None:
+            return Timing()
+        if self.pieces.total * 2 < self.pieces.weight:
+            return Timing(whole * slower)
+        per_token = self.token.total / self.token.weight
+        return Timing((first + per_token * output) * slower, first * slower, 1000 / (per_token * slower))
 
     def _slower(self, among: int | None) -> float:
         """How many times the usual time it takes with so many under way."""
