@@ -1,4 +1,4 @@
-"""Real model servers, slow: LiteLLM's proxy and `transformers serve` as script/model-servers installs them.
+"""Real model servers, slow: LiteLLM's proxy, `transformers serve` and llama.cpp's, as script/model-servers has them.
 
-Their `transformers` model is one that the tests make (tiny_model); nothing is fetched, and they talk to loopback only.
+Their model is one that the tests make (tiny_model, gguf_model); nothing is fetched, and they talk to loopback only.
 """

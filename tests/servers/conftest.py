@@ -1,11 +1,12 @@
-"""Both servers, started once, and one daemon in front of them on the private bus, whose name it has until the last
+"""The servers, started once, and one daemon in front of them on the private bus, whose name it has until the last
 test here has ended.
 
-`servers`  their processes; `real` the daemon, with a provider for each of their models (see PROVIDERS)
+`servers`  their processes; `real` the daemon, with a provider for each of their models (see PROXIED and PRESETS)
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,22 @@ UNKNOWN = "no-such-model"
 # provider -> its model at LiteLLM's proxy. Also, at the other server: `transformers`, `transformers_unknown`, and
 # `by_responses`, which asks over the Responses API.
 PROXIED = {**{name: name for name in (*MOCKS, TINY, GONE)}, "unknown": UNKNOWN, "wrong_key": "mock"}
+# provider -> its preset, its API kind and its server; each has the rate
+PRESETS = {
+    "by_transformers": ("transformers", "openai"),
+    "by_litellm": ("litellm", "openai"),
+    "by_llamacpp": ("llamacpp", "openai"),
+    "messages_litellm": ("litellm", "anthropic"),
+    "messages_llamacpp": ("llamacpp", "anthropic"),
+}
+# task type -> who is asked, in this order
+ROWS = {
+    "code_generation": ["by_llamacpp", "by_transformers"],
+    "configuration": ["by_transformers", "by_llamacpp"],
+    "error_debugging": ["by_litellm", "by_llamacpp"],
+    "requirement_parsing": ["rate_limited", "by_llamacpp"],
+    "dependency_resolution": ["messages_llamacpp", "by_transformers"],
+}
 RATE_IN, RATE_OUT = 2_000, 10_000  # nano-dollars per token
 _RATE = 'rate = { input_usd_per_million = "2", output_usd_per_million = "10" }'
 NEEDED = "needs the real model servers: script/test installs them with CORTEXD_SLOW=1, script/model-servers alone"
@@ -35,6 +52,10 @@ NEEDED = "needs the real model servers: script/test installs them with CORTEXD_S
 class Servers:
     litellm: Server
     transformers: Server
+    llamacpp: Server
+
+    def all(self) -> tuple[Server, ...]:
+        return self.transformers, self.llamacpp, self.litellm
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +74,17 @@ def servers() -> Iterator[Servers]:
         pytest.skip(NEEDED)
     with TemporaryDirectory(prefix="model-servers-") as name:
         transformers = processes.transformers(Path(name))
-        both = Servers(processes.litellm(Path(name), transformers), transformers)
+        llamacpp = processes.llamacpp(Path(name))
+        every = Servers(processes.litellm(Path(name), transformers), transformers, llamacpp)
         try:
-            for server in (both.transformers, both.litellm):
+            for server in every.all():
                 server.spawn()
-            for server in (both.transformers, both.litellm):
+            for server in every.all():
                 server.await_ready()
-            yield both
+            yield every
         finally:
-            both.litellm.stop()
-            both.transformers.stop()
+            for server in every.all():
+                server.stop()
 
 
 @pytest.fixture(scope="package")
@@ -81,7 +103,8 @@ def real(namespace: Path, servers: Servers) -> Iterator[Real]:  # noqa: F811
 
 
 def _keys() -> dict[str, str]:
-    return {name: WRONG_KEY if name == "wrong_key" else KEY for name in PROXIED}
+    keys = {name: WRONG_KEY if name == "wrong_key" else KEY for name in PROXIED}
+    return keys | {name: KEY for name, (preset, _) in PRESETS.items() if preset == "litellm"}
 
 
 def _config(servers: Servers) -> str:
@@ -90,7 +113,16 @@ def _config(servers: Servers) -> str:
     local = "local = true"
     rows += [_provider("transformers", url, tiny, local), _provider("transformers_unknown", url, UNKNOWN, local)]
     rows += [_provider("by_responses", url, tiny, local, api="responses")]
+    rows += [_by_preset(name, preset, api, getattr(servers, preset)) for name, (preset, api) in PRESETS.items()]
+    rows += ["[routing.table]\n", *(f"{task} = {json.dumps(row)}\n" for task, row in ROWS.items())]
     return "[daemon]\npreload_sdks = true\n" + "".join(rows)
+
+
+def _by_preset(name: str, preset: str, api: str, server: Server) -> str:
+    model = TINY if preset == "litellm" else server.model
+    url = server.url if api == "openai" else server.url.removesuffix("/v1")
+    chosen = "" if api == "openai" else f'api = "{api}"\n'
+    return f'[providers.{name}]\npreset = "{preset}"\n{chosen}base_url = "{url}"\nmodel = "{model}"\n{_RATE}\n'
 
 
 def _provider(name: str, url: str, model: str, more: str, api: str = "openai") -> str:

@@ -1,4 +1,4 @@
-"""The two servers as processes: started on a port of their own, killed and started again by tests."""
+"""The servers as processes: started on a port of their own, killed and started again by tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from tests.eventually import assert_eventually
 
 INSTALLED = os.environ.get("CORTEXD_MODEL_SERVERS")
-"""Where script/model-servers has put them: a directory with `litellm` and `transformers`."""
+"""Where script/model-servers has put them: a directory with `litellm`, `llamacpp` and `transformers`."""
 KEY = "sk-sim-litellm-of-the-tests-0123456789"
 _START_S = 180.0
 _NOWHERE = "http://127.0.0.1:9"
@@ -120,6 +120,18 @@ def transformers(directory: Path) -> Server:
     port = _free_port()
     argv = [program, "serve", "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     return Server("transformers", argv, environment, port, directory / "transformers.log", str(model))
+
+
+def llamacpp(directory: Path) -> Server:
+    """llama.cpp's server with the model that `transformers` has made there, as GGUF. It has four slots."""
+    environment, python = _environment(directory, "llamacpp"), _program("llamacpp", "python")
+    here, model, port = Path(__file__).parent, directory / "model.gguf", _free_port()
+    subprocess.run(
+        [python, "-I", str(here / "gguf_model.py"), str(directory / "model"), str(model)],
+        env=environment, check=True, timeout=_START_S, capture_output=True,
+    )  # fmt: skip
+    argv = [python, "-I", str(here / "llamacpp_server.py"), str(model), str(port)]
+    return Server("llamacpp", argv, environment, port, directory / "llamacpp.log", TINY)
 
 
 def litellm(directory: Path, behind: Server) -> Server:
