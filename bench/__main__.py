@@ -42,7 +42,9 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as one JSON object")
     parser.add_argument("--quick", action="store_true", help="rough figures in a fraction of the time")
     parser.add_argument("--profile", action="store_true", help="print where the daemon's time goes instead")
-    parser.add_argument("--peers", action="store_true", help="LiteLLM too: 700 MB are installed, once")
+    parser.add_argument(
+        "--peers", action="store_true", help="LiteLLM and vLLM's router too: 700 MB are installed, once"
+    )
     parser.add_argument("--peers-environment", type=Path, metavar="DIR", help="where that stands")
     parser.add_argument("--programs", type=Path, metavar="DIR", help="where the compiled C programs stand")
     parser.add_argument("--build", action="store_true", help="only compile the C programs and print where they are")

@@ -40,7 +40,7 @@ static char first_error[1024], first_content[1024];
 
 static void marshal_request(void) {
     struct writer body = {0};
-    put_conversation(&body, wish.task, wish.prompt);
+    put_conversation(&body, wish.task, NULL, wish.prompt);
     struct envelope e = {METHOD_CALL, NO_AUTO_START, 1, 0, ROUTER_PATH, ROUTER, "Complete", wish.name, "saa{sv}"};
     put_message(&request, &e, &body);
     free(body.data);
@@ -51,7 +51,7 @@ static void marshal_batch(void) {
     size_t at, start = begin_array(&body, 8, &at);
     for (long i = 0; i < wish.calls; i++) {
         put_padding(&body, 8);
-        put_conversation(&body, wish.task, wish.prompt);
+        put_conversation(&body, wish.task, NULL, wish.prompt);
     }
     end_array(&body, start, at);
     put_options(&body, "parallel", wish.in_flight);

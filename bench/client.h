@@ -28,16 +28,21 @@ static inline void put_entry(struct writer *w, const char *key, const char *text
     put_string(w, text);
 }
 
-/* "saa{sv}": a task type, and one message by the user. */
-static inline void put_conversation(struct writer *w, const char *task, const char *prompt) {
-    size_t outer, inner, outer_at, inner_at;
+static inline void put_turn(struct writer *w, const char *role, const char *text) {
+    size_t at, start = begin_array(w, 8, &at);
+    put_entry(w, "role", role);
+    put_entry(w, "content", text);
+    end_array(w, start, at);
+}
+
+/* "saa{sv}": a task type, the system's message where there is one, and one by the user. */
+static inline void put_conversation(struct writer *w, const char *task, const char *system, const char *prompt) {
+    size_t at;
     put_string(w, task);
-    outer = begin_array(w, 4, &outer_at);
-    inner = begin_array(w, 8, &inner_at);
-    put_entry(w, "role", "user");
-    put_entry(w, "content", prompt);
-    end_array(w, inner, inner_at);
-    end_array(w, outer, outer_at);
+    size_t start = begin_array(w, 4, &at);
+    if (system) put_turn(w, "system", system);
+    put_turn(w, "user", prompt);
+    end_array(w, start, at);
 }
 
 /* "a{sv}": no options, or the one number that is given. */

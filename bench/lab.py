@@ -219,12 +219,15 @@ class Lab:
 
     def caller(self, mode: str, options: Sequence[object] = (), *, program: str = "caller") -> dict[str, Any]:
         """Run a C client as an ordinary user and return the object that it prints."""
-        uid = self._user(CALLER_USER).pw_uid
-        command = [str(self.programs / program), mode, "--uid", uid, "--timeout", 60, *options]
+        command = [str(self.programs / program), mode, "--uid", self.caller_uid(), "--timeout", 60, *options]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=90)
         if done.returncode:
             raise CannotMeasure(f"{program} {mode}: {done.stderr.strip()}")
         return dict(json.loads(done.stdout))
+
+    def caller_uid(self) -> int:
+        """The ordinary user as whom clients call."""
+        return self._user(CALLER_USER).pw_uid
 
     def bus_pid(self) -> int:
         """The dbus-daemon of the private bus."""

@@ -1,4 +1,4 @@
-"""The peers, LiteLLM's Router and proxy: an environment of their own, and how they are started.
+"""The peers, LiteLLM's Router and proxy and vLLM's router: an environment of their own, and how they are started.
 
     python -m bench.peers [DIR]      make the environment where it is missing, print its directory
 
@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.lab import Lab, SdkWorker, Upstream
@@ -86,7 +86,7 @@ def _advice(reason: str) -> str:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """All that LiteLLM sees of the machine: nothing to phone with. `home` is an empty directory."""
+    """All that a peer sees of the machine: nothing to phone with. `home` is an empty directory."""
     nowhere = "http://127.0.0.1:9"
     return {
         "PATH": os.environ["PATH"],
@@ -152,6 +152,27 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def vllm_router(lab: Lab, python: Path, policy: str, workers: Sequence[str]) -> Iterator[tuple[Child, int]]:
+    """vLLM's router over `workers` and its port, as soon as it serves. All but the policy is as it comes."""
+    port = _free_port()
+    ports = ["--port", str(port), "--prometheus-port", str(_free_port())]
+    start = ["--worker-startup-check-interval", "1", "--log-level", "error"]
+    command = [str(python), "-m", "vllm_router.launch_router", "--policy", policy, *ports, *start]
+    with lab.running([*command, "--worker-urls", *workers], policy, environ=environment(lab.directory)) as child:
+        _wait_for_port(child, port)
+        yield child, port
+
+
+def _wait_for_port(child: Child, port: int) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and child.alive():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise CannotMeasure(f"vLLM's router does not serve:\n{child.log_end()}")
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-NAMES = ("upstream", "load", "caller", "streamer", "echo")
+NAMES = ("upstream", "load", "caller", "streamer", "echo", "replicas", "arrivals")
 FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wshadow", "-Werror")
 
 

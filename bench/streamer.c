@@ -37,7 +37,7 @@ static char first_error[1024];
 
 static void marshal_request(void) {
     struct writer body = {0};
-    put_conversation(&body, wish.task, wish.prompt);
+    put_conversation(&body, wish.task, NULL, wish.prompt);
     put_options(&body, NULL, 0);
     struct envelope e = {METHOD_CALL, NO_AUTO_START, SERIAL, 0, ROUTER_PATH, ROUTER, "OpenStream", wish.name, "saa{sv}a{sv}"};
     put_message(&request, &e, &body);

@@ -29,12 +29,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "answers.h"
 #include "http.h"
+#include "timers.h"
 
 enum { MAX_FDS = 65536, CHUNKS_PER_TURN = 64, MAX_CHUNK = 512 };
 
@@ -50,24 +49,13 @@ struct connection {
     enum phase phase;
     struct request request;
     bool told_to_continue, close_when_flushed;
-    uint64_t ticket;            /* of the one timer that counts; older ones in the heap are void */
+    uint64_t ticket;            /* of its timer (timers.h) */
     uint64_t chunk;             /* next chunk of a stream */
     struct bytes in, out;
 };
 
-struct timer { uint64_t due_ns, ticket; int fd; };
-
 static struct connection *connections[MAX_FDS];
-static struct timer *heap;
-static size_t heap_size, heap_room;
 static int epoll_fd, timer_fd;
-static uint64_t last_ticket;
-
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* --- bodies rendered ---------------------------------------------------------------------------------------- */
 
@@ -88,40 +76,7 @@ static const struct bytes *rendered(bool anthropic) {
     return b;
 }
 
-/* --- timers ----------------------------------------------------------------------------------------------- */
-
-static void heap_sift_down(size_t at) {
-    for (;;) {
-        size_t least = at, left = 2 * at + 1, right = left + 1;
-        if (left < heap_size && heap[left].due_ns < heap[least].due_ns) least = left;
-        if (right < heap_size && heap[right].due_ns < heap[least].due_ns) least = right;
-        if (least == at) return;
-        struct timer t = heap[at];
-        heap[at] = heap[least];
-        heap[least] = t;
-        at = least;
-    }
-}
-
-static void set_timer(struct connection *c, uint64_t due_ns) {
-    if (heap_size == heap_room && !(heap = realloc(heap, (heap_room = heap_room * 2 + 64) * sizeof *heap))) fail("realloc");
-    c->ticket = ++last_ticket;
-    size_t at = heap_size++;
-    while (at && heap[(at - 1) / 2].due_ns > due_ns) {
-        heap[at] = heap[(at - 1) / 2];
-        at = (at - 1) / 2;
-    }
-    heap[at] = (struct timer){due_ns, c->ticket, c->fd};
-}
-
-static void arm_timer_fd(void) {
-    static uint64_t armed_for;
-    uint64_t due = heap_size ? heap[0].due_ns : 0;
-    if (due == armed_for) return;
-    struct itimerspec spec = {.it_value = {(time_t)(due / 1000000000u), (long)(due % 1000000000u)}};
-    if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0) fail("timerfd_settime");
-    armed_for = due;
-}
+static void set_timer(struct connection *c, uint64_t due_ns) { c->ticket = add_timer(c->fd, due_ns); }
 
 /* --- connections ------------------------------------------------------------------------------------------ */
 
@@ -379,10 +334,7 @@ static void on_event(struct connection *c, uint32_t events) {
 
 static void run_timers(void) {
     uint64_t now = now_ns();
-    while (heap_size && heap[0].due_ns <= now) {
-        struct timer due = heap[0];
-        heap[0] = heap[--heap_size];
-        heap_sift_down(0);
+    for (struct timer due; take_due(now, &due);) {
         struct connection *c = connections[due.fd];
         if (!c || c->ticket != due.ticket) continue;
         if (c->phase == DELAYED) answer(c);
@@ -435,6 +387,6 @@ int main(int argc, char **argv) {
             else if (connections[fd]) on_event(connections[fd], events[i].events);
         }
         run_timers();
-        arm_timer_fd();
+        arm_timer_fd(timer_fd);
     }
 }
