@@ -1,0 +1,6 @@
+"""Which model serves which task, learned from the outcomes that callers report."""
+
+from cortexd.routing.learned.cells import Cells
+from cortexd.routing.learned.policy import Arm, Choice, Counts, Policy, Rules, Score
+
+__all__ = ["Arm", "Cells", "Choice", "Counts", "Policy", "Rules", "Score"]

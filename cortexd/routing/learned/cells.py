@@ -1,0 +1,143 @@
+"""What outcomes have shown of each model, over all tasks and in each: Beta distributions at two levels.
+
+A task's cell leans on its model's where it has seen little, and a model's on the catalogue's quality. Evidence fades
+where newer comes, so that a model that has become worse is left again, and where none comes while the task goes on, so
+that one that has become better is found again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cortexd.domain.targets import Target
+
+MOST_CELLS = 4096  # who are kept: callers choose models' names
+UNKNOWN_QUALITY = 0.5
+
+_PRIOR_WEIGHT = 6.0
+_MODEL_WEIGHT = 4.0  # of a model's mean in its tasks' cells: tasks differ more than models do
+_TASK_MEMORY = 200.0
+_MODEL_MEMORY = 800.0
+_HALF_LIFE = 400  # of evidence in a task, in its decisions since the last outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Beta:
+    """A distribution over how well a model serves, from 0 to 1."""
+
+    good: float
+    bad: float
+
+    @property
+    def mean(self) -> float:
+        return self.good / (self.good + self.bad)
+
+    @property
+    def sigma(self) -> float:
+        weight = self.good + self.bad
+        return math.sqrt(self.good * self.bad / (weight + 1)) / weight
+
+
+@dataclass(slots=True)
+class Cell:
+    """Sums of weighted scores and of what they lacked to 1; `count`: outcomes ever, faded ones too; `seen`: how many
+    decisions the task had had at the last one."""
+
+    good: float = 0.0
+    bad: float = 0.0
+    count: int = 0
+    seen: int = 0
+
+    def add(self, score: float, weight: float, memory: float) -> None:
+        self.good += score * weight
+        self.bad += (1 - score) * weight
+        self.count += 1
+        total = self.good + self.bad
+        if total > memory:
+            self.good *= memory / total
+            self.bad *= memory / total
+
+    def fade(self, left: float) -> None:
+        self.good *= left
+        self.bad *= left
+
+    def replace(self, before: float, score: float, weight: float) -> None:
+        """Another score in place of an earlier one of the same weight; what has faded of that one stays."""
+        self.good = max(0.0, self.good + (score - before) * weight)
+        self.bad = max(0.0, self.bad - (score - before) * weight)
+
+
+Key = tuple[str, Target]
+"""A task and a model of a provider; the task is "" for all of them together."""
+
+
+class Cells:
+    """Every cell by its task and target, the longest unused go first when there are too many; and how many decisions
+    each task has had, "" for all."""
+
+    def __init__(self, rows: Mapping[Key, Cell] | None = None, decisions: Mapping[str, int] | None = None) -> None:
+        self._cells: OrderedDict[Key, Cell] = OrderedDict(rows or {})
+        self._decisions: dict[str, int] = dict(decisions or {})
+
+    def __iter__(self) -> Iterator[tuple[Key, Cell]]:
+        return iter(self._cells.items())
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def decided(self, task: str) -> None:
+        """A decision of that task was acted on."""
+        for key in ("", task):
+            self._decisions[key] = self._decisions.get(key, 0) + 1
+
+    def count(self, task: str, target: Target) -> int:
+        """How many outcomes there were of that model in that task."""
+        cell = self._cells.get((task, target))
+        return 0 if cell is None else cell.count
+
+    def posterior(self, task: str, target: Target, quality: float | None = None) -> Beta:
+        """How well that model serves that task, as far as outcomes and its `quality` (0 to 1) say."""
+        expected = UNKNOWN_QUALITY if quality is None else quality
+        model = self._cells.get(("", target))
+        if model is not None:
+            total = model.good + model.bad + _PRIOR_WEIGHT
+            expected = (model.good + _PRIOR_WEIGHT * expected) / total
+        good, bad = _MODEL_WEIGHT * expected, _MODEL_WEIGHT * (1 - expected)
+        cell = self._cells.get((task, target))
+        if cell is not None:
+            left = self._left(task, cell)
+            good += cell.good * left
+            bad += cell.bad * left
+        return Beta(max(good, 1e-6), max(bad, 1e-6))
+
+    def learn(self, task: str, target: Target, score: float, weight: float = 1.0) -> tuple[Key, Key]:
+        """An outcome of 0 to 1; the two cells that it has changed."""
+        keys: tuple[Key, Key] = (("", target), (task, target))
+        for key, memory in zip(keys, (_MODEL_MEMORY, _TASK_MEMORY), strict=True):
+            cell = self._cell(key)
+            if key[0]:
+                cell.fade(self._left(task, cell))
+            cell.seen = self._decisions.get(key[0], 0)
+            cell.add(score, weight, memory)
+        return keys
+
+    def correct(self, task: str, target: Target, before: float, score: float, weight: float = 1.0) -> tuple[Key, Key]:
+        """Another outcome in place of an earlier one."""
+        keys: tuple[Key, Key] = (("", target), (task, target))
+        for key in keys:
+            self._cell(key).replace(before, score, weight)
+        return keys
+
+    def _left(self, task: str, cell: Cell) -> float:
+        """The part of a cell that has not faded since its last outcome."""
+        return math.exp2((cell.seen - self._decisions.get(task, cell.seen)) / _HALF_LIFE)
+
+    def _cell(self, key: Key) -> Cell:
+        cell = self._cells.setdefault(key, Cell())
+        self._cells.move_to_end(key)
+        while len(self._cells) > MOST_CELLS:
+            self._cells.popitem(last=False)
+        return cell

@@ -1,0 +1,135 @@
+"""Whom to ask by what was learned: usually the best as far as is known, now and then another that may be better.
+
+A decision changes nothing: whoever acts on it counts it (`Counts.took`), so that a dry run does not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cortexd.domain.targets import Target
+from cortexd.routing.learned.cells import Beta, Cells
+
+# A candidate is worth a look while its mean and this many sigmas reach the best but for a margin. A bound on the mean
+# alone locked a good model out for ever after a few bad answers.
+_SIGMAS = 1.64
+_MARGIN = 0.25
+_PACE = 0.5  # of the looks that a draw asks for: what may be explored is spread over more tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1; `latency_weight`: what the
+    slowest one's time does. `explore_share` of all decisions may explore, and `explore_first` times the number of
+    models beside them."""
+
+    cost_weight: float = 0.1
+    latency_weight: float = 0.0
+    explore_share: float = 0.05
+    explore_first: int = 20
+
+    def penalty(self, cost: float, latency: float) -> float:
+        """`cost` and `latency`: as parts of the dearest's and the slowest's."""
+        return self.cost_weight * cost + self.latency_weight * latency
+
+
+@dataclass(slots=True)
+class Counts:
+    """Decisions that were acted on, how many of them explored, and the models that there were to choose among."""
+
+    decisions: int = 0
+    explored: int = 0
+    models: set[Target] = field(default_factory=set)
+
+    def may_explore(self, rules: Rules) -> bool:
+        first = rules.explore_first * len(self.models) if rules.explore_share else 0
+        return self.explored + 1 <= rules.explore_share * (self.decisions + 1) + first
+
+    def took(self, choice: Choice) -> None:
+        self.decisions += 1
+        self.explored += choice.explored
+        self.models.update(score.target for score in choice.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One who could be asked. `penalty`: what its cost and time take from its score (Rules.penalty)."""
+
+    target: Target
+    penalty: float = 0.0
+    quality: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What is known of one arm: its likely score of 0 to 1 and how sure that is, how many outcomes said so, and what
+    is left of the score after the penalty."""
+
+    target: Target
+    mean: float
+    sigma: float
+    count: int
+    penalty: float
+
+    @property
+    def value(self) -> float:
+        return self.mean - self.penalty
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`scores` in the order of the arms; `greedy` is the best as far as is known, `chosen` who shall be asked; `why`:
+    a word for whether it explored: `best`, `explored`, `barred` or `spent`."""
+
+    scores: tuple[Score, ...]
+    greedy: Target
+    chosen: Target
+    why: str
+
+    @property
+    def explored(self) -> bool:
+        return self.chosen != self.greedy
+
+
+class Policy:
+    """Decides by `cells`. Equal cells, counts and seeds make equal choices."""
+
+    def __init__(self, cells: Cells, counts: Counts, rules: Rules) -> None:
+        self.cells = cells
+        self.counts = counts
+        self.rules = rules
+
+    def decide(self, task: str, arms: Sequence[Arm], seed: int, *, may_explore: bool = True) -> Choice:
+        """Whom of `arms` (at least one) to ask for `task`. `may_explore`: whether another than the best may be."""
+        betas = [self.cells.posterior(task, arm.target, arm.quality) for arm in arms]
+        scores = tuple(self._score(task, arm, beta) for arm, beta in zip(arms, betas, strict=True))
+        best = max(range(len(arms)), key=lambda index: scores[index].value)
+        greedy = scores[best].target
+        if not may_explore:
+            return Choice(scores, greedy, greedy, "barred")
+        if not self.counts.may_explore(self.rules):
+            return Choice(scores, greedy, greedy, "spent")
+        drawn = _drawn(scores, betas, best, random.Random(seed))  # noqa: S311 - no secret
+        return Choice(scores, greedy, scores[drawn].target, "best" if drawn == best else "explored")
+
+    def took(self, task: str, choice: Choice) -> None:
+        """`choice` was acted on."""
+        self.cells.decided(task)
+        self.counts.took(choice)
+
+    def _score(self, task: str, arm: Arm, beta: Beta) -> Score:
+        return Score(arm.target, beta.mean, beta.sigma, self.cells.count(task, arm.target), arm.penalty)
+
+
+def _drawn(scores: tuple[Score, ...], betas: Sequence[Beta], best: int, chance: random.Random) -> int:
+    """The best by a draw from each that is worth a look (Thompson), at the pace of exploration."""
+    if chance.random() >= _PACE:
+        return best
+    floor = scores[best].value - _MARGIN
+    worth = [
+        index for index, score in enumerate(scores) if index == best or score.value + _SIGMAS * score.sigma >= floor
+    ]
+    draws = {index: chance.betavariate(betas[index].good, betas[index].bad) - scores[index].penalty for index in worth}
+    return max(draws, key=draws.__getitem__)
