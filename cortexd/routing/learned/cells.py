@@ -18,7 +18,7 @@ MOST_CELLS = 4096  # who are kept: callers choose models' names
 UNKNOWN_QUALITY = 0.5
 
 _PRIOR_WEIGHT = 6.0
-_MODEL_WEIGHT = 4.0  # of a model's mean in its tasks' cells: tasks differ more than models do
+MODEL_WEIGHT = 4.0  # of a model's mean in its tasks' cells: tasks differ more than models do
 _TASK_MEMORY = 200.0
 _MODEL_MEMORY = 800.0
 _HALF_LIFE = 400  # of evidence in a task, in its decisions since the last outcome
@@ -70,6 +70,9 @@ class Cell:
         self.bad = max(0.0, self.bad - (score - before) * weight)
 
 
+_NOTHING = Cell()
+_LEAST = 1e-6  # of a Beta's two numbers
+
 Key = tuple[str, Target]
 """A task and a model of a provider; the task is "" for all of them together."""
 
@@ -100,18 +103,25 @@ class Cells:
 
     def posterior(self, task: str, target: Target, quality: float | None = None) -> Beta:
         """How well that model serves that task, as far as outcomes and its `quality` (0 to 1) say."""
+        return self.in_task(task, target, self.model(target, quality).mean)
+
+    def model(self, target: Target, quality: float | None = None) -> Beta:
+        """How well that model serves over all tasks."""
         expected = UNKNOWN_QUALITY if quality is None else quality
-        model = self._cells.get(("", target))
-        if model is not None:
-            total = model.good + model.bad + _PRIOR_WEIGHT
-            expected = (model.good + _PRIOR_WEIGHT * expected) / total
-        good, bad = _MODEL_WEIGHT * expected, _MODEL_WEIGHT * (1 - expected)
+        cell = self._cells.get(("", target), _NOTHING)
+        return Beta(
+            max(cell.good + _PRIOR_WEIGHT * expected, _LEAST), max(cell.bad + _PRIOR_WEIGHT * (1 - expected), _LEAST)
+        )
+
+    def in_task(self, task: str, target: Target, expected: float, weight: float = MODEL_WEIGHT) -> Beta:
+        """How well it serves that task where over all tasks `expected` (0 to 1) is its mean, which has `weight`."""
+        good, bad = weight * expected, weight * (1 - expected)
         cell = self._cells.get((task, target))
         if cell is not None:
             left = self._left(task, cell)
             good += cell.good * left
             bad += cell.bad * left
-        return Beta(max(good, 1e-6), max(bad, 1e-6))
+        return Beta(max(good, _LEAST), max(bad, _LEAST))
 
     def learn(self, task: str, target: Target, score: float, weight: float = 1.0) -> tuple[Key, Key]:
         """An outcome of 0 to 1; the two cells that it has changed."""
