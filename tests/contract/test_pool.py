@@ -332,6 +332,25 @@ class TestCapacity:
         assert not pool.full()
         assert endpoints.counts("one").requests == 2
 
+    async def test_a_queue_behind_it_is_full_too(self, make: MakePool, endpoints: SimulatedProviders) -> None:
+        """Without max_in_flight an endpoint that takes half a second for each first token is full for who would be
+        behind four others, and the operator waits for a second at most."""
+        pool = make("one", queue_delay_s=1.0)
+        endpoints.behave("one", Behaviour(delay_s=0.5))
+        for _ in range(3):
+            await pool.complete(call())
+        endpoints.behave("one", Behaviour(fault=Fault.HANG))
+        stuck = [asyncio.create_task(pool.complete(call(f"{n}"))) for n in range(4)]
+        await assert_eventually_async(lambda: endpoints.counts("one").active == 4)
+        assert "longer than 1 s" in pool.full()
+        with pytest.raises(ProviderError) as caught:
+            await pool.complete(call(waits=False))
+        assert caught.value.failure is Failure.FULL
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        assert not pool.full()
+
     async def test_who_waits_gets_a_place(self, make: MakePool, endpoints: SimulatedProviders) -> None:
         """Forty calls through places for three: never more at once, all answered."""
         pool = make("one", "two", max_in_flight=None)
