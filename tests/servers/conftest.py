@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.servers import processes
-from tests.servers.processes import GONE, KEY, MOCKS, TINY, Server
+from tests.servers.processes import GONE, KEY, MOCKS, TINY, VLLM, Server
 from tests.system.books import Books, read_books
 from tests.system.conftest import namespace  # noqa: F401
 from tests.system.daemon import Daemon
@@ -34,6 +34,7 @@ PRESETS = {
     "by_llamacpp": ("llamacpp", "openai"),
     "messages_litellm": ("litellm", "anthropic"),
     "messages_llamacpp": ("llamacpp", "anthropic"),
+    **({"by_vllm": ("vllm", "openai"), "messages_vllm": ("vllm", "anthropic")} if VLLM else {}),
 }
 # task type -> who is asked, in this order
 ROWS = {
@@ -42,6 +43,7 @@ ROWS = {
     "error_debugging": ["by_litellm", "by_llamacpp"],
     "requirement_parsing": ["rate_limited", "by_llamacpp"],
     "dependency_resolution": ["messages_llamacpp", "by_transformers"],
+    **({"user_chat": ["by_vllm", "by_transformers"]} if VLLM else {}),
 }
 RATE_IN, RATE_OUT = 2_000, 10_000  # nano-dollars per token
 _RATE = 'rate = { input_usd_per_million = "2", output_usd_per_million = "10" }'
@@ -53,9 +55,11 @@ class Servers:
     litellm: Server
     transformers: Server
     llamacpp: Server
+    vllm: Server | None = None
 
     def all(self) -> tuple[Server, ...]:
-        return self.transformers, self.llamacpp, self.litellm
+        every = (self.transformers, self.llamacpp, self.litellm, self.vllm)
+        return tuple(server for server in every if server is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def servers() -> Iterator[Servers]:
     with TemporaryDirectory(prefix="model-servers-") as name:
         transformers = processes.transformers(Path(name))
         llamacpp = processes.llamacpp(Path(name))
-        every = Servers(processes.litellm(Path(name), transformers), transformers, llamacpp)
+        vllm = processes.vllm(Path(name)) if VLLM else None
+        every = Servers(processes.litellm(Path(name), transformers), transformers, llamacpp, vllm)
         try:
             for server in every.all():
                 server.spawn()

@@ -17,6 +17,8 @@ from tests.eventually import assert_eventually
 
 INSTALLED = os.environ.get("CORTEXD_MODEL_SERVERS")
 """Where script/model-servers has put them: a directory with `litellm`, `llamacpp` and `transformers`."""
+VLLM = "vllm" in os.environ.get("CORTEXD_REAL_SERVERS", "").split()
+"""Whether vLLM is there, too, and is asked the same (script/real-servers)."""
 KEY = "sk-sim-litellm-of-the-tests-0123456789"
 _START_S = 180.0
 _NOWHERE = "http://127.0.0.1:9"
@@ -55,7 +57,12 @@ class Server:
     def spawn(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.argv, env=dict(self.environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.argv,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def await_ready(self) -> None:
@@ -63,9 +70,9 @@ class Server:
         assert_eventually(self._answers, _START_S, f"an answer of {self.name}")
 
     def kill(self) -> None:
-        """kill -9; the port is free when this returns."""
+        """kill -9, its own processes too; the port is free when this returns."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def restart(self) -> None:
@@ -74,8 +81,7 @@ class Server:
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
 
     def post(self, body: Any, key: str | None = None, timeout: float = 100) -> tuple[int, dict[str, str], bytes]:
         """A chat completion asked for without any SDK: status, headers in lower case, and the body."""
@@ -132,6 +138,19 @@ def llamacpp(directory: Path) -> Server:
     )  # fmt: skip
     argv = [python, "-I", str(here / "llamacpp_server.py"), str(model), str(port)]
     return Server("llamacpp", argv, environment, port, directory / "llamacpp.log", TINY)
+
+
+def vllm(directory: Path) -> Server:
+    """vLLM's build for CPUs with the model that `transformers` has made there: script/real-servers installs it."""
+    port = _free_port()
+    own = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+           "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_HOST_IP": "127.0.0.1"}  # fmt: skip
+    argv = [_program("vllm", "vllm"), "serve", str(directory / "model"), "--served-model-name", TINY,
+            "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--max-model-len", "4096",
+            "--enforce-eager", "--override-generation-config", '{"temperature": 0}',
+            "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]  # fmt: skip
+    environment = _environment(directory, "vllm") | own
+    return Server("vllm", argv, environment, port, directory / "vllm.log", TINY)
 
 
 def litellm(directory: Path, behind: Server) -> Server:

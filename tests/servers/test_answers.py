@@ -260,9 +260,9 @@ async def left_alone(servers: Servers, provider: str) -> None:
     For it does so now and then, whoever its client was: a generator that is cancelled between two steps stands in a
     cycle of its web framework's objects, and hears of its end when Python next collects garbage of that age.
     """
-    server = servers.transformers if provider == "transformers" else servers.litellm
+    server = servers.litellm if provider == "tiny" else getattr(servers, provider)
     await assert_eventually_async(lambda: established((server.port,)) == 0, 10, "the end of the connection")
-    if not await asyncio.to_thread(servers.transformers.answers, 20):
+    if provider != "vllm" and not await asyncio.to_thread(servers.transformers.answers, 20):
         servers.transformers.kill()
         servers.transformers.restart()
 

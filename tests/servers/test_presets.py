@@ -7,6 +7,8 @@
 | unknown model | answered by the one that it has | server_error | refused_request |
 | overload | queues | queues | rate_limited, and the next is asked |
 | arguments of a call, `api = "anthropic"` | whole | – | lost: `{}` |
+
+vLLM's are those of llama.cpp, but for the unknown model, which it refuses (script/real-servers).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from urllib.request import urlopen
 import pytest
 
 from tests.eventually import assert_eventually_async
-from tests.servers.conftest import RATE_IN, RATE_OUT, ROWS, UNKNOWN, Real, Servers
+from tests.servers.conftest import PRESETS, RATE_IN, RATE_OUT, ROWS, UNKNOWN, Real, Servers
+from tests.servers.processes import VLLM, Server
 from tests.servers.test_answers import ENDLESS, HELLO, WEATHER, ask, counted, left_alone, stream
 from tests.system.program import NAME, Program, refused
 from tests.system.stream import Stream, text_of
@@ -29,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 SCHEMA = json.dumps(
     {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False}
 )
-LONG = "x" * 3000  # a token for each letter, and 1024 have room
+LONG = "x" * 5000  # a token for each letter; 1024 have room at llama.cpp, 4096 at vLLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +46,25 @@ class Does:
     schema: bool
     unknown: str | None
     spoken: int | None
+    endless: int = ENDLESS
 
 
-TABLE = (
+TABLE: tuple[Does, ...] = (
     Does("by_llamacpp", "code_generation", schema=True, unknown=None, spoken=None),
     Does("by_transformers", "configuration", schema=False, unknown="server_error", spoken=len(LONG)),
     Does("by_litellm", "error_debugging", schema=False, unknown="refused_request", spoken=len(LONG)),
+    *(
+        [Does("by_vllm", "user_chat", schema=True, unknown="refused_request", spoken=None, endless=3900)]
+        if VLLM
+        else []
+    ),
 )
 each = pytest.mark.parametrize("does", TABLE, ids=lambda does: does.provider)
-every_format = pytest.mark.parametrize(
-    "provider", [*(row.provider for row in TABLE), "messages_litellm", "messages_llamacpp"]
-)
+every_format = pytest.mark.parametrize("provider", PRESETS)
 
 
 def server_of(provider: str) -> str:
-    return "transformers" if provider in ("by_transformers", "by_litellm") else "llamacpp"
+    return "transformers" if provider == "by_litellm" else provider.removeprefix("by_")
 
 
 class TestEveryFormat:
@@ -130,22 +137,22 @@ class TestEachServer:
 
     @each
     async def test_cancel_ends_the_work(self, real: Real, servers: Servers, program: Program, does: Does) -> None:
-        """Seen at the server: no connection, and of llama.cpp no slot at work."""
-        counting = await stream(program, does.provider, "COUNT", max_tokens=ENDLESS)
+        """Seen at the server: no connection, and where it says what it works on, nothing."""
+        counting = await stream(program, does.provider, "COUNT", max_tokens=does.endless)
         assert b'"text"' in await counting.some()
         await program.call(NAME, "Cancel", "s", counting.request_id)
         assert (await counting.read())[-1]["type"] == "error"
-        if does.provider == "by_llamacpp":
-            await assert_eventually_async(lambda: slots_at_work(servers) == 0, 10, "an idle server")
+        if does.provider in AT_WORK:
+            await assert_eventually_async(lambda: AT_WORK[does.provider](servers) == 0, 10, "an idle server")
         else:
-            await left_alone(servers, "transformers")
+            await left_alone(servers, server_of(does.provider))
         row = real.books().request(counting.request_id)
         assert (row["state"], row["cost_nano"] > 0) == ("cancelled", True)
 
     @each
     async def test_killed_in_a_stream(self, real: Real, servers: Servers, program: Program, does: Does) -> None:
         """The next candidate answers, and the books have both attempts."""
-        counting = await Stream.open(program, does.task, "COUNT", max_tokens=ENDLESS)
+        counting = await Stream.open(program, does.task, "COUNT", max_tokens=does.endless)
         assert b'"text"' in await counting.some()
         dying = getattr(servers, server_of(does.provider))
         dying.kill()
@@ -184,7 +191,21 @@ class TestOneServer:
         assert reply.attempts == [("messages_llamacpp", "context_overflow"), ("by_transformers", "ok")]
 
 
-def slots_at_work(servers: Servers) -> int:
-    url = servers.llamacpp.url.removesuffix("/v1")
-    with urlopen(f"{url}/slots", timeout=10) as reply:
-        return sum(slot["is_processing"] for slot in json.load(reply))
+def page(server: Server, path: str) -> bytes:
+    with urlopen(server.url.removesuffix("/v1") + path, timeout=10) as reply:
+        text: bytes = reply.read()
+    return text
+
+
+def slots_at_work(servers: Servers) -> float:
+    return sum(bool(slot["is_processing"]) for slot in json.loads(page(servers.llamacpp, "/slots")))
+
+
+def requests_at_work(servers: Servers) -> float:
+    assert servers.vllm is not None
+    lines = page(servers.vllm, "/metrics").decode().splitlines()
+    [running] = [line for line in lines if line.startswith("vllm:num_requests_running{")]
+    return float(running.rpartition(" ")[2])
+
+
+AT_WORK = {"by_llamacpp": slots_at_work, "by_vllm": requests_at_work}

@@ -66,7 +66,7 @@ def model(fast: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     hidden = -(-(size + cues) // 16) * 16  # a place for each token, and one for each cue that was heard
     config = Qwen3Config(
         vocab_size=size, hidden_size=hidden, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1,
-        num_key_value_heads=1, head_dim=16, max_position_embeddings=4096, tie_word_embeddings=False,
+        num_key_value_heads=1, head_dim=32, max_position_embeddings=4096, tie_word_embeddings=False,
         eos_token_id=number(END), pad_token_id=fast.pad_token_id, bos_token_id=None,
     )  # fmt: skip
     made = Qwen3ForCausalLM(config)
