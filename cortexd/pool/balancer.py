@@ -1,8 +1,10 @@
 """Which of the endpoints that may be asked gets a call. No clock, no I/O: figures in, a choice out.
 
 Two are drawn by weight and the less loaded of them is taken: as good as looking at all, and no herd runs to one that
-has just become idle. Calls of one affinity go to the first in their own order of the endpoints (rendezvous hashing:
-when one leaves, only its calls move) that is neither loaded above the others nor much slower than they are.
+has just become idle. Calls of one affinity go to the least loaded of those that had some of them lately, unless another
+one is so much less loaded that reading the prompt anew costs less than to wait; whoever is much slower is left out.
+Alike ones are taken in the affinity's own order of the endpoints (rendezvous hashing: when one leaves, only its calls
+move). So a frequent beginning gets as many endpoints as it needs, and a rare one no more than one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 _OVER_MEAN = 1.25  # the bounded load of consistent hashing
-_UNLOADED = 4  # so many at once are no load for a server that works in batches
+_UNLOADED = 8  # so many at once are no load for a server that works in batches
+_MISS = 4.0  # a prompt to be read anew, in calls to wait for
 _SLOW, _TOO_SLOW = 1.5, 2.0  # against the usual pace; what is less differs by chance
 _LEAST_S = 0.0002  # a token: less is the network's or our own
 _HASHES = 2**64
@@ -23,13 +26,14 @@ _HASHES = 2**64
 @dataclass(frozen=True, slots=True)
 class Load:
     """An endpoint as the choice sees it. `weight`: the operator's; `share`: the part of it that counts now, 0 to 1;
-    `pace_s`: seconds for a token of late, None where unknown."""
+    `pace_s`: seconds for a token of late, None where unknown; `warm`: it had calls of this affinity lately."""
 
     id: str
     weight: float = 1.0
     share: float = 1.0
     in_flight: int = 0
     pace_s: float | None = None
+    warm: bool = False
 
     @property
     def counts(self) -> float:
@@ -41,14 +45,16 @@ def chosen(loads: Sequence[Load], affinity: str, draw: random.Random) -> Load:
     if len(loads) == 1:
         return loads[0]
     usual = usual_pace(loads)
-    if affinity:
-        total = sum(load.in_flight for load in loads)
-        weights = sum(load.counts for load in loads)
-        for load in ranked(loads, affinity):
-            if load.in_flight < bound(load, total, weights) and slowness(load, usual) <= _TOO_SLOW:
-                return load
     mean = sum(load.counts for load in loads) / len(loads)
+    if affinity:
+        able = [load for load in ranked(loads, affinity) if _fits(load, loads, usual)] or ranked(loads, affinity)
+        return min(able, key=lambda load: burden(load, usual, mean) + _MISS * (not load.warm))
     return min(_two(loads, draw), key=lambda load: burden(load, usual, mean))
+
+
+def _fits(load: Load, loads: Sequence[Load], usual: float) -> bool:
+    total, weights = sum(each.in_flight for each in loads), sum(each.counts for each in loads)
+    return load.in_flight < bound(load, total, weights) and slowness(load, usual) <= _TOO_SLOW
 
 
 def ranked(loads: Sequence[Load], affinity: str) -> list[Load]:
@@ -57,7 +63,7 @@ def ranked(loads: Sequence[Load], affinity: str) -> list[Load]:
 
 
 def bound(load: Load, total: int, weights: float) -> int:
-    """How many calls it may have in flight before those of an affinity go on to the next."""
+    """How many calls it may have in flight before those of an affinity go elsewhere."""
     part = load.counts / weights
     return max(math.ceil(_UNLOADED * load.share), math.ceil(_OVER_MEAN * (total + 1) * part))
 

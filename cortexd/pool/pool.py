@@ -176,7 +176,7 @@ class Pool:
         if trial is not None and not call.avoids:
             return trial
         usual = usual_pace([item.load(None) for item in items])
-        best = chosen([item.load(usual) for item in items], call.affinity, self._draw)
+        best = chosen([item.load(usual, call.affinity) for item in items], call.affinity, self._draw)
         return next(item for item in items if item.id == best.id)
 
     def _admitted(self, call: Call) -> list[Replica]:

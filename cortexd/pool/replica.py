@@ -24,6 +24,7 @@ _PROMPT_TOKENS = 32  # what the prompt takes, in tokens of an answer
 _BYTES_PER_TOKEN = 4
 _USUAL_BYTES = 8192
 _UNLOADED = 4  # so few show no queue
+_REMEMBERED = 512  # affinities; what an endpoint read before so many others is hardly in its cache
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +78,7 @@ class Replica:
     _first_token: _Mean | None = None
     _gap: _Mean | None = None  # between one first token and the next, while somebody waited
     _first_at: float = float("-inf")
+    _affinities: dict[str, None] = field(default_factory=dict)  # that had calls here, the latest last
 
     @property
     def id(self) -> str:
@@ -108,14 +110,14 @@ class Replica:
         """Whether the call may go there at all."""
         return self.usable and (self.settings.local or not call.local_only)
 
-    def load(self, usual: float | None) -> Load:
+    def load(self, usual: float | None, affinity: str = "") -> Load:
         """As the choice sees it; what it was like a while ago counts less and less beside what is `usual`."""
         now = time.monotonic()
         pace = self._pace.value if self._pace else None
         if self._pace is not None and usual is not None:
             known = 0.5 ** ((now - self._pace.at) / _FORGOTTEN_S)
             pace = usual + (self._pace.value - usual) * known
-        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace)
+        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace, affinity in self._affinities)
 
     @property
     def pace_s(self) -> float | None:
@@ -139,6 +141,13 @@ class Replica:
     def begin(self, flight: Flight) -> None:
         self.flights.add(flight)
         self.health.began()
+        self._remember(flight.call.affinity)
+
+    def _remember(self, affinity: str) -> None:
+        self._affinities.pop(affinity, None)
+        self._affinities[affinity] = None
+        if len(self._affinities) > _REMEMBERED:
+            del self._affinities[next(iter(self._affinities))]
 
     def end(self, flight: Flight) -> None:
         """The place is free."""

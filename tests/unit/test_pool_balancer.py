@@ -120,6 +120,28 @@ class TestAffinity:
         draw = random.Random(seed)
         assert len({chosen(even(count), affinity, draw).id for _ in range(20)}) == 1
 
+    @given(st.integers(2, 12), AFFINITIES, st.integers(0, 3), SEEDS)
+    def test_it_goes_where_its_calls_went(self, count: int, affinity: str, more: int, seed: int) -> None:
+        """Whoever had them lately gets the next one, also with a few calls more in flight than the others."""
+        loads = even(count)
+        warm = random.Random(seed).randrange(count)
+        loads[warm] = replace(loads[warm], in_flight=more, warm=True)
+        assert chosen(loads, affinity, random.Random(seed)) is loads[warm]
+
+    @given(st.integers(2, 12), AFFINITIES, SEEDS)
+    def test_it_is_read_anew_rather_than_waited_for(self, count: int, affinity: str, seed: int) -> None:
+        """With many calls more in flight than the others, the one that had them gets no more."""
+        loads = even(count)
+        loads[0] = replace(loads[0], in_flight=6, warm=True)
+        assert chosen(loads, affinity, random.Random(seed)) is not loads[0]
+
+    @given(st.integers(3, 12), AFFINITIES, SEEDS)
+    def test_a_frequent_one_is_shared_by_those_that_have_it(self, count: int, affinity: str, seed: int) -> None:
+        """Of two that had its calls, the less loaded one gets the next."""
+        loads = [replace(load, in_flight=2) for load in even(count)]
+        loads[0], loads[1] = replace(loads[0], in_flight=3, warm=True), replace(loads[1], warm=True)
+        assert chosen(loads, affinity, random.Random(seed)) is loads[1]
+
     @given(st.integers(3, 12), AFFINITIES, SEEDS)
     def test_it_leaves_one_that_is_much_slower(self, count: int, affinity: str, seed: int) -> None:
         """A cache is worth less than another endpoint that is three times as quick."""
