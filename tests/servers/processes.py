@@ -154,14 +154,21 @@ def vllm(directory: Path) -> Server:
 
 
 def litellm(directory: Path, behind: Server) -> Server:
-    """LiteLLM's proxy with the mocks, and `behind` as its model `tiny`. It retries nothing and closes no model."""
+    """LiteLLM's proxy with the mocks, and `behind` as its model `tiny`. It retries nothing and closes no model.
+
+    Asked in Anthropic's format it would ask `behind` for responses, and lose the arguments of a call on the way.
+    """
     mocks = [_row(name, {"model": "openai/gpt-4o-mini", **mock}) for name, mock in MOCKS.items()]
     tiny = _row(TINY, {"model": f"openai/{behind.model}", "api_base": behind.url})
     gone = _row(GONE, {"model": "openai/gone", "api_base": f"{_NOWHERE}/v1"})
     settings = {
         "model_list": [*mocks, tiny, gone],
         "general_settings": {"master_key": KEY},
-        "litellm_settings": {"telemetry": False, "num_retries": 0},
+        "litellm_settings": {
+            "telemetry": False,
+            "num_retries": 0,
+            "use_chat_completions_url_for_anthropic_messages": True,
+        },
         "router_settings": {"num_retries": 0, "disable_cooldowns": True},
     }
     config, port = directory / "litellm.json", _free_port()

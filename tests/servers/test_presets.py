@@ -6,7 +6,6 @@
 | longer than the context | context_overflow | answered: it has no limit of its own | answered |
 | unknown model | answered by the one that it has | server_error | refused_request |
 | overload | queues | queues | rate_limited, and the next is asked |
-| arguments of a call, `api = "anthropic"` | whole | – | lost: `{}` |
 
 vLLM's are those of llama.cpp, but for the unknown model, which it refuses (script/real-servers).
 """
@@ -85,14 +84,13 @@ class TestEveryFormat:
 
     @every_format
     async def test_a_tool_call(self, real: Real, program: Program, provider: str) -> None:
-        """Whole, plain and in a stream; LiteLLM's Anthropic format loses what comes in one piece with the name."""
+        """Whole, plain and in a stream."""
         reply = await ask(program, provider, "WEATHER", tools=WEATHER)
         [call] = reply.metadata["tool_calls"]
         events = await (await stream(program, provider, "WEATHER", tools=WEATHER)).read()
         [heard] = [event for event in events if event["type"] == "tool_call"]
-        arguments = {} if provider == "messages_litellm" else {"city": "Berlin"}
         for said in (call, heard):
-            assert (said["name"], json.loads(said["arguments"])) == ("get_weather", arguments)
+            assert (said["name"], json.loads(said["arguments"])) == ("get_weather", {"city": "Berlin"})
         assert reply.metadata["finish_reason"] == events[-1]["metadata"]["finish_reason"] == "tool_calls"
 
 
