@@ -32,6 +32,12 @@ class Address:
     path: str
 
     @property
+    def place(self) -> tuple[str, str, int, str]:
+        """The same for two ways to write where requests go."""
+        usual = 443 if self.scheme == "https" else 80
+        return self.scheme, self.host, self.port or usual, self.path.rstrip("/")
+
+    @property
     def crosses_in_clear(self) -> bool:
         """Whether keys and prompts would go over a network as plain text."""
         return self.scheme == "http" and not on_this_machine(self.host)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from cortexd.config.problems import Expectation
+from cortexd.config.problems import Expectation, UnknownSetting
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 
@@ -44,7 +44,7 @@ def allowed(path: str, value: object, current: object) -> AllowedSettings:
     for key, item in value.items():
         where = f"{path}.{key}"
         if key not in keys:
-            raise Expectation(f"one of {', '.join(keys)}", where, item)
+            raise UnknownSetting(where, keys)
         named = _NAMED.get(key)
         changes[key] = _targets(where, item) if named is None else _by_name(where, item, getattr(known, key), named)
     return replace(known, **changes)

@@ -12,13 +12,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cortexd.config.addresses import endpoint_address, proxy_address, proxy_exceptions, without_credentials
+from cortexd.config.addresses import (
+    endpoint_address,
+    parse_address,
+    proxy_address,
+    proxy_exceptions,
+    without_credentials,
+)
 from cortexd.config.allowed import AllowedSettings, allowed
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
 from cortexd.config.names import fault_of_name
-from cortexd.config.problems import Expectation
+from cortexd.config.problems import Expectation, UnknownSetting
 from cortexd.config.settings import (
     CAPABILITIES,
     BudgetSettings,
@@ -124,7 +130,7 @@ def _strings(value: object) -> tuple[str, ...]:
 
 def _choice(value: object, choices: tuple[str, ...]) -> str:
     if value not in choices or not isinstance(value, str):
-        raise Expectation(f"one of {', '.join(map(repr, choices))}")
+        raise Expectation(f"one of {', '.join(repr(str(choice)) for choice in choices)}")
     return value
 
 
@@ -193,7 +199,7 @@ def _model(path: str, table: dict[str, Any], current: ModelSettings) -> ModelSet
     changes: dict[str, Any] = {}
     for key, value in table.items():
         if key not in keys:
-            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", value)
+            raise UnknownSetting(f"{path}.{key}", keys)
         try:
             changes[key] = coerce(ModelSettings, key, value, getattr(current, key))
         except Expectation as fault:
@@ -207,9 +213,9 @@ def _replicas(path: str, value: object, _current: object) -> tuple[ReplicaSettin
     if not isinstance(value, list) or len(value) > _MAX_REPLICAS:
         raise Expectation(f"a list of at most {_MAX_REPLICAS} tables ([[providers.NAME.{path}]])")
     replicas = tuple(_replica(f"{path}[{number}]", table) for number, table in enumerate(value))
-    addresses = [replica.base_url for replica in replicas]
-    if twice := next((address for address in addresses if addresses.count(address) > 1), ""):
-        raise Expectation("each address once", path, twice)
+    places = [parse_address(replica.base_url).place for replica in replicas]
+    if twice := next((number for number, place in enumerate(places) if place in places[:number]), 0):
+        raise Expectation("each address once", path, replicas[twice].base_url)
     return replicas
 
 
@@ -220,7 +226,7 @@ def _replica(path: str, table: object) -> ReplicaSettings:
     changes: dict[str, Any] = {}
     for key, value in table.items():
         if key not in keys:
-            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", "(hidden)" if key == "key" else value)
+            raise UnknownSetting(f"{path}.{key}", keys)
         try:
             changes[key] = coerce(ReplicaSettings, key, value, None)
         except Expectation as fault:
@@ -275,7 +281,7 @@ def _weights(path: str, value: object, current: Weights) -> Weights:
         raise Expectation(f"a table with {', '.join(keys)}", path, value)
     for key, weight in value.items():
         if key not in keys:
-            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", weight)
+            raise UnknownSetting(f"{path}.{key}", keys)
         try:
             current = replace(current, **{key: _number(weight, float, BOUNDS[Weights][key], "a number")})
         except Expectation as fault:
@@ -288,9 +294,9 @@ def _limit(path: str, value: object, current: object) -> LimitUsd:
     keys = tuple(_hints(LimitUsd))
     if not isinstance(value, dict):
         raise Expectation(f"a table with {' and '.join(keys)}", path, value)
-    for key, amount in value.items():
+    for key in value:
         if key not in keys:
-            raise Expectation(f"one of {', '.join(keys)}", f"{path}.{key}", amount)
+            raise UnknownSetting(f"{path}.{key}", keys)
     amounts = {key: _usd(LimitUsd, key, f"{path}.{key}", amount) for key, amount in value.items()}
     return replace(current if isinstance(current, LimitUsd) else LimitUsd(), **amounts)
 

@@ -10,7 +10,7 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cortexd.config.defaults import builtin_config
 from cortexd.config.files import Unusable, find_files, is_there, read_file
 from cortexd.config.names import fault_of_name
 from cortexd.config.presets import presets
-from cortexd.config.problems import Expectation, Problems
+from cortexd.config.problems import Expectation, Problems, UnknownSetting, unknown_setting
 from cortexd.config.replicas import located, resolved, strayed
 from cortexd.config.settings import Config, ProviderSettings
 from cortexd.config.whole import faults_of_whole
@@ -80,7 +80,7 @@ class _Reading:
         changes: dict[str, Any] = {}
         for key, value in table.items():
             if key not in sections:
-                self._refuse(key, _unknown(key, sections))
+                self._refuse(key, unknown_setting(key, sections))
             elif not isinstance(value, dict):
                 self._refuse(key, f"expected a table ([{key}]), got {_shown(value)}")
             elif key == "providers":
@@ -121,15 +121,15 @@ class _Reading:
         base = preset.settings(name, api if isinstance(api, str) and api in API_KINDS else None)
         missing = [key for key in ("base_url", "model") if not getattr(base, key) and not _given(value, key)]
         if missing:
-            kinds = " and ".join(preset.base_url)
-            self._refuse(where, f"preset {wanted!r} speaks {kinds} and needs {', '.join(missing)} as well")
+            only = f" speaks {' and '.join(preset.base_url)} alone, and" if "base_url" in missing else ""
+            self._refuse(where, f"preset {wanted!r}{only} needs {' and '.join(missing)} as well")
         return base
 
     def _provider(self, base: ProviderSettings, value: Table, where: str) -> ProviderSettings:
         """An address that is no longer the preset's makes an endpoint elsewhere no local one."""
         read: ProviderSettings = self._section(base, value, where)
         if stray := strayed(read, value):
-            self._refuse(f"{where}.base_url", f"expected an address of its replicas, or none beside them, got {stray}")
+            self._refuse(f"{where}.base_url", f"expected none, since the replicas have their own, got {stray}")
         implied = read.local and read.preset is not None and "local" not in value
         if implied and "replicas" in value:
             read = dataclasses.replace(read, replicas=tuple(map(located, read.replicas)))
@@ -143,10 +143,12 @@ class _Reading:
         changes: dict[str, Any] = {}
         for key, value in table.items():
             if key not in known:
-                self._refuse(f"{where}.{key}", _secret_hint(where, key) or _unknown(key, known))
+                self._refuse(f"{where}.{key}", _secret_hint(f"{where}.{key}") or unknown_setting(key, sorted(known)))
                 continue
             try:
                 changes[key] = coerce(type(current), key, value, getattr(current, key))
+            except UnknownSetting as unknown:
+                self._refuse(path := f"{where}.{unknown.path}", _secret_hint(path) or str(unknown))
             except Expectation as expected:
                 got = _shown(expected.got if expected.path else value)
                 why = f": {expected.why}" if expected.why else ""
@@ -166,8 +168,8 @@ def _given(value: Table, key: str) -> bool:
     return key in value or (key == "base_url" and bool(value.get("replicas")))
 
 
-def _secret_hint(where: str, key: str) -> str | None:
-    if not where.startswith("providers.") or key not in _SECRETS:
+def _secret_hint(path: str) -> str | None:
+    if not path.startswith("providers.") or path.rpartition(".")[2] not in _SECRETS:
         return None
     return (
         "keys do not belong in the configuration; put the key into a file of mode 0600 and "
@@ -175,19 +177,20 @@ def _secret_hint(where: str, key: str) -> str | None:
     )
 
 
-def _unknown(key: str, known: list[str]) -> str:
-    near = get_close_matches(key, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(sorted(known))}"
-    return f"unknown setting{hint}"
-
-
 def _shown(value: object) -> str:
+    """As a file of settings has it, in 60 characters at most."""
     if isinstance(value, dict):
-        return "a table"
+        keys = ", ".join(value)
+        return _shortened(f"a table with {keys}") if keys.isprintable() and keys else "a table"
+    if isinstance(value, bool | date):
+        return str(value).lower()
     try:
-        text = repr(value)
+        return _shortened(repr(value))
     except ValueError:  # Python writes no integer of more than 4300 digits
         return "a number of thousands of digits"
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 from cortexd.errors import ConfigError, Problem
@@ -17,6 +18,19 @@ class Expectation(Exception):
         self.path = path
         self.got = got
         self.why = why
+
+
+class UnknownSetting(Expectation):
+    """A key at `path` that no setting has; those that there are in `known`."""
+
+    def __init__(self, path: str, known: Collection[str]) -> None:
+        super().__init__(unknown_setting(path.rpartition(".")[2], known), path)
+
+
+def unknown_setting(key: str, known: Collection[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+    return f"unknown setting; {hint}"
 
 
 class Unshown:

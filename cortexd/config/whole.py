@@ -9,7 +9,7 @@ from cortexd.config.allowed import ALL
 from cortexd.config.files import Unusable, read_file
 from cortexd.config.names import taken_names
 from cortexd.config.replicas import endpoints
-from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings
+from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings, Weights
 
 _MAX_CA_BYTES = 16 * 1024 * 1024
 Faults = Iterator[tuple[str, str]]
@@ -19,6 +19,7 @@ def faults_of_whole(config: Config) -> Faults:
     """Each setting at fault, and what is wrong with it."""
     yield from _routes(config)
     yield from _allowed(config)
+    yield from _weights(config.routing.weights)
     yield from _names(config)
     yield from _addresses(config)
     yield from _headers(config)
@@ -53,6 +54,11 @@ def _allowed(config: Config) -> Faults:
             if target != ALL and target.provider not in config.providers:
                 names = ", ".join(config.providers)
                 yield f"routing.allowed.{path}", f'unknown provider {target.provider!r}; expected "*" or one of {names}'
+
+
+def _weights(weights: Weights) -> Faults:
+    if not (weights.cost or weights.latency or weights.quality):
+        yield "routing.weights", "all are 0; give one of them more"
 
 
 def _names(config: Config) -> Faults:

@@ -49,7 +49,7 @@ class TestEveryPreset:
         mine = load_config(path).providers["mine"]
         assert (mine.api, mine.base_url) == ("anthropic", "https://api.deepseek.com/anthropic")
         path.write_text('[providers.mine]\npreset = "mistral"\napi = "anthropic"\n')
-        with pytest.raises(ConfigError, match="preset 'mistral' speaks openai and needs base_url, model as well"):
+        with pytest.raises(ConfigError, match="preset 'mistral' speaks openai alone, and needs base_url and model"):
             load_config(path)
 
     def test_is_in_the_table_of_formats(self) -> None:

@@ -95,6 +95,7 @@ class TestRefusals:
         [
             ('base_url = "https://gpu.example/v1"\n', "", "replicas[1]"),
             ("https://gpu.example/v1", "http://127.0.0.1:8001/v1", "replicas"),
+            ("https://gpu.example/v1", "HTTP://127.0.0.1:08001/v1/", "replicas"),
             ("https://gpu.example/v1", "http://gpu.example/v1", "replicas"),
             ("https://gpu.example/v1", "ftp://gpu.example/v1", "replicas[1].base_url"),
             ("weight = 2", "weight = 0", "replicas[1].weight"),
@@ -103,7 +104,18 @@ class TestRefusals:
             ('key_variable = "GPU_KEY"', 'credential = "../x"', "replicas[1].credential"),
             ('preset = "vllm"', 'preset = "vllm"\nbase_url = "https://third.example/v1"', "base_url"),
         ],
-        ids=["no-address", "twice", "in-clear", "scheme", "weight", "unknown", "key", "credential", "stray"],
+        ids=[
+            "no-address",
+            "twice",
+            "twice-otherwise-written",
+            "in-clear",
+            "scheme",
+            "weight",
+            "unknown",
+            "key",
+            "credential",
+            "stray",
+        ],
     )
     def test_each_names_its_place(self, write: Write, before: str, after: str, key: str) -> None:
         """File, setting and what was expected; a key is never shown."""
