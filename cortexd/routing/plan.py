@@ -124,9 +124,7 @@ def _first_choice(question: Question, config: Config, catalog: Catalog, wishes: 
     options, task = question.options, question.task_type
     if options.provider is not None:
         if options.provider not in config.providers:
-            raise UnknownProvider(
-                f"options.provider: unknown provider {options.provider!r}; one of {', '.join(config.providers)}"
-            )
+            raise _unknown_provider(options.provider, config)
         target = Target(options.provider, options.model)
         return _asked_for(target, f"provider {options.provider} was asked for", task, config, wishes)
     if options.model is not None:
@@ -271,6 +269,14 @@ def _affordable(plan: Plan, limit: int | None) -> Plan:
     )
 
 
+def _unknown_provider(name: str, config: Config) -> UnknownProvider:
+    provider, slash, _model = name.partition("/")
+    hint = f"one of {', '.join(config.providers)}"
+    if slash and provider in config.providers:
+        hint = f"{provider} is one, and the model goes into options.model"
+    return UnknownProvider(f"options.provider: unknown provider {name!r}; {hint}")
+
+
 def _nobody(plan: Plan, targets: list[Target], config: Config, question: Question) -> Exception:
     order = list(dict.fromkeys(target.provider for target in targets))
     unconfigured = [name for name in order if not config.providers[name].configured]
@@ -282,7 +288,9 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
     if question.guard.pinned:
-        words += ". Take the secrets out, begin a new session, or have a local model configured (local = true)."
+        named = question.options.provider or question.options.model
+        step = "Name no provider and no model" if named else "Have a local model configured (local = true)"
+        words += f". {step}, take the secrets out, or begin a new session."
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
 
 

@@ -145,7 +145,7 @@ def _short(item: ProviderInfo, model: str) -> str:
 
 def _context(item: ProviderInfo, model: str) -> str:
     tokens = item.context_tokens.get(model)
-    return "" if tokens is None else f"{tokens:,}"
+    return "—" if tokens is None else f"{tokens:,}"
 
 
 def _asked(item: ProviderInfo) -> str:

@@ -47,6 +47,7 @@ _RANKED_BY = {
     "quality": "by quality for the task type, the best first",
     "balanced": "by points lost to the best in cost, time and quality, the fewest first",
 }
+_SCORES = {"latency": "{:.0f} ms"}
 _UNKNOWN = "—"
 
 
@@ -120,7 +121,7 @@ def _explain_candidates(decision: Decision) -> None:
             _figure(item.tokens_per_s, "{:g}"),
             _figure(item.likely_ms, "{:.0f} ms"),
             _figure(item.quality, "{:g}"),
-            _figure(item.score, "{:g}"),
+            _UNKNOWN if item.score is None else _score(decision.strategy, item.score),
         )
         for item in decision.candidates
     ]
@@ -130,6 +131,11 @@ def _explain_candidates(decision: Decision) -> None:
 
 def _figure(value: float | None, form: str = "{}") -> str:
     return _UNKNOWN if value is None else form.format(value)
+
+
+def _score(strategy: str, value: float) -> str:
+    """With the unit that the strategy ranks by."""
+    return _usd(value) if strategy == "cost" else _SCORES.get(strategy, "{:g}").format(value)
 
 
 def _usd(value: float) -> str:
