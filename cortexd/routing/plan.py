@@ -271,10 +271,8 @@ def _affordable(plan: Plan, limit: int | None) -> Plan:
 
 def _unknown_provider(name: str, config: Config) -> UnknownProvider:
     provider, slash, _model = name.partition("/")
-    hint = f"one of {', '.join(config.providers)}"
-    if slash and provider in config.providers:
-        hint = f"{provider} is one, and the model goes into options.model"
-    return UnknownProvider(f"options.provider: unknown provider {name!r}; {hint}")
+    hint = "; the model goes into options.model" if slash and provider in config.providers else ""
+    return UnknownProvider(f"options.provider: unknown provider {name!r}; one of {', '.join(config.providers)}{hint}")
 
 
 def _nobody(plan: Plan, targets: list[Target], config: Config, question: Question) -> Exception:
