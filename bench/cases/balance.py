@@ -11,14 +11,15 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import peers
 from bench.figures import Case, Figure, Values
 from bench.fleet import Fleet, Outcome, Scene, callers, fleet, outcome, over_bus, over_http, send
-from bench.lab import Lab
+from bench.lab import Lab, Upstream
 from bench.processes import CannotMeasure, Child
 
-SECONDS, QUICK_SECONDS = 36.0, 9.0
+SECONDS, QUICK_SECONDS = 32.0, 7.0
 POLICIES = ("cache_aware", "power_of_two")
 CONTESTANTS = ("cortexd", *POLICIES, "direct")
 _SLOW, _GONE = (2, 5), (1, 6)
@@ -31,6 +32,15 @@ SCENES = (
 )
 UNEVEN = [scene.name for scene in SCENES if scene.slow]
 SHARED = [scene.name for scene in SCENES if scene.shared and not scene.gone]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all scenes share. Nobody asks `upstream`: there is no fallback."""
+
+    lab: Lab
+    upstream: Upstream
+    ledger: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +57,16 @@ Results = Mapping[str, Mapping[str, Result]]  # by scene and contestant
 
 def run(lab: Lab) -> Values:
     seconds = QUICK_SECONDS if lab.quick else SECONDS
-    results = {scene.name: _play(lab, scene, seconds) for scene in SCENES}
+    with lab.upstream() as upstream, lab.made_ledger(upstream) as ledger:
+        results = {scene.name: _play(Stage(lab, upstream, ledger), scene, seconds) for scene in SCENES}
     return _headline(results) | _details(results)
 
 
-def _play(lab: Lab, scene: Scene, seconds: float) -> dict[str, Result]:
+def _play(on: Stage, scene: Scene, seconds: float) -> dict[str, Result]:
+    lab = on.lab
     with contextlib.ExitStack() as stack:
         fleets = {name: stack.enter_context(fleet(lab, scene)) for name in CONTESTANTS}
-        routers = dict(_routers(lab, fleets, stack))
+        routers = dict(_routers(on, fleets, stack))
         clients = {name: over_http([port]) for name, (_, port) in routers.items() if port}
         clients |= {"cortexd": over_bus(lab), "direct": over_http(fleets["direct"].ports)}
         running = stack.enter_context(callers(lab, clients))
@@ -72,17 +84,15 @@ def _play(lab: Lab, scene: Scene, seconds: float) -> dict[str, Result]:
 
 
 def _routers(
-    lab: Lab, fleets: Mapping[str, Fleet], stack: contextlib.ExitStack
+    on: Stage, fleets: Mapping[str, Fleet], stack: contextlib.ExitStack
 ) -> Iterator[tuple[str, tuple[Child, int]]]:
     """The process of each, and its port; 0 for the bus."""
-    if lab.peers is None:
+    if on.lab.peers is None:
         raise CannotMeasure("the peers' environment is not there: script/bench --peers makes it")
-    upstream = stack.enter_context(lab.upstream())
-    ledger = stack.enter_context(lab.made_ledger(upstream))
     settings = _settings(fleets["cortexd"])
-    yield "cortexd", (stack.enter_context(lab.ready_daemon(upstream, ledger, settings=settings)), 0)
+    yield "cortexd", (stack.enter_context(on.lab.ready_daemon(on.upstream, on.ledger, settings=settings)), 0)
     for policy in POLICIES:
-        yield policy, stack.enter_context(peers.vllm_router(lab, lab.peers, policy, fleets[policy].urls))
+        yield policy, stack.enter_context(peers.vllm_router(on.lab, on.lab.peers, policy, fleets[policy].urls))
 
 
 def _settings(of: Fleet) -> str:
