@@ -155,7 +155,7 @@ class Field:
         entry, moment = self.catalog.model(provider, model), self.question.moment
         tokens = likely_prompt(self.observed, self.size, entry)
         price = self.catalog.price(provider, model, moment, tokens)
-        limit = self._max_tokens(provider, entry, price, tokens)
+        limit = self._max_tokens(provider, entry, price)
         most = limit or DEFAULT_MAX_TOKENS
         prompt = None if price is None else tokens * price.input // 1_000_000
         worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
@@ -190,7 +190,7 @@ class Field:
         sticky = who_answers(self.wishes, self.config)
         return forecast(self.question, self.size, self.catalog, self.observed, sticky, target, most_tokens)
 
-    def _max_tokens(self, provider: str, entry: Model, price: Price | None, prompt_tokens: int) -> int | None:
+    def _max_tokens(self, provider: str, entry: Model, price: Price | None) -> int | None:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
         than the model gives, or its context has room for, nor less than its API takes. None where the answer costs
         nothing, or nobody knows what: the server has a limit of its own."""
@@ -201,7 +201,7 @@ class Field:
         if wanted is None:
             return None
         least = api_kind(settings.api).least_tokens if settings else 1
-        room = entry.context_tokens and max(1, entry.context_tokens - prompt_tokens)
+        room = entry.context_tokens and max(1, entry.context_tokens - self.size.usual_tokens(entry))
         return max(least, min(limit for limit in (wanted, entry.output_tokens, room) if limit is not None))
 
 

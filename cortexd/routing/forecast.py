@@ -45,7 +45,7 @@ def continued(question: Question, sticky: Target | None, target: Target) -> bool
 def likely_prompt(observed: Observed, size: PromptSize, model: Model) -> int:
     """Tokens, images included."""
     texts = observed.prompt_tokens(model.provider, model.id, size.text_bytes)
-    return _rounded(texts) + size.images * model.image_tokens
+    return min(_rounded(texts) + size.images * model.image_tokens, size.most_tokens(model))
 
 
 def forecast(

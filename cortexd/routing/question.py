@@ -13,6 +13,7 @@ from cortexd.validation import images_of, prompt_bytes
 
 _TOKENS_PER_MESSAGE = 32  # role markers and the like, generously
 _TOKENS_PER_CALL = 64  # its markers, longer names and ids, and a result where the caller gives none
+_BYTES_PER_TOKEN_USUALLY = 4
 _TOKENS_FOR_TOOLS = 2048  # vendors explain tool use to the model in a system prompt of their own
 
 
@@ -58,3 +59,7 @@ class PromptSize:
     def most_tokens(self, model: Model) -> int:
         """No tokenizer makes more tokens than bytes; an image counts the catalogue's figure."""
         return self.text_bytes + self.framing_tokens + self.images * model.image_tokens
+
+    def usual_tokens(self, model: Model) -> int:
+        """At four bytes to a token, whatever was observed of others' prompts."""
+        return self.text_bytes // _BYTES_PER_TOKEN_USUALLY + self.images * model.image_tokens

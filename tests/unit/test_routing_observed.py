@@ -37,6 +37,13 @@ def after(*answers: Answered, times: int = 1) -> Observed:
     return observed
 
 
+class TestPrompts:
+    def test_a_count_that_no_tokenizer_makes_teaches_nothing(self) -> None:
+        """A server that counts millions of tokens in a few words leaves what others' prompts are likely to be."""
+        absurd = replace(ANSWER, usage=Usage(7_919_337, 50), prompt_bytes=17)
+        assert after(absurd, times=9).prompt_tokens(*WHO, 400) == at_now().prompt_tokens(*WHO, 400)
+
+
 class TestTime:
     def test_the_first_word_and_the_others(self) -> None:
         """The time is that to the first token and each further one's; a longer answer takes longer."""

@@ -11,6 +11,7 @@ _KEPT = half_life(50)
 _OUTPUT_TOKENS = 300.0  # an answer of which nothing is known
 _TRUSTED_ANSWERS = 2.0  # what is seen elsewhere counts as so many answers of a model's own
 _TRUSTED_TOKENS = 1000.0  # so much prompt is taken for uncached beside what was seen
+_FRAMING_TOKENS = 4096  # vendors' own, at the most
 _prompt_line = partial(Line, slope=0.25, spread=4000.0)  # tokens over bytes: four bytes to a token, until it is known
 
 
@@ -52,8 +53,9 @@ class Prompts:
             self.written[continued].add(min(written, tokens), _KEPT, tokens)
 
     def measured(self, text_bytes: int, tokens: int) -> None:
-        """A prompt of texts alone."""
-        self.size.add(text_bytes, tokens, _KEPT)
+        """A prompt of texts alone. What no tokenizer makes of it is no measure."""
+        if tokens <= text_bytes + _FRAMING_TOKENS:
+            self.size.add(text_bytes, tokens, _KEPT)
 
     def tokens(self, text_bytes: int) -> float:
         likely = self.size.at(text_bytes)
