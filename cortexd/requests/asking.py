@@ -102,10 +102,10 @@ class Asking:
         return pending & {item.provider for item in made.left_out} if chooses else frozenset(), False
 
     async def shown(self) -> None:
-        """Return once everybody was asked once, and has answered; soon at any rate."""
+        """Return once everybody was asked once, has answered, and is known to have failed; soon at any rate."""
         self.begin_first()
-        if self._under_way:
-            await asyncio.wait(self._under_way.values(), timeout=_SHOWN_S)
+        if waited := [*self._under_way.values(), *self._unwaited]:
+            await asyncio.wait(waited, timeout=_SHOWN_S)
 
     def close(self) -> None:
         for task in (*self._under_way.values(), *self._later.values(), *self._unwaited):

@@ -244,6 +244,7 @@ class TestAdministration:
         done = cortexctl("providers", "--verify", "claude")
         assert done.returncode == PROVIDER_FAILED
         assert "no: " in done.stdout
+        assert "[tried=" not in done.stdout  # what programs read is no text for people
         assert cortexctl("providers", "nobody").returncode == USAGE
         alone = cortexctl("providers", "deepseek").stdout
         assert ("no key" in alone, "claude" in alone) == (True, False)

@@ -119,6 +119,14 @@ class TestAnyModel:
         ranked = [(item["provider"], item["model"]) for item in decision["candidates"]]
         assert ranked[:2] == [("vllm", model) for model in MODELS]
 
+    async def test_a_listing_before_any_call(self, daemon: MakeDaemon, program: Program) -> None:
+        """The first one says already that a server could not be asked."""
+        with SimulatedProviders() as gone:
+            url = gone.url("vllm")
+        daemon(settings(url))
+        row = await row_of(program)
+        assert (row["state"], row["last_failure"]) == ("degraded", "connection")
+
     async def test_a_server_that_is_away(self, daemon: MakeDaemon, program: Program) -> None:
         """What is missing is said, others stand in, and the first call after the server is there is answered."""
         with SimulatedProviders() as later:

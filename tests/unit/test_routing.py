@@ -66,7 +66,7 @@ class TestOptions:
         """Wrong names are the caller's to mend."""
         with pytest.raises(UnknownProvider, match="'kimi'; one of claude, kimi_k2"):
             plan(provider="kimi")
-        with pytest.raises(UnknownProvider, match="the model goes into options.model"):
+        with pytest.raises(UnknownProvider, match=r"the model goes into options.model"):
             plan(provider="claude/claude-haiku-5-5")
         with pytest.raises(InvalidArgument, match=r"options.model: no provider is known to have 'gpt-x'"):
             plan(model="gpt-x")

@@ -13,12 +13,12 @@ import click
 from cortexd.cli.machine.key_files import DIRECTORY, DROP_INS, KeyFiles
 from cortexd.cli.machine.unit import NotRestarted, restart
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.shown.failures import OTHER, PROVIDER_FAILED, duration
+from cortexd.cli.shown.failures import OTHER, PROVIDER_FAILED, duration, in_words
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import is_terminal, print_error, print_json, print_notice, print_text
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
-from cortexd.errors import InvalidArgument, ServiceUnavailable, UnknownProvider
+from cortexd.errors import CortexError, InvalidArgument, ServiceUnavailable, UnknownProvider
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, ProviderInfo, Verification
@@ -165,7 +165,7 @@ def _verify(settings: Settings, name: str) -> None:
 
     result = run(settings, ask)
     if not result.ok:
-        print_error(f"{name} does not answer with this key: {result.error}")
+        print_error(f"{name} does not answer with this key: {in_words(CortexError.from_text(result.error))}")
         raise click.exceptions.Exit(PROVIDER_FAILED)
     cost = format_usd(result.cost_nano_usd)
     print_text(f"{name} answers: {result.model}, {duration(result.latency_ms)}, {cost}")

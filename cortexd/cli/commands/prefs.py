@@ -49,11 +49,15 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 @command.command("set")
 @click.argument("providers", nargs=-1, callback=pairs, metavar="[TASK=PROVIDER]...")
-@click.option("--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among them.")
+@click.option(
+    "--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among the models."
+)
 @click.option("--local-only/--no-local-only", default=None, help="Whether only local endpoints may be asked.")
 @click.option("--secrets", type=click.Choice([item.value for item in Secrets]), help="What is done about secrets.")
 @click.option(
-    "--exclude", metavar="PROVIDER,...", help="Never to be asked: these providers, or single models (PROVIDER/MODEL)."
+    "--exclude",
+    metavar="PROVIDER,...",
+    help="Providers, or single models (PROVIDER/MODEL), that are asked only where a request names them.",
 )
 @click.pass_obj
 def set_command(
@@ -64,7 +68,7 @@ def set_command(
     secrets: str | None,
     exclude: str | None,
 ) -> None:
-    """Change what is given and keep the rest:
+    """Change what is given and keep the rest.
 
     \b
       cortexctl prefs set code_generation=kimi_k2 --strategy cost

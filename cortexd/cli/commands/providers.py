@@ -12,13 +12,13 @@ import click
 from cortexd.cli.machine.discovery import discover
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.discovered import CONF_D, show_discovered
-from cortexd.cli.shown.failures import PROVIDER_FAILED, duration
+from cortexd.cli.shown.failures import PROVIDER_FAILED, duration, in_words
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_text
 from cortexd.cli.talking.session import run
 from cortexd.config.presets import presets
 from cortexd.domain.money import format_usd
-from cortexd.errors import UnknownProvider
+from cortexd.errors import CortexError, UnknownProvider
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, ProviderInfo, ReplicaInfo, Verification
@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Show the providers, their state, models and contexts, and what is missing; the first model is the default.
 
-    Below a provider with several endpoints, or a limit, stands how each of them is; their addresses for administrators.
+    Each endpoint of a provider that has several, or a limit, has a line of its own; administrators see its address.
 
     discover looks for model servers at the usual ports of this machine instead, and shows who holds each port.
     --verify is for administrators, and costs what such a request costs; the exit status says whether all answered.
@@ -112,21 +112,23 @@ def _show_presets(as_json: bool) -> None:
 
 
 def _rows(item: ProviderInfo, *, whole: bool) -> list[tuple[str, str, str, str]]:
-    """The provider, and below it its endpoints."""
+    """The provider, and below it its endpoints as "NAME 1", "NAME 2"."""
     own = (item.name, item.state, item.default_model if whole else _models(item), _note(item))
-    return [own, *(_endpoint(number, replica) for number, replica in enumerate(item.replicas, 1))]
+    several = len(item.replicas) > 1
+    below = ((f"{item.name} {number}", replica) for number, replica in enumerate(item.replicas, 1))
+    return [own, *(_endpoint(name, replica, several=several) for name, replica in below)]
 
 
-def _endpoint(number: int, replica: ReplicaInfo) -> tuple[str, str, str, str]:
+def _endpoint(name: str, replica: ReplicaInfo, *, several: bool) -> tuple[str, str, str, str]:
     limit = f" of {replica.max_in_flight}" if replica.max_in_flight else ""
     notes = [
         f"{replica.in_flight}{limit} in flight",
-        f"{replica.share:.0%} of the calls",
+        f"{replica.share:.0%} of the calls" if several else "",
         duration(round(replica.latency_ms)) if replica.latency_ms else "",
         f"last failure: {replica.last_failure}" if replica.last_failure else "",
         "local" * replica.local,
     ]
-    return f"  {number} {replica.endpoint}".rstrip(), replica.state, "", "; ".join(filter(None, notes))
+    return f"{name} {replica.endpoint}".rstrip(), replica.state, "", "; ".join(filter(None, notes))
 
 
 def _models(item: ProviderInfo) -> str:
@@ -184,7 +186,7 @@ def _show_verified(results: list[Verification], as_json: bool) -> None:
         rows = [
             (
                 item.provider,
-                "yes" if item.ok else f"no: {item.error}",
+                "yes" if item.ok else f"no: {in_words(CortexError.from_text(item.error))}",
                 item.model,
                 duration(item.latency_ms),
                 _cost(item),

@@ -128,9 +128,9 @@ def _show(health: _Health, bus: str) -> None:
 
 
 def _left_alone(item: ProviderInfo) -> str:
-    """How many of its endpoints get nothing at the moment."""
+    """How many of its endpoints, where it has several, get nothing at the moment."""
     alone = sum(replica.share == 0 for replica in item.replicas)
-    return f"{alone} of {len(item.replicas)} endpoints left alone" if alone else ""
+    return f"{alone} of {len(item.replicas)} endpoints left alone" if alone and len(item.replicas) > 1 else ""
 
 
 def _whose(item: BudgetInfo) -> str:

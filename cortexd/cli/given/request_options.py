@@ -15,7 +15,7 @@ _OPTIONS = (
     click.option("--provider", metavar="NAME", help="Ask this provider and no other."),
     click.option("--model", metavar="ID", help="Ask this model."),
     click.option(
-        "--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among the providers."
+        "--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among the models."
     ),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest answer, in tokens."),
     click.option(
