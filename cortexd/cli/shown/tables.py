@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from cortexd.cli.shown.terminal import is_terminal, may_style, one_line, print_text
 
+_GAP = 3  # rich's, between two columns
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -28,7 +30,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title:
 
 def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
     table = [[column.title for column in columns], *rows]
-    widths = [max(len(row[index]) for row in table) for index in range(len(columns))]
+    widths = _widths(columns, rows)
     return [
         "  ".join(
             cell.rjust(width) if column.right else cell.ljust(width)
@@ -38,16 +40,31 @@ def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[s
     ]
 
 
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, [column.title, *(row[index] for row in rows)])) for index, column in enumerate(columns)]
+
+
 def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Numbers are never broken: in a table wider than the terminal their headings are, and gaps are one blank."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    console = Console(highlight=False, color_system="auto" if may_style(sys.stdout) else None)
+    wide = sum(_widths(columns, rows)) + _GAP * len(columns) > console.width
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0) if wide else (0, 1),
+    )
     for column in columns:
-        table.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold")
+        heading = column.title.replace(" ", "\n") if wide and column.right else column.title
+        table.add_column(
+            Text(heading), justify="right" if column.right else "left", overflow="fold", no_wrap=column.right
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False, color_system="auto" if may_style(sys.stdout) else None).print(table)
+    console.print(table)
     sys.stdout.flush()

@@ -1,0 +1,38 @@
+"""Tables as a terminal of some width shows them."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import redirect_stdout
+
+import pytest
+
+from cortexd.cli.shown.tables import Column, print_table
+
+COLUMNS = (Column("model"), Column("likely cost", right=True), Column("tokens in", right=True), Column("why"))
+ROWS = [("claude-sonnet-5-5", "$0.000302", "1_000_000", "the cheapest that there is"), ("qwen3", "—", "6", "none")]
+
+
+def drawn(width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = os.openpty()
+    with open(theirs, "w", encoding="utf-8") as terminal, redirect_stdout(terminal):
+        print_table(COLUMNS, ROWS)
+    with open(ours, "rb", buffering=0) as screen:
+        return re.sub(r"\x1b\[[\d;]*m", "", screen.read(65_536).decode("utf-8")).splitlines()
+
+
+class TestOnATerminal:
+    @pytest.mark.parametrize("width", [45, 60, 80, 200])
+    def test_numbers_are_whole(self, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Texts are broken where there is no room for them, numbers and lines never."""
+        lines = drawn(width, monkeypatch)
+        assert sum("$0.000302" in line and "1_000_000" in line for line in lines) == 1
+        assert max(map(len, lines)) <= width
+
+    def test_headings_are_broken_only_in_need(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At a blank."""
+        assert any("likely cost" in line for line in drawn(200, monkeypatch))
+        assert not any("likely cost" in line for line in drawn(60, monkeypatch))
