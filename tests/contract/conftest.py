@@ -110,6 +110,14 @@ async def make() -> AsyncIterator[MakeProvider]:
         await provider.aclose()
 
 
+async def made_ready(make: MakeProvider, name: str, hostile: HostileServer, **changes: Any) -> Provider:
+    """One that has had an answer: a short limit bounds its server's silence, not the import of an SDK."""
+    provider = make(name, hostile.url(name), **changes)
+    hostile.json(KINDS[name].reply("hello"))
+    await provider.complete(call(name))
+    return provider
+
+
 def call(name: str, text: str = "hello", **changes: Any) -> Call:
     """A short call for the provider `name`."""
     plain = Call(MODELS[name], (Message(Role.USER, text),), timeout_s=10.0, max_tokens=1000)

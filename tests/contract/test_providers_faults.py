@@ -15,7 +15,7 @@ from cortexd.domain.messages import Answer, Call
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider
 from simulated import Behaviour, Fault, SimulatedProviders
-from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.conftest import HostileServer, MakeProvider, call, made_ready
 from tests.contract.kinds import each
 from tests.eventually import assert_eventually_async
 
@@ -121,8 +121,9 @@ class TestStatus:
         self, hostile: HostileServer, make: MakeProvider, name: str, head: bytes, nothing: bytes
     ) -> None:
         """However much of it comes, timeout_s is the longest wait for something else."""
+        provider = await made_ready(make, name, hostile)
         hostile.reply, hostile.pieces = head, (nothing,) * 10_000  # a millisecond each
-        error = await failure_of(make(name, hostile.url(name)), call(name, timeout_s=0.3))
+        error = await failure_of(provider, call(name, timeout_s=0.3))
         assert (error.failure, error.may_have_billed) == (Failure.TIMEOUT, True)
         await assert_eventually_async(lambda: hostile.left == 1)
 

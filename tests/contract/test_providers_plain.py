@@ -14,7 +14,7 @@ from cortexd.providers import EmptyAnswer, Listener
 from cortexd.providers.collecting import MAX_REASONING_BYTES
 from cortexd.providers.transport import has_ended, http_client
 from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
-from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call
+from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call, made_ready
 from tests.contract.kinds import KINDS, each
 from tests.contract.test_providers_streams import Ear, delta_event, first_events, last_events
 from tests.eventually import assert_eventually_async
@@ -50,8 +50,9 @@ class TestLeaving:
     async def test_silence_and_slow_work(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """An answer takes as long as it likes while something comes; a silence as long as the limit is its end."""
         provider = make(name, simulated.url(name))
-        simulated.behave(name, Behaviour(reply="abcdefgh", chunks=8, chunk_delay_s=0.1))
-        assert (await provider.complete(call(name, timeout_s=0.4))).content == "abcdefgh"
+        await provider.complete(call(name))
+        simulated.behave(name, Behaviour(reply="abcdefgh", chunks=8, chunk_delay_s=0.2))
+        assert (await provider.complete(call(name, timeout_s=1.0))).content == "abcdefgh"
         simulated.behave(name, Behaviour(reply="abc", chunks=3, fault=Fault.HANG_MID_BODY, cut_after=4))
         with pytest.raises(ProviderError) as raised:
             await provider.complete(call(name, timeout_s=0.4))
@@ -176,19 +177,21 @@ class TestSilence:
         self, hostile: HostileServer, make: MakeProvider, name: str
     ) -> None:
         """However many keep the connection alive, they are no answer."""
+        provider = await made_ready(make, name, hostile)
         hostile.reply = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
         hostile.pieces = (b"\n",) * 10_000
         with pytest.raises(ProviderError) as raised:
-            await make(name, hostile.url(name)).complete(call(name, timeout_s=0.3))
+            await provider.complete(call(name, timeout_s=0.3))
         assert (raised.value.failure, raised.value.may_have_billed) == (Failure.TIMEOUT, True)
         await assert_eventually_async(lambda: hostile.left == 1)
 
     @each
     async def test_an_event_that_comes_slowly(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """Bytes of an event are no silence, however long it takes to be whole."""
-        body = first_events(name) + delta_event(name, "x" * 400) + last_events(name)
-        hostile.events(*(body[at : at + 1] for at in range(len(body))))
-        assert (await make(name, hostile.url(name)).complete(call(name, timeout_s=0.3))).content == "x" * 400
+        provider = await made_ready(make, name, hostile)
+        body = first_events(name) + delta_event(name, "x" * 1000) + last_events(name)
+        hostile.events(*(body[at : at + 1] for at in range(len(body))))  # a millisecond each, and more
+        assert (await provider.complete(call(name, timeout_s=1.0))).content == "x" * 1000
 
 
 class TestEnd:

@@ -13,9 +13,9 @@ import pytest
 
 from cortexd.domain.messages import Answer, Call, Tool, ToolCall, Usage
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers import Delta, Listener, Provider, preload
+from cortexd.providers import Delta, Listener, Provider
 from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
-from tests.contract.conftest import HostileServer, MakeProvider, call
+from tests.contract.conftest import HostileServer, MakeProvider, call, made_ready
 from tests.contract.kinds import KINDS, each, framed
 from tests.eventually import assert_eventually_async
 
@@ -191,17 +191,16 @@ class TestBackpressure:
     @each
     async def test_a_listener_that_is_busy(self, hostile: HostileServer, make: MakeProvider, name: str) -> None:
         """While the listener has not returned nothing is read: the provider waits, and memory stays flat."""
+        provider = await made_ready(make, name, hostile, max_answer_bytes=100 * MEGABYTE)
         hostile.events(first_events(name))
         hostile.endless = delta_event(name, "x" * 900) * 64
         free = asyncio.Event()
         ear = Ear(free.wait)
-        provider = make(name, hostile.url(name), max_answer_bytes=100 * MEGABYTE)
-        await preload(["anthropic", "openai"])
         tracemalloc.start()
         try:
-            attempt = asyncio.create_task(provider.complete(call(name, timeout_s=0.3), ear.listener))
+            attempt = asyncio.create_task(provider.complete(call(name, timeout_s=0.5), ear.listener))
             await assert_eventually_async(lambda: ear.calls)
-            await asyncio.sleep(0.6)  # twice the time limit, which does not bound the listener
+            await asyncio.sleep(1.0)  # twice the time limit, which does not bound the listener
             sent = hostile.sent
             _, peak = tracemalloc.get_traced_memory()
             await asyncio.sleep(0.1)
@@ -219,9 +218,11 @@ class TestBackpressure:
     @each
     async def test_a_slow_listener_gets_all(self, simulated: SimulatedProviders, make: MakeProvider, name: str) -> None:
         """A listener slower than the time limit hears the whole answer."""
+        provider = make(name, simulated.url(name))
+        await provider.complete(call(name))
         simulated.behave(name, Behaviour(reply="abcdef", chunks=3, chunk_delay_s=0.02))
-        ear = Ear(lambda: asyncio.sleep(0.25))
-        answer = await make(name, simulated.url(name)).complete(call(name, timeout_s=0.2), ear.listener)
+        ear = Ear(lambda: asyncio.sleep(0.6))
+        answer = await provider.complete(call(name, timeout_s=0.5), ear.listener)
         assert ear.text == answer.content == "abcdef"
 
 
@@ -370,9 +371,11 @@ class TestFailures:
         self, simulated: SimulatedProviders, make: MakeProvider, name: str
     ) -> None:
         """A provider that trickles is heard to its end; the same as a plain call would be too slow."""
-        simulated.behave(name, Behaviour(reply="abcdefgh", chunks=8, chunk_delay_s=0.1))
+        provider = make(name, simulated.url(name))
+        await provider.complete(call(name))
+        simulated.behave(name, Behaviour(reply="abcdefgh", chunks=8, chunk_delay_s=0.2))
         ear = Ear()
-        answer = await make(name, simulated.url(name)).complete(call(name, timeout_s=0.4), ear.listener)
+        answer = await provider.complete(call(name, timeout_s=1.0), ear.listener)
         assert (answer.content, len(ear.calls)) == ("abcdefgh", 8)
 
     @each
