@@ -312,7 +312,7 @@ def _explained(plan: Plan, leader: Target, config: Config) -> Plan:
         left = led_by.full
     because = "it is not configured"
     if config.providers[leader.provider].configured:
-        because = left or "it failed repeatedly and is avoided for now"
+        because = left or "it failed of late and is avoided for now"
     name = leader.provider if first.provider != leader.provider else str(leader)
     led = (replace(first, reason=f"fallback from {name}: {because}"), *plan.candidates[1:])
     return replace(plan, candidates=led, stands_in_for=name)

@@ -316,7 +316,7 @@ class TestBreaker:
         await ask(program, "claude")
         reply = await ask(program, "claude")
         assert reply.attempts == [("kimi_k2", "ok")]
-        assert reply.metadata["route_reason"] == "fallback from claude: it failed repeatedly and is avoided for now"
+        assert reply.metadata["route_reason"] == "fallback from claude: it failed of late and is avoided for now"
         assert shared.requests() == {"claude": 1, "kimi_k2": 2}
 
     async def test_a_model_of_the_callers_choice(self, shared: Shared, program: Program) -> None:

@@ -194,7 +194,7 @@ class TestHealth:
             health.failed("claude", BROKEN)
         made = plan(health=health)
         assert names(made) == ["kimi_k2", "claude"]
-        assert made.reason == "fallback from claude: it failed repeatedly and is avoided for now"
+        assert made.reason == "fallback from claude: it failed of late and is avoided for now"
 
     def test_an_open_breaker_of_the_model_demotes(self) -> None:
         """Where only the model that would be asked is known to fail."""

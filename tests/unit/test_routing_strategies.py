@@ -153,7 +153,7 @@ class TestCost:
         """And the reason says so."""
         made = plan(wishes=COST, health=broken("kimi_k2"))
         assert names(made) == ["claude", "kimi_k2"]
-        assert made.reason == "fallback from kimi_k2: it failed repeatedly and is avoided for now"
+        assert made.reason == "fallback from kimi_k2: it failed of late and is avoided for now"
 
     def test_without_fallback_the_cheapest_alone(self) -> None:
         """Whoever has no key does not count."""
@@ -369,7 +369,7 @@ class TestSessions:
         made = plan(wishes=Wishes(sticky=Target("kimi_k2")), fallback=False, health=broken("kimi_k2"))
         assert (names(made), made.reason) == (
             ["claude"],
-            "fallback from kimi_k2: it failed repeatedly and is avoided for now",
+            "fallback from kimi_k2: it failed of late and is avoided for now",
         )
 
     @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ class TestSessions:
         """It is tried last, and the reason says so."""
         made = plan(wishes=Wishes(sticky=Target("kimi_k2")), health=broken("kimi_k2"))
         assert names(made) == ["claude", "kimi_k2"]
-        assert made.reason == "fallback from kimi_k2: it failed repeatedly and is avoided for now"
+        assert made.reason == "fallback from kimi_k2: it failed of late and is avoided for now"
 
     def test_every_candidate_once(self) -> None:
         """Whatever stands together, nobody is tried twice and a broken one never first."""
