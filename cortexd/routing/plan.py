@@ -287,7 +287,8 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
     if question.guard.pinned:
         named = question.options.provider or question.options.model
-        step = "Name no provider and no model" if named else "Have a local model configured (local = true)"
+        others = any(item.has_local for name, item in config.providers.items() if name not in order)
+        step = "Name no provider and no model" if named and others else "Have a local model configured (local = true)"
         words += f". {step}, take the secrets out, or begin a new session."
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
 
