@@ -276,7 +276,8 @@ class TestLocal:
             assert [reply.metadata["provider"] for reply in others] == ["claude", "claude"]
             assert secret.content.endswith(f"You said: use {TOKEN}")
             assert TOKEN not in logs(shared)
-            with refused("NoProviderAvailable"):
+            with refused("NoProviderAvailable") as text:
                 await program.complete("user_chat", "and now?", session="pinned", provider="claude")
+            assert "Name no provider" in text[0]
         finally:
             shared.reload(CONFIG)
