@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from cortexd.errors import ProviderError
 from cortexd.pool.replica import Replica
@@ -24,26 +25,26 @@ class Probes:
 
     def __init__(self, on_return: Callable[[], None]) -> None:
         self._on_return = on_return
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
 
     def begin(self, replica: Replica) -> None:
         """Look at the endpoint if its pause is over."""
         if replica.health.begins_look(time.monotonic()):
-            task = asyncio.create_task(self._look(replica))
+            task = asyncio.create_task(_answers(replica.provider))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._looked, replica))
 
     async def end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _look(self, replica: Replica) -> None:
-        found = False
-        try:
-            found = await _answers(replica.provider)
-        finally:
-            replica.health.looked(time.monotonic(), alive=found)
+    def _looked(self, replica: Replica, task: asyncio.Task[bool]) -> None:
+        """Also where the look was cancelled before it began."""
+        self._tasks.discard(task)
+        failed = task.cancelled() or task.exception() is not None
+        found = not failed and task.result()
+        replica.health.looked(time.monotonic(), alive=found)
         if found:
             self._on_return()
 

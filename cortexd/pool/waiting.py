@@ -45,7 +45,8 @@ class Waiting:
         """Give the places that are free to those who wait."""
         nothing_for: set[bool] = set()
         for waiter in tuple(self._waiters):
-            if waiter.call.local_only in nothing_for or False in nothing_for:
+            left = waiter.place.cancelled()  # in this very moment, before its own task has heard of it
+            if left or waiter.call.local_only in nothing_for or False in nothing_for:
                 continue
             replica = self._place_for(waiter.call)
             if replica is None:

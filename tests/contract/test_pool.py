@@ -381,6 +381,20 @@ class TestCapacity:
         assert (await third).content
         assert pool.view()[0].in_flight == 0
 
+    async def test_all_may_leave_at_once(self, make: MakePool, endpoints: SimulatedProviders) -> None:
+        """Who is served and who waits, at one stroke: a place that becomes free then is kept for nobody who left."""
+        pool = make("one", max_in_flight=1)
+        endpoints.behave("one", Behaviour(delay_s=20.0))
+        asked = [asyncio.create_task(pool.complete(call(waits=True))) for _ in range(4)]
+        await assert_eventually_async(lambda: endpoints.counts("one").active == 1)
+        for task in asked:
+            task.cancel()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(error) for error in ended] == [asyncio.CancelledError] * 4
+        assert pool.view()[0].in_flight == 0
+        endpoints.reset("one")
+        assert (await pool.complete(call())).content.endswith("hello")
+
     async def test_nothing_is_sent_while_it_waits(self, make: MakePool, endpoints: SimulatedProviders) -> None:
         """Its listener says so, by which nothing is booked where the deadline ends the wait."""
         pool = make("one", max_in_flight=1)
@@ -411,6 +425,21 @@ class TestReload:
         await pool.aclose()
         assert [bool(answer.content) for answer in await asyncio.gather(*under_way)] == [True] * 3
         assert later.replicas[1].in_flight == 0
+
+    async def test_a_look_that_a_reload_cuts_off_is_made_again(
+        self, make: MakePool, endpoints: SimulatedProviders
+    ) -> None:
+        """Wherever it is cut off: an endpoint that is back must not stay away for good."""
+        pool = make("one", "two")
+        [down, _] = pool.replicas
+        down.health.failed(ProviderError(Failure.CONNECTION, ""), time.monotonic() - 60, 0.0, 1)
+        pool._probes.begin(down)
+        larger = make("one", "two", "three", before=pool)
+        await pool.aclose()
+        assert down in larger.replicas
+        down.health.open_until = 0.0  # its next pause is over
+        larger._probes.begin(down)
+        await assert_eventually_async(lambda: down.health.state(time.monotonic()) is ReplicaState.PROBING)
 
     async def test_what_another_key_reaches_is_another_endpoint(
         self, make: MakePool, endpoints: SimulatedProviders
