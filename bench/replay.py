@@ -13,11 +13,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import mean
 
 from cortexd.domain.targets import Target
 from cortexd.routing.learned import Arm, Cells, Counts, Policy, Rules
+
+csv.field_size_limit(16 * 1024 * 1024)  # prompts are longer than the module's own limit
 
 
 class BadFile(Exception):
@@ -52,7 +55,10 @@ class World:
             missing = [name for name in ("id", "task", *(f"cost:{model}" for model in models)) if name not in names]
             if missing or not models:
                 raise BadFile(f"{path}: no column {', '.join(missing or ['score:MODEL'])}")
-            return cls._of(models, [_numbers(path, number, row, models) for number, row in enumerate(rows, 2)])
+            prompts = [_numbers(path, number, row, models) for number, row in enumerate(rows, 2)]
+        if not prompts:
+            raise BadFile(f"{path}: no outcomes")
+        return cls._of(models, prompts)
 
     @classmethod
     def _of(cls, models: tuple[str, ...], prompts: list[Prompt]) -> World:
@@ -70,7 +76,7 @@ def _numbers(path: Path, line: int, row: dict[str, str], models: Sequence[str]) 
         costs = tuple(float(row[f"cost:{model}"]) for model in models)
     except (TypeError, ValueError):
         raise BadFile(f"{path}, line {line}: a score or cost is no number") from None
-    if not all(0 <= score <= 1 for score in scores) or not all(cost >= 0 for cost in costs):
+    if not all(0 <= score <= 1 for score in scores) or not all(0 <= cost < inf for cost in costs):
         raise BadFile(f"{path}, line {line}: scores are from 0 to 1, costs are not negative")
     return Prompt(row["id"], row["task"], scores, costs)
 

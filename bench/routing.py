@@ -6,6 +6,7 @@ Exit status: 0 when it was replayed, 1 when the file is none of the form, 2 for 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ def main(given: Sequence[str] | None = None) -> int:
     wish = _arguments(given)
     try:
         world = World.read(wish.file)
-    except (BadFile, OSError, UnicodeDecodeError, ZeroDivisionError) as error:
+    except (BadFile, OSError, UnicodeDecodeError, csv.Error) as error:
         print(f"bench.routing: {error}", file=sys.stderr)
         return 1
     found = figures(world, wish.cost_weight, wish.seeds, wish.feedback)
