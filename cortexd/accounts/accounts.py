@@ -22,7 +22,7 @@ from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import RequestNotFound
 from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
-from cortexd.routing import Allowed, Wishes
+from cortexd.routing import Allowed, Learner, Wishes
 from cortexd.routing.allowed import EVERYTHING
 from cortexd.validation import BudgetWish, parse_budget, parse_outcome, parse_preferences, parse_usage_query
 
@@ -45,9 +45,15 @@ class Accounts:
     """Reads and writes beside the requests' own rows, few at a time per user."""
 
     def __init__(
-        self, ledger: Ledger, authorizer: Authorizer, settings: BudgetSettings, overrides: Mapping[Any, LimitOverride]
+        self,
+        ledger: Ledger,
+        authorizer: Authorizer,
+        settings: BudgetSettings,
+        overrides: Mapping[Any, LimitOverride],
+        learner: Learner | None = None,
     ) -> None:
         self._ledger = ledger
+        self._learner = learner or Learner()
         self._authorizer = authorizer
         self._setting = asyncio.Lock()  # two at once would forget each other's amounts
         self._readings = Turns(_READINGS_PER_USER)
@@ -172,12 +178,16 @@ class Accounts:
         return known
 
     async def report_outcome(self, uid: int, request_id: str, score: float, details: object) -> None:
-        """Note how well an answer served. Raises RequestNotFound where this user made no such request."""
+        """Note how well an answer served, and learn from it. Raises RequestNotFound where this user made no such
+        request."""
         score, reason, labels = parse_outcome(score, details)
         if not request_id or len(request_id) > 64:
             raise RequestNotFound("You made no request with that id.")
         async with self._readings.turn(uid):
-            await self._ledger.report_outcome(uid, request_id, score, reason, labels)
+            reported = await self._ledger.report_outcome(uid, request_id, score, reason, labels)
+        if reported.answered:
+            target = Target(reported.provider, reported.model)
+            self._learner.learn(reported.task_type, target, reported.score, reported.before)
 
 
 def _wishes(stored: Mapping[str, Any]) -> Wishes:

@@ -26,7 +26,7 @@ from cortexd.requests.asking import Asking
 from cortexd.requests.events import CostEvent
 from cortexd.requests.service import Service
 from cortexd.requests.setup import Setup
-from cortexd.routing import Health, Observed, State
+from cortexd.routing import Health, Learner, Observed, State
 from cortexd.telemetry.metrics import Metrics
 from cortexd.telemetry.request_log import log_settled
 
@@ -81,6 +81,7 @@ class Assembly:
         self.health = Health(self._provider_changed, on_missing=lambda name: self.asking.again(name))
         self.asking = Asking(lambda: self.setup, self._refine, self.health)
         self.observed = Observed()
+        self.learner = Learner()
         self.service = service = Service(
             self.setup,
             self.ledger,
@@ -91,6 +92,7 @@ class Assembly:
             overrides=await self.ledger.budget_overrides(),
             observed=self.observed,
             asking=self.asking,
+            learner=self.learner,
         )
         owners.before_change.append(service.end_requests)
         owners.on_change += [service.forget, self.callers.forget]

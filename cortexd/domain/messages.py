@@ -84,6 +84,7 @@ class Strategy(StrEnum):
     LATENCY = "latency"  # the likely quickest first
     QUALITY = "quality"  # the best for the task first
     BALANCED = "balanced"  # the best compromise of these, by weights
+    LEARNED = "learned"  # who has served such tasks best, by reported outcomes, for its cost
 
 
 class Privacy(StrEnum):

@@ -19,6 +19,7 @@ from cortexd.ledger.records import (
     LimitOverride,
     NewRequest,
     Pruned,
+    Reported,
     RequestState,
     Settled,
     Spent,
@@ -180,14 +181,16 @@ class Ledger:
 
     async def report_outcome(
         self, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]
-    ) -> None:
+    ) -> Reported:
         """Keep how well a request of `uid` went, 0 to 1; a later report replaces an earlier one.
 
         Raises RequestNotFound where the ledger does not hold the request, or no longer.
         """
         from cortexd.ledger.writing import outcomes
 
-        await self._write(Change(lambda connection: outcomes.keep(connection, uid, request_id, score, reason, labels)))
+        keeping = Change(lambda connection: outcomes.keep(connection, uid, request_id, score, reason, labels))
+        reported: Reported = await self._write(keeping)
+        return reported
 
     async def owners(self) -> dict[int, str]:
         """The name that each uid had last."""

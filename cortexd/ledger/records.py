@@ -150,6 +150,19 @@ class NewRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """How well a request went, 0 to 1, and whom that says something of. `before`: the score that it had until then.
+    `answered`: somebody did."""
+
+    task_type: str
+    provider: str
+    model: str
+    score: float
+    before: float | None
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """One attempt at one provider. `outcome`: "ok", a Failure's value, or "cancelled". The last three as Answered has
     them, None after a failure."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,7 @@ from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
 from cortexd.requests.streams import Streams
-from cortexd.routing import Health, Observed, Plan, Question, Sessions, State, downgrade, plan_route
+from cortexd.routing import Health, Learner, Observed, Plan, Question, Sessions, State, downgrade, plan_route
 
 
 class Service:
@@ -50,6 +51,7 @@ class Service:
         overrides: Mapping[Any, LimitOverride] | None = None,
         observed: Observed | None = None,
         asking: Asking | None = None,
+        learner: Learner | None = None,
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
@@ -57,7 +59,8 @@ class Service:
         self._tell = tell
         self.health = health
         self.observed = observed or Observed()
-        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {})
+        self.learner = learner or Learner()
+        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, self.learner)
         self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(_size_of, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
@@ -258,6 +261,7 @@ class Service:
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
         )
+        self.learner.took(request.question.task_type, plan.standings)
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)
@@ -327,7 +331,7 @@ class Service:
         await self._authorizer.authorize(request.caller, self.action(question), (question.task_type,))
 
     async def _plan(
-        self, caller: Caller, question: Question, *, unrestricted: bool = False, dry_run: bool = False
+        self, caller: Caller, question: Question, *, unrestricted: bool = False, seed: int = 0, dry_run: bool = False
     ) -> Plan:
         wishes = await self.accounts.wishes(caller.uid)
         if not unrestricted:
@@ -342,6 +346,8 @@ class Service:
             wishes=wishes,
             observed=self.observed,
             room=self.setup,
+            learner=self.learner,
+            seed=seed,
             dry_run=dry_run,
         )
 
@@ -352,7 +358,8 @@ class Service:
 
     async def _planned(self, request: Request) -> Plan:
         """The plan, after the servers that it needs have said which models they have."""
-        plan = partial(self._plan, request.caller, request.question, unrestricted=request.unrestricted)
+        seed = zlib.crc32(request.request_id.encode())
+        plan = partial(self._plan, request.caller, request.question, unrestricted=request.unrestricted, seed=seed)
         if self._asking is not None:
             await self._asking.for_plan(partial(plan, dry_run=True), request)
         return await plan()

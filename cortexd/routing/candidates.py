@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
@@ -15,6 +15,7 @@ from cortexd.domain.targets import Target
 from cortexd.providers.kinds import api_kind
 from cortexd.routing.forecast import UNKNOWN, Forecast, forecast, likely_prompt
 from cortexd.routing.health import Health, State
+from cortexd.routing.learned import Learner, Standing
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
@@ -37,7 +38,7 @@ class Candidate:
     `score` is what the strategy ranked by, None where it is unknown or nothing was scored.
     `max_tokens`: the longest answer to ask for, None where nobody set a limit; `context_tokens`: None where unknown.
     `full`: why it has no place at once, "" where it has. `last_failure`: why the provider is not ok, "loading" while it
-    starts."""
+    starts. `standing`: where the strategy goes by outcomes."""
 
     provider: str
     model: str
@@ -51,6 +52,7 @@ class Candidate:
     context_tokens: int | None = None
     full: str = ""
     last_failure: str = ""
+    standing: Standing | None = None
 
     @property
     def target(self) -> Target:
@@ -92,6 +94,12 @@ class Plan:
         return self.candidates[0].reason
 
     @property
+    def standings(self) -> tuple[Standing, ...]:
+        """Of all candidates, in their order; none where not the outcomes decided."""
+        known = () if self.pinned else self.candidates
+        return tuple(item.standing for item in known if item.standing is not None)
+
+    @property
     def overflows(self) -> bool:
         """Whether somebody stands in for whom all places of are taken at the moment."""
         named = (self.stands_in_for,) if self.stands_in_for else ()
@@ -100,7 +108,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """All that candidates for one question are judged by. `forecasts`: each comes with a forecast, which takes time."""
+    """All that candidates for one question are judged by. `forecasts`: each comes with a forecast, which takes time.
+    `seed`: the request's, of what is left to chance."""
 
     question: Question
     config: Config
@@ -111,6 +120,8 @@ class Field:
     observed: Observed
     room: Room | None = None
     forecasts: bool = False
+    learner: Learner = field(default_factory=Learner)
+    seed: int = 0
 
     @classmethod
     def of(

@@ -19,6 +19,7 @@ from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable,
 from cortexd.routing.allowed import Allowed, nobody_allowed
 from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, Room, healthy_first
 from cortexd.routing.health import Health, State
+from cortexd.routing.learned import Learner
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import Question
 from cortexd.routing.strategies import ranking
@@ -50,15 +51,19 @@ def plan_route(
     wishes: Wishes = NONE,
     observed: Observed | None = None,
     room: Room | None = None,
+    learner: Learner | None = None,
+    seed: int = 0,
     dry_run: bool = False,
 ) -> Plan:
     """Rank who could answer `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
     BudgetExceeded or NoProviderAvailable where nobody can answer.
 
-    `dry_run`: nobody will be asked, so that nothing is tried for learning, and every candidate has its forecast."""
+    `dry_run`: nobody will be asked, so that nothing is tried for learning, and every candidate has its forecast.
+    `seed`: the request's, of what is left to chance."""
     strategy = _strategy(question, config, wishes)
     forecasts = dry_run or strategy is not Strategy.TABLE
     field = Field.of(question, config, catalog, health, wishes, observed, room, forecasts=forecasts)
+    field = replace(field, learner=learner or field.learner, seed=seed)
     choice = _first_choice(question, config, catalog, wishes)
     if choice.pinned:
         field = replace(field, wishes=wishes.asking_for(choice.first))

@@ -126,7 +126,7 @@ class TestPreferences:
             ({"providers": "claude"}, r"preferences\.providers: expected a dictionary"),
             (
                 {"strategy": "random"},
-                r"preferences\.strategy: expected one of table, .*, balanced, got 'random'",
+                r"preferences\.strategy: expected one of table, .*, learned, got 'random'",
             ),
             ({"local_only": "yes"}, r"preferences\.local_only: expected true or false"),
         ],

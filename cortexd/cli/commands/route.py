@@ -46,6 +46,7 @@ _RANKED_BY = {
     "latency": "by likely time, the quickest first",
     "quality": "by quality for the task type, the best first",
     "balanced": "by points lost to the best in cost, time and quality, the fewest first",
+    "learned": "by reported outcomes of such tasks less the likely cost, the best first",
 }
 _SCORES = {"latency": "{:.0f} ms"}
 _UNKNOWN = "—"

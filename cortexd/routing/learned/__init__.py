@@ -1,6 +1,7 @@
 """Which model serves which task, learned from the outcomes that callers report."""
 
 from cortexd.routing.learned.cells import Cells
+from cortexd.routing.learned.learner import Learner, Standing
 from cortexd.routing.learned.policy import Arm, Choice, Counts, Policy, Rules, Score
 
-__all__ = ["Arm", "Cells", "Choice", "Counts", "Policy", "Rules", "Score"]
+__all__ = ["Arm", "Cells", "Choice", "Counts", "Learner", "Policy", "Rules", "Score", "Standing"]

@@ -6,7 +6,7 @@ A decision changes nothing: whoever acts on it counts it (`Counts.took`), so tha
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cortexd.domain.targets import Target
@@ -47,10 +47,11 @@ class Counts:
         first = rules.explore_first * len(self.models) if rules.explore_share else 0
         return self.explored + 1 <= rules.explore_share * (self.decisions + 1) + first
 
-    def took(self, choice: Choice) -> None:
+    def count(self, models: Iterable[Target], *, explored: bool) -> None:
+        """A decision among `models` was acted on."""
         self.decisions += 1
-        self.explored += choice.explored
-        self.models.update(score.target for score in choice.scores)
+        self.explored += explored
+        self.models.update(models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ class Policy:
 
     def decide(self, task: str, arms: Sequence[Arm], seed: int, *, may_explore: bool = True) -> Choice:
         """Whom of `arms` (at least one) to ask for `task`. `may_explore`: whether another than the best may be."""
-        betas = [self.cells.posterior(task, arm.target, arm.quality) for arm in arms]
-        scores = tuple(self._score(task, arm, beta) for arm, beta in zip(arms, betas, strict=True))
+        betas = self._betas(task, arms)
+        scores = self._scored(task, arms, betas)
         best = max(range(len(arms)), key=lambda index: scores[index].value)
         greedy = scores[best].target
         if not may_explore:
@@ -117,7 +118,17 @@ class Policy:
     def took(self, task: str, choice: Choice) -> None:
         """`choice` was acted on."""
         self.cells.decided(task)
-        self.counts.took(choice)
+        self.counts.count((score.target for score in choice.scores), explored=choice.explored)
+
+    def scores(self, task: str, arms: Sequence[Arm]) -> tuple[Score, ...]:
+        """What is known of each of `arms`."""
+        return self._scored(task, arms, self._betas(task, arms))
+
+    def _betas(self, task: str, arms: Sequence[Arm]) -> list[Beta]:
+        return [self.cells.posterior(task, arm.target, arm.quality) for arm in arms]
+
+    def _scored(self, task: str, arms: Sequence[Arm], betas: Sequence[Beta]) -> tuple[Score, ...]:
+        return tuple(self._score(task, arm, beta) for arm, beta in zip(arms, betas, strict=True))
 
     def _score(self, task: str, arm: Arm, beta: Beta) -> Score:
         return Score(arm.target, beta.mean, beta.sigma, self.cells.count(task, arm.target), arm.penalty)
