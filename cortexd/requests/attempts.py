@@ -15,13 +15,8 @@ from typing import Any, NamedTuple
 from cortexd.domain.messages import Answer, Call, OnBreak, Usage
 from cortexd.domain.targets import Target
 from cortexd.errors import (
-    CortexError,
-    Detail,
     Failure,
-    NoProviderAvailable,
     ProviderError,
-    ProviderFailed,
-    tried_detail,
 )
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
 from cortexd.pool import affinity_of
@@ -29,6 +24,7 @@ from cortexd.privacy import Disguise
 from cortexd.providers import Delta, EmptyAnswer, Listener
 from cortexd.requests.attempt import Attempt, most_of_answer, most_without_end
 from cortexd.requests.continuing import Seam, Told, goes_on, to_go_on, wanted
+from cortexd.requests.nobody import all_failed, broke_off
 from cortexd.requests.racing import quicker
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
@@ -103,8 +99,8 @@ class Attempts:
             if won is not None:
                 return self._ended(won)
             if self._spoke and self._on_break is OnBreak.FAIL:
-                raise self._broke_off(candidate)
-        raise self._all_failed()
+                raise broke_off(candidate, self._fallback)
+        raise all_failed(self._fallback)
 
     def abandon(self, outcome: str) -> None:
         """Close the attempts that were cut off from our side, at the most that they can have cost."""
@@ -392,25 +388,3 @@ class Attempts:
         record = AttemptRecord(*who, outcome, cost_nano, known, usage, latency_ms, text, first_ms, *seen)
         self.records.append(record)
         return record
-
-    def _broke_off(self, candidate: Candidate) -> CortexError:
-        """Nobody else is to be asked."""
-        error = self._fallback.failures[-1][1]
-        words = f"{candidate.provider} ({candidate.model}) failed in the middle of its answer: {error}"
-        return ProviderFailed(words, **self._failures())
-
-    def _failures(self) -> dict[str, Detail]:
-        tried = tried_detail((item.provider, error.failure) for item, error in self._fallback.failures)
-        wait = self._fallback.retry_after_ms
-        return {"tried": tried} if wait is None else {"tried": tried, "retry_after_ms": wait}
-
-    def _all_failed(self) -> CortexError:
-        details = self._failures()
-        if len(self.plan.candidates) == 1 and not self.plan.left_out:
-            candidate, error = self._fallback.failures[-1]
-            return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)
-        not_tried = (*self._fallback.skipped, *self.plan.left_out)
-        left = [f"{item.provider}: {item.reason}" for item in not_tried]
-        if not_tried:
-            details["left_out"] = ",".join(item.provider for item in not_tried)
-        return NoProviderAvailable("No provider answered. " + "; ".join([*self._fallback.said(), *left]), **details)

@@ -90,6 +90,19 @@ class Running(Generic[T]):
         finally:
             self.ticket.joined -= 1
 
+    async def until(self, reserved: asyncio.Event) -> None:
+        """Return once the money is reserved; raise what the request ended in before."""
+        reserving = asyncio.create_task(reserved.wait())
+        try:
+            await asyncio.wait({reserving, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self.task.cancel()
+            raise
+        finally:
+            reserving.cancel()
+        if not reserved.is_set():
+            await self.wait(abandon=False)
+
     async def wait(self, *, abandon: bool) -> T:
         """The request's answer. `abandon`: a waiter who leaves ends the work, as nobody else can come for it."""
         try:

@@ -36,6 +36,13 @@ class Completion:
     secrets_found: Mapping[str, int] | None = None
 
 
+def held_bytes(completion: Completion) -> int:
+    """What it takes of memory while it is kept, about."""
+    answer = completion.answer
+    said = len(completion.content) + len(answer.reasoning) + sum(len(call.arguments) for call in answer.tool_calls)
+    return said * 4 + 1024 * (1 + len(answer.tool_calls))
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """How the service is now. `queued_requests`: those that wait, of all users; `ledger_writable`: False from a failed

@@ -30,7 +30,7 @@ from cortexd.requests.execution import Execution
 from cortexd.requests.in_flight import InFlight, Running, Ticket
 from cortexd.requests.inspection import Inspection
 from cortexd.requests.intake import Request, take_in
-from cortexd.requests.results import Completion, Condition, Decision
+from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
 from cortexd.requests.streams import Streams
@@ -62,9 +62,9 @@ class Service:
         self.learner = learner or Learner()
         self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, self.learner)
         self.allowances = Allowances(setup.config.routing.allowed)
-        self._in_flight: InFlight[Completion] = InFlight(_size_of, on_activity)
+        self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
-        self._cache: AnswerCache[Completion] = AnswerCache(_size_of)
+        self._cache: AnswerCache[Completion] = AnswerCache(held_bytes)
         self._sessions = Sessions()
         self._inspection = Inspection(self._sessions)
         self._admission = Admission(setup.config.limits)
@@ -239,7 +239,7 @@ class Service:
             return held, None
         running, reserved = self._start(request, ticket, plan, limits, sink, place)
         if sink is not None:
-            await _until_reserved(running, reserved)
+            await running.until(reserved)
         return running.wait(abandon=not request.chosen and sink is None), running
 
     def _start(
@@ -388,23 +388,3 @@ def _target(completion: Completion, plan: Plan) -> Target:
 def _overflowed(completion: Completion, plan: Plan) -> bool:
     """Whether another answered for want of a place alone: the session goes back once there is one."""
     return plan.overflows or any(attempt.outcome == Failure.FULL for attempt in completion.attempts[:-1])
-
-
-async def _until_reserved(running: Running[Completion], reserved: asyncio.Event) -> None:
-    """Return once the money is reserved; raise what the request ended in before."""
-    reserving = asyncio.create_task(reserved.wait())
-    try:
-        await asyncio.wait({reserving, running.task}, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        running.task.cancel()
-        raise
-    finally:
-        reserving.cancel()
-    if not reserved.is_set():
-        await running.wait(abandon=False)
-
-
-def _size_of(completion: Completion) -> int:
-    answer = completion.answer
-    said = len(completion.content) + len(answer.reasoning) + sum(len(call.arguments) for call in answer.tool_calls)
-    return said * 4 + 1024 * (1 + len(answer.tool_calls))
