@@ -8,6 +8,7 @@ import pytest
 
 from cortexd.errors import ProviderFailed, tried_of
 from simulated import Behaviour, Fault
+from tests.eventually import assert_eventually_async
 from tests.unit.failing import OTHER, adopt, assert_balanced, each_kind, kinds, stream, text_of, warm_up
 from tests.unit.test_execution import Bench, bench_fixture, upstream_fixture  # noqa: F401
 
@@ -40,7 +41,7 @@ class TestFirstToken:
         events = await stream(bench)
         assert kinds(events) == ["text", "done"]
         assert text_of(events) == completion.content
-        assert bench.simulated.counts(first).client_aborts == 2
+        await assert_eventually_async(lambda: bench.simulated.counts(first).client_aborts == 2)
         await assert_balanced(bench)
 
     @each_kind

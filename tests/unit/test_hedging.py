@@ -51,7 +51,7 @@ class TestHedge:
         assert (left.cost_known, answered.cost_known) == (False, True)
         assert left.cost_nano >= bench.simulated.billed_undelivered(first).nano > 0
         assert completion.cost_nano == left.cost_nano + answered.cost_nano
-        assert bench.simulated.counts(first).client_aborts == 1
+        await assert_eventually_async(lambda: bench.simulated.counts(first).client_aborts == 1)
         await assert_balanced(bench)
 
     @each_kind
