@@ -1,4 +1,5 @@
-"""After a start: what the ledger's newest requests tell of models, so that predictions survive it."""
+"""After a start: what the ledger's newest requests tell of models, so that predictions survive it, and what outcomes
+have taught."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
+from cortexd.domain.targets import Target
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger
-from cortexd.routing import Observed
+from cortexd.routing import Learner, Observed
 from cortexd.routing.observed import KNOWN_S
 
 log = logging.getLogger("cortexd.recollection")
@@ -26,5 +28,18 @@ async def recollect(ledger: Ledger, observed: Observed) -> None:
         return
     for number, one in enumerate(found, 1):
         observed.answered(one)
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+async def relearn(ledger: Ledger, learner: Learner) -> None:
+    """Learn from the outcomes that were reported before now. Raises nothing: without them learning begins anew."""
+    try:
+        found = await ledger.reported(datetime.now(UTC))
+    except LedgerUnavailable as error:
+        log.warning("learning from outcomes begins anew: %s", error)
+        return
+    for number, one in enumerate(found, 1):
+        learner.recall(one.task_type, Target(one.provider, one.model), one.score)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -179,6 +179,13 @@ class Ledger:
 
         return await self._readers.read(lambda connection: answered.read(connection, since, until))
 
+    async def reported(self, until: datetime) -> list[Reported]:
+        """Outcomes that were reported before `until` (aware) of the newest requests, as far as those were answered,
+        oldest first."""
+        from cortexd.ledger.reading import reported
+
+        return await self._readers.read(lambda connection: reported.read(connection, until))
+
     async def report_outcome(
         self, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]
     ) -> Reported:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from cortexd.authority import Caller
+from cortexd.daemon.recollection import relearn
 from cortexd.domain.messages import Message, Role, Strategy, ToolCall
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
@@ -190,3 +194,50 @@ async def who_leads(bench: Bench) -> str:
     messages = [{"role": "user", "content": "hello"}]
     decision = await bench.service.route(caller, "user_chat", messages, {"strategy": "learned"})
     return decision.plan.candidates[0].provider
+
+
+class TestRestart:
+    """What outcomes have taught is learned again from the ledger."""
+
+    async def test_outcomes_are_learned_again(self, bench: Bench) -> None:
+        """Each once, the corrected ones by their last report; those of failed requests not at all."""
+        report, uid = bench.service.accounts.report_outcome, bench.caller().uid
+        for provider, score in (("claude", 1.0), ("kimi_k2", 0.0)) * 3:
+            await report(uid, (await bench.ask(provider=provider)).request_id, score, {})
+        done = await bench.ask(provider="kimi_k2")
+        for score in (1.0, 0.5):
+            await report(uid, done.request_id, score, {})
+        again = Learner()
+        await relearn(bench.ledger, again)
+        for target in (CLAUDE, KIMI):
+            before = bench.service.learner.cells.posterior(CHAT, target)
+            assert again.cells.count(CHAT, target) == bench.service.learner.cells.count(CHAT, target)
+            assert again.cells.posterior(CHAT, target).mean == pytest.approx(before.mean, abs=0.01)
+        assert planned(again, dry_run=True).candidates[0].target == CLAUDE
+
+    async def test_what_is_reported_later_is_learned_once(self, bench: Bench) -> None:
+        """An outcome of now is no matter of recollection: its report has taught it."""
+        done = await bench.ask(provider="claude")
+        await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
+        assert len(await bench.ledger.reported(datetime.now(UTC))) == 1
+        assert await bench.ledger.reported(datetime.now(UTC) - timedelta(minutes=1)) == []
+
+    async def test_a_ledger_that_cannot_be_read_is_no_obstacle(self, bench: Bench) -> None:
+        """Learning begins anew."""
+        done = await bench.ask(provider="claude")
+        await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
+        with closing(sqlite3.connect(bench.path)) as connection:
+            connection.execute("ALTER TABLE outcomes RENAME TO elsewhere")
+        again = Learner()
+        await relearn(bench.ledger, again)
+        assert not len(again.cells)
+
+    def test_first_looks_are_not_given_again(self) -> None:
+        """Who has twenty outcomes from before is no new model: a start explores no more than its share."""
+        again = Learner(seed=1)
+        for target in (CLAUDE, KIMI) * 20:
+            again.recall(CHAT, target, 0.5)
+        again.counts.count((CLAUDE, KIMI), explored=False)
+        assert led(again) == led(again, dry_run=True)
+        again.counts.count((CLAUDE, KIMI, Target("office", "new")), explored=False)
+        assert len(led(again)) == 2

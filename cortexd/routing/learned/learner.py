@@ -50,6 +50,13 @@ class Learner:
         self.cells.decided(task)
         self.counts.count((standing.score.target for standing in standings), explored=standings[0].explored)
 
+    def recall(self, task: str, target: Target, score: float) -> None:
+        """An outcome of before the start, in the order of their reports. How many decisions there were, and which
+        explored, is not known: it counts as one, and what it may have been let explore as used up."""
+        self.cells.decided(task)
+        self.cells.learn(task, target, score)
+        self.counts.recall(target, self.cells.count("", target))
+
     def learn(self, task: str, target: Target, score: float, before: float | None = None) -> None:
         """An outcome of 0 to 1, in place of the one of `before` where there was one."""
         if before is None:

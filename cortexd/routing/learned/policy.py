@@ -37,15 +37,25 @@ class Rules:
 
 @dataclass(slots=True)
 class Counts:
-    """Decisions that were acted on, how many of them explored, and the models that there were to choose among."""
+    """Decisions that were acted on, how many of them explored, and the models that there were to choose among.
+    `recalled`: outcomes of models before the start, each of which takes one from its first looks."""
 
     decisions: int = 0
     explored: int = 0
     models: set[Target] = field(default_factory=set)
+    recalled: dict[Target, int] = field(default_factory=dict)
 
     def may_explore(self, rules: Rules) -> bool:
-        first = rules.explore_first * len(self.models) if rules.explore_share else 0
+        if not rules.explore_share:
+            return False
+        first = sum(
+            rules.explore_first - min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models
+        )
         return self.explored + 1 <= rules.explore_share * (self.decisions + 1) + first
+
+    def recall(self, model: Target, outcomes: int) -> None:
+        """There were so many outcomes of that model before the start."""
+        self.recalled[model] = outcomes
 
     def count(self, models: Iterable[Target], *, explored: bool) -> None:
         """A decision among `models` was acted on."""
