@@ -15,6 +15,7 @@ from cortexd.config.settings import (
     BudgetSettings,
     CacheSettings,
     DaemonSettings,
+    LearnedSettings,
     LedgerSettings,
     LimitSettings,
     LimitUsd,
@@ -51,6 +52,8 @@ def _plain(number: float) -> str:
     return f"{int(number):_}" if number == math.trunc(number) else f"{number:g}"
 
 
+_OF_A_SCORE = "scores are from 0 to 1"
+_WORSE = "each answer that is tried may be a worse one"
 _NO_ATTEMPT = "no request may take longer than a day"
 _DESCRIPTORS = "each takes a descriptor, of which the service has 8_192"
 _MESSAGE = "one message of the bus carries 32 MiB"
@@ -91,6 +94,12 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "quality": Bound(0, 1, "1 is the best"),
     },
     Weights: {name: Bound(0, 100, "only their ratio counts") for name in ("cost", "latency", "quality")},
+    LearnedSettings: {
+        "cost_weight": Bound(0, 10, _OF_A_SCORE),
+        "latency_weight": Bound(0, 10, _OF_A_SCORE),
+        "explore_share": Bound(0, 0.5, _WORSE),
+        "explore_first": Bound(0, 10_000, _WORSE),
+    },
     LimitSettings: {
         "max_active_requests": Bound(1, 65_536, _MEMORY),
         "max_active_requests_per_user": Bound(1, 65_536, _MEMORY),

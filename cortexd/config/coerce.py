@@ -10,7 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cortexd.config.addresses import (
     endpoint_address,
@@ -28,6 +28,7 @@ from cortexd.config.problems import Expectation, UnknownSetting
 from cortexd.config.settings import (
     CAPABILITIES,
     BudgetSettings,
+    LearnedSettings,
     LimitUsd,
     ModelSettings,
     NetworkSettings,
@@ -40,6 +41,8 @@ from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
+
+Figures = TypeVar("Figures", LearnedSettings, Weights)
 
 _MAX_THRESHOLDS = 16
 _MAX_REPLICAS = 64
@@ -274,18 +277,21 @@ def _rate(value: object) -> RateSettings:
     return RateSettings(**{key: _usd(RateSettings, key, f"rate.{key}", item) for key, item in value.items()})
 
 
-def _weights(path: str, value: object, current: Weights) -> Weights:
+def _figures(path: str, value: object, current: Figures) -> Figures:
     """Those that are given, over those of `current`."""
-    keys = tuple(_hints(Weights))
+    owner: type = type(current)
+    hints = _hints(owner)
+    keys = tuple(hints)
     if not isinstance(value, dict):
         raise Expectation(f"a table with {', '.join(keys)}", path, value)
     for key, weight in value.items():
         if key not in keys:
             raise UnknownSetting(f"{path}.{key}", keys)
         try:
-            current = replace(current, **{key: _number(weight, float, BOUNDS[Weights][key], "a number")})
+            figure: Any = _number(weight, hints[key], BOUNDS[owner][key], "a number")
         except Expectation as fault:
             raise Expectation(str(fault), f"{path}.{key}", weight, fault.why) from None
+        current = replace(current, **{key: figure})
     return current
 
 
@@ -363,7 +369,8 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
 _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
     AllowedSettings: allowed,
     LimitUsd: _limit,
-    Weights: _weights,
+    LearnedSettings: _figures,
+    Weights: _figures,
     dict[str, LimitUsd]: _limits_by_name,
     dict[str, ModelSettings]: _models,
     tuple[ReplicaSettings, ...]: _replicas,

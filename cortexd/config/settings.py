@@ -210,6 +210,18 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedSettings:
+    """Of the strategy `learned`. `cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1;
+    `latency_weight`: what the slowest one's time does. `explore_share` of all decisions may try another than the best,
+    0: none ever; and `explore_first` for each model beside them."""
+
+    cost_weight: float = 0.1
+    latency_weight: float = 0.0
+    explore_share: float = 0.05
+    explore_first: int = 20
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingSettings:
     """`table`: task type -> who answers, the first choice first; `default_provider` where there is no row.
 
@@ -226,6 +238,7 @@ class RoutingSettings:
     on_break: OnBreak = OnBreak.RESTART
     hedge: bool = False
     weights: Weights = field(default_factory=Weights)
+    learned: LearnedSettings = field(default_factory=LearnedSettings)
 
 
 @dataclass(frozen=True, slots=True)

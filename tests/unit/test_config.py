@@ -149,6 +149,8 @@ class TestLoad:
             ),
             ("[routing]\nstrategy = 'cheap'", "routing.strategy: expected one of 'table', 'cost', .* got 'cheap'"),
             ("[routing.weights]\nprice = 1", "routing.weights.price: unknown setting; expected one of cost, latency"),
+            ("[routing.learned]\nshare = 1", "routing.learned.share: unknown setting; expected one of cost_weight"),
+            ("[routing.learned]\nexplore_first = 0.5", "routing.learned.explore_first: expected a whole number"),
             ("[routing.weights]\ncost = 0\nlatency = 0\nquality = 0", "routing.weights: all are 0"),
             ("[routing.allowed]\neverbody = []", "routing.allowed.everbody: unknown setting; did you mean 'everybody'"),
             ("[privacy]\nsecrets = true", "privacy.secrets: expected one of 'off', .* got true"),

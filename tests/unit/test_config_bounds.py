@@ -15,6 +15,7 @@ from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.settings import (
     BudgetSettings,
     Config,
+    LearnedSettings,
     LimitUsd,
     ModelSettings,
     ProviderSettings,
@@ -60,6 +61,8 @@ def as_toml(owner: type, key: str, value: str) -> str:
         return f"[providers.claude.models.m]\n{key} = {value}\n"
     if owner is LimitUsd:
         return f"[budgets.machine]\n{key} = {value}\n"
+    if owner is LearnedSettings:
+        return f"[routing.learned]\n{key} = {value}\n"
     if owner is Weights:
         return f"[routing.weights]\n{key} = {value}\n"
     if owner is BudgetSettings:

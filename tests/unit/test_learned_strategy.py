@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from cortexd.authority import Caller
+from cortexd.config import Config
+from cortexd.config.settings import LearnedSettings
 from cortexd.daemon.recollection import relearn
 from cortexd.domain.messages import Message, Role, Strategy, ToolCall
 from cortexd.domain.targets import Target
@@ -39,9 +41,9 @@ def learner(*taught: tuple[Target, float, int], task: TaskType = CHAT) -> Learne
 
 def planned(
     made: Learner, asked: Question | None = None, seed: int = 0, *, health: Health | None = None,
-    wishes: Wishes = LEARNED, dry_run: bool = False, more: bool = False, **options: Any,
+    wishes: Wishes = LEARNED, dry_run: bool = False, more: bool = False, use: Config | None = None, **options: Any,
 ) -> Plan:  # fmt: skip
-    use = config(office=OFFICE) if more else config()
+    use = use or (config(office=OFFICE) if more else config())
     return plan_route(
         asked or question(**options), use, catalog_of(use), health or Health(), wishes=wishes, learner=made, seed=seed,
         dry_run=dry_run,
@@ -241,3 +243,24 @@ class TestRestart:
         assert led(again) == led(again, dry_run=True)
         again.counts.count((CLAUDE, KIMI, Target("office", "new")), explored=False)
         assert len(led(again)) == 2
+
+
+class TestSettings:
+    """[routing.learned] weighs and bounds what the strategy does."""
+
+    def test_weights_decide(self) -> None:
+        """A cost that weighs more makes the cheaper one lead though it serves worse."""
+        made = learner((KIMI, 0.6, 50), (CLAUDE, 0.9, 50))
+        for weight, first in ((0.0, CLAUDE), (1.0, KIMI)):
+            use = with_learned(cost_weight=weight)
+            assert planned(made, use=use, dry_run=True).candidates[0].target == first
+
+    def test_a_share_of_0_never_tries_another(self) -> None:
+        """Not even at the start."""
+        assert len(led(learner())) == 2
+        assert len(led(learner(), use=with_learned(explore_share=0.0))) == 1
+
+
+def with_learned(**settings: float) -> Config:
+    base = config()
+    return replace(base, routing=replace(base.routing, learned=LearnedSettings(**settings)))  # type: ignore[arg-type]

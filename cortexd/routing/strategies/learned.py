@@ -1,4 +1,5 @@
-"""First whoever has served such tasks best, by the outcomes that callers reported, less what its cost takes from that.
+"""First whoever has served such tasks best, by the outcomes that callers reported, less what its cost and
+time take from that.
 
 Now and then another one leads that may be better: within bounds, and never where something hangs on the answer.
 """
@@ -20,7 +21,7 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     equals in the order that they came in."""
     if not candidates:
         return []
-    task, rules = field.question.task_type, Rules()
+    task, rules = field.question.task_type, _rules(field)
     arms = _arms(candidates, rules)
     well = [arm for arm, item in zip(arms, candidates, strict=True) if item.state is State.OK and not item.full]
     may = may_explore and _harmless(field)
@@ -28,6 +29,11 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     scores = field.learner.scores(task, arms, rules)
     stood = [_standing(item, score, choice) for item, score in zip(candidates, scores, strict=True)]
     return sorted(stood, key=lambda item: (item.target != choice.chosen, -(item.score or 0.0)))
+
+
+def _rules(field: Field) -> Rules:
+    wanted = field.config.routing.learned
+    return Rules(wanted.cost_weight, wanted.latency_weight, wanted.explore_share, wanted.explore_first)
 
 
 def _arms(candidates: Sequence[Candidate], rules: Rules) -> list[Arm]:
@@ -56,7 +62,7 @@ def _harmless(field: Field) -> bool:
 def _standing(candidate: Candidate, score: Score, choice: Choice) -> Candidate:
     greedy, chosen = score.target == choice.greedy, score.target == choice.chosen
     standing = Standing(score, greedy, chosen, choice.why)
-    words = f"likely {score.mean:.2f} by {score.count} outcomes, less {score.penalty:.2f} for its cost"
+    words = f"likely {score.mean:.2f} by {score.count} outcomes, less {score.penalty:.2f}"
     if standing.explored:
         words = f"asked to learn how well it serves: {words}"
     elif chosen:
