@@ -19,7 +19,7 @@ from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.requests.setup import Setup
-from cortexd.routing import Forecast, Health, State
+from cortexd.routing import Forecast, Health, Standing, State
 
 _USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _ALWAYS_COUNTED = ("claude", "kimi_k2")
@@ -98,6 +98,7 @@ def decision(made: Decision) -> dict[str, Any]:
                 "worst_case_cost_usd": to_usd(item.worst_case_nano),
                 "prompt_cost_usd": _usd(item.prompt_estimate_nano),
                 **_forecast(item.forecast),
+                **_standing(item.standing),
             }
             for rank, item in enumerate(made.plan.candidates, 1)
         ],
@@ -118,6 +119,19 @@ def _forecast(likely: Forecast) -> dict[str, Any]:
         "tokens_per_s": likely.tokens_per_s,
         "likely_ms": likely.ms,
         "quality": likely.quality,
+    }
+
+
+def _standing(known: Standing | None) -> dict[str, Any]:
+    """What outcomes have shown, where the strategy goes by them."""
+    if known is None:
+        return {}
+    return {
+        "outcomes": known.score.count,
+        "outcome_mean": round(known.score.mean, 4),
+        "outcome_sigma": round(known.score.sigma, 4),
+        "penalty": round(known.score.penalty, 4),
+        "greedy": known.greedy,
     }
 
 

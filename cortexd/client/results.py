@@ -126,6 +126,8 @@ class Candidate:
     """One provider and model that would be tried, and what its answer is likely to take; None where nobody knows.
 
     `cached_share`: of the prompt, 0 to 1; `likely_ms`: to the last token; `score`: what the strategy ranked by.
+    The last five where it went by `outcomes`, of which there were so many: `penalty` is what cost and time take from
+    their mean, `greedy` whether it is the best as far as is known.
     """
 
     rank: int = 0
@@ -144,6 +146,11 @@ class Candidate:
     likely_ms: float | None = None
     quality: float | None = None
     score: float | None = None
+    outcomes: int | None = None
+    outcome_mean: float | None = None
+    outcome_sigma: float | None = None
+    penalty: float | None = None
+    greedy: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from cortexd.routing.downgrade import downgrade
 from cortexd.routing.fallback import Fallback
 from cortexd.routing.forecast import Forecast, continued
 from cortexd.routing.health import Health, State
-from cortexd.routing.learned import Learner
+from cortexd.routing.learned import Learner, Standing
 from cortexd.routing.observed import Observed
 from cortexd.routing.plan import plan_route
 from cortexd.routing.question import Question
@@ -27,6 +27,7 @@ __all__ = [
     "Plan",
     "Question",
     "Sessions",
+    "Standing",
     "State",
     "Wishes",
     "continued",

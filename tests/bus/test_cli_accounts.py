@@ -95,6 +95,22 @@ class TestRequests:
         assert [line.split()[3] for line in table] == expected
         assert all(line.split()[-2] == "—" for line in table), "nobody has graded these models"
 
+    def test_explained_outcomes(self, cortexctl: Cortexctl) -> None:
+        """By the strategy learned --explain also says where each stands, after an outcome with one more; else not."""
+        words = ("route", "--strategy", "learned", "--task", "configuration", "hello")
+        first = json.loads(cortexctl(*words, "--json").stdout)["candidates"][0]
+        ask = ("ask", "--task", "configuration", "--provider", first["provider"], "--json", "hello")
+        request_id = json.loads(cortexctl(*ask).stdout)["request_id"]
+        assert cortexctl("outcome", request_id, "1").returncode == 0
+        known = json.loads(cortexctl(*words, "--json").stdout)["candidates"]
+        [after] = [row for row in known if row["provider"] == first["provider"]]
+        assert (after["outcomes"], after["greedy"]) == (first["outcomes"] + 1, True)
+        assert after["outcome_mean"] > first["outcome_mean"]
+        shown = cortexctl(*words, "--explain").stdout
+        table = shown[shown.index("likely outcome") :].splitlines()[1:]
+        assert [line.split()[1] for line in table] == [str(row["outcomes"]) for row in known]
+        assert "likely outcome" not in cortexctl("route", "--explain", "hello").stdout
+
 
 class TestUsage:
     def test_groups(self, served: Served, cortexctl: Cortexctl) -> None:

@@ -39,6 +39,14 @@ _FIGURES = (
     Column("quality", right=True),
     Column("score", right=True),
 )
+_OUTCOMES = (
+    Column("#", right=True),
+    Column("outcomes", right=True),
+    Column("likely outcome", right=True),
+    Column("give or take", right=True),
+    Column("penalty", right=True),
+    Column("best known"),
+)
 _LEFT_OUT = (Column("left out"), Column("model"), Column("why"))
 _RANKED_BY = {
     "table": "in the order of the operator's routing table",
@@ -128,6 +136,25 @@ def _explain_candidates(decision: Decision) -> None:
     ]
     print_text("")
     print_table(_FIGURES, rows)
+    if any(item.outcomes is not None for item in decision.candidates):
+        _explain_outcomes(decision)
+
+
+def _explain_outcomes(decision: Decision) -> None:
+    """What outcomes have shown of each candidate."""
+    rows = [
+        (
+            str(item.rank),
+            _figure(item.outcomes),
+            _figure(item.outcome_mean, "{:.2f}"),
+            _figure(item.outcome_sigma, "{:.2f}"),
+            _figure(item.penalty, "{:.2f}"),
+            "yes" if item.greedy else "no",
+        )
+        for item in decision.candidates
+    ]
+    print_text("")
+    print_table(_OUTCOMES, rows)
 
 
 def _figure(value: float | None, form: str = "{}") -> str:
