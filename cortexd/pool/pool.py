@@ -8,7 +8,7 @@ Who is asked again, and what that costs:
   endpoint hangs), is raised with `ProviderError.again`. Whoever asked books that try at the most that it can have cost,
   reserves what the next may cost, and asks again with the endpoint in `Call.avoids`. So every try that may be billed
   has an attempt of its own in the ledger, and no call here ever pays twice.
-- Once the caller has heard a word there is no other try.
+- Where the caller has heard a word it is the same: he knows whether another endpoint may begin again or go on.
 
 Each further try takes from the pool's retry budget. Where no other endpoint may be asked, the error is the provider's,
 as of one without a pool; local endpoints that all load their model, or are just starting, are waited for as a single
@@ -77,13 +77,13 @@ class Pool:
                 avoids |= {item.id}
                 if error.again:  # it hung, and a try was granted
                     raise
-                if self._goes_on(error, call, listener, avoids):
+                if self._goes_on(error, call, avoids):
                     pause_s = self._draw.uniform(0, _JITTER_S)
                 elif self._waits_for_start(error, time.monotonic() - began):
                     avoids, pause_s = call.avoids, next(pause)
                 else:
                     raise
-                if error.may_have_billed:
+                if error.may_have_billed or _was_heard(listener):
                     error.again = item.id
                     raise
             else:
@@ -268,9 +268,9 @@ class Pool:
         """A single endpoint is waited for below."""
         return len(self.replicas) > 1 and not self._closed and self._starting.waits(error, waited_s)
 
-    def _goes_on(self, error: ProviderError, call: Call, listener: Listener, tried: Collection[str]) -> bool:
+    def _goes_on(self, error: ProviderError, call: Call, tried: Collection[str]) -> bool:
         """Whether another endpoint shall be asked for what this one failed at."""
-        if self._closed or not marks(error) or (listener.hear is not None and listener.first_at is not None):
+        if self._closed or not marks(error):
             return False
         if not self._others(call, tried):
             return False
@@ -295,6 +295,10 @@ def make_pool(
         replica.weight, replica.most = weight, end.max_in_flight
         replicas.append(replica)
     return Pool(settings, replicas)
+
+
+def _was_heard(listener: Listener) -> bool:
+    return listener.hear is not None and listener.first_at is not None
 
 
 def _of_connections(settings: ProviderSettings) -> ProviderSettings:

@@ -1,11 +1,16 @@
-"""One attempt at one provider: what is heard of it, and the most that it can have cost where nobody says."""
+"""One attempt at one provider: what it is asked, what is heard of it, and the most that it can have cost where nobody
+says."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from cortexd.domain.messages import Usage
+from cortexd.domain.messages import Answer, Call, Usage
+from cortexd.ledger import AttemptRecord
+from cortexd.pool import affinity_of
+from cortexd.privacy import Disguise
 from cortexd.providers import Listener
 from cortexd.requests.setup import Setup
 from cortexd.routing import Candidate, Question
@@ -39,6 +44,42 @@ class Attempt:
         """The most that the provider can have made that has not arrived, at `per_s` tokens a second."""
         silent_s = time.monotonic() - (self.listener.grown_at or self.began)
         return _AHEAD_TOKENS + round((silent_s + self.listener.heard_s) * per_s)
+
+
+class Won(NamedTuple):
+    candidate: Candidate
+    answer: Answer
+    record: AttemptRecord
+
+
+class Turn(NamedTuple):
+    """Whom to ask what. `planned`: the plan's candidate, from which `candidate` may differ in its reason and costs.
+    `cut`: None where the answer begins anew; else it goes on with what was told, the end of which may be unknown to it.
+    """
+
+    planned: Candidate
+    candidate: Candidate
+    question: Question
+    cut: str | None = None
+
+
+def call_for(attempt: Attempt, disguise: Disguise | None, setup: Setup, *, affinity_uid: int) -> Call:
+    """What the provider is sent, and for how long it may be silent. `affinity_uid`: whose sessions they are."""
+    candidate, options = attempt.candidate, attempt.question.options
+    settings = setup.config.providers[candidate.provider]
+    messages = attempt.question.messages if disguise is None else disguise.messages
+    return Call(
+        model=candidate.model,
+        messages=messages,
+        timeout_s=settings.timeout_s,
+        max_tokens=candidate.max_tokens,
+        temperature=options.temperature,
+        tools=options.tools if disguise is None else disguise.tools,
+        tool_choice=options.tool_choice,
+        response_schema=options.response_schema if disguise is None else disguise.response_schema,
+        first_token_timeout_s=settings.first_token_timeout_s,
+        affinity=affinity_of(affinity_uid, options.session, messages) if settings.replicas else "",
+    )
 
 
 def most_without_end(attempt: Attempt, setup: Setup, *, cut_off: bool) -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from cortexd.domain.messages import Answer, Call, OnBreak, Usage
 from cortexd.domain.targets import Target
@@ -19,10 +19,9 @@ from cortexd.errors import (
     ProviderError,
 )
 from cortexd.ledger import AttemptRecord, Ledger, OverBudget
-from cortexd.pool import affinity_of
 from cortexd.privacy import Disguise
 from cortexd.providers import Delta, EmptyAnswer, Listener
-from cortexd.requests.attempt import Attempt, most_of_answer, most_without_end
+from cortexd.requests.attempt import Attempt, Turn, Won, call_for, most_of_answer, most_without_end
 from cortexd.requests.continuing import Seam, Told, goes_on, to_go_on, wanted
 from cortexd.requests.nobody import all_failed, broke_off
 from cortexd.requests.racing import quicker
@@ -34,6 +33,7 @@ from cortexd.routing import (
     Candidate,
     Fallback,
     Health,
+    LeftOut,
     Observed,
     Plan,
     Question,
@@ -46,21 +46,6 @@ from cortexd.routing.retries import pause_s
 
 OK, CANCELLED = "ok", "cancelled"
 _MOST_AGAIN = 3  # further tries at a provider's other endpoints
-
-
-class _Won(NamedTuple):
-    candidate: Candidate
-    answer: Answer
-    record: AttemptRecord
-
-
-class _Turn(NamedTuple):
-    """Whom to ask what. `cut`: None where the answer begins anew; else it goes on with what was told, the end of which
-    may be unknown to this one."""
-
-    candidate: Candidate
-    question: Question
-    cut: str | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +65,9 @@ class Attempts:
     records: list[AttemptRecord] = field(default_factory=list)
     _fallback: Fallback = field(init=False)
     _told: Told | None = None
+    _events: int = 0  # of text and tool calls, told to the stream
+    _broke_off: Candidate | None = None
+    _last_error: ProviderError | None = None
     _open: list[Attempt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,17 +78,33 @@ class Attempts:
     async def run(self, key: int) -> tuple[Candidate, Answer]:
         """Try the candidates until one answers. Raises ProviderFailed or NoProviderAvailable."""
         for candidate in self._fallback.turns():
-            if self._fallback.again:
-                await asyncio.sleep(pause_s())
-            turn = self._turn(candidate)
-            if turn is None or not await self._prepare(key, turn):
-                continue
-            won = await self._hedged(key, turn)
+            try:
+                won = await self._take_turn(key, candidate)
+            except BaseException:
+                self.health.left(candidate.provider, candidate.model)  # wherever it was cut off
+                raise
             if won is not None:
                 return self._ended(won)
-            if self._spoke and self._on_break is OnBreak.FAIL:
+            if self._fails_now:
                 raise broke_off(candidate, self._fallback)
         raise all_failed(self._fallback)
+
+    async def _take_turn(self, key: int, candidate: Candidate) -> Won | None:
+        if self._fallback.again:
+            await asyncio.sleep(pause_s())
+        turn = self._turn(candidate)
+        if isinstance(turn, LeftOut):
+            self._pass_over(candidate, turn.reason)
+            return None
+        if not await self._has_room(key, turn.candidate):
+            self._pass_over(candidate, "a budget has no room for it")
+            return None
+        await self._announce(turn)
+        return await self._hedged(key, turn)
+
+    def _pass_over(self, candidate: Candidate, reason: str) -> None:
+        self.health.left(candidate.provider, candidate.model)
+        self._fallback.skip(candidate, reason)
 
     def abandon(self, outcome: str) -> None:
         """Close the attempts that were cut off from our side, at the most that they can have cost."""
@@ -114,21 +118,21 @@ class Attempts:
         else:
             self._record(attempt, outcome, 0, known=True, usage=None)
 
-    def _ended(self, won: _Won) -> tuple[Candidate, Answer]:
+    def _ended(self, won: Won) -> tuple[Candidate, Answer]:
         """The answer's attempt is the last, whatever ended beside it."""
         self.abandon(CANCELLED)
         self.records.remove(won.record)
         self.records.append(won.record)
         return won.candidate, won.answer
 
-    async def _hedged(self, key: int, turn: _Turn) -> _Won | None:
+    async def _hedged(self, key: int, turn: Turn) -> Won | None:
         """The turn's answer; or that of the next candidate, where it takes longer than it should and that is wanted."""
         after_s = self._hedge_after_s(turn.candidate)
         if after_s is None:
             return await self._try(key, turn)
         hedges: list[Candidate] = []
 
-        async def second() -> Coroutine[Any, Any, _Won | None] | None:
+        async def second() -> Coroutine[Any, Any, Won | None] | None:
             words = (
                 f"asked as well: {turn.candidate.provider} took longer than {after_s:.2g} s, as 5 % of its answers do"
             )
@@ -136,7 +140,7 @@ class Attempts:
             if candidate is None:
                 return None
             hedges.append(candidate)
-            return self._try(key, _Turn(replace(candidate, reason=words), self.question))
+            return self._try(key, Turn(candidate, replace(candidate, reason=words), self.question))
 
         won = await quicker(self._try(key, turn), after_s, second)
         if won is None or not hedges or won.candidate.target == hedges[0].target:
@@ -179,36 +183,29 @@ class Attempts:
         """Whether the stream's reader has been told anything of the answer that counts."""
         return self.sink is not None and self.sink.spoke
 
-    def _turn(self, candidate: Candidate) -> _Turn | None:
-        """What the candidate is asked; None where it cannot go on with what was told."""
+    @property
+    def _fails_now(self) -> bool:
+        """Whether nobody else is to be asked after a failure, since the reader has been told something."""
+        return self._spoke and self._on_break is OnBreak.FAIL
+
+    def _turn(self, planned: Candidate) -> Turn | LeftOut:
+        """What the candidate is asked; or why it cannot go on with what was told."""
         told = self._told
-        if told is None or not (self._spoke and goes_on(told, self.question)):
-            return _Turn(candidate, self.question)
-        question, cut = to_go_on(self.question, told, candidate)
+        if told is None or self._broke_off is None or not goes_on(told, self.question):
+            return Turn(planned, planned, self.question)
+        question, cut = to_go_on(self.question, told, planned)
         field = Field.of(question, self.setup.config, self.setup.catalog, self.health, self.plan.wishes)
-        made = field.again(candidate, f"goes on where {self._fallback.failures[-1][0].provider} broke off")
-        if isinstance(made, Candidate):
-            return _Turn(made, question, cut)
-        self.health.left(candidate.provider, candidate.model)
-        self._fallback.skip(candidate, made.reason)
-        return None
+        made = field.again(planned, f"goes on where {self._broke_off.provider} broke off")
+        return made if isinstance(made, LeftOut) else Turn(planned, made, question, cut)
 
-    async def _prepare(self, key: int, turn: _Turn) -> bool:
-        """Reserve what this attempt may cost beyond what is held, and tell the stream of it.
-
-        False where a budget has no room for it.
-        """
+    async def _announce(self, turn: Turn) -> None:
+        """Tell the stream of another attempt, where it has heard of one before."""
         candidate = turn.candidate
-        if not await self._has_room(key, candidate):
-            self.health.left(candidate.provider, candidate.model)
-            self._fallback.skip(candidate, "a budget has no room for it")
-            return False
         if self.sink is not None and self._spoke:
             tell = self.sink.fallback if turn.cut is None else self.sink.continued
-            await tell(candidate.provider, candidate.model, str(self._fallback.failures[-1][1]))
+            await tell(candidate.provider, candidate.model, str(self._last_error))
         if self._told is not None and turn.cut is None:
             self._told.forget()
-        return True
 
     async def _reserve(self, key: int, candidate: Candidate) -> None:
         """What this attempt may cost beside what was spent and what is under way. Raises OverBudget."""
@@ -223,19 +220,38 @@ class Attempts:
         assert self.sink is not None
         if self._told is not None:
             self._told.take(deltas)
+        self._events += 1
         await self.sink.deltas(deltas)
 
-    async def _try(self, key: int, turn: _Turn) -> _Won | None:
+    async def _try(self, key: int, turn: Turn) -> Won | None:
         """The candidate's answer; None once it has failed, at each endpoint that it wants to be asked at."""
-        candidate = turn.candidate
-        avoids: frozenset[str] = frozenset()
-        while isinstance(ended := await self._try_endpoint(turn, avoids), ProviderError):
-            avoids |= {ended.again}
-            if not ended.again or len(avoids) > _MOST_AGAIN or not await self._has_room(key, candidate):
+        planned, avoids = turn.planned, frozenset[str]()
+        while True:
+            told_before = self._events
+            ended = await self._try_endpoint(turn, avoids)
+            if not isinstance(ended, ProviderError):
+                return ended
+            broke, avoids = self._events > told_before, avoids | {ended.again}
+            self._last_error, self._broke_off = ended, turn.planned if broke else self._broke_off
+            asks_again = ended.again and len(avoids) <= _MOST_AGAIN
+            again = await self._again(key, turn, broke=broke) if asks_again else None
+            if again is None:
                 asker = Asker(self.uid, hash(self.question.messages))
-                self._fallback.failed(candidate, ended, asker, chosen=self._chose_model(candidate))
+                self._fallback.failed(planned, ended, asker, chosen=self._chose_model(planned))
                 return None
-        return ended
+            turn = again
+
+    async def _again(self, key: int, turn: Turn, *, broke: bool) -> Turn | None:
+        """What another endpoint of the same provider is asked; `broke`: this one after it was heard. None where it
+        cannot be."""
+        again = self._turn(turn.planned) if broke else turn
+        if (broke and self._fails_now) or isinstance(again, LeftOut):
+            return None
+        if not await self._has_room(key, again.candidate):
+            return None
+        if broke:
+            await self._announce(again)
+        return again
 
     async def _has_room(self, key: int, candidate: Candidate) -> bool:
         try:
@@ -244,7 +260,7 @@ class Attempts:
             return False
         return True
 
-    async def _try_endpoint(self, turn: _Turn, avoids: frozenset[str]) -> _Won | ProviderError:
+    async def _try_endpoint(self, turn: Turn, avoids: frozenset[str]) -> Won | ProviderError:
         """The answer, or the error of an attempt that is booked."""
         candidate = turn.candidate
         hear = None if self.sink is None else self._tell
@@ -261,8 +277,10 @@ class Attempts:
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
+            call = call_for(attempt, disguise, self.setup, affinity_uid=self.uid)
+            call = replace(call, local_only=self._local_only, avoids=avoids, waits=self._fallback.waits(candidate))
             with self.observed.asking(candidate.provider, candidate.model) as among:
-                answer = await self._answer(attempt, self._call(attempt, disguise, avoids), restoring)
+                answer = await self._answer(attempt, call, restoring)
             if seam is not None and self._told is not None:
                 await seam.rest()
                 answer = seam.answer(answer, self._told.first_ms)
@@ -277,7 +295,7 @@ class Attempts:
         self.observed.answered(record.learnt(self.question.task_type, time.time()), among)
         if timed:
             self.health.hedging.answered(candidate.provider, candidate.model, time.monotonic() - attempt.began)
-        return _Won(candidate, answer, record)
+        return Won(candidate, answer, record)
 
     async def _answer(self, attempt: Attempt, call: Call, restoring: Restoring | None) -> Answer:
         """The candidate's answer; with the secrets in it where it got placeholders, which are all told by then."""
@@ -311,26 +329,6 @@ class Attempts:
     def _local_only(self) -> bool:
         """Whether only local endpoints may have the request, whatever others its provider has."""
         return self.question.local_only or self.plan.wishes.local_only
-
-    def _call(self, attempt: Attempt, disguise: Disguise | None, avoids: frozenset[str]) -> Call:
-        candidate, options = attempt.candidate, attempt.question.options
-        settings = self.setup.config.providers[candidate.provider]
-        messages = attempt.question.messages if disguise is None else disguise.messages
-        return Call(
-            model=candidate.model,
-            messages=messages,
-            timeout_s=settings.timeout_s,
-            max_tokens=candidate.max_tokens,
-            temperature=options.temperature,
-            tools=options.tools if disguise is None else disguise.tools,
-            tool_choice=options.tool_choice,
-            response_schema=options.response_schema if disguise is None else disguise.response_schema,
-            first_token_timeout_s=settings.first_token_timeout_s,
-            affinity=affinity_of(self.uid, options.session, messages) if settings.replicas else "",
-            local_only=self._local_only,
-            avoids=avoids,
-            waits=self._fallback.waits(candidate),
-        )
 
     def _answered(self, attempt: Attempt, answer: Answer, *, timed: bool) -> AttemptRecord:
         cost = self._cost(attempt.candidate, answer.usage)

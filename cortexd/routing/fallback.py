@@ -103,8 +103,8 @@ class Fallback:
 
     def waits(self, candidate: Candidate) -> bool:
         """Whether its turn is one to wait for a place in: there is nobody else, or all others were tried."""
-        full = (failed for failed, error in self.failures if error.failure is Failure.FULL)
-        return len(self.plan.candidates) == 1 or candidate in full
+        full = (failed.target for failed, error in self.failures if error.failure is Failure.FULL)
+        return len(self.plan.candidates) == 1 or candidate.target in full
 
     def _hopeless(self, candidate: Candidate) -> str:
         """Why this one need not be asked; empty where nothing speaks against it."""

@@ -14,6 +14,7 @@ import pytest
 from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.domain.targets import parse_targets
 from cortexd.domain.tasks import TaskType
+from cortexd.pool import make_pool
 from cortexd.providers import make_provider
 from cortexd.requests.setup import Setup
 from tests.system.books import read_books
@@ -38,7 +39,8 @@ async def adopt(
     config = replace(config, providers={**config.providers, **changed})
     for name, settings in changed.items():
         await bench.providers[name].aclose()
-        bench.providers[name] = make_provider(settings, config.network, max_answer_bytes=config.limits.max_answer_bytes)
+        make = make_pool if settings.pooled else make_provider
+        bench.providers[name] = make(settings, config.network, max_answer_bytes=config.limits.max_answer_bytes)
     bench.setup = Setup(config, bench.setup.catalog.with_settings(config.providers), bench.providers)
     bench.service.adopt(bench.setup)
 

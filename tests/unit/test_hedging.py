@@ -49,9 +49,9 @@ class TestHedge:
         assert completion.route_reason.startswith(f"asked as well: {first} took longer than")
         left, answered = completion.attempts
         assert (left.cost_known, answered.cost_known) == (False, True)
+        await assert_eventually_async(lambda: bench.simulated.counts(first).client_aborts == 1)
         assert left.cost_nano >= bench.simulated.billed_undelivered(first).nano > 0
         assert completion.cost_nano == left.cost_nano + answered.cost_nano
-        await assert_eventually_async(lambda: bench.simulated.counts(first).client_aborts == 1)
         await assert_balanced(bench)
 
     @each_kind
