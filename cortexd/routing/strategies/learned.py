@@ -26,8 +26,10 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     well = [arm for arm, item in zip(arms, candidates, strict=True) if item.state is State.OK and not item.full]
     may = may_explore and _harmless(field)
     choice = field.learner.decide(task, well or arms, rules, field.seed, may_explore=may)
-    scores = field.learner.scores(task, arms, rules)
-    stood = [_standing(item, score, choice) for item, score in zip(candidates, scores, strict=True)]
+    decided = {score.target for score in choice.scores}
+    others = field.learner.scores(task, [arm for arm in arms if arm.target not in decided], rules)
+    scores = {score.target: score for score in (*choice.scores, *others)}
+    stood = [_standing(item, scores[item.target], choice) for item in candidates]
     return sorted(stood, key=lambda item: (item.target != choice.chosen, -(item.score or 0.0)))
 
 
