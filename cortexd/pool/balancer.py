@@ -17,7 +17,7 @@ from hashlib import blake2b
 
 _OVER_MEAN = 1.25  # the bounded load of consistent hashing
 _UNLOADED = 8  # so many at once are no load for a server that works in batches
-_MISS = 4.0  # a prompt to be read anew, in calls to wait for
+_MISS = 6.0  # a prompt to be read anew, in calls to wait for
 _SLOW, _TOO_SLOW = 1.5, 2.0  # against the usual pace; what is less differs by chance
 _LEAST_S = 0.0002  # a token: less is the network's or our own
 _HASHES = 2**64
@@ -26,14 +26,15 @@ _HASHES = 2**64
 @dataclass(frozen=True, slots=True)
 class Load:
     """An endpoint as the choice sees it. `weight`: the operator's; `share`: the part of it that counts now, 0 to 1;
-    `pace_s`: seconds for a token of late, None where unknown; `warm`: it had calls of this affinity lately."""
+    `pace_s`: seconds for a token of late, None where unknown; `warm`: how likely the affinity's beginning is in its
+    cache, 0 to 1."""
 
     id: str
     weight: float = 1.0
     share: float = 1.0
     in_flight: int = 0
     pace_s: float | None = None
-    warm: bool = False
+    warm: float = 0.0
 
     @property
     def counts(self) -> float:
@@ -48,7 +49,7 @@ def chosen(loads: Sequence[Load], affinity: str, draw: random.Random) -> Load:
     mean = sum(load.counts for load in loads) / len(loads)
     if affinity:
         able = [load for load in ranked(loads, affinity) if _fits(load, loads, usual)] or ranked(loads, affinity)
-        return min(able, key=lambda load: burden(load, usual, mean) + _MISS * (not load.warm))
+        return min(able, key=lambda load: burden(load, usual, mean) + _MISS * (1 - load.warm))
     return min(_two(loads, draw), key=lambda load: burden(load, usual, mean))
 
 

@@ -13,6 +13,7 @@ from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.errors import ProviderError
 from cortexd.pool.balancer import Load
+from cortexd.pool.prefix_memory import PrefixMemory
 from cortexd.pool.replica_health import ReplicaHealth, ReplicaState, marks
 from cortexd.pool.view import ReplicaView
 from cortexd.providers import Listener, Provider
@@ -24,13 +25,12 @@ _PROMPT_TOKENS = 32  # what the prompt takes, in tokens of an answer
 _BYTES_PER_TOKEN = 4
 _USUAL_BYTES = 8192
 _UNLOADED = 4  # so few show no queue
-_REMEMBERED = 512  # affinities; what an endpoint read before so many others is hardly in its cache
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
     """One call on its way. `telling`: nothing had to be loaded first, so that its time is the endpoint's. `moved`: it
-    was taken away from here, because nothing was heard."""
+    was taken away from here, because nothing was heard. `prefix_age`: as PrefixMemory.read gave it."""
 
     call: Call
     listener: Listener
@@ -38,6 +38,7 @@ class Flight:
     task: asyncio.Task[object]
     telling: bool = True
     moved: bool = False
+    prefix_age: int | None = None
 
     @property
     def heard_at(self) -> float | None:
@@ -78,7 +79,7 @@ class Replica:
     _first_token: _Mean | None = None
     _gap: _Mean | None = None  # between one first token and the next, while somebody waited
     _first_at: float = float("-inf")
-    _affinities: dict[str, None] = field(default_factory=dict)  # that had calls here, the latest last
+    _prefixes: PrefixMemory = field(default_factory=PrefixMemory)
 
     @property
     def id(self) -> str:
@@ -117,7 +118,7 @@ class Replica:
         if self._pace is not None and usual is not None:
             known = 0.5 ** ((now - self._pace.at) / _FORGOTTEN_S)
             pace = usual + (self._pace.value - usual) * known
-        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace, affinity in self._affinities)
+        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace, self._prefixes.warmth(affinity))
 
     @property
     def pace_s(self) -> float | None:
@@ -141,13 +142,7 @@ class Replica:
     def begin(self, flight: Flight) -> None:
         self.flights.add(flight)
         self.health.began()
-        self._remember(flight.call.affinity)
-
-    def _remember(self, affinity: str) -> None:
-        self._affinities.pop(affinity, None)
-        self._affinities[affinity] = None
-        if len(self._affinities) > _REMEMBERED:
-            del self._affinities[next(iter(self._affinities))]
+        flight.prefix_age = self._prefixes.read(flight.call.affinity)
 
     def end(self, flight: Flight) -> None:
         """The place is free."""
@@ -162,6 +157,7 @@ class Replica:
         now = time.monotonic()
         self.heard_at = max(self.heard_at, now)
         self.health.answered(now, flight.began)
+        self._prefixes.answered(flight.prefix_age, answer.usage)
         if not flight.telling:
             return
         took = now - flight.began - flight.listener.heard_s

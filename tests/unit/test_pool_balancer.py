@@ -125,21 +125,21 @@ class TestAffinity:
         """Whoever had them lately gets the next one, also with a few calls more in flight than the others."""
         loads = even(count)
         warm = random.Random(seed).randrange(count)
-        loads[warm] = replace(loads[warm], in_flight=more, warm=True)
+        loads[warm] = replace(loads[warm], in_flight=more, warm=1.0)
         assert chosen(loads, affinity, random.Random(seed)) is loads[warm]
 
     @given(st.integers(2, 12), AFFINITIES, SEEDS)
     def test_it_is_read_anew_rather_than_waited_for(self, count: int, affinity: str, seed: int) -> None:
         """With many calls more in flight than the others, the one that had them gets no more."""
         loads = even(count)
-        loads[0] = replace(loads[0], in_flight=6, warm=True)
+        loads[0] = replace(loads[0], in_flight=10, warm=1.0)
         assert chosen(loads, affinity, random.Random(seed)) is not loads[0]
 
     @given(st.integers(3, 12), AFFINITIES, SEEDS)
     def test_a_frequent_one_is_shared_by_those_that_have_it(self, count: int, affinity: str, seed: int) -> None:
         """Of two that had its calls, the less loaded one gets the next."""
         loads = [replace(load, in_flight=2) for load in even(count)]
-        loads[0], loads[1] = replace(loads[0], in_flight=3, warm=True), replace(loads[1], warm=True)
+        loads[0], loads[1] = replace(loads[0], in_flight=3, warm=1.0), replace(loads[1], warm=1.0)
         assert chosen(loads, affinity, random.Random(seed)) is loads[1]
 
     @given(st.integers(3, 12), AFFINITIES, SEEDS)
