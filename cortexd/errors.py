@@ -214,6 +214,8 @@ class Failure(StrEnum):
     FULL = "at_capacity"  # all places of its endpoints are taken: nothing was sent
 
 
+# what speaks of the request alone, or of nobody: it marks no provider and no endpoint
+MARKS_NOBODY = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.FULL})
 # whose text, the provider's, may hold some of the request
 MAY_QUOTE = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.SERVER})
 
@@ -244,6 +246,11 @@ class ProviderError(Exception):
     retry_after_ms: int | None = None
     may_have_billed: bool = False
     again: str = ""
+
+    @property
+    def never_sent(self) -> bool:
+        """Whether there was no connection: that depends on no request."""
+        return self.failure is Failure.CONNECTION and not self.may_have_billed
 
     def __str__(self) -> str:
         return f"{self.failure}: {self.message}" if self.message else str(self.failure)

@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cortexd.errors import Failure, ProviderError
+from cortexd.errors import MARKS_NOBODY, Failure, ProviderError
 
 _RUN = 3
 _RATE, _RATE_SAMPLES, _RATE_WITHIN_S = 0.5, 10, 10.0
@@ -30,8 +30,6 @@ _ACCOUNT_PAUSE_S = 60.0  # somebody has to mend it
 _LONGEST_WAIT_S = 300.0
 _SLOW_START_S, _FIRST_SHARE = 5.0, 0.1
 _ACCOUNT = frozenset({Failure.AUTHENTICATION, Failure.QUOTA})
-# what speaks of the request alone, or of nobody
-_NO_MARK = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.FULL})
 
 
 _others = itertools.count(2**64)  # above every hash: each another one
@@ -46,7 +44,7 @@ class ReplicaState(StrEnum):
 
 def marks(error: ProviderError) -> bool:
     """Whether the failure is the endpoint's, so that another one may do better."""
-    return error.failure not in _NO_MARK
+    return error.failure not in MARKS_NOBODY
 
 
 @dataclass(slots=True)
@@ -131,7 +129,7 @@ class ReplicaHealth:
             self._open(now, _ACCOUNT_PAUSE_S, certain=True)
         elif self._opened_at is not None:
             self._open(now, self._longer_pause(now), certain=self.certain)
-        elif _never_came_about(error):
+        elif error.never_sent:
             self._open(now, self._pause_s, certain=True)
         elif len(self._run) >= _RUN or self._failing(now):
             self._open(now, self._pause_s)
@@ -168,7 +166,3 @@ class ReplicaHealth:
         recent = [request for at, request in self._outcomes if now - at <= _RATE_WITHIN_S]
         bad = {request for request in recent if request is not None}
         return len(recent) >= _RATE_SAMPLES and len(bad) >= _RATE * len(recent)
-
-
-def _never_came_about(error: ProviderError) -> bool:
-    return error.failure is Failure.CONNECTION and not error.may_have_billed

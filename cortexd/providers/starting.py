@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from cortexd.errors import Failure, ProviderError
+from cortexd.errors import ProviderError
 
 _LOADING = re.compile(r"\bloading\b|\bstarting\b|\bwarming up\b|\bnot (?:yet )?ready\b", re.IGNORECASE)
 _REFUSED_S = 5.0
@@ -59,7 +59,7 @@ class Starting:
             return False
         if is_loading(error):
             return True
-        if error.failure is not Failure.CONNECTION or error.may_have_billed:
+        if not error.never_sent:
             return False
         if waited_s < _REFUSED_S and self._clock() - self._seen_at < _LATELY_S + _REFUSED_S:
             return True

@@ -18,7 +18,7 @@ from cortexd.errors import CortexError, Failure, ProviderError
 from cortexd.providers import Provider, Starting, is_loading, pauses
 from cortexd.requests.intake import Request
 from cortexd.requests.setup import Setup
-from cortexd.routing import Health, Plan, Question, never_came_about
+from cortexd.routing import Health, Plan, Question
 
 _APART_S = 2.0  # between two questions that nobody waits for
 _SILENCE_S = 30.0  # so long a request does not wait for who was asked in vain
@@ -178,5 +178,5 @@ class Asking:
         """What it says of the provider. One that has no such list may answer all the same."""
         if starts:
             self._health.loading(name)
-        elif never_came_about(error):
+        elif error.never_sent:
             self._health.failed(name, error)

@@ -1,7 +1,7 @@
 """Which providers to try for a request, in which order and why; and how each of them is doing."""
 
 from cortexd.routing.allowed import Allowed
-from cortexd.routing.breaker import Asker, never_came_about
+from cortexd.routing.breaker import Asker
 from cortexd.routing.candidates import Candidate, LeftOut, Plan, who_answers
 from cortexd.routing.downgrade import downgrade
 from cortexd.routing.fallback import Fallback
@@ -32,7 +32,6 @@ __all__ = [
     "Wishes",
     "continued",
     "downgrade",
-    "never_came_about",
     "plan_route",
     "who_answers",
 ]

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import NamedTuple
 
-from cortexd.errors import Failure, ProviderError
+from cortexd.errors import MARKS_NOBODY, Failure, ProviderError
 
 _OPENS_AFTER = 5  # failures that count, with no answer in between
 _KEPT_ASKERS = 16
@@ -64,10 +64,7 @@ _OF_FAILURE = {
     Failure.QUOTA: Cause.QUOTA,
     Failure.RATE_LIMITED: Cause.LOAD,
     Failure.OVERLOADED: Cause.LOAD,
-    Failure.REFUSED: None,  # these say nothing but of the request
-    Failure.CONTEXT: None,
-    Failure.CONTENT: None,
-    Failure.FULL: None,  # nor does a provider that is busy
+    **dict.fromkeys(MARKS_NOBODY),
 }
 
 
@@ -83,11 +80,6 @@ def cause_of(error: ProviderError) -> Cause | None:
     if error.failure is Failure.QUOTA or error.status not in _OF_STATUS:
         return _OF_FAILURE.get(error.failure, Cause.ENDPOINT)
     return _OF_STATUS[HTTPStatus(error.status)]
-
-
-def never_came_about(error: ProviderError) -> bool:
-    """Whether there was no connection: that depends on no request."""
-    return error.failure is Failure.CONNECTION and not error.may_have_billed
 
 
 class Shown(NamedTuple):
@@ -109,7 +101,7 @@ class Breaker:
 
     def failed(self, error: ProviderError, cause: Cause, asker: Asker, now: float, shown: Shown) -> None:
         self.last_failure = error.failure.value
-        counts = self._count(Asker(asker.uid, object()) if never_came_about(error) else asker)
+        counts = self._count(Asker(asker.uid, object()) if error.never_sent else asker)
         self.open_until = max(self.open_until, now + self._pause_s(RULES[cause], error, shown, counts=counts))
 
     def _count(self, asker: Asker) -> bool:

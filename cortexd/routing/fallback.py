@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cortexd.errors import Failure, ProviderError
-from cortexd.routing.breaker import Asker, never_came_about
+from cortexd.routing.breaker import Asker
 from cortexd.routing.candidates import Candidate, LeftOut, Plan
 from cortexd.routing.retries import Retries
 
@@ -90,7 +90,7 @@ class Fallback:
         """Whom the request may be sent to once more, since it never arrived there."""
         if self.retries is None:
             return None
-        lost = [item for item, error in self.failures if never_came_about(error) and not self._hopeless(item)]
+        lost = [item for item, error in self.failures if error.never_sent and not self._hopeless(item)]
         return next((item for item in lost if self.retries.allows(item.provider)), None)
 
     def _full_again(self) -> bool:

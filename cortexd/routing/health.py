@@ -14,7 +14,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from cortexd.errors import ProviderError
-from cortexd.routing.breaker import Asker, Breaker, Cause, Shown, cause_of, never_came_about
+from cortexd.routing.breaker import Asker, Breaker, Cause, Shown, cause_of
 from cortexd.routing.error_rate import ErrorRate
 from cortexd.routing.hedging import Hedging
 from cortexd.routing.retries import Retries
@@ -171,7 +171,7 @@ class Health:
         if cause is None:
             self.left(provider, model)
             return
-        of_model = cause is Cause.MODEL or (chosen and not never_came_about(error))
+        of_model = cause is Cause.MODEL or (chosen and not error.never_sent)
         record = self._of_model(provider, model) if of_model else self._records.setdefault(provider, _Record())
         record.failed(error, cause, asker or Asker(_NOBODY, object()), self._clock())
         if not of_model:
