@@ -20,19 +20,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from cortexd.config.replicas import endpoints
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.retry_budget import RetryBudget
 from cortexd.domain.served import ServedModel
 from cortexd.errors import Failure, ProviderError
 from cortexd.pool.balancer import chosen, usual_pace
 from cortexd.pool.probe import Probes
 from cortexd.pool.replica import Flight, Replica
 from cortexd.pool.replica_health import ReplicaState, marks
-from cortexd.pool.retry_budget import RetryBudget
 from cortexd.pool.silence import Watch, patience_s
 from cortexd.pool.view import ReplicaView
 from cortexd.pool.waiting import Waiting
@@ -40,6 +40,7 @@ from cortexd.providers import Listener, Provider, make_provider
 from cortexd.providers.starting import Starting, pauses
 
 _JITTER_S = 0.02
+_RETRIES_PER_CALL, _RETRIES_PER_S, _MOST_RETRIES = 0.2, 1.0, 20.0
 _PLAIN = ProviderSettings("", "", "", "")
 
 
@@ -50,7 +51,7 @@ class Pool:
         self.name = settings.name
         self.replicas = tuple(replicas)
         self._settings = settings
-        self._retries = RetryBudget()
+        self._retries = retry_budget()
         self._waiting = Waiting(lambda call: self._place_for(call))
         self._starting = Starting(local=settings.local)
         self._draw = random.Random()  # noqa: S311 - no secret
@@ -276,6 +277,11 @@ class Pool:
             return False
         error.retry_after_ms = None  # it speaks for one endpoint
         return self._retries.take()
+
+
+def retry_budget(clock: Callable[[], float] = time.monotonic) -> RetryBudget:
+    """For tries at another endpoint: a fifth of the calls, one a second where they are few, twenty at once."""
+    return RetryBudget(_RETRIES_PER_CALL, _RETRIES_PER_S, _MOST_RETRIES, _MOST_RETRIES, clock)
 
 
 def make_pool(

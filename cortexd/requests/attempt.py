@@ -63,8 +63,17 @@ class Turn(NamedTuple):
     cut: str | None = None
 
 
-def call_for(attempt: Attempt, disguise: Disguise | None, setup: Setup, *, affinity_uid: int) -> Call:
-    """What the provider is sent, and for how long it may be silent. `affinity_uid`: whose sessions they are."""
+def call_for(
+    attempt: Attempt,
+    disguise: Disguise | None,
+    setup: Setup,
+    uid: int,
+    *,
+    local_only: bool,
+    avoids: frozenset[str],
+    waits: bool,
+) -> Call:
+    """What the provider is sent for `uid`, for how long it may be silent, and which endpoints it may use (Call)."""
     candidate, options = attempt.candidate, attempt.question.options
     settings = setup.config.providers[candidate.provider]
     messages = attempt.question.messages if disguise is None else disguise.messages
@@ -78,7 +87,10 @@ def call_for(attempt: Attempt, disguise: Disguise | None, setup: Setup, *, affin
         tool_choice=options.tool_choice,
         response_schema=options.response_schema if disguise is None else disguise.response_schema,
         first_token_timeout_s=settings.first_token_timeout_s,
-        affinity=affinity_of(affinity_uid, options.session, messages) if settings.replicas else "",
+        affinity=affinity_of(uid, options.session, messages) if settings.replicas else "",
+        local_only=local_only,
+        avoids=avoids,
+        waits=waits,
     )
 
 

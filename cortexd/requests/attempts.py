@@ -277,8 +277,15 @@ class Attempts:
         self.asked(candidate)
         was_ready = self.setup.providers[candidate.provider].ready
         try:
-            call = call_for(attempt, disguise, self.setup, affinity_uid=self.uid)
-            call = replace(call, local_only=self._local_only, avoids=avoids, waits=self._fallback.waits(candidate))
+            call = call_for(
+                attempt,
+                disguise,
+                self.setup,
+                self.uid,
+                local_only=self._local_only,
+                avoids=avoids,
+                waits=self._fallback.waits(candidate),
+            )
             with self.observed.asking(candidate.provider, candidate.model) as among:
                 answer = await self._answer(attempt, call, restoring)
             if seam is not None and self._told is not None:

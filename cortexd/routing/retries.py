@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from cortexd.domain.retry_budget import RetryBudget
 
 _PER_REQUEST = 0.1
 _PER_S = 3 / 10
@@ -14,37 +15,25 @@ _AT_FIRST = 3.0
 _PAUSE_S = (0.1, 0.4)
 
 
-@dataclass(slots=True)
-class _Bucket:
-    left: float
-    filled_at: float
-
-
 class Retries:
     """By provider: one for every ten requests, and three in ten seconds. `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._budgets: dict[str, RetryBudget] = {}
 
     def asked(self, provider: str) -> None:
         """A request is sent for the first time."""
-        self._fill(provider, _PER_REQUEST)
+        self._budget(provider).called()
 
     def allows(self, provider: str) -> bool:
         """Whether one may be sent again, which it is then."""
-        bucket = self._fill(provider, 0.0)
-        if bucket.left < 1:
-            return False
-        bucket.left -= 1
-        return True
+        return self._budget(provider).take()
 
-    def _fill(self, provider: str, earned: float) -> _Bucket:
-        now = self._clock()
-        bucket = self._buckets.setdefault(provider, _Bucket(_AT_FIRST, now))
-        bucket.left = min(_MOST, bucket.left + earned + (now - bucket.filled_at) * _PER_S)
-        bucket.filled_at = now
-        return bucket
+    def _budget(self, provider: str) -> RetryBudget:
+        if provider not in self._budgets:
+            self._budgets[provider] = RetryBudget(_PER_REQUEST, _PER_S, _MOST, _AT_FIRST, self._clock)
+        return self._budgets[provider]
 
 
 def pause_s() -> float:

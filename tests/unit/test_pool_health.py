@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from cortexd.errors import Failure, ProviderError
+from cortexd.pool.pool import retry_budget
 from cortexd.pool.replica_health import ReplicaHealth, ReplicaState
-from cortexd.pool.retry_budget import RetryBudget
 
 REFUSED = ProviderError(Failure.CONNECTION, "refused")
 BROKEN = ProviderError(Failure.SERVER, "HTTP 500", 500)
@@ -173,7 +173,7 @@ class TestComingBack:
 class TestRetryBudget:
     def test_an_outage_is_not_amplified(self) -> None:
         """Of a thousand calls that all fail within a moment at most a fifth, and a few, are made again."""
-        budget = RetryBudget(clock=lambda: 0.0)
+        budget = retry_budget(clock=lambda: 0.0)
         granted = 0
         for _ in range(1000):
             budget.called()
@@ -183,7 +183,7 @@ class TestRetryBudget:
     def test_few_calls_have_some_all_the_same(self) -> None:
         """A token a second, so that one call a minute is still made again."""
         now = [0.0]
-        budget = RetryBudget(clock=lambda: now[0])
+        budget = retry_budget(clock=lambda: now[0])
         while budget.take():
             pass
         now[0] = 1.0
