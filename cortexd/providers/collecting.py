@@ -10,8 +10,10 @@ from io import StringIO
 from cortexd.domain.messages import Answer, ToolCall, Usage
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import Failure, ProviderError
+from cortexd.providers.decoding import model_of
 from cortexd.providers.error_forms import error_event
 from cortexd.providers.failures import malformed
+from cortexd.providers.finishing import check_substance
 from cortexd.providers.listening import Delta
 from cortexd.providers.sse import ERROR, MOST_NOTHING, NOTHING, EventSplitter
 from cortexd.providers.tool_calls import CallIds
@@ -107,6 +109,17 @@ class Collector(ABC):
     @abstractmethod
     def _count_usage(self, reported: object) -> Usage | None: ...
 
+    def _answer(self, model: object, finish: str, calls: tuple[ToolCall, ...]) -> Answer:
+        """What `answer` gives: `model` as the provider names it."""
+        return Answer(
+            content=self._content(),
+            model=model_of(model, self._asked_model),
+            usage=self._believed(),
+            finish_reason=finish,
+            tool_calls=calls,
+            reasoning=self._reasoning(),
+        )
+
     @property
     def usage(self) -> Usage | None:
         """What the provider has reported so far."""
@@ -171,6 +184,28 @@ class Collector(ABC):
         self.output_bytes += len(piece) if piece.isascii() else bytes_of(piece)
         if self.output_bytes > self._max_bytes:
             raise malformed("the answer is larger than allowed")
+
+
+def whole_answer(
+    text: str,
+    thoughts: str,
+    calls: tuple[ToolCall, ...],
+    finish: str,
+    reported: Usage | None,
+    model: str,
+) -> Answer:
+    """An answer that came in one piece. Raises ProviderError for one that is none."""
+    said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
+    usage = believable(reported, said_bytes, bytes_of(thoughts))
+    check_substance(finish, text, calls, usage)
+    return Answer(
+        content=text,
+        model=model,
+        usage=usage,
+        finish_reason=finish,
+        tool_calls=calls,
+        reasoning=reasoning_of(thoughts),
+    )
 
 
 def broken_off() -> ProviderError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from cortexd.errors import ProviderError
 from cortexd.providers.decoding import dig
 from cortexd.providers.failures import error_object
+
+T = TypeVar("T")
 
 _ERROR_TYPE = "error"
 # `type` of an event that carries a message and no error.
@@ -139,6 +141,16 @@ def failure_in(value: object, *, may_have_billed: bool, message_alone: bool = Fa
 def failure_in_text(data: bytes, *, may_have_billed: bool, message_alone: bool = False) -> ProviderError | None:
     """The same of JSON text; None where it is none."""
     return failure_in(_value(data), may_have_billed=may_have_billed, message_alone=message_alone)
+
+
+def decoded(decode: Callable[[bytes], T], data: bytes, *, may_have_billed: bool, message_alone: bool = False) -> T:
+    """What `decode` makes of `data`; where it raises ProviderError, the failure that is written there, if it is one."""
+    try:
+        return decode(data)
+    except ProviderError:
+        if found := failure_in_text(data, may_have_billed=may_have_billed, message_alone=message_alone):
+            raise found from None
+        raise
 
 
 def error_event(data: bytes) -> ProviderError:

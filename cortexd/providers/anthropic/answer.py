@@ -13,15 +13,13 @@ import msgspec
 
 from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
-from cortexd.errors import ProviderError
 from cortexd.providers.anthropic.usage import read_usage
-from cortexd.providers.collecting import bytes_of, paired, reasoning_of
+from cortexd.providers.collecting import paired, whole_answer
 from cortexd.providers.decoding import json_decoder, model_of
-from cortexd.providers.error_forms import failure_in_text
+from cortexd.providers.error_forms import decoded, failure_in_text
 from cortexd.providers.failures import malformed
-from cortexd.providers.finishing import LENGTH, check_finish, check_substance, finish_of
+from cortexd.providers.finishing import LENGTH, check_finish, finish_of
 from cortexd.providers.tool_calls import CallIds, RawCall, tool_calls_of
-from cortexd.providers.usage import believable
 
 _FINISH = {
     "end_turn": "stop",
@@ -68,27 +66,13 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
         raws.pop()  # cut off, however whole its input looks (docs.claude.com, "Handling stop reasons", max_tokens)
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
     text = safe_text(paired("".join(block.text or "" for block in blocks if block.type == "text")))
-    said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
     thoughts = "".join(block.thinking for block in blocks if isinstance(block.thinking, str))
-    usage = believable(read_usage(message.usage), said_bytes, bytes_of(thoughts))
-    check_substance(finish, text, calls, usage)
-    return Answer(
-        content=text,
-        model=model_of(message.model, asked_model),
-        usage=usage,
-        finish_reason=finish,
-        tool_calls=calls,
-        reasoning=reasoning_of(thoughts),
-    )
+    model = model_of(message.model, asked_model)
+    return whole_answer(text, thoughts, calls, finish, read_usage(message.usage), model)
 
 
 def _message(body: bytes) -> Message:
-    try:
-        message = _decode(body)
-    except ProviderError:
-        if found := failure_in_text(body, may_have_billed=False, message_alone=True):
-            raise found from None
-        raise
+    message = decoded(_decode, body, may_have_billed=False, message_alone=True)
     made = message.content is not None
     found = failure_in_text(body, may_have_billed=made, message_alone=not made) if message.error or not made else None
     if found or not made:

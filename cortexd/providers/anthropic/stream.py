@@ -17,8 +17,8 @@ from cortexd.errors import ProviderError
 from cortexd.providers.anthropic.answer import Block, Message, finish_reason
 from cortexd.providers.anthropic.usage import later_usage, read_usage, says_output
 from cortexd.providers.collecting import Collector, broken_off, paired
-from cortexd.providers.decoding import Unreadable, json_decoder, model_of
-from cortexd.providers.error_forms import failure_in_text
+from cortexd.providers.decoding import Unreadable, json_decoder
+from cortexd.providers.error_forms import decoded, failure_in_text
 from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import CUT, STOP, check_finish, check_substance, said
 from cortexd.providers.tool_calls import RawCall, arguments_text, check_count, is_blank, tool_call_of
@@ -116,12 +116,7 @@ class EventCollector(Collector):
             raise found
 
     def _event(self, data: bytes) -> Event:
-        try:
-            event = _decode_event(data)
-        except ProviderError:
-            if found := failure_in_text(data, may_have_billed=True):
-                raise found from None
-            raise
+        event = decoded(_decode_event, data, may_have_billed=True)
         if event.error and (found := failure_in_text(data, may_have_billed=True)):
             raise found
         return event
@@ -153,14 +148,7 @@ class EventCollector(Collector):
     def answer(self) -> Answer:
         self.end()
         assert self._message is not None
-        return Answer(
-            content=self._content(),
-            model=model_of(self._message.model, self._asked_model),
-            usage=self._believed(),
-            finish_reason=self._reason(),
-            tool_calls=self._calls(),
-            reasoning=self._reasoning(),
-        )
+        return self._answer(self._message.model, self._reason(), self._calls())
 
     def _believed(self) -> Usage | None:
         return super()._believed() if self._output_said else None

@@ -12,15 +12,13 @@ import msgspec
 
 from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
-from cortexd.errors import ProviderError
-from cortexd.providers.collecting import bytes_of, paired, reasoning_of
+from cortexd.providers.collecting import paired, whole_answer
 from cortexd.providers.decoding import dig, json_decoder, model_of
-from cortexd.providers.error_forms import failure_in_text
+from cortexd.providers.error_forms import decoded, failure_in_text
 from cortexd.providers.failures import error_object, malformed
-from cortexd.providers.finishing import check_finish, check_substance, finish_of
+from cortexd.providers.finishing import check_finish, finish_of
 from cortexd.providers.openai.usage import read_usage, usage_beside
 from cortexd.providers.tool_calls import CallIds, RawCall, tool_calls_of
-from cortexd.providers.usage import believable
 
 _FINISH = {
     "stop": "stop",
@@ -93,27 +91,13 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
     finish = finish_reason(choice.finish_reason, refused=refused, has_tool_calls=bool(raws))
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
     reported = read_usage(usage_beside(completion.usage, completion.x_groq, completion.timings))
-    said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
     thoughts = _reasoning(reply)
-    usage = believable(reported, said_bytes, bytes_of(thoughts))
-    check_substance(finish, text, calls, usage)
-    return Answer(
-        content=text,
-        model=model_of(completion.model, asked_model),
-        usage=usage,
-        finish_reason=finish,
-        tool_calls=calls,
-        reasoning=reasoning_of(thoughts),
-    )
+    model = model_of(completion.model, asked_model)
+    return whole_answer(text, thoughts, calls, finish, reported, model)
 
 
 def _completion(body: bytes) -> Completion:
-    try:
-        completion = _decode(body)
-    except ProviderError:
-        if found := failure_in_text(body, may_have_billed=False, message_alone=True):
-            raise found from None
-        raise
+    completion = decoded(_decode, body, may_have_billed=False, message_alone=True)
     made = bool(completion.choices)
     if (completion.error or not made) and (
         found := failure_in_text(body, may_have_billed=made, message_alone=not made)

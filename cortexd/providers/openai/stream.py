@@ -13,10 +13,9 @@ from typing import Any
 import msgspec
 
 from cortexd.domain.messages import Answer, ToolCall, Usage
-from cortexd.errors import ProviderError
 from cortexd.providers.collecting import DONE, Collector, broken_off
-from cortexd.providers.decoding import Unreadable, dig, json_decoder, model_of
-from cortexd.providers.error_forms import failure_in_text
+from cortexd.providers.decoding import Unreadable, dig, json_decoder
+from cortexd.providers.error_forms import decoded, failure_in_text
 from cortexd.providers.failures import error_object, malformed
 from cortexd.providers.finishing import STOP, check_finish, check_substance, said
 from cortexd.providers.openai.answer import finish_reason
@@ -105,12 +104,7 @@ class ChunkCollector(Collector):
             self._choose(chunk.choices[0])
 
     def _chunk(self, data: bytes) -> Chunk:
-        try:
-            chunk = _decode(data)
-        except ProviderError:
-            if found := failure_in_text(data, may_have_billed=True):
-                raise found from None
-            raise
+        chunk = decoded(_decode, data, may_have_billed=True)
         if (chunk.error or not chunk.choices) and (found := failure_in_text(data, may_have_billed=True)):
             raise found
         return chunk
@@ -175,14 +169,7 @@ class ChunkCollector(Collector):
 
     def answer(self) -> Answer:
         self.end()
-        return Answer(
-            content=self._content(),
-            model=model_of(self._model, self._asked_model),
-            usage=self._believed(),
-            finish_reason=self._reason(),
-            tool_calls=self._calls or (),
-            reasoning=self._reasoning(),
-        )
+        return self._answer(self._model, self._reason(), self._calls or ())
 
     def _count_usage(self, reported: object) -> Usage | None:
         return read_usage(reported)

@@ -13,9 +13,9 @@ import msgspec
 from cortexd.domain.messages import Answer
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.collecting import bytes_of, paired, reasoning_of
+from cortexd.providers.collecting import paired, whole_answer
 from cortexd.providers.decoding import dig, json_decoder, model_of
-from cortexd.providers.error_forms import failure_in_text
+from cortexd.providers.error_forms import decoded, failure_in_text
 from cortexd.providers.failures import error_object, malformed
 from cortexd.providers.finishing import (
     CONTENT_FILTER,
@@ -23,13 +23,11 @@ from cortexd.providers.finishing import (
     LENGTH,
     STOP,
     check_finish,
-    check_substance,
     finish_of,
     said,
 )
 from cortexd.providers.responses.usage import read_usage
 from cortexd.providers.tool_calls import CallIds, RawCall, tool_calls_of
-from cortexd.providers.usage import believable
 
 MESSAGE, CALL, REASONING = "message", "function_call", "reasoning"
 COMPLETED, INCOMPLETE, FAILED = "completed", "incomplete", "failed"
@@ -85,27 +83,13 @@ def read_answer(body: bytes, asked_model: str, taken_ids: Collection[str] = ()) 
     raws = [item.raw() for item in whole_calls(items, finish_reason(word))]
     finish = finish_reason(word, refused=refused, has_tool_calls=bool(raws))
     calls = tool_calls_of(raws, finish, CallIds(taken_ids))
-    said_bytes = sum(map(bytes_of, (text, *(call.arguments for call in calls))))
     thoughts = "".join(reasoning_in(items))
-    usage = believable(read_usage(response.usage), said_bytes, bytes_of(thoughts))
-    check_substance(finish, text, calls, usage)
-    return Answer(
-        content=text,
-        model=model_of(response.model, asked_model),
-        usage=usage,
-        finish_reason=finish,
-        tool_calls=calls,
-        reasoning=reasoning_of(thoughts),
-    )
+    model = model_of(response.model, asked_model)
+    return whole_answer(text, thoughts, calls, finish, read_usage(response.usage), model)
 
 
 def _response(body: bytes) -> Response:
-    try:
-        response = _decode(body)
-    except ProviderError:
-        if found := failure_in_text(body, may_have_billed=False, message_alone=True):
-            raise found from None
-        raise
+    response = decoded(_decode, body, may_have_billed=False, message_alone=True)
     made = response.output is not None
     if not made and (found := failure_in_text(body, may_have_billed=False, message_alone=True)):
         raise found

@@ -13,10 +13,9 @@ from typing import Any
 import msgspec
 
 from cortexd.domain.messages import Answer, Usage
-from cortexd.errors import ProviderError
 from cortexd.providers.collecting import Collector, broken_off
-from cortexd.providers.decoding import Unreadable, json_decoder, model_of
-from cortexd.providers.error_forms import failure_in_text
+from cortexd.providers.decoding import Unreadable, json_decoder
+from cortexd.providers.error_forms import decoded, failure_in_text
 from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import CUT, STOP, check_substance
 from cortexd.providers.responses.answer import (
@@ -111,12 +110,7 @@ class EventCollector(Collector):
             raise found
 
     def _event(self, data: bytes) -> Event:
-        try:
-            event = _decode(data)
-        except ProviderError:
-            if found := failure_in_text(data, may_have_billed=True):
-                raise found from None
-            raise
+        event = decoded(_decode, data, may_have_billed=True)
         if event.error and (found := failure_in_text(data, may_have_billed=True)):
             raise found
         return event
@@ -242,14 +236,7 @@ class EventCollector(Collector):
 
     def answer(self) -> Answer:
         self.end()
-        return Answer(
-            content=self._content(),
-            model=model_of(self._model, self._asked_model),
-            usage=self._believed(),
-            finish_reason=self._reason(),
-            tool_calls=self._calls.given(),
-            reasoning=self._reasoning(),
-        )
+        return self._answer(self._model, self._reason(), self._calls.given())
 
     def _count_usage(self, reported: object) -> Usage | None:
         return read_usage(reported)
