@@ -7,14 +7,13 @@ same work, and what disturbs the machine disturbs them alike.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.lab import Lab
+from bench.lab import Lab, fetched
 from bench.processes import CannotMeasure, Child
 from bench.samples import percentile
 
@@ -73,25 +72,13 @@ class Fleet:
         """`slow`: percent of the usual time; `gone`: 1 or 0."""
         for replica in replicas:
             for key, value in settings.items():
-                self._get(f"/set?replica={replica}&{key}={value}")
+                fetched(self.control, f"/set?replica={replica}&{key}={value}")
 
     def hit_rate(self) -> float:
         """The part of the prompts' blocks that was in the cache of the replica that read them."""
-        stats = json.loads(self._get("/stats"))
+        stats = json.loads(fetched(self.control, "/stats"))
         blocks, hits = (sum(int(one[key]) for one in stats) for key in ("blocks", "hits"))
         return hits / max(blocks, 1)
-
-    def _get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise CannotMeasure(f"replicas {path}: status {answer.status}")
-        return body
 
 
 @contextlib.contextmanager

@@ -41,22 +41,24 @@ class Upstream:
         return f"http://127.0.0.1:{self.port}"
 
     def set(self, **settings: int) -> None:
-        self._get("/__set?" + "&".join(f"{key}={value}" for key, value in settings.items()))
+        fetched(self.port, "/__set?" + "&".join(f"{key}={value}" for key, value in settings.items()))
 
     def stats(self) -> dict[str, int]:
-        return dict(json.loads(self._get("/__stats")))
+        return dict(json.loads(fetched(self.port, "/__stats")))
 
-    def _get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            body = answer.read()
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise CannotMeasure(f"upstream {path}: {body.decode(errors='replace')}")
-        return body
+
+def fetched(port: int, path: str) -> bytes:
+    """What one of the benchmark's own servers answers. Raises CannotMeasure for anything but a 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise CannotMeasure(f"127.0.0.1:{port}{path}: status {answer.status}: {body.decode(errors='replace')}")
+    return body
 
 
 @dataclass(frozen=True, slots=True)
