@@ -6,12 +6,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from cortexd.routing.observed.sums import Newest
+
 _LATEST = 100
 _LEAST = 20
 _ONE_IN = 20
 _MOST_SAVED = 5 * _ONE_IN
 _KNOWN_S = 3600.0
 _MOST_MODELS = 256  # who are kept: callers choose their names
+
+
+def _no_times() -> deque[tuple[float, float]]:
+    return deque(maxlen=_LATEST)
 
 
 class Hedging:
@@ -22,15 +28,11 @@ class Hedging:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._took: dict[tuple[str, str], deque[tuple[float, float]]] = {}
+        self._took: Newest[tuple[str, str], deque[tuple[float, float]]] = Newest(_MOST_MODELS, _no_times)
         self._saved = 0
 
     def answered(self, provider: str, model: str, took_s: float) -> None:
-        latest = self._took.pop((provider, model), None) or deque(maxlen=_LATEST)
-        latest.append((self._clock(), took_s))
-        self._took[provider, model] = latest
-        if len(self._took) > _MOST_MODELS:
-            del self._took[next(iter(self._took))]
+        self._took.touch((provider, model)).append((self._clock(), took_s))
 
     def after_s(self, provider: str, model: str) -> float | None:
         """The time in which 95 of 100 answers of the last hour came; None where they are fewer than twenty."""
