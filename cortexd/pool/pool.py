@@ -110,10 +110,12 @@ class Pool:
         """Each endpoint, in the order of the configuration."""
         loads = [item.load(None) for item in self.replicas]
         whole = sum(load.weight * load.share for load in loads if load.share) or 1.0
-        return tuple(
+        views = [
             item.view(round(load.weight * load.share / whole, 3))
             for item, load in zip(self.replicas, loads, strict=True)
-        )
+        ]
+        names = [item.credential or "" for item in self._settings.replicas] or [""]
+        return tuple(replace(view, credential=name) for view, name in zip(views, names, strict=True))
 
     async def models(self) -> tuple[ServedModel, ...]:
         """What one of the endpoints says; the first that answers."""

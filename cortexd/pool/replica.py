@@ -205,4 +205,5 @@ class Replica:
             round(self._latency.value * 1000, 1) if self._latency else None,
             share,
             self.health.last_failure,
+            self.settings.key is not None,
         )
