@@ -148,7 +148,7 @@ class Field:
             (not settings.configured, lambda: what_is_missing(settings)),
             (model == ANY_MODEL, lambda: _unsaid(self.health.last_failure(settings.name))),
             (not model, lambda: "has no models"),
-            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy: local)"),
+            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy = local)"),
             (bool(pinned) and not settings.has_local, lambda: f"is not local ({pinned})"),
             (bool(barred), lambda: barred),
             (self.wishes.local_only and not settings.has_local, lambda: "is not local (you prefer local_only)"),
