@@ -81,7 +81,7 @@ class Attempts:
             try:
                 won = await self._take_turn(key, candidate)
             except BaseException:
-                self.health.left(candidate.provider, candidate.model)  # wherever it was cut off
+                self._left(candidate)  # wherever it was cut off
                 raise
             if won is not None:
                 return self._ended(won)
@@ -102,8 +102,11 @@ class Attempts:
         await self._announce(turn)
         return await self._hedged(key, turn)
 
+    def _left(self, candidate: Candidate) -> None:
+        self.health.left(candidate.provider, candidate.model, self._fallback.tester)
+
     def _pass_over(self, candidate: Candidate, reason: str) -> None:
-        self.health.left(candidate.provider, candidate.model)
+        self._left(candidate)
         self._fallback.skip(candidate, reason)
 
     def abandon(self, outcome: str) -> None:
@@ -112,7 +115,7 @@ class Attempts:
             self._abandon(self._open.pop(0), outcome)
 
     def _abandon(self, attempt: Attempt, outcome: str) -> None:
-        self.health.left(attempt.candidate.provider, attempt.candidate.model)
+        self._left(attempt.candidate)
         if self.setup.providers[attempt.candidate.provider].ready and not attempt.listener.unsent:
             self._record(attempt, outcome, self._most(attempt, cut_off=True), known=False, usage=attempt.usage)
         else:
