@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,16 @@ class TestTable:
             match=r"claude: no key\. Run cortexctl credentials set claude, .*ANTHROPIC_API_KEY\. No other",
         ):
             plan(use=config({}))
+
+
+class TestSize:
+    def test_it_is_measured_once(self) -> None:
+        """A question never changes; another one made of it is measured for itself."""
+        asked = question(content="x" * 100)
+        assert asked.size() is asked.size()
+        longer = replace(asked, messages=asked.messages * 2)
+        assert longer.size().text_bytes == 2 * asked.size().text_bytes > 200
+        assert replace(asked) == asked
 
 
 class TestOptions:
