@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, InvalidArgument, ProviderError, RequestNotFound
-from cortexd.routing import Health, Learner, Plan, Question, Wishes, plan_route
+from cortexd.routing import Candidate, Forecast, Health, Learner, Plan, Question, State, Wishes, plan_route
 from simulated import Behaviour
 from tests.unit.routes import OFFICE, OWN, catalog_of, config, question
 from tests.unit.test_execution import Bench, bench_fixture, upstream_fixture  # noqa: F401
@@ -80,6 +80,16 @@ class TestRanking:
         assert second.standing is not None
         assert second.standing.score.penalty == pytest.approx(0.1)
         assert first.reason.startswith("best by outcomes: likely 1.00 by 50 outcomes, less 0.0")
+
+    def test_what_is_ranked_is_otherwise_as_it_was(self) -> None:
+        """A candidate keeps all that the strategy does not say of it."""
+        seen = planned(learner()).candidates[0]
+        likely = Forecast(1, 2, 0.5, 3, 4.0, 5.0, 6.0, 0.7)
+        full = Candidate("p", "m", "why", 1, 2, State.OPEN, likely, 0.1, 3, 4, "busy", "loading", None)
+        assert {field.name for field in fields(full) if getattr(full, field.name) == field.default} == {"standing"}
+        assert seen.standing is not None
+        ranked = replace(full, reason="best", score=0.5, standing=seen.standing)
+        assert full.stood("best", 0.5, seen.standing) == ranked
 
     def test_who_fails_does_not_lead(self) -> None:
         """However good its answers were."""
