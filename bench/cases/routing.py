@@ -74,7 +74,7 @@ def stage() -> tuple[Field, list[Candidate]]:
     learner, chance = Learner(seed=1), Random(1)
     for candidate in candidates * OUTCOMES:
         learner.cells.decided(_TASK)
-        learner.learn(_TASK, candidate.target, float(chance.random() < 0.6))
+        learner.cells.learn(_TASK, candidate.target, float(chance.random() < 0.6))
     learner.counts.count((item.target for item in candidates), explored=False)
     return replace(made, learner=learner), candidates
 
