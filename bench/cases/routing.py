@@ -90,9 +90,9 @@ def decisions_us(
     rank, taken = ranking(strategy), []
     for seed in (chance.getrandbits(32) for _ in range(times)):
         field_ = replace(made, seed=seed)
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         rank(candidates, field_, True)
-        taken.append((time.perf_counter_ns() - began) / 1e3)
+        taken.append((time.thread_time_ns() - began) / 1e3)
     return sorted(taken)
 
 

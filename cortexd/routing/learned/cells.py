@@ -94,9 +94,9 @@ class Cells:
         good, bad = weight * expected, weight * (1 - expected)
         cell = self._cells.get((task, target))
         if cell is None:
-            return Beta(max(good, _LEAST), max(bad, _LEAST))
+            return Beta(good or _LEAST, bad or _LEAST)
         left = self._left(task, cell)
-        return Beta(max(good + cell.good * left, _LEAST), max(bad + cell.bad * left, _LEAST), cell.count)
+        return Beta(good + cell.good * left or _LEAST, bad + cell.bad * left or _LEAST, cell.count)
 
     def learn(self, task: str, target: Target, score: float, weight: float = 1.0) -> tuple[Key, Key]:
         """An outcome of 0 to 1; the two cells that it has changed."""

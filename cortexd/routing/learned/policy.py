@@ -49,9 +49,9 @@ class Counts:
     def may_explore(self, rules: Rules) -> bool:
         if not rules.explore_share:
             return False
-        first = sum(
-            rules.explore_first - min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models
-        )
+        first = rules.explore_first * len(self.models)
+        if self.recalled:
+            first -= sum(min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models)
         return self.explored + 1 <= rules.explore_share * (self.decisions + 1) + first
 
     def recall(self, model: Target, outcomes: int) -> None:

@@ -26,8 +26,9 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     may = may_explore and _harmless(field)
     choice = field.learner.decide(task, [arms[index] for index in among], rules, field.seed, may_explore=may)
     scores = dict(zip(among, choice.scores, strict=True))
-    others = [index for index in range(len(arms)) if index not in scores]
-    scores.update(zip(others, field.learner.scores(task, [arms[index] for index in others], rules), strict=True))
+    if others := [index for index in range(len(arms)) if index not in scores]:
+        known = field.learner.scores(task, [arms[index] for index in others], rules)
+        scores.update(zip(others, known, strict=True))
     stood = [_standing(item, scores[index], choice) for index, item in enumerate(candidates)]
     return sorted(stood, key=_rank)
 
