@@ -64,6 +64,10 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
+    def copy(self) -> Cells:
+        """Its equal, which goes its own way from here."""
+        return Cells({key: replace(cell) for key, cell in self._cells.items()}, self._decisions)
+
     def decided(self, task: str) -> None:
         """A decision of that task was acted on."""
         for key in ("", task):
