@@ -63,7 +63,7 @@ class Pace:
     taken at that pace."""
 
     words = ""
-    """What is refused, with the number a minute as {}."""
+    """What is refused, with the number a minute as %d."""
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
@@ -76,7 +76,7 @@ class Pace:
         with_this_one = max(0, self._paid_off.get(uid, 0) - self._clock_ns()) + _WINDOW_NS // per_minute
         if (wait_ns := with_this_one - _FREE_AT_ONCE_NS) > 0:
             raise RateLimited(
-                self.words.format(per_minute),
+                self.words % per_minute,
                 retry_after_ms=-(-wait_ns // _NS_PER_MS),
             )
 
@@ -103,7 +103,7 @@ class FreeRate(Pace):
     then comes on top."""
 
     words = (
-        "Of late more than {} of your requests a minute cost nothing, your limit "
+        "Of late more than %d of your requests a minute cost nothing, your limit "
         "(limits.max_free_requests_per_minute_per_user)."
     )
 
@@ -111,7 +111,7 @@ class FreeRate(Pace):
 class OutcomeRate(Pace):
     """Reports of outcomes: each is a write of the ledger."""
 
-    words = "Of late you reported more than {} outcomes a minute, your limit (limits.max_outcomes_per_minute_per_user)."
+    words = "Of late you reported more than %d outcomes a minute, your limit (limits.max_outcomes_per_minute_per_user)."
 
     def take(self, uid: int, per_minute: int) -> None:
         """Count one. Raises RateLimited, and counts nothing, as `check` does."""

@@ -31,10 +31,12 @@ from cortexd.client.results import (
     Completion,
     Decision,
     LeftOut,
+    OutcomeInfo,
     Properties,
     ProviderInfo,
     ReplicaInfo,
     RequestInfo,
+    RequestRecord,
     Tokens,
 )
 from cortexd.client.stream_events import ContinueEvent, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
@@ -59,6 +61,7 @@ __all__ = [
     "FallbackEvent",
     "LeftOut",
     "Messages",
+    "OutcomeInfo",
     "PeriodStarted",
     "Preferences",
     "Properties",
@@ -66,6 +69,7 @@ __all__ = [
     "ProviderStats",
     "ReplicaInfo",
     "RequestInfo",
+    "RequestRecord",
     "ServiceChange",
     "Snapshot",
     "Stats",

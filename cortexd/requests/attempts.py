@@ -46,7 +46,7 @@ _MOST_AGAIN = 3  # further tries at a provider's other endpoints
 @dataclass(slots=True)
 class Attempts:
     """The attempts of one request of `uid`. `reserved_nano`: for the first candidate. `records` holds what
-    each cost, also after a failure or a cancellation."""
+    each cost, also after a failure or a cancellation. `cut_off`: the last that was under way when we ended it."""
 
     uid: int
     question: Question
@@ -58,6 +58,7 @@ class Attempts:
     sink: DeltaSink | None = None
     asked: Callable[[Candidate], None] = lambda _candidate: None
     observed: Observed = field(default_factory=Observed)
+    cut_off: Attempt | None = None
     _fallback: Fallback = field(init=False)
     _reservation: Reservation = field(init=False)
     _books: Bookkeeping = field(init=False)
@@ -115,7 +116,8 @@ class Attempts:
     def abandon(self, outcome: str) -> None:
         """Close the attempts that were cut off from our side, at the most that they can have cost."""
         while self._open:
-            self._abandon(self._open.pop(0), outcome)
+            self.cut_off = self._open.pop(0)
+            self._abandon(self.cut_off, outcome)
 
     def _abandon(self, attempt: Attempt, outcome: str) -> None:
         self._left(attempt.candidate)

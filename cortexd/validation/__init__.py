@@ -9,6 +9,7 @@ from cortexd.validation.messages import check_asked, parse_messages
 from cortexd.validation.options import parse_options
 from cortexd.validation.queries import (
     BudgetWish,
+    OutcomeWish,
     UsageWish,
     parse_batch_options,
     parse_budget,
@@ -20,6 +21,7 @@ from cortexd.validation.queries import (
 __all__ = [
     "Bounds",
     "BudgetWish",
+    "OutcomeWish",
     "UsageWish",
     "base64_length",
     "check_asked",

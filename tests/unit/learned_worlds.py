@@ -124,7 +124,7 @@ def watched(world: World, rows: Sequence[Row]) -> tuple[Learner, list[Record]]:
         score = row.scores[ran] if told.random() < world.kind.told else None
         target = world.targets[ran]
         if score is not None:
-            learner.learn(row.task, target, score)
+            learner.cells.learn(row.task, target, score)
         records.append(
             Record(
                 task=row.task,
