@@ -84,7 +84,7 @@ class Applet:
         self._machine: Machine | None = None
         self._retry_s = _FIRST_RETRY_S
         session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
-        self._notifier = Notifier(session)
+        self._notifier = Notifier(session, icons)
         self.model = Model(time.monotonic, date.today, self._notifier.tell)
         self._pacer = Pacer()
         self._drawing = Timer(self._draw)

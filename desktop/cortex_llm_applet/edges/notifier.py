@@ -10,6 +10,7 @@ from gi.repository import Gio, GLib
 from cortex_llm_applet.edges.calls import call
 from cortex_llm_applet.logic.notices import Notice
 from cortex_llm_applet.logic.picture import icon_name
+from cortex_llm_applet.logic.trouble import State
 
 SPEAKER = "org.cortexlinux.LLMApplet.Notifier"
 _APPLICATION = "org.cortexlinux.LLMApplet"
@@ -19,8 +20,10 @@ _MOST_REMEMBERED = 64
 
 
 class Notifier:
-    def __init__(self, session: Gio.DBusConnection) -> None:
-        self._session = session
+    """`icons`: as Item's."""
+
+    def __init__(self, session: Gio.DBusConnection, icons: str) -> None:
+        self._session, self._icons = session, icons
         self._speaks = False
         self._shown: dict[str, int] = {}
         Gio.bus_own_name_on_connection(session, SPEAKER, Gio.BusNameOwnerFlags.NONE, self._acquired, self._lost)
@@ -30,7 +33,7 @@ class Notifier:
         if not self._speaks:
             return
         hints = {"urgency": GLib.Variant("y", notice.urgency), "desktop-entry": GLib.Variant("s", _APPLICATION)}
-        replaced, icon = self._shown.get(notice.replaces, 0), icon_name(notice.icon)
+        replaced, icon = self._shown.get(notice.replaces, 0), self._icon(notice.icon)
         arguments: tuple[Any, ...] = (
             "cortexd",
             replaced,
@@ -45,6 +48,10 @@ class Notifier:
             self._session, _SERVER, "Notify", GLib.Variant("(susssasa{sv}i)", arguments),
             lambda number: self._remember(notice.replaces, number), may_start=True,
         )  # fmt: skip
+
+    def _icon(self, state: State) -> str:
+        name = icon_name(state)
+        return f"{self._icons}/hicolor/scalable/status/{name}.svg" if self._icons else name
 
     def _remember(self, word: str, number: int) -> None:
         self._shown[word] = number
