@@ -111,3 +111,11 @@ class TestHint:
             assert f"cortexctl outcome {named}" in screen
             assert ("outcome last" in screen) == bool(named)
         assert "cortexctl outcome" not in at_terminal(served.address, ["ask", "hello"])[1]
+
+    def test_in_a_chat(self, cortexctl: Cortexctl, tmp_path: Path) -> None:
+        """What was answered there last is the last too."""
+        more = {"XDG_RUNTIME_DIR": str(tmp_path)}
+        before = asked(cortexctl, more=more)
+        assert cortexctl("chat", "--task", "configuration", input="hello\n/quit\n", more=more).returncode == 0
+        said = told(cortexctl, "last", "good", more=more)
+        assert (said["request_id"] != before, said["request"]["task_type"]) == (True, "configuration")
