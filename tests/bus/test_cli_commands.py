@@ -32,7 +32,7 @@ from tests.bus.served import (  # noqa: F401
 from tests.eventually import assert_eventually
 from tests.secrets_made import MAKERS
 
-DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 3, 4, 5, 6, 7, 130
+USAGE, DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 2, 3, 4, 5, 6, 7, 130
 
 
 def asked(served: Served) -> str:
@@ -90,6 +90,16 @@ class TestAsk:
         served.simulated.behave("claude", Behaviour(status=529))
         assert cortexctl("ask", "--no-fallback", "hello").returncode == PROVIDER_FAILED
         assert cortexctl("ask", "hello").stdout.startswith("[kimi-k2.6]")
+
+    def test_hedge(self, served: Served, cortexctl: Cortexctl) -> None:
+        """A second model answers where the first is slower than it has been; never one that is printed as it comes."""
+        with Client(served.address) as client:
+            for _ in range(25):  # the first ones load what it takes
+                assert client.complete("user_chat", "hello", hedge=True).provider == "claude"
+        served.simulated.behave("claude", Behaviour(delay_s=20.0))
+        done = cortexctl("ask", "--hedge", "--json", "hello")
+        assert [item["provider"] for item in json.loads(done.stdout)["attempts"]] == ["claude", "kimi_k2"]
+        assert cortexctl("ask", "--hedge", "--stream", "hello").returncode == USAGE
 
     def test_local(self, cortexctl: Cortexctl) -> None:
         """With --local and no local endpoint nothing leaves the machine."""
