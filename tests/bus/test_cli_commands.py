@@ -203,7 +203,8 @@ class TestWatch:
         assert all(", user_chat, claude claude-sonnet-5-5, today $" in line for line in lines)
 
     def test_json_lines(self, served: Served, cortexctl: Cortexctl) -> None:
-        """With --json each line is a document; the service's leaving and returning are events of their own."""
+        """With --json each line is a document; the service's leaving and returning are events of their own, and where the
+        figures stand after that."""
         with self.watch(served, "--json", "--count", "1") as watching:
             assert watching.stdout is not None
             assert json.loads(watching.stdout.readline())["event"] == "watching"
@@ -213,6 +214,7 @@ class TestWatch:
             served.start()
             back = json.loads(watching.stdout.readline())
             assert (back["event"], back["running"]) == ("service", True)
+            assert json.loads(watching.stdout.readline())["event"] == "watching"
 
             def asked_until_seen() -> bool:
                 cortexctl("ask", "hello")
