@@ -203,8 +203,8 @@ class TestWatch:
         assert all(", user_chat, claude claude-sonnet-5-5, today $" in line for line in lines)
 
     def test_json_lines(self, served: Served, cortexctl: Cortexctl) -> None:
-        """With --json each line is a document; the service's leaving and returning are events of their own, and where the
-        figures stand after that."""
+        """With --json each line is a document; the service's leaving and returning are events of their own, and behind
+        the latter stands where the figures are."""
         with self.watch(served, "--json", "--count", "1") as watching:
             assert watching.stdout is not None
             assert json.loads(watching.stdout.readline())["event"] == "watching"
