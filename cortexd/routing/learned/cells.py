@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cortexd.domain.targets import Target
 
@@ -90,6 +90,10 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self._cells)
+
+    def copy(self) -> Cells:
+        """Its equal, which goes its own way from here."""
+        return Cells({key: replace(cell) for key, cell in self._cells.items()}, self._decisions)
 
     def decided(self, task: str) -> None:
         """A decision of that task was acted on."""

@@ -16,7 +16,7 @@ from cortexd.routing.learned.cells import Beta, Cells
 # alone locked a good model out for ever after a few bad answers.
 _SIGMAS = 1.64
 _MARGIN = 0.25
-_PACE = 0.5  # of the looks that a draw asks for: what may be explored is spread over more tasks
+PACE = 0.5  # of the looks that a draw asks for: what may be explored is spread over more tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Policy:
 
 def _drawn(scores: tuple[Score, ...], betas: Sequence[Beta], best: int, chance: random.Random) -> int:
     """The best by a draw from each that is worth a look (Thompson), at the pace of exploration."""
-    if chance.random() >= _PACE:
+    if chance.random() >= PACE:
         return best
     floor = scores[best].value - _MARGIN
     worth = [
