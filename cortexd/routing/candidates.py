@@ -26,7 +26,7 @@ _BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot
 class Room(Protocol):
     """Who knows how busy providers are."""
 
-    def full(self, provider: str, *, local_only: bool) -> str:
+    def full(self, provider: str, model: str, *, local_only: bool) -> str:
         """Why a call would have to wait for a place there, in words; "" where it would not."""
         ...
 
@@ -183,7 +183,7 @@ class Field:
             likely,
             max_tokens=limit,
             context_tokens=entry.context_tokens,
-            full=self.room.full(provider, local_only=local_only) if self.room else "",
+            full=self.room.full(provider, model, local_only=local_only) if self.room else "",
             last_failure=self.health.last_failure(provider),
         )
 

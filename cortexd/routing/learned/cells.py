@@ -8,10 +8,10 @@ that one that has become better is found again.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from cortexd.domain.newest import Newest
 from cortexd.domain.targets import Target
 
 MOST_CELLS = 4096  # who are kept: callers choose models' names
@@ -82,7 +82,8 @@ class Cells:
     each task has had, "" for all."""
 
     def __init__(self, rows: Mapping[Key, Cell] | None = None, decisions: Mapping[str, int] | None = None) -> None:
-        self._cells: OrderedDict[Key, Cell] = OrderedDict(rows or {})
+        self._cells: Newest[Key, Cell] = Newest(MOST_CELLS, Cell)
+        self._cells.update(rows or {})
         self._decisions: dict[str, int] = dict(decisions or {})
 
     def __iter__(self) -> Iterator[tuple[Key, Cell]]:
@@ -131,7 +132,7 @@ class Cells:
         """An outcome of 0 to 1; the two cells that it has changed."""
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key, memory in zip(keys, (_MODEL_MEMORY, _TASK_MEMORY), strict=True):
-            cell = self._cell(key)
+            cell = self._cells.touch(key)
             if key[0]:
                 cell.fade(self._left(task, cell))
             cell.seen = self._decisions.get(key[0], 0)
@@ -142,16 +143,9 @@ class Cells:
         """Another outcome in place of an earlier one."""
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key in keys:
-            self._cell(key).replace(before, score, weight)
+            self._cells.touch(key).replace(before, score, weight)
         return keys
 
     def _left(self, task: str, cell: Cell) -> float:
         """The part of a cell that has not faded since its last outcome."""
         return math.exp2((cell.seen - self._decisions.get(task, cell.seen)) / _HALF_LIFE)
-
-    def _cell(self, key: Key) -> Cell:
-        cell = self._cells.setdefault(key, Cell())
-        self._cells.move_to_end(key)
-        while len(self._cells) > MOST_CELLS:
-            self._cells.popitem(last=False)
-        return cell
