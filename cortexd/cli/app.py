@@ -24,6 +24,7 @@ _COMMANDS = {
     "cancel": "End requests of yours.",
     "outcome": "Say how well an answer served.",
     "route": "Show which provider would answer, and why; spends nothing.",
+    "learn": "See what learning from outcomes would give.",
     "usage": "Show what your requests used and cost.",
     "budget": "Show the limits that bind you, or set them.",
     "watch": "Show the cost of each of your requests as it arises.",

@@ -23,6 +23,7 @@ from cortexd.client.figures import (
     UsageRow,
 )
 from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.learning import Interval, LearnedModel, LearnedTask, LearningReport, Outlook
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages
 from cortexd.client.results import (
@@ -57,8 +58,13 @@ __all__ = [
     "DoneEvent",
     "Event",
     "FallbackEvent",
+    "Interval",
+    "LearnedModel",
+    "LearnedTask",
+    "LearningReport",
     "LeftOut",
     "Messages",
+    "Outlook",
     "PeriodStarted",
     "Preferences",
     "Properties",

@@ -124,7 +124,7 @@ def watched(world: World, rows: Sequence[Row]) -> tuple[Learner, list[Record]]:
         score = row.scores[ran] if told.random() < world.kind.told else None
         target = world.targets[ran]
         if score is not None:
-            learner.learn(row.task, target, score)
+            learner.cells.learn(row.task, target, score)
         records.append(
             Record(
                 task=row.task,
@@ -188,7 +188,8 @@ def yielded(world: World, rows: Sequence[Row], asked: Sequence[Target]) -> Yield
 
 
 def standpoint(world: World, learner: Learner) -> Standpoint:
-    return Standpoint(learner.cells, learner.counts, RULES, world.praised)
+    qualities = {(task, target): quality for task in world.tasks for target, quality in world.praised.items()}
+    return Standpoint(learner.cells, learner.counts, RULES, qualities)
 
 
 def fresh(learner: Learner) -> Learner:
