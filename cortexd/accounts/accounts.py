@@ -18,21 +18,12 @@ from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
 from cortexd.domain.messages import Secrets, Strategy
-from cortexd.domain.outcomes import Outcome, Source
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import RequestNotFound
 from cortexd.ledger import BudgetState, Judged, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
-from cortexd.routing import Allowed, Learner, Wishes
+from cortexd.routing import Allowed, Wishes
 from cortexd.routing.allowed import EVERYTHING
-from cortexd.validation import (
-    BudgetWish,
-    LearningWish,
-    parse_budget,
-    parse_outcome,
-    parse_preferences,
-    parse_usage_query,
-)
+from cortexd.validation import BudgetWish, LearningWish, parse_budget, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
 _REPORTS_PER_USER = 1  # which then waits behind one report of each other user, and the next anew
@@ -58,10 +49,8 @@ class Accounts:
         authorizer: Authorizer,
         settings: BudgetSettings,
         overrides: Mapping[Any, LimitOverride],
-        learner: Learner | None = None,
     ) -> None:
         self._ledger = ledger
-        self._learner = learner or Learner()
         self._authorizer = authorizer
         self._setting = asyncio.Lock()  # two at once would forget each other's amounts
         self._readings = Turns(_READINGS_PER_USER)
@@ -194,19 +183,6 @@ class Accounts:
             while len(self._wishes) > _WISHES_KEPT:
                 self._wishes.popitem(last=False)
         return known
-
-    async def report_outcome(self, uid: int, request_id: str, score: float, details: object) -> None:
-        """Note how well an answer served, and learn from it. Raises RequestNotFound where this user made no such
-        request."""
-        score, reason, labels = parse_outcome(score, details)
-        if not request_id or len(request_id) > 64:
-            raise RequestNotFound("You made no request with that id.")
-        async with self._readings.turn(uid):
-            teach, outcome = self._learner.cells.teach(), Outcome(score, 1.0)
-            _, changed = await self._ledger.report_outcome(
-                uid, request_id, Source.USER, outcome, teach, reason=reason, labels=labels
-            )
-        self._learner.cells.adopt(changed)
 
 
 def _wishes(stored: Mapping[str, Any]) -> Wishes:

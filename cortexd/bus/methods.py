@@ -81,8 +81,11 @@ class Methods:
         return [wire.dictionaries([replies.request(ticket) for ticket in self._service.requests(caller)])]
 
     async def report_outcome(self, caller: Caller, request_id: str, score: float, details: Any) -> list[Any]:
-        await self._service.accounts.report_outcome(caller.uid, request_id, score, details)
+        await self._service.outcomes.report(caller.uid, request_id, score, details)
         return []
+
+    async def get_request(self, caller: Caller, request_id: str) -> list[Any]:
+        return [wire.dictionary(replies.stored(*await self._service.outcomes.request(caller.uid, request_id)))]
 
     async def route(self, caller: Caller, task_type: str, messages: Any, options: Any) -> list[Any]:
         return [wire.dictionary(replies.decision(await self._service.route(caller, task_type, messages, options)))]
@@ -173,6 +176,7 @@ class Methods:
             (wire.INTERFACE, "Cancel"): self.cancel,
             (wire.INTERFACE, "ListRequests"): self.list_requests,
             (wire.INTERFACE, "ReportOutcome"): self.report_outcome,
+            (wire.INTERFACE, "GetRequest"): self.get_request,
             (wire.INTERFACE, "Route"): self.route,
             (wire.USAGE_INTERFACE, "Subscribe"): self.subscribe,
             (wire.USAGE_INTERFACE, "Unsubscribe"): self.unsubscribe,

@@ -19,6 +19,8 @@ _CLEARED = ["strategy", "local-only", "secrets", "excluded"]
 _POSITIONAL = {
     "[TASK=PROVIDER]...": _PREFERENCES,
     "[TASK|strategy|local-only|secrets|excluded]...": [*TaskType, *_CLEARED],
+    "ID|last": ["last"],
+    "good|bad|SCORE": ["good", "bad"],
 }
 
 _BASH = """\

@@ -32,10 +32,12 @@ from cortexd.client.results import (
     Completion,
     Decision,
     LeftOut,
+    OutcomeInfo,
     Properties,
     ProviderInfo,
     ReplicaInfo,
     RequestInfo,
+    RequestRecord,
     Tokens,
 )
 from cortexd.client.stream_events import ContinueEvent, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
@@ -64,6 +66,7 @@ __all__ = [
     "LearningReport",
     "LeftOut",
     "Messages",
+    "OutcomeInfo",
     "Outlook",
     "PeriodStarted",
     "Preferences",
@@ -72,6 +75,7 @@ __all__ = [
     "ProviderStats",
     "ReplicaInfo",
     "RequestInfo",
+    "RequestRecord",
     "ServiceChange",
     "Snapshot",
     "Stats",

@@ -22,7 +22,16 @@ from cortexd.client.outgoing import (
     requests_out,
     usage_query_out,
 )
-from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, answer_of, rows_of
+from cortexd.client.results import (
+    Completion,
+    Decision,
+    Properties,
+    ProviderInfo,
+    RequestInfo,
+    RequestRecord,
+    answer_of,
+    rows_of,
+)
 from cortexd.client.streams import Stream
 from cortexd.client.subscription import Subscription
 from cortexd.connection import MessageFlag, wire
@@ -147,10 +156,27 @@ class AsyncClient:
         return rows_of(RequestInfo, rows)
 
     async def report_outcome(
-        self, request_id: str, score: float, reason: str = "", labels: Mapping[str, str] | None = None
+        self,
+        request_id: str,
+        score: float,
+        reason: str = "",
+        labels: Mapping[str, str] | None = None,
+        source: str | None = None,
+        weight: float | None = None,
     ) -> None:
-        """How well an answer served, from 0 to 1; a later report replaces an earlier one. Raises RequestNotFound."""
-        await self._call("ReportOutcome", "sda{sv}", outcome_out(request_id, score, reason, labels))
+        """How well an answer served, from 0 to 1. A later report of the same source replaces an earlier one.
+
+        `source`: user (where None), test, program or judge; `weight`: the part of its weight that this one has, 0 to
+        1. Raises RequestNotFound, or RateLimited.
+        """
+        arguments = outcome_out(request_id, score, reason, labels, source, weight)
+        await self._call("ReportOutcome", "sda{sv}", arguments)
+
+    async def request(self, request_id: str = "") -> RequestRecord:
+        """One of this user's requests as the ledger has it; without an id the last one that a model answered. Raises
+        RequestNotFound."""
+        [record] = await self._call("GetRequest", "s", [str(request_id)])
+        return RequestRecord.of(record)
 
     async def route(self, task_type: str, messages: Messages = "", **options: Any) -> Decision:
         """What complete() would do; spends nothing."""

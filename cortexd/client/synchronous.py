@@ -15,7 +15,7 @@ from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages, Usd
 from cortexd.client.portal import Closed, Portal
-from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo
+from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, RequestRecord
 from cortexd.errors import CortexError
 
 
@@ -87,10 +87,25 @@ class Client:
         return self._portal.run(self._client.requests())
 
     def report_outcome(
-        self, request_id: str, score: float, reason: str = "", labels: Mapping[str, str] | None = None
+        self,
+        request_id: str,
+        score: float,
+        reason: str = "",
+        labels: Mapping[str, str] | None = None,
+        source: str | None = None,
+        weight: float | None = None,
     ) -> None:
-        """How well an answer served, from 0 to 1; a later report replaces an earlier one. Raises RequestNotFound."""
-        self._portal.run(self._client.report_outcome(request_id, score, reason, labels))
+        """How well an answer served, from 0 to 1. A later report of the same source replaces an earlier one.
+
+        `source`: user (where None), test, program or judge; `weight`: the part of its weight that this one has, 0 to
+        1. Raises RequestNotFound, or RateLimited.
+        """
+        self._portal.run(self._client.report_outcome(request_id, score, reason, labels, source, weight))
+
+    def request(self, request_id: str = "") -> RequestRecord:
+        """One of this user's requests as the ledger has it; without an id the last one that a model answered. Raises
+        RequestNotFound."""
+        return self._portal.run(self._client.request(request_id))
 
     def route(self, task_type: str, messages: Messages = "", **options: Any) -> Decision:
         """What complete() would do; spends nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -24,6 +24,7 @@ from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
 from cortexd.config.names import fault_of_name
+from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.config.problems import Expectation, UnknownSetting
 from cortexd.config.settings import (
     CAPABILITIES,
@@ -42,7 +43,7 @@ from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
 
-Figures = TypeVar("Figures", LearnedSettings, Weights)
+Figures = TypeVar("Figures", LearnedSettings, Weights, SourceWeights, AutomaticSettings)
 
 _MAX_THRESHOLDS = 16
 _MAX_REPLICAS = 64
@@ -287,12 +288,21 @@ def _figures(path: str, value: object, current: Figures) -> Figures:
     for key, weight in value.items():
         if key not in keys:
             raise UnknownSetting(f"{path}.{key}", keys)
-        try:
-            figure: Any = _number(weight, hints[key], BOUNDS[owner][key], "a number")
-        except Expectation as fault:
-            raise Expectation(str(fault), f"{path}.{key}", weight, fault.why) from None
+        where, inner = f"{path}.{key}", getattr(current, key)
+        nested = is_dataclass(inner)
+        figure: Any = _figures(where, weight, inner) if nested else _figure(owner, key, where, weight, hints[key])
         current = replace(current, **{key: figure})
     return current
+
+
+def _figure(owner: type, key: str, path: str, value: object, kind: type) -> int | float:
+    """A number; where all are parts of a whole, true is all of it and false nothing."""
+    if owner is AutomaticSettings and isinstance(value, bool):
+        return float(value)
+    try:
+        return _number(value, kind, BOUNDS[owner][key], "a number")
+    except Expectation as fault:
+        raise Expectation(str(fault), path, value, fault.why) from None
 
 
 def _limit(path: str, value: object, current: object) -> LimitUsd:

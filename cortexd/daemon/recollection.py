@@ -39,6 +39,7 @@ async def relearn(ledger: Ledger, learner: Learner) -> None:
         log.warning("learning from outcomes begins anew: %s", error)
         return
     for number, one in enumerate(found, 1):
-        learner.recall(one.task_type, one.target, one.now)
+        if one.now.weight:
+            learner.recall(one.task_type, one.target, one.now)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)

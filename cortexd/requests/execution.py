@@ -31,6 +31,7 @@ from cortexd.ledger import (
     Settled,
 )
 from cortexd.requests.answers.cache import AnswerCache
+from cortexd.requests.attempt import Attempt
 from cortexd.requests.attempts import Attempts
 from cortexd.requests.earlier import expired
 from cortexd.requests.events import CostEvent
@@ -52,7 +53,8 @@ class Execution:
     """One request's reservation, attempts and settlement.
 
     `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, in nano-dollars,
-    or None; where it is not given an exhausted budget is the end. `reserved` is set once the money is.
+    or None; where it is not given an exhausted budget is the end. `reserved` is set once the money is. `cut_off`: the
+    attempt that was under way when the request ended.
     """
 
     request: Request
@@ -69,6 +71,7 @@ class Execution:
     observed: Observed = field(default_factory=Observed)
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
+    cut_off: Attempt | None = None
 
     async def run(self) -> Completion:
         """The answer, paid for and settled. Raises one of errors, settled too where anything was reserved."""
@@ -89,6 +92,7 @@ class Execution:
         outcome = await self._try(attempts, key)
         state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
         settled = await self._settle(key, state, attempts.records)
+        self.cut_off = attempts.cut_off
         if isinstance(outcome, tuple):
             return self._completion(*outcome, attempts, settled)
         raise outcome
@@ -254,6 +258,7 @@ class Execution:
             settled=settled is not None,
             dropped_options=answer.dropped_options + self.dropped_options,
             secrets_found=self.request.question.guard.found,
+            outcome_wanted=bool(self.plan.standings),
         )
 
 

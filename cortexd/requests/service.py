@@ -19,7 +19,7 @@ from cortexd.config import Config
 from cortexd.domain.messages import Role, stricter
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import BudgetExceeded, Failure, RequestNotFound, ShuttingDown, Timeout
+from cortexd.errors import BudgetExceeded, Cancelled, Failure, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
@@ -30,6 +30,7 @@ from cortexd.requests.execution import Execution
 from cortexd.requests.in_flight import InFlight, Running, Ticket
 from cortexd.requests.inspection import Inspection
 from cortexd.requests.intake import Request, take_in
+from cortexd.requests.outcomes import Outcomes
 from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
@@ -60,13 +61,14 @@ class Service:
         self.health = health
         self.observed = observed or Observed()
         self.learner = learner or Learner()
-        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, self.learner)
+        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {})
         self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
         self._cache: AnswerCache[Completion] = AnswerCache(held_bytes)
         self._sessions = Sessions()
         self._inspection = Inspection(self._sessions)
+        self.outcomes = Outcomes(ledger, self.learner, setup.config, self.observed)
         self._admission = Admission(setup.config.limits)
         self._streams = Streams()
         self._closing = False
@@ -83,6 +85,7 @@ class Service:
         self.accounts.adopt(config.budgets)
         self.allowances.adopt(config.routing.allowed)
         self._cache.adopt(config.cache)
+        self.outcomes.adopt(config)
 
     def refine(self, setup: Setup) -> None:
         """Take the same configuration, with more known of its models."""
@@ -98,6 +101,7 @@ class Service:
         self._in_flight.forget(uid)
         self._cache.forget(uid)
         self._sessions.forget(uid)
+        self.outcomes.forget(uid)
 
     @property
     def config(self) -> Config:
@@ -194,6 +198,7 @@ class Service:
         self._closing = True
         drained = await self._in_flight.drain(drain_timeout_s)
         await self._streams.close()
+        await self.outcomes.close()
         return drained
 
     def refuse_when_closing(self) -> None:
@@ -278,6 +283,10 @@ class Service:
         except BudgetExceeded:
             self._admission.cost_nothing(request.caller.uid)
             raise
+        except Cancelled:
+            self.outcomes.left(request, execution.cut_off)
+            raise
+        self.outcomes.answered(request, completion)
         if not _overflowed(completion, execution.plan):
             self._sessions.answered(
                 request.caller.uid, request.question.options.session, _target(completion, execution.plan)

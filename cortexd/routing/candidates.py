@@ -11,7 +11,7 @@ from cortexd.config import Config, ProviderSettings, what_is_missing
 from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
 from cortexd.domain.money import Price, format_usd
-from cortexd.domain.targets import Target
+from cortexd.domain.targets import Target, shared
 from cortexd.providers.kinds import api_kind
 from cortexd.routing.forecast import UNKNOWN, Forecast, forecast, likely_prompt
 from cortexd.routing.health import Health, State
@@ -56,12 +56,30 @@ class Candidate:
 
     @property
     def target(self) -> Target:
-        return Target(self.provider, self.model)
+        return shared(self.provider, self.model)
 
     @property
     def likely_cost(self) -> tuple[bool, int]:
         """To sort by: an unknown price is the highest."""
         return self.forecast.cost_nano is None, self.forecast.cost_nano or 0
+
+    def stood(self, reason: str, score: float, standing: Standing) -> Candidate:
+        """The same, ranked by outcomes: as dataclasses.replace, in a third of its time."""
+        return Candidate(
+            self.provider,
+            self.model,
+            reason,
+            self.worst_case_nano,
+            self.prompt_estimate_nano,
+            self.state,
+            self.forecast,
+            score,
+            self.max_tokens,
+            self.context_tokens,
+            self.full,
+            self.last_failure,
+            standing,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +166,7 @@ class Field:
             (not settings.configured, lambda: what_is_missing(settings)),
             (model == ANY_MODEL, lambda: _unsaid(self.health.last_failure(settings.name))),
             (not model, lambda: "has no models"),
-            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy: local)"),
+            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy = local)"),
             (bool(pinned) and not settings.has_local, lambda: f"is not local ({pinned})"),
             (bool(barred), lambda: barred),
             (self.wishes.local_only and not settings.has_local, lambda: "is not local (you prefer local_only)"),

@@ -10,6 +10,7 @@ from cortexd.validation.options import parse_options
 from cortexd.validation.queries import (
     BudgetWish,
     LearningWish,
+    OutcomeWish,
     UsageWish,
     parse_batch_options,
     parse_budget,
@@ -23,6 +24,7 @@ __all__ = [
     "Bounds",
     "BudgetWish",
     "LearningWish",
+    "OutcomeWish",
     "UsageWish",
     "base64_length",
     "check_asked",

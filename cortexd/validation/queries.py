@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -12,6 +12,7 @@ from typing import Any
 
 from cortexd.domain.messages import Secrets, Strategy
 from cortexd.domain.money import from_usd
+from cortexd.domain.outcomes import REPORTED, Source
 from cortexd.domain.targets import MOST_TARGETS, Target, covered, parse_targets, written
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument, UnknownProvider
@@ -99,6 +100,17 @@ class BudgetWish:
     remove: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class OutcomeWish:
+    """What ReportOutcome says of an answer. `part`: of its source's weight, 0 to 1."""
+
+    score: float
+    source: Source = Source.USER
+    part: float = 1.0
+    reason: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 def parse_usage_query(value: object, today: date) -> UsageWish:
     """A query of GetUsage; the 30 days up to `until` or today where it names none. Raises InvalidArgument."""
     parsed = _parsed(value, _USAGE, "query")
@@ -161,10 +173,9 @@ def parse_budget(value: object) -> BudgetWish:
     return wish
 
 
-def parse_outcome(score: object, details: object) -> tuple[float, str, dict[str, str]]:
-    """A score from 0 to 1, the reason ("" where absent) and labels of ReportOutcome. Raises InvalidArgument."""
-    parsed = _parsed(details, _OUTCOME, "details")
-    return as_number(0, 1)(score, "score"), parsed.get("reason", ""), parsed.get("labels", {})
+def parse_outcome(score: object, details: object) -> OutcomeWish:
+    """The score and details of ReportOutcome. Raises InvalidArgument."""
+    return OutcomeWish(as_number(0, 1)(score, "score"), **_parsed(details, _OUTCOME, "details"))
 
 
 def parse_batch_options(value: object) -> tuple[int, dict[str, Any]]:
@@ -219,6 +230,12 @@ def _task(value: object, path: str) -> str:
 
 def _strategy(value: object, path: str) -> str:
     return as_member(Strategy)(value, path).value
+
+
+def _source(value: object, path: str) -> Source:
+    if value not in REPORTED:
+        raise InvalidArgument(f"{path}: expected one of {', '.join(REPORTED)}, got {shown(value)}")
+    return Source(str(value))
 
 
 def _secrets(value: object, path: str) -> str:
@@ -297,4 +314,6 @@ _BUDGET: dict[str, tuple[str, Parser]] = {
 _OUTCOME: dict[str, tuple[str, Parser]] = {
     "reason": ("reason", _reason),
     "labels": ("labels", as_labels),
+    "source": ("source", _source),
+    "weight": ("part", as_number(0, 1)),
 }

@@ -190,6 +190,16 @@ async def report_outcome(scene: Scene) -> None:
     assert scene.outcomes() == [(FINISHED, 0.25, f"{SECRET}!")]
 
 
+@row(NAME, "GetRequest")
+async def get_request(scene: Scene) -> None:
+    """bob's last request is none of alice's, and hers are not there for him."""
+    for request_id in (STREAM, FINISHED):
+        assert (await same_refusal(scene, NAME, "GetRequest", "s", request_id)).name == NOT_FOUND
+    answer = await scene.bob_asks(request_id="bobs-last")
+    [own] = await scene.bob_calls(NAME, "GetRequest", "s", "")
+    assert (own["request_id"], own["model"], own["outcomes"]) == ("bobs-last", answer["model"], [])
+
+
 @row(NAME, "Route")
 async def route(scene: Scene) -> None:
     """alice's wishes and sessions move nobody else's requests."""

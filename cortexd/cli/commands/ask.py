@@ -11,6 +11,7 @@ import click
 from cortexd.cli.given.attachments import user_content
 from cortexd.cli.given.prompt import read_prompt
 from cortexd.cli.given.request_options import pairs, request_options
+from cortexd.cli.machine.last_answer import remember
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
 from cortexd.cli.talking.answering import answer_at_once, answer_live, in_one_line
@@ -103,9 +104,12 @@ def command(
         return await answer(client, task, messages, wanted)
 
     completion = run(settings.at_least(deadline), ask)
+    remembered = remember(settings.bus, completion.request_id)
     if whole:
         print_json({"content": completion.content, **completion.metadata})
         return
     if not live:
         print_text(completion.content)
     print_note(in_one_line(completion))
+    if completion.metadata.get("outcome_wanted") and is_terminal(sys.stdout):
+        print_note(f"did it serve? cortexctl outcome {'last' if remembered else completion.request_id} good|bad")

@@ -5,6 +5,7 @@ A decision changes nothing: whoever acts on it counts it (`Counts.took`), so tha
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,9 +49,9 @@ class Counts:
     def may_explore(self, rules: Rules) -> bool:
         if not rules.explore_share:
             return False
-        first = sum(
-            rules.explore_first - min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models
-        )
+        first = rules.explore_first * len(self.models)
+        if self.recalled:
+            first -= sum(min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models)
         return self.explored + 1 <= rules.explore_share * (self.decisions + 1) + first
 
     def recall(self, model: Target, outcomes: int) -> None:
@@ -115,7 +116,7 @@ class Policy:
     def decide(self, task: str, arms: Sequence[Arm], seed: int, *, may_explore: bool = True) -> Choice:
         """Whom of `arms` (at least one) to ask for `task`. `may_explore`: whether another than the best may be."""
         betas = self._betas(task, arms)
-        scores = self._scored(task, arms, betas)
+        scores = self._scored(arms, betas)
         best = max(range(len(arms)), key=lambda index: scores[index].value)
         greedy = scores[best].target
         if not may_explore:
@@ -132,16 +133,16 @@ class Policy:
 
     def scores(self, task: str, arms: Sequence[Arm]) -> tuple[Score, ...]:
         """What is known of each of `arms`."""
-        return self._scored(task, arms, self._betas(task, arms))
+        return self._scored(arms, self._betas(task, arms))
 
     def _betas(self, task: str, arms: Sequence[Arm]) -> list[Beta]:
         return [self.cells.posterior(task, arm.target, arm.quality) for arm in arms]
 
-    def _scored(self, task: str, arms: Sequence[Arm], betas: Sequence[Beta]) -> tuple[Score, ...]:
-        return tuple(self._score(task, arm, beta) for arm, beta in zip(arms, betas, strict=True))
-
-    def _score(self, task: str, arm: Arm, beta: Beta) -> Score:
-        return Score(arm.target, beta.mean, beta.sigma, self.cells.count(task, arm.target), arm.penalty)
+    def _scored(self, arms: Sequence[Arm], betas: Sequence[Beta]) -> tuple[Score, ...]:
+        return tuple(
+            Score(arm.target, beta.mean, beta.sigma, beta.count, arm.penalty)
+            for arm, beta in zip(arms, betas, strict=True)
+        )
 
 
 def _drawn(scores: tuple[Score, ...], betas: Sequence[Beta], best: int, chance: random.Random) -> int:
@@ -149,8 +150,10 @@ def _drawn(scores: tuple[Score, ...], betas: Sequence[Beta], best: int, chance: 
     if chance.random() >= PACE:
         return best
     floor = scores[best].value - _MARGIN
-    worth = [
-        index for index, score in enumerate(scores) if index == best or score.value + _SIGMAS * score.sigma >= floor
-    ]
-    draws = {index: chance.betavariate(betas[index].good, betas[index].bad) - scores[index].penalty for index in worth}
-    return max(draws, key=draws.__getitem__)
+    drawn, most = best, -math.inf
+    for index, (score, beta) in enumerate(zip(scores, betas, strict=True)):
+        if index == best or score.value + _SIGMAS * score.sigma >= floor:
+            value = chance.betavariate(beta.good, beta.bad) - score.penalty
+            if value > most:
+                drawn, most = index, value
+    return drawn

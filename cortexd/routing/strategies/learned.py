@@ -6,12 +6,10 @@ Now and then another one leads that may be better: within bounds, and never wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from cortexd.domain.messages import Role
 from cortexd.routing.candidates import Candidate, Field
-from cortexd.routing.forecast import Forecast
 from cortexd.routing.health import State
 from cortexd.routing.learned import Arm, Choice, Rules, Score, Standing
 
@@ -23,14 +21,21 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
         return []
     task, rules = field.question.task_type, _rules(field)
     arms = _arms(candidates, rules)
-    well = [arm for arm, item in zip(arms, candidates, strict=True) if item.state is State.OK and not item.full]
+    well = [index for index, item in enumerate(candidates) if item.state is State.OK and not item.full]
+    among = well or range(len(arms))
     may = may_explore and _harmless(field)
-    choice = field.learner.decide(task, well or arms, rules, field.seed, may_explore=may)
-    decided = {score.target for score in choice.scores}
-    others = field.learner.scores(task, [arm for arm in arms if arm.target not in decided], rules)
-    scores = {score.target: score for score in (*choice.scores, *others)}
-    stood = [_standing(item, scores[item.target], choice) for item in candidates]
-    return sorted(stood, key=lambda item: (item.target != choice.chosen, -(item.score or 0.0)))
+    choice = field.learner.decide(task, [arms[index] for index in among], rules, field.seed, may_explore=may)
+    scores = dict(zip(among, choice.scores, strict=True))
+    if others := [index for index in range(len(arms)) if index not in scores]:
+        known = field.learner.scores(task, [arms[index] for index in others], rules)
+        scores.update(zip(others, known, strict=True))
+    stood = [_standing(item, scores[index], choice) for index, item in enumerate(candidates)]
+    return sorted(stood, key=_rank)
+
+
+def _rank(candidate: Candidate) -> tuple[bool, float]:
+    chosen = candidate.standing is not None and candidate.standing.chosen
+    return not chosen, -(candidate.score or 0.0)
 
 
 def _rules(field: Field) -> Rules:
@@ -39,19 +44,22 @@ def _rules(field: Field) -> Rules:
 
 
 def _arms(candidates: Sequence[Candidate], rules: Rules) -> list[Arm]:
-    costs = _parts(candidates, lambda known: known.cost_nano)
-    times = _parts(candidates, lambda known: known.ms)
+    known = [item.forecast for item in candidates]
+    costs = _parts([item.cost_nano for item in known], rules.cost_weight)
+    times = _parts([item.ms for item in known], rules.latency_weight)
     return [
-        Arm(item.target, rules.penalty(cost, time), item.forecast.quality)
+        Arm(item.target, cost + time, item.forecast.quality)
         for item, cost, time in zip(candidates, costs, times, strict=True)
     ]
 
 
-def _parts(candidates: Sequence[Candidate], figure: Callable[[Forecast], float | None]) -> list[float]:
-    """Each one's figure as a part of the greatest; one that is not known counts as the greatest that is."""
-    figures = [figure(item.forecast) for item in candidates]
-    most = max((found for found in figures if found is not None), default=0.0)
-    return [(most if found is None else found) / most if most else 0.0 for found in figures]
+def _parts(figures: Sequence[float | None], weight: float) -> list[float]:
+    """What each one's figure takes from its score, as a part of the greatest; one that is not known counts as the
+    greatest that is."""
+    most = max((found for found in figures if found is not None), default=0.0) if weight else 0.0
+    if not most:
+        return [0.0] * len(figures)
+    return [weight if found is None else weight * found / most for found in figures]
 
 
 def _harmless(field: Field) -> bool:
@@ -62,11 +70,8 @@ def _harmless(field: Field) -> bool:
 
 
 def _standing(candidate: Candidate, score: Score, choice: Choice) -> Candidate:
-    greedy, chosen = score.target == choice.greedy, score.target == choice.chosen
-    standing = Standing(score, greedy, chosen, choice.why)
+    greedy, chosen = score.target is choice.greedy, score.target is choice.chosen  # both are of these scores
     words = f"likely {score.mean:.2f} by {score.count} outcomes, less {score.penalty:.2f}"
-    if standing.explored:
-        words = f"asked to learn how well it serves: {words}"
-    elif chosen:
-        words = f"best by outcomes: {words}"
-    return replace(candidate, reason=words, score=round(score.value, 4), standing=standing)
+    if chosen:
+        words = f"{'best by outcomes' if greedy else 'asked to learn how well it serves'}: {words}"
+    return candidate.stood(words, round(score.value, 4), Standing(score, greedy, chosen, choice.why))
