@@ -17,7 +17,7 @@ from cortexd.accounts.allowances import check_allowed
 from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
-from cortexd.domain.messages import Secrets, Strategy
+from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import BudgetState, Judged, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
@@ -192,4 +192,6 @@ def _wishes(stored: Mapping[str, Any]) -> Wishes:
     known = Strategy(strategy) if strategy in tuple(Strategy) else None
     secrets = Secrets(stored["secrets"]) if stored.get("secrets") in tuple(Secrets) else Secrets.OFF
     excluded = frozenset(map(Target.parse, stored.get("excluded", ())))
-    return Wishes(targets, known, bool(stored.get("local_only", False)), secrets, excluded=excluded)
+    on_break = OnBreak(stored["on_break"]) if stored.get("on_break") in tuple(OnBreak) else None
+    local_only = bool(stored.get("local_only", False))
+    return Wishes(targets, known, local_only, secrets, excluded=excluded, on_break=on_break)

@@ -189,7 +189,7 @@ class LimitSettings:
     max_waiting_bytes_per_user: int = 184 * 1024 * 1024
     max_requests_per_minute_per_user: int | None = None
     max_free_requests_per_minute_per_user: int = 600
-    max_outcomes_per_minute_per_user: int = 600
+    max_outcomes_per_minute_per_user: int = 3000
     max_batch_requests: int = 1000
     max_streams_per_user: int = 128
     stream_stall_s: float = 300.0

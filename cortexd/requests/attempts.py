@@ -179,7 +179,7 @@ class Attempts:
 
     @property
     def _on_break(self) -> OnBreak:
-        return wanted(self.question, self.setup.config.routing.on_break)
+        return wanted(self.question, self.plan.wishes.on_break, self.setup.config.routing.on_break)
 
     @property
     def _spoke(self) -> bool:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from cortexd.domain.messages import Secrets, Strategy
+from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.money import from_usd
 from cortexd.domain.outcomes import REPORTED, Source
 from cortexd.domain.targets import MOST_TARGETS, Target, covered, parse_targets, written
@@ -135,8 +135,8 @@ def parse_learning_query(value: object) -> LearningWish:
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
     """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
-    `local_only`, `secrets`, `excluded` [target]. Raises InvalidArgument, or UnknownProvider where `providers` holds no
-    such name."""
+    `local_only`, `secrets`, `excluded` [target], `on_break`. Raises InvalidArgument, or UnknownProvider
+    where `providers` holds no such name."""
     parsed = _parsed(value, _PREFERENCES, "preferences")
     excluded = tuple(map(Target.parse, parsed.get("excluded", ())))
     _known_providers(excluded, providers, "preferences.excluded")
@@ -242,6 +242,10 @@ def _secrets(value: object, path: str) -> str:
     return as_member(Secrets)(value, path).value
 
 
+def _on_break(value: object, path: str) -> str:
+    return as_member(OnBreak)(value, path).value
+
+
 def _providers(value: object, path: str) -> dict[str, str]:
     table = as_mapping(value, path)
     known_keys(table, tuple(task.value for task in TaskType), path)
@@ -303,6 +307,7 @@ _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "local_only": ("local_only", as_boolean),
     "secrets": ("secrets", _secrets),
     "excluded": ("excluded", _excluded),
+    "on_break": ("on_break", _on_break),
 }
 _BUDGET: dict[str, tuple[str, Parser]] = {
     "scope": ("scope", _scope),

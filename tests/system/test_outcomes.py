@@ -64,7 +64,7 @@ async def seen_now(program: Program, reply: Reply) -> dict[str, tuple[float, flo
 async def standing(program: Program, task: str, provider: str) -> Json:
     decision = await program.route(task, "hello", strategy="learned")
     [row] = [row for row in decision["candidates"] if row["provider"] == provider]
-    return row
+    return dict(row)
 
 
 class TestReports:

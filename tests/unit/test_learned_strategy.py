@@ -15,7 +15,7 @@ from cortexd.config import Config
 from cortexd.config.settings import LearnedSettings
 from cortexd.daemon.recollection import relearn
 from cortexd.domain.messages import Message, Role, Strategy, ToolCall
-from cortexd.domain.outcomes import Outcome
+from cortexd.domain.outcomes import MOST_WEIGHT, Outcome
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, InvalidArgument, ProviderError, RequestNotFound
@@ -190,6 +190,48 @@ class TestService:
             await bench.ask(provider="claude", fallback=False, request_id="in-vain")
         await bench.service.outcomes.report(bench.caller().uid, "in-vain", 0.0, {})
         assert not len(bench.service.learner.cells)
+
+    async def test_sources_teach_together(self, bench: Bench) -> None:
+        """As their weighted mean, no heavier than one request may be, however often each speaks."""
+        done = await bench.ask(provider="claude")
+        report = bench.service.outcomes.report
+        for score, source in (
+            (1.0, "user"),
+            (0.0, "test"),
+            (0.0, "test"),
+            (0.5, "judge"),
+            (0.0, "user"),
+            (1.0, "user"),
+        ):
+            await report(bench.caller().uid, done.request_id, score, {"source": source})
+        [(_, cell)] = [item for item in bench.service.learner.cells if item[0][0]]
+        together = (1.0 * 1.0 + 2.0 * 0.0 + 0.5 * 0.5) / 3.5
+        assert cell.count == 1
+        assert [cell.good, cell.bad] == pytest.approx([MOST_WEIGHT * together, MOST_WEIGHT * (1 - together)])
+
+    async def test_an_outcome_can_be_taken_back(self, bench: Bench) -> None:
+        """Without a weight it teaches nothing, as if it had not been reported."""
+        done = await bench.ask(provider="claude")
+        for details in ({}, {"weight": 0.0}):
+            await bench.service.outcomes.report(bench.caller().uid, done.request_id, 1.0, details)
+        [(_, cell)] = [item for item in bench.service.learner.cells if item[0][0]]
+        assert [cell.good, cell.bad] == [0.0, 0.0]
+
+    async def test_a_correction_of_long_ago_teaches_nothing(self, bench: Bench) -> None:
+        """A day after a source's first report: what that taught has faded, and others' words are not to go for it. The
+        last report is what is kept; another source still teaches."""
+        done = await bench.ask(provider="claude")
+        report, uid = bench.service.outcomes.report, bench.caller().uid
+        await report(uid, done.request_id, 1.0, {})
+        before = dict(bench.service.learner.cells)
+        with closing(sqlite3.connect(bench.path)) as connection, connection:
+            connection.execute("UPDATE outcomes SET at = datetime(at, '-25 hours') || '.000000'")
+        for score in (0.0, 1.0, 0.0):
+            await report(uid, done.request_id, score, {})
+        assert dict(bench.service.learner.cells) == before
+        assert bench.rows("SELECT score FROM outcomes")[0]["score"] == 0.0
+        await report(uid, done.request_id, 0.0, {"source": "test"})
+        assert dict(bench.service.learner.cells) != before
 
     async def test_decisions_are_counted_as_they_begin(self, bench: Bench) -> None:
         """Those of the strategy alone: no dry run, no other strategy, none that a caller pinned."""

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stream/--no-stream",
     default=None,
-    help="Print the answer as it arrives, or at its end (default: as it arrives on a terminal).",
+    help="Print the answer as it arrives, or at its end (default: as it arrives on a terminal, but with --hedge).",
 )
 @json_option
 @click.pass_obj
@@ -97,7 +97,13 @@ def command(
     }
     wanted = {key: value for key, value in wanted.items() if value is not None}
     whole = settings.json or as_json
-    live = not whole and (is_terminal(sys.stdout) if stream is None else stream)
+    if stream and options.get("hedge"):
+        raise click.UsageError(
+            "An answer that is printed as it arrives comes from one model. Leave out --stream or --hedge.",
+            click.get_current_context(),
+        )
+    wants_live = not options.get("hedge") and is_terminal(sys.stdout)
+    live = not whole and (wants_live if stream is None else stream)
     answer = answer_live if live else answer_at_once
 
     async def ask(client: AsyncClient) -> Completion:

@@ -46,13 +46,13 @@ class Engine:
         self.limiter = Limiter()
         self.statistics = Statistics()
 
-    def report(self, *_outcome: object) -> NoReturn:
+    def report(self, response: LLMResponse, good: bool | float, reason: str, source: str) -> NoReturn:  # noqa: ARG002
         """Raises LLMRouterError: outcomes are the daemon's to learn from."""
         raise LLMRouterError("in this process nobody learns from outcomes; with bus=True cortexd does")
 
-    async def areport(self, *_outcome: object) -> NoReturn:
+    async def areport(self, response: LLMResponse, good: bool | float, reason: str, source: str) -> NoReturn:
         """As `report`."""
-        self.report()
+        self.report(response, good, reason, source)
 
     def route(self, task_type: Any, force_provider: Any, rules: Rules) -> RoutingDecision:
         """Who would be asked first."""
