@@ -20,10 +20,10 @@ from cortexd.config.settings import BudgetSettings, ProviderSettings
 from cortexd.domain.messages import OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
-from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
+from cortexd.ledger import BudgetState, Judged, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
 from cortexd.routing import Allowed, Wishes
 from cortexd.routing.allowed import EVERYTHING
-from cortexd.validation import BudgetWish, parse_budget, parse_preferences, parse_usage_query
+from cortexd.validation import BudgetWish, LearningWish, parse_budget, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
 _REPORTS_PER_USER = 1  # which then waits behind one report of each other user, and the next anew
@@ -101,6 +101,16 @@ class Accounts:
         uid, user = (None, None) if wish.all_users else (caller.uid, caller.user)
         async with self._reports.turn(caller.uid):
             return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user))
+
+    async def judged(
+        self, caller: Caller, wish: LearningWish, since: datetime, until: datetime, most: int
+    ) -> list[Judged]:
+        """Settled requests that the learner decided or watched. Others' need view-all-usage."""
+        if wish.all_users:
+            await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
+        uid = None if wish.all_users else caller.uid
+        async with self._reports.turn(caller.uid):
+            return await self._ledger.judged(since, until, most, uid=uid, task_type=wish.task_type or None)
 
     async def limits(self, caller: Caller) -> tuple[Limit, ...]:
         """Every limit that binds `caller`."""

@@ -11,6 +11,7 @@ from cortexd.authority import Action, Caller
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
 from cortexd.bus.learned import overview
+from cortexd.bus.learning import report_shown
 from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.bus.signals import Signals
 from cortexd.connection import Variant, wire
@@ -19,7 +20,9 @@ from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
 from cortexd.requests.batches import Batches
 from cortexd.requests.intake import prompt_messages
+from cortexd.requests.learning_report import LearningReports
 from cortexd.requests.service import Service
+from cortexd.validation import parse_learning_query
 
 FEATURES = (
     "tools",
@@ -42,6 +45,7 @@ class Methods:
         self._service = service
         self._batches = Batches(service)
         self._learned = service.learned
+        self._learning = LearningReports(service.accounts, service.learner)
         self._signals = signals
         self._reload = reload
 
@@ -111,6 +115,11 @@ class Methods:
     async def get_usage(self, caller: Caller, query: Any) -> list[Any]:
         rows = await self._service.accounts.usage(caller, query)
         return [wire.dictionaries([replies.usage(row) for row in rows])]
+
+    async def get_learning_report(self, caller: Caller, query: Any) -> list[Any]:
+        wish = parse_learning_query(query)
+        report = await self._learning.of(caller, wish, self._service.config, self._service.catalog)
+        return [wire.dictionary(report_shown(report, wish.days))]
 
     async def get_budget(self, caller: Caller) -> list[Any]:
         return [wire.dictionaries([replies.budget(view) for view in await self._service.accounts.budgets(caller)])]
@@ -190,6 +199,7 @@ class Methods:
             (wire.USAGE_INTERFACE, "GetStats"): self.get_stats,
             (wire.USAGE_INTERFACE, "ResetStats"): self.reset_stats,
             (wire.USAGE_INTERFACE, "GetUsage"): self.get_usage,
+            (wire.USAGE_INTERFACE, "GetLearningReport"): self.get_learning_report,
             (wire.USAGE_INTERFACE, "GetBudget"): self.get_budget,
             (wire.MANAGER_INTERFACE, "ListProviders"): self.list_providers,
             (wire.MANAGER_INTERFACE, "GetPreferences"): self.get_preferences,

@@ -24,6 +24,7 @@ from cortexd.client.figures import (
 )
 from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.learned import Learned, LearnedCell
+from cortexd.client.learning import Interval, LearnedModel, LearnedTask, LearningReport, Outlook
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages
 from cortexd.client.results import (
@@ -60,11 +61,16 @@ __all__ = [
     "DoneEvent",
     "Event",
     "FallbackEvent",
+    "Interval",
     "Learned",
     "LearnedCell",
+    "LearnedModel",
+    "LearnedTask",
+    "LearningReport",
     "LeftOut",
     "Messages",
     "OutcomeInfo",
+    "Outlook",
     "PeriodStarted",
     "Preferences",
     "Properties",

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from cortexd.client.administration import Preferences, Verification
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.learned import Learned
+from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
 from cortexd.client.outgoing import (
     Messages,
@@ -201,6 +202,17 @@ class AsyncClient:
         query = usage_query_out(since, until, group_by, label, all_users)
         [rows] = await self._call("GetUsage", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
         return rows_of(UsageRow, rows)
+
+    async def learning_report(
+        self, days: int | None = None, task_type: str = "", all_users: bool = False
+    ) -> LearningReport:
+        """What learning from outcomes would give, by this user's requests of the last 30 days or of `days`.
+
+        `all_users` may ask polkit for a password.
+        """
+        query = options_out({"days": days, "task_type": task_type or None, "all_users": all_users or None})
+        [report] = await self._call("GetLearningReport", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
+        return LearningReport.of(report)
 
     async def budgets(self) -> list[BudgetInfo]:
         """Every limit that binds this user."""

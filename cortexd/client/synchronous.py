@@ -12,6 +12,7 @@ from cortexd.client.asynchronous import AsyncClient
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.learned import Learned
+from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages, Usd
 from cortexd.client.portal import Closed, Portal
@@ -124,6 +125,10 @@ class Client:
         `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
         """
         return self._portal.run(self._client.usage(since, until, group_by, label, all_users))
+
+    def learning_report(self, days: int | None = None, task_type: str = "", all_users: bool = False) -> LearningReport:
+        """What learning from outcomes would give; see AsyncClient."""
+        return self._portal.run(self._client.learning_report(days, task_type, all_users))
 
     def budgets(self) -> list[BudgetInfo]:
         """Every limit that binds this user."""

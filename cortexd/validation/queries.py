@@ -78,6 +78,15 @@ class UsageWish:
 
 
 @dataclass(frozen=True, slots=True)
+class LearningWish:
+    """What GetLearningReport shall judge: requests of so many days up to now, of one task type or, with "", of all."""
+
+    days: int = _USUAL_DAYS
+    task_type: str = ""
+    all_users: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetWish:
     """What SetBudget shall set, in nano-dollars; a limit that is None stays as it is.
 
@@ -117,6 +126,11 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
     if (Grouping.LABEL in wish.group_by) != bool(wish.label):
         raise InvalidArgument("query.label: expected the label's key together with group_by label, and only then")
     return wish
+
+
+def parse_learning_query(value: object) -> LearningWish:
+    """A query of GetLearningReport. Raises InvalidArgument."""
+    return LearningWish(**_parsed(value, _LEARNING, "query"))
 
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
@@ -210,6 +224,10 @@ def _scope(value: object, path: str) -> str:
     return as_member(Scope)(value, path).value
 
 
+def _task(value: object, path: str) -> str:
+    return as_member(TaskType)(value, path).value
+
+
 def _strategy(value: object, path: str) -> str:
     return as_member(Strategy)(value, path).value
 
@@ -276,6 +294,11 @@ _USAGE: dict[str, tuple[str, Parser]] = {
     "until": ("until", _day),
     "group_by": ("group_by", _groups),
     "label": ("label", _label),
+    "all_users": ("all_users", as_boolean),
+}
+_LEARNING: dict[str, tuple[str, Parser]] = {
+    "days": ("days", as_integer(1, _MAX_DAYS)),
+    "task_type": ("task_type", _task),
     "all_users": ("all_users", as_boolean),
 }
 _PREFERENCES: dict[str, tuple[str, Parser]] = {

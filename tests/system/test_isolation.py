@@ -351,6 +351,17 @@ async def get_usage(scene: Scene) -> None:
     }
 
 
+@row(USAGE, "GetLearningReport")
+async def get_learning_report(scene: Scene) -> None:
+    """The own; everybody's needs view-all-usage."""
+    await scene.bob_asks()
+    [report] = await scene.bob_calls(USAGE, "GetLearningReport", "a{sv}", dictionary({"days": 1}))
+    assert report["verdict"] == "too_little"
+    refused = await scene.bob_is_refused(USAGE, "GetLearningReport", "a{sv}", dictionary({"all_users": True}))
+    assert refused.name == NEEDS_PASSWORD
+    assert "view-all-usage" in refused.text
+
+
 @row(USAGE, "GetBudget")
 async def get_budget(scene: Scene) -> None:
     """bob sees the limits that bind him, alice hers; what others have spent below them in steps, but for who may view

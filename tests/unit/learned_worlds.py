@@ -188,7 +188,8 @@ def yielded(world: World, rows: Sequence[Row], asked: Sequence[Target]) -> Yield
 
 
 def standpoint(world: World, learner: Learner) -> Standpoint:
-    return Standpoint(learner.cells, learner.counts, RULES, world.praised)
+    qualities = {(task, target): quality for task in world.tasks for target, quality in world.praised.items()}
+    return Standpoint(learner.cells, learner.counts, RULES, qualities)
 
 
 def fresh(learner: Learner) -> Learner:

@@ -8,7 +8,7 @@ that one that has become better is found again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cortexd.domain.learned import Cell, Key, Reported, Teach
@@ -65,9 +65,12 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def copy(self) -> Cells:
-        """Its equal, which goes its own way from here."""
-        return Cells({key: replace(cell) for key, cell in self._cells.items()}, self._decisions)
+    def copy(self, tasks: Collection[str] | None = None) -> Cells:
+        """Its equal, which goes its own way from here; of these tasks alone where some are named."""
+        rows = {
+            key: replace(cell) for key, cell in self._cells.items() if tasks is None or not key[0] or key[0] in tasks
+        }
+        return Cells(rows, self._decisions)
 
     @property
     def decisions(self) -> Mapping[str, int]:

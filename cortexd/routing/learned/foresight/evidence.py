@@ -15,6 +15,7 @@ from cortexd.routing.learned.policy import PACE
 _DRAWS = 24  # for the chance that a draw chose one
 _LEAST_CHANCE = 0.05  # a weight of 20 at most
 _AGAIN = 32  # requests of a task and model after which the chance is looked at anew: it changes slowly
+_TRIED = 4000  # outcomes, the newest, by which that is found
 _MEMORIES = (1.0, 0.995, 0.98, 0.95)  # what may be left of a score when the next of its model and task comes
 
 Cell = tuple[str, Target]
@@ -61,7 +62,7 @@ class Evidence:
         """How quickly outcomes fade is what would have foretold the later ones best."""
         groups = grouped(record.task for record in records)
         seen = _seen(records, groups, seed)
-        kept = max(_MEMORIES, key=lambda share: _foretold(seen, share))
+        kept = max(_MEMORIES, key=lambda share: _foretold(seen[-_TRIED:], share))
         tallies: dict[Cell, Tally] = {}
         reported: dict[str, float] = {}
         for item in seen:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from cortexd.domain.targets import Target
 from cortexd.routing.learned.cells import Cells
@@ -19,17 +19,22 @@ _APART = 2654435761  # requests' seeds
 
 @dataclass(frozen=True, slots=True)
 class Standpoint:
-    """Where the learner stands before a run, which goes on with copies; `qualities`: the catalogue's, 0 to 1."""
+    """Where the learner stands before a run; `qualities`: the catalogue's, 0 to 1, by task and model."""
 
     cells: Cells
     counts: Counts
     rules: Rules
-    qualities: Mapping[Target, float] = field(default_factory=dict)
+    qualities: Mapping[Cell, float] = field(default_factory=dict)
 
-    def policy(self) -> Policy:
+    def aside(self, tasks: Collection[str]) -> Standpoint:
+        """What it knows of these tasks, which stays as it is while the learner goes on."""
         counts = self.counts
         again = Counts(counts.decisions, counts.explored, set(counts.models), dict(counts.recalled))
-        return Policy(self.cells.copy(), again, self.rules)
+        return Standpoint(self.cells.copy(tasks), again, self.rules, self.qualities)
+
+    def policy(self, tasks: Collection[str]) -> Policy:
+        own = self.aside(tasks)
+        return Policy(own.cells, own.counts, own.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +73,29 @@ class Run:
         self.requests += 1
 
 
-def requests_like(records: Sequence[Record], shown: Evidence, qualities: Mapping[Target, float]) -> list[Request]:
-    made: dict[tuple[Contender, ...], tuple[tuple[Arm, ...], dict[Target, float], dict[Target, float]]] = {}
+def requests_like(records: Sequence[Record], shown: Evidence, qualities: Mapping[Cell, float]) -> list[Request]:
+    made: dict[tuple[str, tuple[Contender, ...]], Request] = {}
     requests = []
     for item in records:
-        if item.arms not in made:
-            made[item.arms] = (
-                tuple(Arm(arm.target, arm.penalty, qualities.get(arm.target)) for arm in item.arms),
-                {arm.target: arm.penalty for arm in item.arms},
-                {arm.target: float(arm.cost or 0) for arm in item.arms},
-            )
-        group = shown.group(item.task)
-        requests.append(Request(item.task, group, item.baseline, item.may_explore, *made[item.arms]))
+        like = made.get((item.task, item.arms))
+        if like is None:
+            like = made[item.task, item.arms] = _request(item, shown.group(item.task), qualities)
+        if (like.baseline, like.may_explore) != (item.baseline, item.may_explore):
+            like = replace(like, baseline=item.baseline, may_explore=item.may_explore)
+        requests.append(like)
     return requests
+
+
+def _request(item: Record, group: str, qualities: Mapping[Cell, float]) -> Request:
+    return Request(
+        item.task,
+        group,
+        item.baseline,
+        item.may_explore,
+        tuple(Arm(arm.target, arm.penalty, qualities.get((item.task, arm.target))) for arm in item.arms),
+        {arm.target: arm.penalty for arm in item.arms},
+        {arm.target: float(arm.cost or 0) for arm in item.arms},
+    )
 
 
 def applied(
@@ -92,7 +107,7 @@ def applied(
     rest: Callable[[], None],
 ) -> Run:
     """The policy over these requests in that world, where as many as now are reported on. `rest` is called often."""
-    policy, run = standpoint.policy(), Run()
+    policy, run = standpoint.policy(shown.groups), Run()
     chance = random.Random(seed)  # noqa: S311 - no secret
     for place, item in enumerate(requests):
         if place % _REST_EVERY == 0:

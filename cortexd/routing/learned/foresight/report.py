@@ -21,7 +21,7 @@ MOST_REQUESTS = 2000  # that are looked ahead
 LEAST_RECORDS, LEAST_OUTCOMES = 100, 30  # before there is an estimate
 _TASK_RECORDS, _TASK_OUTCOMES = 50, 20  # before there is one of a task
 _MOST_WORLDS, _LEAST_WORLDS = 32, 8
-_MOST_LOOKS = 300_000  # at arms, over all worlds: about a second and a half
+_MOST_LOOKS = 240_000  # at arms, over all worlds: about a second
 _NEAR = 0.02  # a gain that is none
 
 
