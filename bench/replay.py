@@ -165,7 +165,7 @@ def learned(world: World, cost_weight: float, seed: int, feedback: float = 1.0) 
             target = ranked[0].target
             index = fleet.index[target]
             if told.random() < feedback:
-                learner.learn(prompt.task, target, prompt.scores[index])
+                learner.cells.learn(prompt.task, target, prompt.scores[index])
             yield prompt, index
 
     outcome = replay(world, cost_weight, choices())

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
 from cortexd.routing.learned.cells import Cells
 from cortexd.routing.learned.policy import Arm, Choice, Counts, Policy, Rules, Score
@@ -50,16 +51,9 @@ class Learner:
         self.cells.decided(task)
         self.counts.count((standing.score.target for standing in standings), explored=standings[0].explored)
 
-    def recall(self, task: str, target: Target, score: float) -> None:
+    def recall(self, task: str, target: Target, outcome: Outcome) -> None:
         """An outcome of before the start, in the order of their reports. How many decisions there were, and which
         explored, is not known: it counts as one, and what it may have been let explore as used up."""
         self.cells.decided(task)
-        self.cells.learn(task, target, score)
+        self.cells.learn(task, target, outcome.score, outcome.weight)
         self.counts.recall(target, self.cells.count("", target))
-
-    def learn(self, task: str, target: Target, score: float, before: float | None = None) -> None:
-        """An outcome of 0 to 1, in place of the one of `before` where there was one."""
-        if before is None:
-            self.cells.learn(task, target, score)
-        else:
-            self.cells.correct(task, target, before, score)
