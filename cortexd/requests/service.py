@@ -260,12 +260,13 @@ class Service:
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
+            counted=self.learner.took(request.question.task_type, plan.standings),
         )
-        self.learner.took(request.question.task_type, plan.standings)
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)
         running.task.add_done_callback(lambda _task: place.free())
+        running.task.add_done_callback(lambda _task: execution.not_decided())
         if sink is not None:
             ticket.state = "streaming"
         return running, execution.reserved
