@@ -13,6 +13,7 @@ from typing import Any
 from cortexd.access import Admission, Place
 from cortexd.accounts.accounts import Accounts
 from cortexd.accounts.allowances import Allowances
+from cortexd.accounts.learned import LearnedKeeping
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -61,6 +62,7 @@ class Service:
         self.observed = observed or Observed()
         self.learner = learner or Learner()
         self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, self.learner)
+        self.learned = LearnedKeeping(ledger, self.learner)
         self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
