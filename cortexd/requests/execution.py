@@ -111,7 +111,7 @@ class Execution:
 
     async def _give_again(self, earlier: Completion) -> Completion:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
-        self.not_decided()
+        self.give_counted_back()
         key = await self._reserve(0, ())
         self.reserved.set()
         settled = await self._settle(key, "done", ())
@@ -169,7 +169,7 @@ class Execution:
         reserving = asyncio.ensure_future(self.ledger.reserve(row, nano, limits))
         try:
             key = await asyncio.shield(reserving)
-            self._decided()
+            self._keep_counted()
             return key
         except DuplicateRequest as duplicate:
             raise expired(request, duplicate.stored) from None
@@ -177,11 +177,12 @@ class Execution:
             await self._take_back(reserving)
             raise self.ticket.interruption from None
 
-    def _decided(self) -> None:
+    def _keep_counted(self) -> None:
+        """What the decision counts for stands with the reservation."""
         self.counted.kept()
         self.counted = NOT_COUNTED
 
-    def not_decided(self) -> None:
+    def give_counted_back(self) -> None:
         """What its decision counts for is given back, unless it stands with a reservation."""
         self.counted.given_back()
         self.counted = NOT_COUNTED
@@ -191,7 +192,7 @@ class Execution:
             key = await _outlasting(reserving)
         except (DuplicateRequest, OverBudget, CortexError):
             return  # nothing was reserved
-        self._decided()
+        self._keep_counted()
         await self._settle(key, "cancelled", ())
 
     async def _try(self, attempts: Attempts, key: int) -> tuple[Candidate, Answer] | CortexError:

@@ -268,7 +268,7 @@ class Service:
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)
         running.task.add_done_callback(lambda _task: place.free())
-        running.task.add_done_callback(lambda _task: execution.not_decided())
+        running.task.add_done_callback(lambda _task: execution.give_counted_back())
         if sink is not None:
             ticket.state = "streaming"
         return running, execution.reserved
