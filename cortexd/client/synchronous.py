@@ -133,10 +133,11 @@ class Client:
         local_only: bool | None = None,
         secrets: str | None = None,
         excluded: Iterable[str] | None = None,
+        learned: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider;
         `excluded`: "provider" or "provider/model" each."""
-        self._portal.run(self._client.set_preferences(providers, strategy, local_only, secrets, excluded))
+        self._portal.run(self._client.set_preferences(providers, strategy, local_only, secrets, excluded, learned))
 
     def set_budget(
         self,

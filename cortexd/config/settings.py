@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from cortexd.config.allowed import AllowedSettings
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
@@ -211,14 +211,18 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class LearnedSettings:
-    """Of the strategy `learned`. `cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1;
-    `latency_weight`: what the slowest one's time does. `explore_share` of all decisions may try another than the best,
-    0: none ever; and `explore_first` for each model beside them."""
+    """`mode`: whether outcomes decide, or what they would is only noted; `modes`: by task type, where it is another.
+
+    `cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1; `latency_weight`: what the slowest
+    one's time does. `explore_share` of all decisions may try another than the best, 0: none ever; and `explore_first`
+    for each model beside them."""
 
     cost_weight: float = 0.1
     latency_weight: float = 0.0
     explore_share: float = 0.05
     explore_first: int = 20
+    mode: LearnedMode = LearnedMode.OFF
+    modes: dict[TaskType, LearnedMode] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

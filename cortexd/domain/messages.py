@@ -87,6 +87,14 @@ class Strategy(StrEnum):
     LEARNED = "learned"  # who has served such tasks best, by reported outcomes, for its cost
 
 
+class LearnedMode(StrEnum):
+    """What the outcomes that callers report decide."""
+
+    OFF = "off"  # nothing
+    OBSERVE = "observe"  # nothing yet: what they would is noted beside what really is done
+    APPLY = "apply"  # who is asked
+
+
 class Privacy(StrEnum):
     ANY = "any"
     LOCAL = "local"  # only endpoints that the configuration marks as local
@@ -136,6 +144,7 @@ class Options:
     request_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     strategy: Strategy | None = None
+    learned: LearnedMode | None = None
     cache: bool = False
     session: str | None = None
     secrets: Secrets = Secrets.OFF

@@ -78,7 +78,7 @@ class TestRanking:
         assert first.score == pytest.approx(first.standing.score.mean - first.standing.score.penalty, abs=1e-3)
         assert second.standing is not None
         assert second.standing.score.penalty == pytest.approx(0.1)
-        assert first.reason.startswith("best by outcomes: likely 1.00 by 50 outcomes, less 0.0")
+        assert first.reason.startswith("best by outcomes: likely 1.00 by 50 outcomes or more, less 0.0")
 
     def test_who_fails_does_not_lead(self) -> None:
         """However good its answers were."""

@@ -2,6 +2,6 @@
 
 from cortexd.routing.learned.cells import Cells
 from cortexd.routing.learned.learner import Learner, Standing
-from cortexd.routing.learned.policy import Arm, Choice, Counts, Policy, Rules, Score
+from cortexd.routing.learned.policy import PINNED, Arm, Choice, Counts, Policy, Rules, Score
 
-__all__ = ["Arm", "Cells", "Choice", "Counts", "Learner", "Policy", "Rules", "Score", "Standing"]
+__all__ = ["PINNED", "Arm", "Cells", "Choice", "Counts", "Learner", "Policy", "Rules", "Score", "Standing"]

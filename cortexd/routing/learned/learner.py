@@ -6,56 +6,78 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cortexd.domain.decided import Decided
+from cortexd.domain.messages import LearnedMode
 from cortexd.domain.targets import Target
 from cortexd.routing.learned.cells import Cells
-from cortexd.routing.learned.policy import Arm, Choice, Counts, Policy, Rules, Score
+from cortexd.routing.learned.policy import EXPLORED, PINNED, Arm, Choice, Counts, Policy, Rules, Score
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a candidate stands by what was learned. `greedy`: it is the best as far as is known; `chosen`: it was to be
-    asked; `why`: as Choice has it."""
+    asked; `why`: as Choice has it. `price`, `time` and `switch` are the parts of its penalty; the last is for what
+    the conversation has in another one's cache, which costs `switch_nano` (nano-dollars) here."""
 
     score: Score
     greedy: bool
     chosen: bool
     why: str
+    price: float = 0.0
+    time: float = 0.0
+    switch: float = 0.0
+    switch_nano: int | None = None
 
     @property
     def explored(self) -> bool:
-        return self.chosen and not self.greedy
+        return self.chosen and self.why == EXPLORED
 
 
 class Learner:
-    """Cells and counts of the machine. Equal ones make equal decisions where `seed`, the machine's, is equal too."""
+    """Cells and counts of the machine. Equal ones make equal decisions where `seed`, the machine's, is equal too.
+
+    `watched`: the counts of decisions that nobody acted on, so that what is only noted explores as often as what is
+    applied would, and uses up nothing of that."""
 
     def __init__(self, cells: Cells | None = None, counts: Counts | None = None, seed: int | None = None) -> None:
         self.cells = cells or Cells()
         self.counts = counts or Counts()
+        self.watched = Counts()
         self._seed = random.getrandbits(32) if seed is None else seed
 
-    def decide(self, task: str, arms: Sequence[Arm], rules: Rules, seed: int, *, may_explore: bool) -> Choice:
-        """As Policy.decide; `seed`: the request's."""
-        policy = Policy(self.cells, self.counts, rules)
-        return policy.decide(task, arms, self._seed ^ seed, may_explore=may_explore)
+    def decide(
+        self, task: str, arms: Sequence[Arm], rules: Rules, seed: int, *, barred: str = "", watching: bool = False
+    ) -> Choice:
+        """As Policy.decide; `seed`: the request's. `watching`: nobody will act on it."""
+        policy = Policy(self.cells, self._counts(watching), rules)
+        return policy.decide(task, arms, self._seed ^ seed, barred=barred)
+
+    def looks_left(self, rules: Rules, *, watching: bool = False) -> int:
+        """As Counts.left."""
+        return self._counts(watching).left(rules)
+
+    def _counts(self, watching: bool) -> Counts:
+        return self.watched if watching else self.counts
 
     def scores(self, task: str, arms: Sequence[Arm], rules: Rules) -> tuple[Score, ...]:
         """What is known of each."""
         return Policy(self.cells, self.counts, rules).scores(task, arms)
 
-    def took(self, task: str, standings: Sequence[Standing]) -> None:
-        """A decision for the first of these was acted on; none: nobody decided."""
-        if not standings:
+    def took(self, task: str, decided: Decided) -> None:
+        """The request of a decision has begun. Where the caller named a model nothing was decided."""
+        if decided.why == PINNED:
             return
         self.cells.decided(task)
-        self.counts.count((standing.score.target for standing in standings), explored=standings[0].explored)
+        counts = self._counts(decided.mode is LearnedMode.OBSERVE)
+        counts.count((arm.target for arm in decided.arms), explored=decided.why == EXPLORED)
 
     def recall(self, task: str, target: Target, score: float) -> None:
         """An outcome of before the start, in the order of their reports. How many decisions there were, and which
         explored, is not known: it counts as one, and what it may have been let explore as used up."""
         self.cells.decided(task)
         self.cells.learn(task, target, score)
-        self.counts.recall(target, self.cells.count("", target))
+        for counts in (self.counts, self.watched):
+            counts.recall(target, self.cells.count("", target))
 
     def learn(self, task: str, target: Target, score: float, before: float | None = None) -> None:
         """An outcome of 0 to 1, in place of the one of `before` where there was one."""
