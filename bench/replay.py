@@ -1,101 +1,52 @@
-"""Outcomes of several models on the same prompts, and what a way of choosing among them makes of those.
+"""What ways of choosing among models make of outcomes (bench/outcomes.py).
 
-A file has the columns `id, task, prompt_chars[, prompt], score:MODEL…, cost:MODEL…`, scores from 0 to 1 and costs in
-any one unit. A chooser sees the score of the model that it chose, and of no other. Utility is the score less
-lambda times the cost, the dearest model's mean cost being 1.
+A chooser sees the score of the model that it chose, and of no other. Utility is the score less lambda times the cost,
+the dearest model's mean cost being 1. The strategies are the daemon's own: they rank candidates whose likely cost is
+the model's mean cost.
 """
 
 from __future__ import annotations
 
-import csv
 import random
 import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import inf
-from pathlib import Path
-from statistics import mean
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from math import sqrt
+from statistics import pstdev
+from typing import cast
 
+from bench.outcomes import Prompt, World
+from cortexd.catalog import builtin_catalog
+from cortexd.config import builtin_config
+from cortexd.config.settings import LearnedSettings
+from cortexd.domain.messages import Message, Options, Role, Strategy
 from cortexd.domain.targets import Target
-from cortexd.routing.learned import Arm, Cells, Counts, Policy, Rules
+from cortexd.domain.tasks import TaskType
+from cortexd.routing import Candidate, Forecast, Health, Learner, Question, State
+from cortexd.routing.candidates import Field
+from cortexd.routing.strategies import ranking
+from cortexd.routing.wishes import NONE
 
-csv.field_size_limit(16 * 1024 * 1024)  # prompts are longer than the module's own limit
-
-
-class BadFile(Exception):
-    """It is no such file; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One row: scores and costs in the order of the models, costs in parts of the dearest model's mean."""
-
-    id: str
-    task: str
-    scores: tuple[float, ...]
-    costs: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """`prices`: each model's mean cost, in parts of the dearest's."""
-
-    models: tuple[str, ...]
-    prompts: tuple[Prompt, ...]
-    prices: tuple[float, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> World:
-        """Raises BadFile or OSError."""
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            names = rows.fieldnames or ()
-            models = tuple(name.removeprefix("score:") for name in names if name.startswith("score:"))
-            missing = [name for name in ("id", "task", *(f"cost:{model}" for model in models)) if name not in names]
-            if missing or not models:
-                raise BadFile(f"{path}: no column {', '.join(missing or ['score:MODEL'])}")
-            prompts = [_numbers(path, number, row, models) for number, row in enumerate(rows, 2)]
-        if not prompts:
-            raise BadFile(f"{path}: no outcomes")
-        return cls._of(models, prompts)
-
-    @classmethod
-    def _of(cls, models: tuple[str, ...], prompts: list[Prompt]) -> World:
-        means = [mean(prompt.costs[index] for prompt in prompts) for index in range(len(models))]
-        dearest = max(means) or 1.0
-        scaled = [
-            Prompt(item.id, item.task, item.scores, tuple(cost / dearest for cost in item.costs)) for item in prompts
-        ]
-        return cls(models, tuple(scaled), tuple(cost / dearest for cost in means))
-
-
-def _numbers(path: Path, line: int, row: dict[str, str], models: Sequence[str]) -> Prompt:
-    try:
-        scores = tuple(float(row[f"score:{model}"]) for model in models)
-        costs = tuple(float(row[f"cost:{model}"]) for model in models)
-    except (TypeError, ValueError):
-        raise BadFile(f"{path}, line {line}: a score or cost is no number") from None
-    if not all(0 <= score <= 1 for score in scores) or not all(0 <= cost < inf for cost in costs):
-        raise BadFile(f"{path}, line {line}: scores are from 0 to 1, costs are not negative")
-    return Prompt(row["id"], row["task"], scores, costs)
+_PROVIDER = "replay"
+_NANO = 1_000_000_000  # the dearest model's mean cost
+_THEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Means over one replay. `regret`: utility that the best model of each task would have had more, summed up at each
-    twentieth of the way; `decision_us`: how long each decision took."""
+    """Means over one replay. `error`: the standard error of `utility` over the prompts. `regret`: utility that the best
+    model of each task would have had more, summed up at each twentieth of the way; `decision_us`: how long each
+    decision took."""
 
     utility: float = 0.0
+    error: float = 0.0
     score: float = 0.0
     cost: float = 0.0
     explored: int = 0
     regret: list[float] = field(default_factory=list)
     decision_us: list[float] = field(default_factory=list)
-
-
-Chooser = Callable[[Prompt], int]
-"""The index of the model to ask."""
 
 
 def shuffled(world: World, seed: int) -> list[Prompt]:
@@ -105,19 +56,21 @@ def shuffled(world: World, seed: int) -> list[Prompt]:
 
 
 def replay(world: World, cost_weight: float, choices: Iterator[tuple[Prompt, int]]) -> Outcome:
-    """What becomes of these choices."""
+    """What becomes of these choices, indices of models."""
     best = _best_of_tasks(world, cost_weight)
     outcome, regret, total = Outcome(), 0.0, len(world.prompts)
+    utilities = []
     for number, (prompt, index) in enumerate(choices, 1):
         outcome.score += prompt.scores[index]
         outcome.cost += prompt.costs[index]
-        chosen = best[prompt.task]
-        regret += utility(prompt, chosen, cost_weight) - utility(prompt, index, cost_weight)
+        utilities.append(utility(prompt, index, cost_weight))
+        regret += utility(prompt, best[prompt.task], cost_weight) - utilities[-1]
         if number * 20 // total > (number - 1) * 20 // total:
             outcome.regret.append(round(regret, 3))
     outcome.score /= total
     outcome.cost /= total
     outcome.utility = outcome.score - cost_weight * outcome.cost
+    outcome.error = pstdev(utilities) / sqrt(total)
     return outcome
 
 
@@ -152,26 +105,69 @@ def at_random(world: World, cost_weight: float, seed: int) -> Outcome:
     return replay(world, cost_weight, ((prompt, chance.choice(models)) for prompt in shuffled(world, seed)))
 
 
+class Fleet:
+    """The world's models as the daemon's candidates, in the file's order, for requests of any task."""
+
+    def __init__(self, world: World, cost_weight: float, learner: Learner | None = None) -> None:
+        self.index = {Target(_PROVIDER, model): index for index, model in enumerate(world.models)}
+        self.candidates = [
+            Candidate(_PROVIDER, model, "", 0, None, State.OK, Forecast(cost_nano=round(price * _NANO)))
+            for model, price in zip(world.models, world.prices, strict=True)
+        ]
+        config = builtin_config()
+        routing = replace(config.routing, learned=LearnedSettings(cost_weight=cost_weight))
+        config = replace(config, routing=routing)
+        asked = self._question("")
+        made = Field.of(asked, config, builtin_catalog(), Health(), NONE, forecasts=True)
+        self._field = replace(made, learner=learner or made.learner)
+
+    def ranked(self, strategy: Strategy, field: Field, *, may_explore: bool = False) -> list[Candidate]:
+        return ranking(strategy)(self.candidates, field, may_explore)
+
+    def field(self, prompt: Prompt) -> Field:
+        return replace(self._field, question=self._question(prompt.task), seed=prompt.seed)
+
+    @staticmethod
+    @cache
+    def _question(task: str) -> Question:
+        """A file's tasks are its own, which the daemon's routing never looks into."""
+        return Question(cast("TaskType", task), (Message(Role.USER, ""),), Options(), _THEN)
+
+
+def chosen(world: World, cost_weight: float, strategy: Strategy) -> Outcome:
+    """One of the strategies that no outcome moves: it ranks alike for all prompts of a task."""
+    fleet = Fleet(world, cost_weight)
+    firsts: dict[str, int] = {}
+
+    def choices() -> Iterator[tuple[Prompt, int]]:
+        for prompt in world.prompts:
+            if prompt.task not in firsts:
+                firsts[prompt.task] = fleet.index[fleet.ranked(strategy, fleet.field(prompt))[0].target]
+            yield prompt, firsts[prompt.task]
+
+    return replay(world, cost_weight, choices())
+
+
 def learned(world: World, cost_weight: float, seed: int, feedback: float = 1.0) -> Outcome:
-    """The daemon's own cells and policy from nothing, where a part of the answers, `feedback`, is reported on."""
-    rules = Rules(cost_weight=cost_weight)
-    targets = [Target("replay", model) for model in world.models]
-    arms = [Arm(target, rules.penalty(price, 0.0)) for target, price in zip(targets, world.prices, strict=True)]
-    policy = Policy(Cells(), Counts(), rules)
+    """The daemon's strategy `learned` from nothing, where a part of the answers, `feedback`, is reported on."""
+    learner = Learner(seed=seed)
+    fleet = Fleet(world, cost_weight, learner)
     told = random.Random(seed)
     times: list[float] = []
 
     def choices() -> Iterator[tuple[Prompt, int]]:
         for prompt in shuffled(world, seed):
+            field = fleet.field(prompt)
             began = time.perf_counter()
-            choice = policy.decide(prompt.task, arms, seed ^ zlib.crc32(prompt.id.encode()))
+            ranked = fleet.ranked(Strategy.LEARNED, field, may_explore=True)
             times.append((time.perf_counter() - began) * 1e6)
-            policy.took(prompt.task, choice)
-            index = targets.index(choice.chosen)
+            learner.took(prompt.task, [item.standing for item in ranked if item.standing is not None])
+            target = ranked[0].target
+            index = fleet.index[target]
             if told.random() < feedback:
-                policy.cells.learn(prompt.task, choice.chosen, prompt.scores[index])
+                learner.cells.learn(prompt.task, target, prompt.scores[index])
             yield prompt, index
 
     outcome = replay(world, cost_weight, choices())
-    outcome.explored, outcome.decision_us = policy.counts.explored, times
+    outcome.explored, outcome.decision_us = learner.counts.explored, times
     return outcome

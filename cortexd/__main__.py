@@ -60,10 +60,14 @@ def main(arguments: list[str] | None = None) -> int:
                 logging.getLogger("cortexd").critical("the configuration cannot be used: %s", problem)
         return daemon.CONFIG_WRONG
     if options.check_config:
+        from cortexd.catalog.doubts import doubts_of  # which few starts need
+
         for file in config.sources:
             print(f"{file}: OK")
         for settings in config.providers.values():
             print(f"{settings.name}: {'configured' if settings.configured else how_to_configure(settings)}")
+        for doubt in doubts_of(config):
+            print(f"cortexd: warning: {doubt}", file=sys.stderr)
         return 0
     logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
 

@@ -18,6 +18,7 @@ from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
 from cortexd.domain.messages import LearnedMode, Secrets, Strategy
+from cortexd.domain.outcomes import Outcome, Source
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import RequestNotFound
@@ -188,10 +189,11 @@ class Accounts:
         if not request_id or len(request_id) > 64:
             raise RequestNotFound("You made no request with that id.")
         async with self._readings.turn(uid):
-            reported = await self._ledger.report_outcome(uid, request_id, score, reason, labels)
-        if reported.answered:
-            target = Target(reported.provider, reported.model)
-            self._learner.learn(reported.task_type, target, reported.score, reported.before)
+            teach, outcome = self._learner.cells.teach(), Outcome(score, 1.0)
+            _, changed = await self._ledger.report_outcome(
+                uid, request_id, Source.USER, outcome, teach, reason=reason, labels=labels
+            )
+        self._learner.cells.adopt(changed)
 
 
 def _wishes(stored: Mapping[str, Any]) -> Wishes:

@@ -290,15 +290,18 @@ def providers(setup: Setup, health: Health, *, endpoints: bool) -> list[dict[str
             "asked_at": _when(setup.said.get(name)),
             "last_failure": health.last_failure(name) or None,
             "hint": None if item.configured else how_to_configure(item),
-            "replicas": [_replica(view, endpoint=endpoints) for view in setup.replicas(name)] or None,
+            "replicas": [_replica(view, manager=endpoints) for view in setup.replicas(name)] or None,
         }
         for name, item in config.providers.items()
     ]
 
 
-def _replica(view: ReplicaView, *, endpoint: bool) -> dict[str, Any]:
+def _replica(view: ReplicaView, *, manager: bool) -> dict[str, Any]:
+    """`manager`: for who may see how it is configured."""
     return {
-        "endpoint": view.address if endpoint else None,
+        "endpoint": view.address if manager else None,
+        "credential": view.credential or None if manager else None,
+        "has_key": view.has_key,
         "state": view.state.value,
         "local": view.local,
         "in_flight": view.in_flight,

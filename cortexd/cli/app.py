@@ -18,6 +18,7 @@ from cortexd.errors import ConfigError, CortexError
 
 _COMMANDS = {
     "ask": "Ask a model and print its answer.",
+    "chat": "Talk with a model at the terminal.",
     "batch": "Answer many requests: JSON lines in, JSON lines out.",
     "requests": "Show your requests that are under way.",
     "cancel": "End requests of yours.",
@@ -100,16 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _in_words(error: CortexError, settings: Settings | None) -> str:
-    """The error's words; of a service that is not there the unit's own, which are the same whatever the bus."""
-    if settings is not None and settings.bus == "system" and error.details.get("cause") == "absent":
-        from cortexd.cli.machine.unit import why_away
-
-        if why := why_away():
-            return f"cortexd is not running. {why}"
-    return failures.in_words(error)
-
-
 def _run(arguments: list[str]) -> int:
     context = None
     try:
@@ -122,7 +113,7 @@ def _run(arguments: list[str]) -> int:
         print_error(f"{error.format_message()} Try: {path} --help")
         return failures.USAGE
     except CortexError as error:
-        print_error(_in_words(error, context.obj if context else None))
+        print_error(failures.told(error, context.obj.bus if context and context.obj else ""))
         return failures.exit_status(error)
     except ConfigError as error:
         for problem in error.problems:

@@ -38,17 +38,26 @@ class AsyncClient:
 
     `bus`: "system", "session" or a D-Bus address. `timeout_s` bounds each call; one of your own choosing is also
     the request's deadline, so that the service stops paying for an answer nobody waits for. `interactive` lets
-    polkit ask a person, which needs an authentication agent. Options are those of the interface file as plain
-    Python values, JSON Schemas as dictionaries or as text.
+    polkit ask a person, which needs an authentication agent. Without `start` no call starts a service that is not
+    running: it fails with ServiceUnavailable, and a subscription waits for the service. Options are those of the
+    interface file as plain Python values, JSON Schemas as dictionaries or as text.
 
     A call whose task is cancelled ends its request, at the provider too. One with a request_id of your choosing
     goes on, so that repeating the call gets its answer; cancel() ends it.
     """
 
-    def __init__(self, bus: str = "system", *, timeout_s: float = DEFAULT_TIMEOUT_S, interactive: bool = False) -> None:
+    def __init__(
+        self,
+        bus: str = "system",
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        interactive: bool = False,
+        start: bool = True,
+    ) -> None:
         self.interactive = interactive
         self.timeout_s = timeout_s
         self._bus = bus
+        self._starts = start
         self._link = Link(bus)
         self._open: WeakSet[Subscription | Stream] = WeakSet()
 
@@ -236,7 +245,7 @@ class AsyncClient:
     def subscribe(self, filter: Mapping[str, str] | None = None) -> Subscription:
         """Costs of this user's requests as they arise. `filter`: task_type and provider, to see only such."""
         self._link.refuse_if_closed()
-        subscription = Subscription(self._bus, filter or {})
+        subscription = Subscription(self._bus, filter or {}, start=self._starts)
         self._open.add(subscription)
         return subscription
 
@@ -251,7 +260,8 @@ class AsyncClient:
 
     @property
     def _flags(self) -> MessageFlag:
-        return MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self.interactive else MessageFlag.NONE
+        asking = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self.interactive else MessageFlag.NONE
+        return asking if self._starts else asking | MessageFlag.NO_AUTOSTART
 
     async def _manage(self, member: str, signature: str = "", body: list[Any] | None = None) -> list[Any]:
         return await self._call(member, signature, body, interface=wire.MANAGER_INTERFACE)

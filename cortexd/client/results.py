@@ -244,8 +244,8 @@ class RequestInfo:
 @dataclass(frozen=True, slots=True)
 class ReplicaInfo:
     """One of a provider's endpoints. `state`: ok, returning, probing, open, or a word of a newer service.
-    `max_in_flight`: 0 for no limit. `share`: of the calls that it would get now, 0 to 1. `endpoint`: host and port,
-    empty for who may not see it."""
+    `max_in_flight`: 0 for no limit. `share`: of the calls that it would get now, 0 to 1. `endpoint`: host and port, and
+    `credential`: the name of its own key where it has one; empty for who may not see them."""
 
     endpoint: str = ""
     state: str = ""
@@ -255,6 +255,8 @@ class ReplicaInfo:
     latency_ms: float = 0.0
     share: float = 0.0
     last_failure: str = ""
+    has_key: bool = False
+    credential: str = ""
     raw: Row = field(default_factory=dict, repr=False)
 
 

@@ -27,7 +27,7 @@ _PERIOD_RULE = (
 )
 _END = object()
 
-Event = CostEvent | BudgetThreshold | PeriodStarted | ServiceChange
+Event = CostEvent | BudgetThreshold | PeriodStarted | ServiceChange | Snapshot
 _SIGNALS: dict[tuple[str, str], Callable[..., Event]] = {
     ("CostIncurred", "ssssda{sv}"): CostEvent.of,
     ("BudgetThreshold", "sddd"): BudgetThreshold,
@@ -36,19 +36,21 @@ _SIGNALS: dict[tuple[str, str], Callable[..., Event]] = {
 
 
 class Subscription:
-    """An async iterator of CostEvent, over this user's requests; events() tells of budgets, new days and months and
-    the service's comings and goings too. Begins with `async with`, or with the first event asked for; ends with
-    close().
+    """An async iterator of CostEvent, over this user's requests; events() tells of budgets, new days and months, the
+    service's comings and goings, and where the figures stand after its return too. Begins with `async with`, or with
+    the first event asked for; ends with close().
 
-    A service that is there at the beginning may be started by it; later ones are only followed, so that nobody
-    restarts what an administrator stopped. What is not read is dropped past 10,000 events, oldest first, and
-    counted in `dropped`. A connection of its own, because the signals do not name their subscription.
+    A service may be started by the beginning, without `start` not even there: then `running` says whether there is
+    one. Later ones are only followed, so that nobody restarts what an administrator stopped. What is not read is
+    dropped past 10,000 events, oldest first, and counted in `dropped`. A connection of its own, because the signals do
+    not name their subscription.
     """
 
-    def __init__(self, bus: str, filter: Mapping[str, str]) -> None:
+    def __init__(self, bus: str, filter: Mapping[str, str], *, start: bool = True) -> None:
         self.snapshot = Snapshot()
         self.dropped = 0
         self._filter = filter
+        self._flags = MessageFlag.NONE if start else MessageFlag.NO_AUTOSTART
         self._link = Link(bus, self._on_signal)
         self._queue: asyncio.Queue[object] = asyncio.Queue(_QUEUED_AT_MOST)
         self._attention = asyncio.Event()
@@ -60,18 +62,31 @@ class Subscription:
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def running(self) -> bool:
+        """Whether the service is on the bus, as far as events() has been told."""
+        return self._running
+
     async def open(self) -> Self:
-        """Subscribe now. Raises ServiceUnavailable where there is no service; does nothing the second time."""
+        """Subscribe now. Raises ServiceUnavailable where there is no service that it may start or find; does nothing
+        the second time."""
         async with self._opening:
             if not self._begun and not self._closed:
                 try:
-                    await self._begin(MessageFlag.NONE)
-                except BaseException:
-                    await self._link.disconnect()
-                    raise
-                self._begun = True
+                    await self._begin(self._flags)
+                except BaseException as error:
+                    if not self._may_wait(error):
+                        await self._link.disconnect()
+                        raise
+                    self._attention.set()
+                self._begun, self._running = True, bool(self._subscribed_to)
                 self._start(self._keep_up())
         return self
+
+    def _may_wait(self, error: BaseException) -> bool:
+        """Whether it is only that the service has just left, where it need not be there."""
+        waits = self._flags is MessageFlag.NO_AUTOSTART and bool(self._link.unique_name)
+        return waits and isinstance(error, ServiceUnavailable)
 
     async def close(self) -> None:
         """End the subscription; iterators end too, whatever is still queued."""
@@ -99,7 +114,8 @@ class Subscription:
                 return event
 
     async def events(self) -> AsyncIterator[Event]:
-        """Costs, thresholds passed, days and months begun, and the service's leaving and returning, in order."""
+        """Costs, thresholds passed, days and months begun, the service's leaving and returning, and a Snapshot after
+        each return, in order."""
         try:
             while True:
                 yield await self.next_event()
@@ -183,6 +199,7 @@ class Subscription:
                     await self._reconnect()
                 elif self._owner and self._owner != self._subscribed_to:
                     await self._subscribe(MessageFlag.NO_AUTOSTART)
+                    self._put(self.snapshot)
                 wait_s = _FIRST_RETRY_S
             except (AccessDenied, InvalidArgument) as error:
                 self._put(error)
@@ -197,6 +214,8 @@ class Subscription:
         self._tell(running=False)
         await self._begin(MessageFlag.NO_AUTOSTART)
         self._tell(running=bool(self._owner))
+        if self._owner:
+            self._put(self.snapshot)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -24,8 +24,15 @@ class Client:
     Use it with `with`, or close() it. It does not survive a fork: make one per process.
     """
 
-    def __init__(self, bus: str = "system", *, timeout_s: float = DEFAULT_TIMEOUT_S, interactive: bool = False) -> None:
-        self._client = AsyncClient(bus, timeout_s=timeout_s, interactive=interactive)
+    def __init__(
+        self,
+        bus: str = "system",
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        interactive: bool = False,
+        start: bool = True,
+    ) -> None:
+        self._client = AsyncClient(bus, timeout_s=timeout_s, interactive=interactive, start=start)
         self._portal = Portal()
 
     @property

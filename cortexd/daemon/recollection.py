@@ -7,7 +7,6 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
-from cortexd.domain.targets import Target
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger
 from cortexd.routing import Learner, Observed
@@ -40,6 +39,6 @@ async def relearn(ledger: Ledger, learner: Learner) -> None:
         log.warning("learning from outcomes begins anew: %s", error)
         return
     for number, one in enumerate(found, 1):
-        learner.recall(one.task_type, Target(one.provider, one.model), one.score)
+        learner.recall(one.task_type, one.target, one.now)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)

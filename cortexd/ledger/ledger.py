@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.answered import Answered
+from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
+from cortexd.domain.outcomes import Outcome
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
+    Judged,
     Limit,
     LimitOverride,
     NewRequest,
     Pruned,
-    Reported,
     RequestState,
     Settled,
     Spent,
@@ -42,11 +44,14 @@ from cortexd.ledger.writing.actions import (
 )
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
+    from sqlalchemy import Connection
+
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
 
 _DEADLINE_S = 30.0
+_NO_LABELS: Mapping[str, str] = {}
 
 
 class Ledger:
@@ -181,23 +186,70 @@ class Ledger:
 
     async def reported(self, until: datetime) -> list[Reported]:
         """Outcomes that were reported before `until` (aware) of the newest requests, as far as those were answered,
-        oldest first."""
+        each request's at its last report, oldest first."""
         from cortexd.ledger.reading import reported
 
         return await self._readers.read(lambda connection: reported.read(connection, until))
 
     async def report_outcome(
-        self, uid: int, request_id: str, score: float, reason: str, labels: Mapping[str, str]
-    ) -> Reported:
-        """Keep how well a request of `uid` went, 0 to 1; a later report replaces an earlier one.
+        self,
+        uid: int,
+        request_id: str,
+        source: str,
+        outcome: Outcome,
+        teach: Teach,
+        *,
+        reason: str = "",
+        labels: Mapping[str, str] = _NO_LABELS,
+    ) -> tuple[Reported, Mapping[Key, Cell]]:
+        """Keep how well a request of `uid` went, 0 to 1, by the word of `source`; a later report of that replaces an
+        earlier one. What `teach` makes of it is kept in the same transaction, and given back.
 
-        Raises RequestNotFound where the ledger does not hold the request, or no longer.
+        `teach` runs in the writer's thread. Raises RequestNotFound where the ledger does not hold the request, or no
+        longer.
         """
         from cortexd.ledger.writing import outcomes
 
-        keeping = Change(lambda connection: outcomes.keep(connection, uid, request_id, score, reason, labels))
-        reported: Reported = await self._write(keeping)
-        return reported
+        def keep(connection: Connection) -> tuple[Reported, Mapping[Key, Cell]]:
+            return outcomes.keep(connection, uid, request_id, source, outcome, reason, labels, teach)
+
+        kept: tuple[Reported, Mapping[Key, Cell]] = await self._write(Change(keep))
+        return kept
+
+    async def told(self, uid: int, request_id: str = "") -> tuple[StoredRequest, list[tuple[str, Outcome]]] | None:
+        """A request of `uid` and what each source said of it; without an id the last that was answered. None: none."""
+        from cortexd.ledger.reading import queries
+        from cortexd.ledger.writing import outcomes
+
+        def read(connection: Connection) -> tuple[StoredRequest, list[tuple[str, Outcome]]] | None:
+            name = (uid, request_id or queries.last_answered(connection, uid))
+            found = queries.find(connection, [name]).get(name)
+            return None if found is None else (found, outcomes.of_request(connection, found.key))
+
+        return await self._readers.read(read)
+
+    async def learned(self) -> Learned:
+        """What outcomes and decisions up to now have taught."""
+        from cortexd.ledger.reading import learned
+
+        return await self._readers.read(learned.read)
+
+    async def replace_learned(self, learned: Learned) -> None:
+        """Forget what was learned, and know this."""
+        from cortexd.ledger.writing import learned as writing
+
+        await self._write(Change(lambda connection: writing.replace(connection, learned)))
+
+    async def judged(
+        self, since: datetime, until: datetime, most: int, *, uid: int | None = None, task_type: str | None = None
+    ) -> list[Judged]:
+        """Settled requests that were begun since then and before `until` (aware) and of which the learner decided or
+        was watched, oldest first; of too many the newest `most`. `uid`: of that user alone."""
+        from cortexd.ledger.reading import learned
+
+        return await self._readers.read(
+            lambda connection: learned.judged(connection, since, until, most, uid, task_type)
+        )
 
     async def owners(self) -> dict[int, str]:
         """The name that each uid had last."""

@@ -10,7 +10,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from cortexd.domain.answered import Answered
+from cortexd.domain.decided import Decided
+from cortexd.domain.learned import CountKey
 from cortexd.domain.messages import Usage
+from cortexd.domain.outcomes import Outcome
 
 MAX_NAME = 200  # characters of a user's, provider's or model's name that are kept
 
@@ -137,7 +140,9 @@ SPENT = (Kind.CHARGE, Kind.ADJUST)
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """A request about to be paid for. `started_at` is aware; its day and month are those of the machine's time zone."""
+    """A request about to be paid for. `started_at` is aware; its day and month are those of the machine's time zone.
+
+    `decided`: what the learner made of it; `counted`: by how much that raises its counts."""
 
     uid: int
     user: str
@@ -147,19 +152,24 @@ class NewRequest:
     task_type: str
     started_at: datetime
     labels: Mapping[str, str] = field(default_factory=dict)
+    decided: Decided | None = None
+    counted: Mapping[CountKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
-    """How well a request went, 0 to 1, and whom that says something of. `before`: the score that it had until then.
-    `answered`: somebody did."""
+class Judged:
+    """A settled request of which the learner decided, or was watched. `provider` and `model`: who ran; `outcome`: by
+    the word of all who said something, NOTHING where nobody did."""
 
+    key: int
     task_type: str
+    state: RequestState
     provider: str
     model: str
-    score: float
-    before: float | None
-    answered: bool
+    cost_nano: int
+    cost_known: bool
+    decided: Decided
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)

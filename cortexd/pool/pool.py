@@ -10,6 +10,7 @@ Who is asked again, and what that costs:
   has an attempt of its own in the ledger, and no call here ever pays twice.
 - Where the caller has heard a word it is the same: he knows whether another endpoint may begin again or go on.
 
+An endpoint that does not have the model is no failing one: another is asked, and for a while those that have it alone.
 Each further try takes from the pool's retry budget. Where no other endpoint may be asked, the error is the provider's,
 as of one without a pool; local endpoints that all load their model, or are just starting, are waited for as a single
 one is. A breaker here demotes: where all are open, somebody is asked all the same.
@@ -32,7 +33,7 @@ from cortexd.errors import Failure, ProviderError
 from cortexd.pool.balancer import chosen, usual_pace
 from cortexd.pool.probe import Probes
 from cortexd.pool.replica import Flight, Replica
-from cortexd.pool.replica_health import ReplicaState, marks
+from cortexd.pool.replica_health import ReplicaState, lacks_model, marks
 from cortexd.pool.silence import Watch, patience_s
 from cortexd.pool.view import ReplicaView
 from cortexd.pool.waiting import Waiting
@@ -75,7 +76,8 @@ class Pool:
             try:
                 answer = await self._attempt(item, call, listener)
             except ProviderError as error:
-                avoids |= {item.id}
+                if not lacks_model(error):  # whom it is remembered of, and who is not outdone by another one's answer
+                    avoids |= {item.id}
                 if error.again:  # it hung, and a try was granted
                     raise
                 if self._goes_on(error, call, avoids):
@@ -93,9 +95,9 @@ class Pool:
             listener.unsent = True
             await asyncio.sleep(pause_s)
 
-    def full(self, *, local_only: bool = False) -> str:
+    def full(self, model: str = "", *, local_only: bool = False) -> str:
         """Why a call would not be taken at once, in words; "" where there is a place."""
-        call = Call("", (), 0.0, local_only=local_only)
+        call = Call(model, (), 0.0, local_only=local_only)
         items = self._admitted(call)
         if not items or any(self._has_room(item) for item in items):
             return ""
@@ -108,10 +110,12 @@ class Pool:
         """Each endpoint, in the order of the configuration."""
         loads = [item.load(None) for item in self.replicas]
         whole = sum(load.weight * load.share for load in loads if load.share) or 1.0
-        return tuple(
+        views = [
             item.view(round(load.weight * load.share / whole, 3))
             for item, load in zip(self.replicas, loads, strict=True)
-        )
+        ]
+        names = [item.credential or "" for item in self._settings.replicas] or [""]
+        return tuple(replace(view, credential=name) for view, name in zip(views, names, strict=True))
 
     async def models(self) -> tuple[ServedModel, ...]:
         """What one of the endpoints says; the first that answers."""
@@ -162,7 +166,7 @@ class Pool:
         return await self._waiting.place(call)
 
     def _at_capacity(self, call: Call) -> ProviderError:
-        words = self.full(local_only=call.local_only) or "full"
+        words = self.full(call.model, local_only=call.local_only) or "full"
         if call.waits:
             words = f"{words}, and {len(self._waiting)} requests wait for a place"
         return ProviderError(Failure.FULL, words)
@@ -184,6 +188,7 @@ class Pool:
         """Who may be asked: those whose breaker is closed; where there is none, whoever may be open for bad prompts
         alone, or else the one that is due first."""
         able = [item for item in self.replicas if item.takes(call)]
+        able = [item for item in able if not item.lacks(call.model)] or able
         items = [item for item in able if item.id not in call.avoids] or able
         admitted = [item for item in items if item.admits()]
         if admitted or not items:
@@ -256,8 +261,9 @@ class Pool:
         return sorted(flights, key=lambda flight: flight.began)
 
     def _others(self, call: Call, tried: Collection[str]) -> list[Replica]:
-        """Who else may be asked now."""
-        return [item for item in self.replicas if item.takes(call) and item.id not in tried and item.admits()]
+        """Who else may be asked now, and may have the model."""
+        able = [item for item in self.replicas if item.takes(call) and not item.lacks(call.model)]
+        return [item for item in able if item.id not in tried and item.admits()]
 
     def _outdone(self, tried: Collection[str]) -> None:
         """Another endpoint has answered what these could not: that was no prompt's doing."""
@@ -271,7 +277,7 @@ class Pool:
 
     def _goes_on(self, error: ProviderError, call: Call, tried: Collection[str]) -> bool:
         """Whether another endpoint shall be asked for what this one failed at."""
-        if self._closed or not marks(error):
+        if self._closed or not (marks(error) or lacks_model(error)):
             return False
         if not self._others(call, tried):
             return False

@@ -4,6 +4,7 @@ others it reads before it forgets one. Servers that count cached tokens teach th
 from __future__ import annotations
 
 from cortexd.domain.messages import Usage
+from cortexd.domain.newest import Newest
 
 _MOST = 512  # affinities that are remembered
 _KEPT_CALLS = 512.0  # until an endpoint has shown more or less
@@ -17,7 +18,7 @@ class PrefixMemory:
 
     def __init__(self) -> None:
         self._calls = 0
-        self._last: dict[str, int] = {}  # the number of the latest call of each, the latest last
+        self._last: Newest[str, int] = Newest(_MOST, int)  # the number of the latest call of each
         self._kept = _KEPT_CALLS
         self._counts = False  # whether it says what was cached
 
@@ -30,11 +31,9 @@ class PrefixMemory:
         """A call of that affinity goes there. Its age until now; None where it was not remembered, or is none."""
         if not affinity:
             return None
-        at = self._last.pop(affinity, None)
+        at = self._last.get(affinity)
         self._calls += 1
-        self._last[affinity] = self._calls
-        if len(self._last) > _MOST:
-            del self._last[next(iter(self._last))]
+        self._last.put(affinity, self._calls)
         return None if at is None else self._calls - 1 - at
 
     def answered(self, age: int | None, usage: Usage | None) -> None:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from cortexd.config.addresses import parse_address
 from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.newest import Newest
 from cortexd.errors import ProviderError
 from cortexd.pool.balancer import Load
 from cortexd.pool.prefix_memory import PrefixMemory
-from cortexd.pool.replica_health import ReplicaHealth, ReplicaState, marks
+from cortexd.pool.replica_health import ReplicaHealth, ReplicaState, lacks_model, marks
 from cortexd.pool.view import ReplicaView
 from cortexd.providers import Listener, Provider
 
@@ -25,6 +26,12 @@ _PROMPT_TOKENS = 32  # what the prompt takes, in tokens of an answer
 _BYTES_PER_TOKEN = 4
 _USUAL_BYTES = 8192
 _UNLOADED = 4  # so few show no queue
+_LACKS_S = 60.0  # then it may have been given the model
+_MOST_MODELS = 256  # who are kept: callers choose their names
+
+
+def _no_models() -> Newest[str, float]:
+    return Newest(_MOST_MODELS, time.monotonic)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +87,7 @@ class Replica:
     _gap: _Mean | None = None  # between one first token and the next, while somebody waited
     _first_at: float = float("-inf")
     _prefixes: PrefixMemory = field(default_factory=PrefixMemory)
+    _lacked_at: Newest[str, float] = field(default_factory=_no_models)
 
     @property
     def id(self) -> str:
@@ -110,6 +118,10 @@ class Replica:
     def takes(self, call: Call) -> bool:
         """Whether the call may go there at all."""
         return self.usable and (self.settings.local or not call.local_only)
+
+    def lacks(self, model: str) -> bool:
+        """Whether it said of late that it does not have that model."""
+        return time.monotonic() - self._lacked_at.get(model, float("-inf")) < _LACKS_S
 
     def load(self, usual: float | None, affinity: str = "") -> Load:
         """As the choice sees it; what it was like a while ago counts less and less beside what is `usual`."""
@@ -157,6 +169,7 @@ class Replica:
         now = time.monotonic()
         self.heard_at = max(self.heard_at, now)
         self.health.answered(now, flight.began)
+        self._lacked_at.pop(flight.call.model, None)
         self._prefixes.answered(flight.prefix_age, answer.usage)
         if not flight.telling:
             return
@@ -171,6 +184,8 @@ class Replica:
         self._first_at = max(self._first_at, first_at)
 
     def failed(self, flight: Flight, error: ProviderError) -> None:
+        if lacks_model(error):
+            self._lacked_at.put(flight.call.model, time.monotonic())
         if marks(error) and not flight.moved:
             self.health.failed(error, time.monotonic(), flight.began, hash(flight.call.messages))
         else:
@@ -190,4 +205,5 @@ class Replica:
             round(self._latency.value * 1000, 1) if self._latency else None,
             share,
             self.health.last_failure,
+            self.settings.key is not None,
         )

@@ -18,6 +18,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 
 from cortexd.errors import MARKS_NOBODY, Failure, ProviderError
 
@@ -45,6 +46,11 @@ class ReplicaState(StrEnum):
 def marks(error: ProviderError) -> bool:
     """Whether the failure is the endpoint's, so that another one may do better."""
     return error.failure not in MARKS_NOBODY
+
+
+def lacks_model(error: ProviderError) -> bool:
+    """Whether the endpoint says that it does not have the model: another one may, and this one is well."""
+    return error.status == HTTPStatus.NOT_FOUND and not marks(error)
 
 
 @dataclass(slots=True)

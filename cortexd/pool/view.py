@@ -10,7 +10,7 @@ from cortexd.pool.replica_health import ReplicaState
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
     """`address`: host and port. `latency_ms`: of an answer of late, None where unknown. `share`: of the calls that it
-    would get now, from 0 to 1."""
+    would get now, from 0 to 1. `credential`: the name of its own key, "" where it has none."""
 
     address: str
     local: bool
@@ -20,3 +20,5 @@ class ReplicaView:
     latency_ms: float | None
     share: float
     last_failure: str
+    has_key: bool = False
+    credential: str = ""

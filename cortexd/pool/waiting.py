@@ -43,14 +43,15 @@ class Waiting:
 
     def serve(self) -> None:
         """Give the places that are free to those who wait."""
-        nothing_for: set[bool] = set()
+        nothing_for: set[tuple[str, bool]] = set()
         for waiter in tuple(self._waiters):
             left = waiter.place.cancelled()  # in this very moment, before its own task has heard of it
-            if left or waiter.call.local_only in nothing_for or False in nothing_for:
+            model, local_only = waiter.call.model, waiter.call.local_only
+            if left or (model, local_only) in nothing_for or (model, False) in nothing_for:
                 continue
             replica = self._place_for(waiter.call)
             if replica is None:
-                nothing_for.add(waiter.call.local_only)
+                nothing_for.add((model, local_only))
                 continue
             replica.held += 1
             self._waiters.remove(waiter)

@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
+from cortexd.domain.newest import Newest
 from cortexd.errors import ProviderError
 
 _LOADING = re.compile(r"\bloading\b|\bstarting\b|\bwarming up\b|\bnot (?:yet )?ready\b", re.IGNORECASE)
@@ -37,17 +38,13 @@ class Starting:
         self._local = local
         self._clock = clock
         self._seen_at = clock()
-        self._models: dict[str, float] = {}
+        self._models: Newest[str, float] = Newest(_MOST_MODELS, clock)  # when each answered last
 
     def answered(self, model: str = "") -> None:
         """A request was, or a question about its models where none is named."""
         self._seen_at = self._clock()
-        if not model:
-            return
-        self._models.pop(model, None)
-        self._models[model] = self._seen_at
-        if len(self._models) > _MOST_MODELS:
-            del self._models[next(iter(self._models))]
+        if model:
+            self._models.put(model, self._seen_at)
 
     def may_load(self, model: str) -> bool:
         """Whether a request may find the model on the disk still: it has not answered of late."""

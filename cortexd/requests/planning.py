@@ -11,7 +11,6 @@ from cortexd.accounts.accounts import Accounts
 from cortexd.accounts.allowances import Allowances
 from cortexd.accounts.limits import near_end
 from cortexd.authority import Caller
-from cortexd.domain.messages import LearnedMode
 from cortexd.domain.targets import Target
 from cortexd.errors import Failure, LedgerUnavailable
 from cortexd.ledger import Limit
@@ -43,13 +42,14 @@ class Planning:
         if self.asking is not None:
             await self.asking.for_plan(partial(plan, dry_run=True), request)
         setup, made = self.setup(), await plan()
-        if made.learning is None or made.learning.explores_nano is None or not limits:
+        learning = made.learning
+        if learning is None or learning.explores_nano is None or not limits:
             return made
-        near = await self._near_end(request.caller, limits, made.learning.explores_nano)
+        near = await self._near_end(request.caller, limits, learning.explores_nano)
         if self.setup() is not setup:  # a reload meanwhile
             return await plan(near_end=near)
-        if near and made.learning.decided.mode is LearnedMode.OBSERVE:  # planned again, the strategy might try another
-            return made.unexplored("budget")
+        if near and learning.watching:  # planned again, the strategy might try another
+            return replace(made, learning=learning.unexplored("budget"))
         return await plan(near_end=True) if near else made
 
     async def route(

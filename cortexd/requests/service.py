@@ -262,7 +262,7 @@ class Service:
             observed=self.observed,
         )
         if plan.learning is not None:
-            self.learner.took(request.question.task_type, plan.learning.decided)
+            self.learner.took(request.question.task_type, plan.learning.standings, watching=plan.learning.watching)
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)

@@ -39,10 +39,10 @@ class Setup:
         """With what that provider's server says now."""
         return self.of(self.as_written, self.providers, {**self.said, name: said})
 
-    def full(self, provider: str, *, local_only: bool) -> str:
+    def full(self, provider: str, model: str, *, local_only: bool) -> str:
         """Why a call would have to wait for a place at that provider, in words; "" where it would not."""
         asked = self.providers.get(provider)
-        return asked.full(local_only=local_only) if isinstance(asked, Pool) else ""
+        return asked.full(model, local_only=local_only) if isinstance(asked, Pool) else ""
 
     def replicas(self, provider: str) -> tuple[ReplicaView, ...]:
         """Its endpoints, where they are watched one by one."""

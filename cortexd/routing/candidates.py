@@ -16,7 +16,7 @@ from cortexd.domain.targets import Target
 from cortexd.providers.kinds import api_kind
 from cortexd.routing.forecast import UNKNOWN, Forecast, Switch, forecast, likely_prompt, switched
 from cortexd.routing.health import Health, State
-from cortexd.routing.learned import Learner, Standing
+from cortexd.routing.learned import PINNED, Learner, Standing
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
@@ -27,7 +27,7 @@ _BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot
 class Room(Protocol):
     """Who knows how busy providers are."""
 
-    def full(self, provider: str, *, local_only: bool) -> str:
+    def full(self, provider: str, model: str, *, local_only: bool) -> str:
         """Why a call would have to wait for a place there, in words; "" where it would not."""
         ...
 
@@ -82,6 +82,23 @@ class Learning:
     looks_left: int = 0
 
     @property
+    def watching(self) -> bool:
+        return self.decided.mode is LearnedMode.OBSERVE
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """Of all; none where the caller named a model, so that nothing was decided."""
+        known = () if self.decided.why == PINNED else self.judged
+        return tuple(item.standing for item in known if item.standing is not None)
+
+    def unexplored(self, why: str) -> Learning:
+        """As if the learner had stayed with the best."""
+        decided = replace(self.decided, chosen=self.decided.greedy, why=why)
+        stood = [(item, item.standing) for item in self.judged if item.standing is not None]
+        judged = (replace(item, standing=replace(one, chosen=one.greedy, why=why)) for item, one in stood)
+        return replace(self, decided=decided, judged=tuple(judged))
+
+    @property
     def explores_nano(self) -> int | None:
         """The most that the one costs who is asked to learn of him, in nano-dollars; None where nobody is."""
         explored = (item for item in self.judged if item.standing is not None and item.standing.explored)
@@ -111,12 +128,6 @@ class Plan:
     @property
     def reason(self) -> str:
         return self.candidates[0].reason
-
-    def unexplored(self, why: str) -> Plan:
-        """As if the learner had stayed with the best, where it is only watched."""
-        assert self.learning is not None
-        decided = replace(self.learning.decided, chosen=self.learning.decided.greedy, why=why)
-        return replace(self, learning=replace(self.learning, decided=decided))
 
     @property
     def overflows(self) -> bool:
@@ -220,7 +231,7 @@ class Field:
             likely,
             max_tokens=limit,
             context_tokens=entry.context_tokens,
-            full=self.room.full(provider, local_only=local_only) if self.room else "",
+            full=self.room.full(provider, model, local_only=local_only) if self.room else "",
             last_failure=self.health.last_failure(provider),
         )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 
+from cortexd.domain.newest import Newest
 from cortexd.errors import ProviderError
 from cortexd.routing.breaker import Asker, Breaker, Cause, Shown, cause_of
 from cortexd.routing.error_rate import ErrorRate
@@ -108,7 +109,7 @@ class Health:
         on_missing: Callable[[str], None] = lambda _provider: None,
     ) -> None:
         self._records: dict[str, _Record] = {}
-        self._models: dict[tuple[str, str], _Record] = {}
+        self._models: Newest[tuple[str, str], _Record] = Newest(_MOST_MODELS, _Record)
         self.retries = Retries(clock)
         self.hedging = Hedging(clock)
         self._on_change = on_change
@@ -172,19 +173,12 @@ class Health:
             self.left(provider, model)
             return
         of_model = cause is Cause.MODEL or (chosen and not error.never_sent)
-        record = self._of_model(provider, model) if of_model else self._records.setdefault(provider, _Record())
+        record = self._models.touch((provider, model)) if of_model else self._records.setdefault(provider, _Record())
         record.failed(error, cause, asker or Asker(_NOBODY, object()), self._clock())
         if not of_model:
             self._publish(provider, record)
         if error.status == HTTPStatus.NOT_FOUND:
             self._on_missing(provider)
-
-    def _of_model(self, provider: str, model: str) -> _Record:
-        record = self._models.pop((provider, model), None) or _Record()
-        self._models[provider, model] = record
-        if len(self._models) > _MOST_MODELS:
-            del self._models[next(iter(self._models))]
-        return record
 
     def next_change(self) -> float | None:
         """Seconds until the next breaker ends by time; 0 where one has ended untold, None where none is open."""

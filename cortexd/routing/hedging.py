@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from cortexd.routing.observed.sums import Newest
+from cortexd.domain.newest import Newest
 
 _LATEST = 100
 _LEAST = 20

@@ -95,6 +95,21 @@ class Served:
         )
         assert not self._left(), self.log
 
+    @contextmanager
+    def configured(self, text: str) -> Iterator[None]:
+        """With more settings meanwhile."""
+        file = self._directory / "conf.d" / "more.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        self.stop()
+        try:
+            self.start()
+            yield
+        finally:
+            file.unlink()
+            self.stop()
+            self.start()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self._daemon is not None:
             self._daemon.send_signal(number)

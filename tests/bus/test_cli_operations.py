@@ -39,6 +39,18 @@ from tests.bus.served import (  # noqa: F401
 
 OTHER, USAGE, NO_DAEMON, PROVIDER_FAILED = 1, 2, 4, 5
 KEY = "sk-canary-0123456789"
+OFFICE = """
+[providers.office]
+preset = "vllm"
+model = "llama-9"
+[[providers.office.replicas]]
+base_url = "{one}"
+credential = "gpu1"
+key_variable = "MOONSHOT_API_KEY"
+[[providers.office.replicas]]
+base_url = "{two}"
+credential = "gpu2"
+"""
 
 
 @dataclass(frozen=True)
@@ -204,6 +216,17 @@ class TestCredentials:
         assert len(place.restarts) == 2
         done = cortexctl("credentials", "remove", "qwen", *place.options, more=place.environment)
         assert (done.returncode, "there is no key" in done.stderr) == (USAGE, True)
+
+    def test_list_of_replicas(self, served: Served, cortexctl: Cortexctl, place: Place) -> None:
+        """A credential that a replica alone names is told like a provider's."""
+        with served.configured(OFFICE.format(**{name: served.simulated.url(name) for name in ("one", "two")})):
+            place.key_file.parent.mkdir(mode=0o700)
+            place.key_file.with_name("gpu2").write_text(KEY)
+            done = cortexctl("credentials", "list", "--json", *place.options)
+        rows = {row["provider"]: (row["file"], row["has_key"]) for row in json.loads(done.stdout)}
+        assert rows["gpu1"] == ("", True)
+        assert rows["gpu2"] == (f"{place.root}/credentials/gpu2", False)
+        assert "office" not in rows
 
     def test_without_systemd(self, cortexctl: Cortexctl, place: Place) -> None:
         """Where systemd does not run the key is kept, and what to do is said."""

@@ -20,6 +20,7 @@ from cortexd.client import (
     Event,
     PeriodStarted,
     ServiceChange,
+    Snapshot,
     Subscription,
 )
 from cortexd.connection import Connection, wire
@@ -201,6 +202,42 @@ class TestComingAndGoing:
             calls = [message for message in seen if message.member == "Subscribe"]
             assert calls
             assert all(message.flags.value & 0x2 for message in calls)
+
+    async def test_figures_after_a_return(self, served: Served) -> None:
+        """Behind each return stands where the figures are, so that nobody shows those of before."""
+        async with AsyncClient(served.address) as client, client.subscribe() as costs:
+            before = (await client.complete("user_chat", "hello")).cost_usd + costs.snapshot.month_usd
+            assert isinstance(await next_event(costs), CostEvent)
+            served.stop()
+            served.start()
+            told = [await next_event(costs) for _ in range(3)]
+            assert told[:2] == [ServiceChange(False), ServiceChange(True)]
+            assert isinstance(told[2], Snapshot)
+            assert told[2].month_usd == pytest.approx(before)
+
+    async def test_a_client_that_starts_nobody_waits(self, served: Served) -> None:
+        """Its subscription begins without a service, and no call of it makes the bus start one."""
+        served.stop()
+        async with (
+            await Connection.open(served.address) as monitor,
+            AsyncClient(served.address, start=False) as client,
+        ):
+            seen: list[Message] = []
+            monitor.on_signal = seen.append
+            monitor.on_call = seen.append
+            await _watch_calls(monitor, served)
+            async with client.subscribe() as costs:
+                assert not costs.running
+                with pytest.raises(errors.ServiceUnavailable):
+                    await client.budgets()
+                served.start()
+                assert await next_event(costs) == ServiceChange(True)
+                assert isinstance(await next_event(costs), Snapshot)
+                assert costs.running
+                await client.budgets()
+        ours = [message for message in seen if message.destination == wire.BUS_NAME]
+        assert {message.member for message in ours} >= {"Subscribe", "GetBudget"}
+        assert all(message.flags.value & 0x2 for message in ours)
 
     async def test_lost_bus(self, served: Served) -> None:
         """After the bus was lost it connects and subscribes again by itself."""

@@ -315,6 +315,71 @@ class TestFailure:
         assert pool.view()[1].state is ReplicaState.OPEN
 
 
+class TestOtherModels:
+    """Endpoints that do not all have the same models."""
+
+    @pytest.fixture
+    def unlike(self, make: MakePool, endpoints: SimulatedProviders) -> Pool:
+        """Two, of which the second alone has llama-9 and the first alone qwen-9."""
+        endpoints.behave("one", Behaviour(models=("qwen-9",)))
+        endpoints.behave("two", Behaviour(models=("llama-9",)))
+        return make("one", "two")
+
+    async def test_one_that_has_the_model_is_asked(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """Whoever of the others is asked first: he is asked once, and not taken for ill."""
+        for _ in range(20):
+            await unlike.complete(call())
+            await unlike.complete(replace(call(), model="qwen-9"))
+        assert [endpoints.counts(name).answered for name in ("one", "two")] == [20, 20]
+        assert all(endpoints.counts(name).requests <= 21 for name in ("one", "two"))
+        assert [item.state for item in unlike.view()] == [ReplicaState.OK] * 2
+        assert not any(item.last_failure for item in unlike.view())
+
+    async def test_nobody_has_it(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """Each is asked once, and the caller told; then one is asked, who may have got it meanwhile."""
+        lost = replace(call(), model="gemma-9")
+        for expected in (2, 3):
+            with pytest.raises(ProviderError) as caught:
+                await unlike.complete(lost)
+            assert (caught.value.failure, caught.value.status) == (Failure.REFUSED, 404)
+            assert sum(requests(endpoints)) == expected
+        for name in ("one", "two"):
+            endpoints.behave(name, Behaviour())
+        await unlike.complete(lost)
+        assert [item.state for item in unlike.view()] == [ReplicaState.OK] * 2
+
+    async def test_who_has_it_fails(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """Then the others, who said that they have not, are not asked instead."""
+        while not unlike.replicas[0].lacks("llama-9"):
+            await unlike.complete(call())
+        endpoints.behave("two", Behaviour(status=500))
+        before = endpoints.counts("one").requests
+        with pytest.raises(ProviderError) as caught:
+            await unlike.complete(call())
+        assert caught.value.failure is Failure.SERVER
+        assert endpoints.counts("one").requests == before
+
+    async def test_who_has_it_is_full(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """A place elsewhere is none for this model, and a call that waits for one holds up no other model's."""
+        while not unlike.replicas[0].lacks("llama-9") or not unlike.replicas[1].lacks("qwen-9"):
+            await unlike.complete(call())
+            await unlike.complete(replace(call(), model="qwen-9"))
+        for item in unlike.replicas:
+            item.most = 1
+        for name, model in (("one", "qwen-9"), ("two", "llama-9")):
+            endpoints.behave(name, Behaviour(fault=Fault.HANG, times=1), Behaviour(models=(model,)))
+        stuck = [asyncio.create_task(unlike.complete(replace(call(), model=name))) for name in ("llama-9", "qwen-9")]
+        await assert_eventually_async(lambda: all(endpoints.counts(name).active for name in ("one", "two")))
+        waiting = [asyncio.create_task(unlike.complete(replace(call(), model=name))) for name in ("llama-9", "qwen-9")]
+        await assert_eventually_async(lambda: len(unlike._waiting) == 2)
+        stuck[1].cancel()
+        await waiting[1]
+        assert unlike.full("llama-9")
+        assert not unlike.full("qwen-9")
+        stuck[0].cancel()
+        await waiting[0]
+
+
 class TestCapacity:
     async def test_it_says_at_once_that_it_is_full(self, make: MakePool, endpoints: SimulatedProviders) -> None:
         """Whoever has another choice need not wait: nothing is sent, nobody is marked."""

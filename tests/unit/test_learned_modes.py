@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cortexd.config import Config
-from cortexd.config.settings import LearnedSettings, ModelSettings, RateSettings
+from cortexd.config.settings import BudgetSettings, LearnedSettings, LimitUsd, ModelSettings, RateSettings
 from cortexd.domain.answered import Answered
 from cortexd.domain.messages import Answer, LearnedMode, Message, Role, Strategy, ToolCall, Usage
 from cortexd.domain.modes import clash, way_of
@@ -17,12 +18,14 @@ from cortexd.domain.steps import step_of
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import ConfigError, InvalidArgument
+from cortexd.ledger import NewRequest
 from cortexd.privacy import Guard
 from cortexd.routing import Conversations, Health, Learner, Observed, Plan, Question, Wishes, plan_route
 from cortexd.routing.exclusions import BARS
 from cortexd.validation import parse_options, parse_preferences
 from tests.unit.routes import OFFICE, OWN, catalog_of, config, prefers, question
 from tests.unit.test_config_bounds import read
+from tests.unit.test_execution import HELLO, Bench, bench_fixture, upstream_fixture  # noqa: F401
 
 OFF, OBSERVE, APPLY = LearnedMode
 TABLE, COST, LATENCY, _, BALANCED, LEARNED = Strategy
@@ -56,7 +59,7 @@ def looking(*taught: tuple[Target, float, int]) -> Learner:
         counts.count((CLAUDE, KIMI), explored=False)
     for target, score, times in taught:
         for _ in range(times):
-            made.learn(CHAT, target, score)
+            made.cells.learn(CHAT, target, score)
     return made
 
 
@@ -182,7 +185,7 @@ class TestObserve:
                 asked = question(list(TaskType)[seed % len(TaskType)], **given)
                 made = routed(asked=asked, seed=seed, learner=learner, observed=observed, wishes=Wishes())
                 if made.learning is not None:
-                    learner.took(asked.task_type, made.learning.decided)
+                    learner.took(asked.task_type, made.learning.standings, watching=made.learning.watching)
                 routes[mode].append([(item.target, item.reason, item.score) for item in made.candidates])
         assert routes[OBSERVE] == routes[OFF]
 
@@ -213,7 +216,7 @@ class TestObserve:
         for seed in range(MANY):
             made = routed(OBSERVE, seed=seed, learner=learner)
             assert made.learning is not None
-            learner.took(CHAT, made.learning.decided)
+            learner.took(CHAT, made.learning.standings, watching=made.learning.watching)
         assert learner.counts.explored == 0
         assert 0 < learner.watched.explored <= 2 * 20 + 0.05 * learner.watched.decisions
 
@@ -400,3 +403,36 @@ class TestSteps:
         assert steps == {0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000}
         for count in range(3000):
             assert step_of(count) == max(step for step in steps if step <= count)
+
+
+class TestService:
+    """On the real path: what is noted with each reservation, and what a budget's end keeps from being tried."""
+
+    async def test_decisions_are_kept_with_the_requests(self, bench: Bench) -> None:
+        """Of each real request where the mode is not off: who leads without, who with; of no dry run."""
+        for mode in LearnedMode:
+            await bench.ask(learned=mode.value)
+            await bench.service.route(bench.caller(), "user_chat", HELLO, {"learned": mode.value})
+        rows = bench.rows("SELECT * FROM decisions ORDER BY request")
+        assert [row["mode"] for row in rows] == ["observe", "apply"]
+        assert [row["request"] for row in rows] == [row["id"] for row in bench.rows()][1:]
+        assert {row["baseline"] for row in rows} == {str(CLAUDE)}
+        first, second = bench.rows()[1:]
+        assert first["provider"] == "claude"
+        assert f"{second['provider']}/{second['model']}" == rows[1]["chosen"]
+
+    @pytest.mark.parametrize(("spent_usd", "expected"), [(0.0, True), (0.91, False)])
+    async def test_a_budgets_end(self, bench: Bench, spent_usd: float, expected: bool) -> None:
+        """Less than a tenth is left: the best is asked, and the word says why; in both modes."""
+        bench.service.accounts.adopt(BudgetSettings(each_user=LimitUsd(day_usd="1")))
+        bench.service.learner._seed = 1
+        caller = bench.caller()
+        row = NewRequest(caller.uid, caller.user, "large", True, b"", "user_chat", datetime.now(UTC))
+        key = await bench.ledger.reserve(row, round(spent_usd * 1e9))
+        for mode in ("observe", "apply"):
+            for number in range(20):
+                await bench.ask(learned=mode, max_tokens=10, request_id=f"{mode}-{number}")
+        whys = {row["why"] for row in bench.rows("SELECT why FROM decisions")}
+        assert ("explored" in whys) is expected
+        assert ("budget" in whys) is not expected
+        await bench.ledger.settle(key, "cancelled", ())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
 from cortexd.routing.learned import Arm, Cells, Choice, Counts, Policy, Rules
 from cortexd.routing.learned import cells as cells_module
@@ -75,7 +76,7 @@ class TestCells:
         """Another report of the same answer takes the place of the former one."""
         corrected, told_once = Cells(), Cells()
         corrected.learn(TASK, GOOD, wrong, weight)
-        corrected.correct(TASK, GOOD, wrong, right, weight)
+        corrected.correct(TASK, GOOD, Outcome(wrong, weight), Outcome(right, weight))
         told_once.learn(TASK, GOOD, right, weight)
         means = [cells.posterior(TASK, GOOD).mean for cells in (corrected, told_once)]
         assert means[0] == pytest.approx(means[1], abs=1e-6)

@@ -15,6 +15,7 @@ from cortexd.config import Config
 from cortexd.config.settings import LearnedSettings
 from cortexd.daemon.recollection import relearn
 from cortexd.domain.messages import Message, Role, Strategy, ToolCall
+from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, InvalidArgument, ProviderError, RequestNotFound
@@ -35,7 +36,7 @@ def learner(*taught: tuple[Target, float, int], task: TaskType = CHAT) -> Learne
     made.counts.count((CLAUDE, KIMI), explored=False)
     for target, score, times in taught:
         for _ in range(times):
-            made.learn(task, target, score)
+            made.cells.learn(task, target, score)
     return made
 
 
@@ -238,7 +239,7 @@ class TestRestart:
         """Who has twenty outcomes from before is no new model: a start explores no more than its share."""
         again = Learner(seed=1)
         for target in (CLAUDE, KIMI) * 20:
-            again.recall(CHAT, target, 0.5)
+            again.recall(CHAT, target, Outcome(0.5, 1.0))
         again.counts.count((CLAUDE, KIMI), explored=False)
         assert led(again) == led(again, dry_run=True)
         again.counts.count((CLAUDE, KIMI, Target("office", "new")), explored=False)

@@ -6,17 +6,20 @@ import asyncio
 import itertools
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.learned import Cell, Key, Reported
 from cortexd.domain.messages import Usage
+from cortexd.domain.outcomes import Outcome
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.reading.audit import Audit, audit
+from cortexd.routing.learned import Cells
 
 _numbers = itertools.count(1)
 CLAUDE = ("claude", "claude-sonnet-5-5")
@@ -57,6 +60,13 @@ async def complete(ledger: Ledger, cost_nano: int = 5_000, uid: int = 1000, **gi
     key = await ledger.reserve(request(uid, **given), cost_nano * 2)
     await ledger.settle(key, "done", [attempt(cost_nano)])
     return key
+
+
+async def told(
+    ledger: Ledger, uid: int, request_id: str, score: float, source: str = "user", weight: float = 1.0, **given: Any
+) -> tuple[Reported, Mapping[Key, Cell]]:
+    """An outcome, and the cells that it makes where there was no decision."""
+    return await ledger.report_outcome(uid, request_id, source, Outcome(score, weight), Cells().teach(), **given)
 
 
 def rows(path: Path, sql: str) -> list[sqlite3.Row]:

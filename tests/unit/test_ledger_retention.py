@@ -22,7 +22,7 @@ from cortexd.ledger import Ledger, Pruned, Spent, Stats, Totals, UsageQuery, Usa
 from cortexd.ledger.keeping import retention
 from cortexd.ledger.keeping.maintenance import check
 from tests.unit.ledger_history import NOW, TODAY, expected, live
-from tests.unit.test_ledger_parts import KIMI, attempt, audited, complete, request, rows, settings
+from tests.unit.test_ledger_parts import KIMI, attempt, audited, complete, request, rows, settings, told
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 UIDS = (1000, 1001, 1002)
@@ -198,11 +198,11 @@ class TestWhatStays:
         """A pruned request is not found, takes no outcome, and its id can be used for another one."""
         ledger = await Ledger.open(settings(tmp_path))
         key = await complete(ledger, request_id="job", caller_chosen=True, started_at=LONG_AGO)
-        await ledger.report_outcome(1000, "job", 0.5, "", {})
+        await told(ledger, 1000, "job", 0.5)
         await ledger.prune(SOON)
         assert await ledger.find(1000, "job") is None
         with pytest.raises(RequestNotFound):
-            await ledger.report_outcome(1000, "job", 0.5, "", {})
+            await told(ledger, 1000, "job", 0.5)
         assert await complete(ledger, request_id="job", caller_chosen=True) > key
         await ledger.close()
         assert count(settings(tmp_path).path, "outcomes") == 0

@@ -17,7 +17,7 @@ from cortexd.ledger import Ledger, LimitOverride, Stats, UsageQuery
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.reading import statistics, usage
 from tests.unit.ledger_history import TODAY, expected, live
-from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings, told
 
 GROUPS = ("day", "hour", "task_type", "provider", "model", "label", "uid")
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
@@ -181,8 +181,8 @@ class TestOutcomes:
         """A second report about a request stands in place of the first."""
         ledger = await Ledger.open(settings(tmp_path))
         await complete(ledger, request_id="job", caller_chosen=True)
-        await ledger.report_outcome(1000, "job", 0.25, "wrong", {})
-        await ledger.report_outcome(1000, "job", 1.0, "right after all", {"suite": "a"})
+        await told(ledger, 1000, "job", 0.25, reason="wrong")
+        await told(ledger, 1000, "job", 1.0, reason="right after all", labels={"suite": "a"})
         await ledger.close()
         (row,) = rows(settings(tmp_path).path, "SELECT score, reason, labels FROM outcomes")
         assert tuple(row) == (1.0, "right after all", '{"suite": "a"}')
@@ -192,9 +192,9 @@ class TestOutcomes:
         ledger = await Ledger.open(settings(tmp_path))
         await complete(ledger, uid=1001, request_id="job")
         with pytest.raises(RequestNotFound, match="You have no request job"):
-            await ledger.report_outcome(1000, "job", 1.0, "", {})
+            await told(ledger, 1000, "job", 1.0)
         with pytest.raises(InvalidArgument, match="from 0 to 1"):
-            await ledger.report_outcome(1001, "job", 1.5, "", {})
+            await told(ledger, 1001, "job", 1.5)
         await ledger.close()
         assert rows(settings(tmp_path).path, "SELECT * FROM outcomes") == []
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cortexd.errors import InvalidArgument
+from cortexd.validation.checks import REQUEST_ID
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _NOT_OPTIONS = frozenset({"id", "task_type", "prompt", "messages"})
 
 
@@ -74,7 +73,7 @@ def _item(line: int, row: Any, defaults: Defaults) -> Item:
     messages = row.get("prompt", row.get("messages"))
     options = {**defaults.options, **{key: value for key, value in row.items() if key not in _NOT_OPTIONS}}
     chosen = options.pop("request_id", None)
-    if chosen is not None and not (isinstance(chosen, str) and _REQUEST_ID.fullmatch(chosen)):
+    if chosen is not None and not (isinstance(chosen, str) and REQUEST_ID.fullmatch(chosen)):
         raise InvalidArgument(f"line {line}: expected a request_id of 1 to 64 of A-Z a-z 0-9 . _ : -")
     request_id = chosen or _request_id(defaults.run_id, row.get("id", line), [task_type, messages, options])
     return Item(line, row.get("id"), request_id, task_type, messages, options)
@@ -87,7 +86,7 @@ def _request_id(run_id: str, own_id: Any, content: Any) -> str:
     """
     if run_id:
         plain = f"{run_id}.{own_id}"
-        return plain if _REQUEST_ID.fullmatch(plain) else f"{run_id[:31]}.{_hash(own_id)}"
+        return plain if REQUEST_ID.fullmatch(plain) else f"{run_id[:31]}.{_hash(own_id)}"
     return f"batch-{_hash([own_id, content])}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cortexd.cli.shown.terminal import print_text
+from cortexd.cli.shown.terminal import print_notice, print_text
 
 _file_option = click.option(
     "--config",
@@ -25,14 +25,17 @@ def command() -> None:
 @command.command("check")
 @_file_option
 def check_command(path: Path | None) -> None:
-    """Say which files are OK, or what is wrong in one: its name, the key and what was expected.
+    """Say which files are OK, or what is wrong in one: its name, the key and what was expected. Warn of doubtful names.
 
     Keys are the service's own: cortexctl providers says which are missing, cortexctl reload takes changes over.
     """
+    from cortexd.catalog.doubts import doubts_of
     from cortexd.config import load_config
 
     config = load_config(path)
     print_text("\n".join(f"{file}: OK" for file in config.sources) or "There are no files; the built-in defaults hold.")
+    for doubt in doubts_of(config):
+        print_notice(f"warning: {doubt}")
 
 
 @command.command("show")

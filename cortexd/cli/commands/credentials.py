@@ -107,16 +107,18 @@ def list_command(settings: Settings, as_json: bool, directory: Path, drop_ins: P
 
 
 def _seen(settings: Settings) -> dict[str, bool]:
-    """Which providers' keys the service has; empty, and said so, where it does not answer."""
+    """Which keys of providers and of their replicas the service has; empty, and said so, where it does not answer."""
 
     async def read(client: AsyncClient) -> list[ProviderInfo]:
         return await client.providers()
 
     try:
-        return {item.name: item.has_key for item in run(settings, read)}
+        found = run(settings, read)
     except ServiceUnavailable as error:
         print_error(f"what cortexd has is unknown: {error.message}")
         return {}
+    replicas = (replica for item in found for replica in item.replicas if replica.credential)
+    return {item.credential: item.has_key for item in replicas} | {item.name: item.has_key for item in found}
 
 
 def _provider_of(name: str) -> str:

@@ -23,14 +23,31 @@ if TYPE_CHECKING:
 @click.option("--task", metavar="TYPE", help="Only requests of this task type.")
 @click.option("--provider", metavar="NAME", help="Only requests that this provider answered.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N requests.")
+@click.option(
+    "--format",
+    "panel",
+    type=click.Choice(["waybar", "i3blocks", "polybar", "xmobar", "plain", "json"]),
+    help="A line for a panel in place of the requests: what today costs, after each change.",
+)
 @json_option
 @click.pass_obj
-def command(settings: Settings, task: str | None, provider: str | None, count: int | None, as_json: bool) -> None:
+def command(
+    settings: Settings, task: str | None, provider: str | None, count: int | None, panel: str | None, as_json: bool
+) -> None:
     """Show the cost of each of your requests as it arises, until Ctrl-C.
 
     Also when your spending passes a threshold of a budget, and when a new day or month begins. With --json one
     document per line: event is "watching" first, then "cost", "budget", "period" or "service".
+
+    With --format it never starts cortexd, says so when cortexd is away, and ends with its pipe.
     """
+    if panel is not None:
+        if task or provider or count or as_json or settings.json:
+            raise click.UsageError("--format goes with no other option.", click.get_current_context())
+        from cortexd.cli.panels.printing import print_changes
+
+        print_changes(settings, panel)
+        return
     chosen = {key: value for key, value in (("task_type", task), ("provider", provider)) if value}
     show = _print_event if settings.json or as_json else _print_line
 
@@ -91,7 +108,7 @@ def _usd(value: float) -> str:
 
 # the client's class -> the event's name in JSON, and its words; by name, so that --help needs no client
 _EVENTS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "Snapshot": ("watching", _snapshot),
+    "Snapshot": ("watching", _snapshot),  # first, and after each return of the service
     "CostEvent": ("cost", _cost),
     "BudgetThreshold": ("budget", _threshold),
     "PeriodStarted": ("period", _period),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_WITH_CONTENT = (b"ask", b"route", b"outcome")
+_WITH_CONTENT = (b"ask", b"chat", b"route", b"outcome")
 _ARG_START, _ARG_END = 45, 46  # of the fields of /proc/PID/stat that follow the name: proc(5) counts from 3
 
 

@@ -57,6 +57,16 @@ def exit_status(error: CortexError) -> int:
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), OTHER)
 
 
+def told(error: CortexError, bus: str) -> str:
+    """The error's words; of a service that is not on the system bus the unit's own say more."""
+    if bus == "system" and error.details.get("cause") == "absent":
+        from cortexd.cli.machine.unit import why_away
+
+        if why := why_away():
+            return f"cortexd is not running. {why}"
+    return in_words(error)
+
+
 def in_words(error: CortexError) -> str:
     """The error's text, with what its details say beside it as a last sentence, or in brackets behind half a one."""
     details = ", ".join(words for key, value in error.details.items() if (words := _in_words(key, value)))

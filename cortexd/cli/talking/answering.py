@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, ProviderFailed
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, Attempt, Completion
+    from cortexd.client import AsyncClient, Attempt, Completion, Stream
 
 _CANCELLING_S = 2.0
 Messages = Sequence[Mapping[str, Any]]
@@ -31,8 +31,15 @@ async def answer_at_once(client: AsyncClient, task: str, messages: Messages, opt
         raise
 
 
-async def answer_live(client: AsyncClient, task: str, messages: Messages, options: Mapping[str, Any]) -> Completion:
-    """The answer as it arrives. Leaving it, by Ctrl-C too, ends the request upstream.
+async def answer_live(
+    client: AsyncClient,
+    task: str,
+    messages: Messages,
+    options: Mapping[str, Any],
+    began: Callable[[Stream], None] = lambda _stream: None,
+) -> Completion:
+    """The answer as it arrives. Leaving it, by Ctrl-C too, ends the request upstream. `began` gets the stream, for who
+    wants to know how far it came.
 
     Raises ProviderFailed where an answer starts again after some of it went where it cannot be taken back.
     """
@@ -41,6 +48,7 @@ async def answer_live(client: AsyncClient, task: str, messages: Messages, option
     shown = LiveText()
     try:
         async with client.stream(task, messages, **options) as stream:
+            began(stream)
             async for event in stream.events():
                 if isinstance(event, TextEvent):
                     shown.write(event.text)

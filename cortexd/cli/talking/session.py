@@ -24,14 +24,23 @@ def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
 
 
 async def _converse(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    from cortexd.cli.talking.agent import authentication_agent
     from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
 
     timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
     async with AsyncClient(settings.bus, timeout_s=timeout_s) as client:
-        try:
-            return await work(client)
-        except InteractiveAuthorizationRequired as refusal:
-            async with authentication_agent(refusal):
-                client.interactive = True
+        return await with_password(client, work)
+
+
+async def with_password(client: AsyncClient, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """What `work` gives, the second time where a person has to be asked for a password first."""
+    from cortexd.cli.talking.agent import authentication_agent
+
+    try:
+        return await work(client)
+    except InteractiveAuthorizationRequired as refusal:
+        async with authentication_agent(refusal):
+            client.interactive = True
+            try:
                 return await work(client)
+            finally:
+                client.interactive = False

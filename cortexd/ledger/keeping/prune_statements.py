@@ -21,7 +21,17 @@ from sqlalchemy import (
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.ledger.engines import Engine
 from cortexd.ledger.engines.driver import Prepared, given
-from cortexd.ledger.keeping.schema import attempts, daily, entries, outcomes, owners, prunings, requests, resets
+from cortexd.ledger.keeping.schema import (
+    attempts,
+    daily,
+    decisions,
+    entries,
+    outcomes,
+    owners,
+    prunings,
+    requests,
+    resets,
+)
 from cortexd.ledger.reading.queries import exact_sum, is_release, is_spent
 from cortexd.ledger.records import RequestState
 
@@ -129,7 +139,7 @@ WITH_ROOM = Prepared(_with_room)
 ADD_UP = Prepared(_add_up)
 NEW_DAY = _insert(daily)
 DELETE_ENTRIES = _delete(entries, "request")
-DELETE_BESIDE = (_delete(attempts, "request"), _delete(outcomes, "request"))
+DELETE_BESIDE = tuple(_delete(table, "request") for table in (attempts, outcomes, decisions))
 DELETE_REQUESTS = _delete(requests, "id")
 LAST_PRUNING = Prepared(
     lambda _engine: (

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -155,15 +155,58 @@ carried = Table(
     Index("carried_uid", "uid"),
 )
 
-# How well a request went, 0 to 1, by its own user's word. `labels` is JSON.
+# How well a request went, 0 to 1, by the word of each `source`, and what that weighs. `labels` is JSON.
 outcomes = Table(
     "outcomes",
     metadata,
     Column("request", BigInteger, ForeignKey("requests.id", name="outcomes_request"), primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("weight", Double, nullable=False),
     Column("score", Double, nullable=False),
     Column("reason", Text, nullable=False),
     Column("labels", Text, nullable=False),
     Column("at", DateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What the learner made of a request. `baseline`, `greedy` and `chosen` are PROVIDER/MODEL; `arms` is JSON: a list of
+# [PROVIDER/MODEL, mean, sigma, count, penalty, cost in nano-dollars or null].
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("request", BigInteger, ForeignKey("requests.id", name="decisions_request"), primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("baseline", Text, nullable=False),
+    Column("greedy", Text, nullable=False),
+    Column("chosen", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("arms", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What outcomes have shown: domain/learned.py. The task is "" for all of them together. `seq` orders by the last change.
+learned_cells = Table(
+    "learned_cells",
+    metadata,
+    Column("task_type", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("good", Double, nullable=False),
+    Column("bad", Double, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", DateTime, nullable=False),
+    Index("learned_cells_seq", "seq"),
+    sqlite_with_rowid=False,
+)
+
+learned_counts = Table(
+    "learned_counts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("of", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

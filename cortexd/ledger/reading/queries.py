@@ -95,6 +95,13 @@ def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple
     return {name: found[name] for name in wanted & found.keys()}
 
 
+def last_answered(connection: Connection, uid: int) -> str:
+    """The id of the last of that user's requests that a provider has answered; "" where none was."""
+    answered = (requests.c.uid == uid, requests.c.state == RequestState.DONE, requests.c.provider != "")
+    newest = select(requests.c.request_id).where(*answered).order_by(requests.c.id.desc()).limit(1)
+    return connection.scalar(newest) or ""
+
+
 def last_seq(connection: Connection) -> int:
     return _last_seq.scalar(connection) or 0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
+from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger.engines.driver import send
@@ -23,7 +25,7 @@ from cortexd.ledger.records import (
     RequestState,
     StoredRequest,
 )
-from cortexd.ledger.writing import owners
+from cortexd.ledger.writing import learned, owners
 from cortexd.ledger.writing.actions import (
     Action,
     Change,
@@ -43,6 +45,7 @@ from cortexd.ledger.writing.rows import (
     Row,
     as_stored,
     attempt_row,
+    decision_row,
     entry_row,
     long_labels,
     pending_row,
@@ -75,6 +78,8 @@ class CommitGroup:
     _labels: list[Row] = field(default_factory=list)
     _attempts: list[Row] = field(default_factory=list)
     _entries: list[Row] = field(default_factory=list)
+    _decisions: list[Row] = field(default_factory=list)
+    _counted: Counter[CountKey] = field(default_factory=Counter)
     _renewals: list[Row] = field(default_factory=list)
     _resets: list[int] = field(default_factory=list)
     _balance: Balance = field(init=False)
@@ -145,12 +150,14 @@ class CommitGroup:
             (statements.reserve, self._requests),
             (statements.settle, self._settlements),
             (statements.label, self._labels),
+            (statements.decide, self._decisions),
             (statements.attempt, self._attempts),
             (statements.entry, self._entries),
             (statements.renew, self._renewals),
         ):
             if rows:
                 send(connection, statement, rows)
+        learned.count(connection, self._counted)
         for uid in self._resets:
             statistics.forget(connection, uid)
             connection.execute(delete(resets).where(resets.c.uid == uid))
@@ -182,6 +189,9 @@ class CommitGroup:
         if used is not None:
             self._renamed.append({"key": used.key, "renamed": f"{used.request_id}#{used.key}"})
         self._requests.append(pending_row(held, request, self.lease))
+        if request.decided is not None:
+            self._decisions.append(decision_row(held.key, request.decided))
+            self._counted.update(request.counted)
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
 from cortexd.errors import MAY_QUOTE
@@ -54,6 +55,16 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
         "month": held.month,
         "labels": "{}" if held.labels else _labels(request),
     }
+
+
+def decision_row(key: int, decided: Decided) -> Row:
+    arms = [
+        [str(arm.target), round(arm.mean, 5), round(arm.sigma, 5), arm.count, round(arm.penalty, 6), arm.cost_nano]
+        for arm in decided.arms
+    ]
+    named = {name: str(getattr(decided, name)) for name in ("baseline", "greedy", "chosen")}
+    text = json.dumps(arms, ensure_ascii=False, separators=(",", ":"))
+    return {"request": key, "mode": decided.mode.value, **named, "why": decided.why, "arms": text}
 
 
 def long_labels(request: NewRequest) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Dialect, Insert, Table, Update, bindparam, insert, update
 
-from cortexd.ledger.keeping.schema import PENDING, attempts, entries, requests
+from cortexd.ledger.keeping.schema import PENDING, attempts, decisions, entries, requests
 
 _GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  # by the settlement
 
@@ -44,6 +44,7 @@ class Statements:
         self.rename = str(_rename().compile(dialect=dialect))
         self.settle = str(_settle().compile(dialect=dialect))
         self.label = str(_label().compile(dialect=dialect))
+        self.decide = str(_insert(decisions).compile(dialect=dialect))
         self.attempt = str(_insert(attempts).compile(dialect=dialect))
         self.entry = str(_insert(entries, "seq").compile(dialect=dialect))
         self.renew = str(_renew().compile(dialect=dialect))

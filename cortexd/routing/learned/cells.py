@@ -8,10 +8,12 @@ that one that has become better is found again.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cortexd.domain.learned import Cell, Key, Reported, Teach
+from cortexd.domain.newest import Newest
+from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
 
 MOST_CELLS = 4096  # who are kept: callers choose models' names
@@ -41,40 +43,8 @@ class Beta:
         return math.sqrt(self.good * self.bad / (weight + 1)) / weight
 
 
-@dataclass(slots=True)
-class Cell:
-    """Sums of weighted scores and of what they lacked to 1; `count`: outcomes ever, faded ones too; `seen`: how many
-    decisions the task had had at the last one."""
-
-    good: float = 0.0
-    bad: float = 0.0
-    count: int = 0
-    seen: int = 0
-
-    def add(self, score: float, weight: float, memory: float) -> None:
-        self.good += score * weight
-        self.bad += (1 - score) * weight
-        self.count += 1
-        total = self.good + self.bad
-        if total > memory:
-            self.good *= memory / total
-            self.bad *= memory / total
-
-    def fade(self, left: float) -> None:
-        self.good *= left
-        self.bad *= left
-
-    def replace(self, before: float, score: float, weight: float) -> None:
-        """Another score in place of an earlier one of the same weight; what has faded of that one stays."""
-        self.good = max(0.0, self.good + (score - before) * weight)
-        self.bad = max(0.0, self.bad - (score - before) * weight)
-
-
 _NOTHING = Cell()
 _LEAST = 1e-6  # of a Beta's two numbers
-
-Key = tuple[str, Target]
-"""A task and a model of a provider; the task is "" for all of them together."""
 
 
 class Cells:
@@ -82,7 +52,8 @@ class Cells:
     each task has had, "" for all."""
 
     def __init__(self, rows: Mapping[Key, Cell] | None = None, decisions: Mapping[str, int] | None = None) -> None:
-        self._cells: OrderedDict[Key, Cell] = OrderedDict(rows or {})
+        self._cells: Newest[Key, Cell] = Newest(MOST_CELLS, Cell)
+        self._cells.update(rows or {})
         self._decisions: dict[str, int] = dict(decisions or {})
 
     def __iter__(self) -> Iterator[tuple[Key, Cell]]:
@@ -127,27 +98,40 @@ class Cells:
         """An outcome of 0 to 1; the two cells that it has changed."""
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key, memory in zip(keys, (_MODEL_MEMORY, _TASK_MEMORY), strict=True):
-            cell = self._cell(key)
+            cell = self._cells.touch(key)
             if key[0]:
                 cell.fade(self._left(task, cell))
             cell.seen = self._decisions.get(key[0], 0)
             cell.add(score, weight, memory)
         return keys
 
-    def correct(self, task: str, target: Target, before: float, score: float, weight: float = 1.0) -> tuple[Key, Key]:
+    def correct(self, task: str, target: Target, before: Outcome, now: Outcome) -> tuple[Key, Key]:
         """Another outcome in place of an earlier one."""
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key in keys:
-            self._cell(key).replace(before, score, weight)
+            self._cells.touch(key).replace(before, now)
         return keys
+
+    def adopt(self, changed: Mapping[Key, Cell]) -> None:
+        """Have these in place of their like."""
+        for key, cell in changed.items():
+            self._cells.put(key, cell)
+
+    def teach(self) -> Teach:
+        """What an outcome makes of its cells, by the decisions that there have been up to now."""
+        decisions = dict(self._decisions)
+
+        def taught(reported: Reported, known: Mapping[Key, Cell]) -> Mapping[Key, Cell]:
+            cells = Cells({key: replace(cell) for key, cell in known.items()}, decisions)
+            task, now, before = reported.task_type, reported.now, reported.before
+            if before.weight:
+                cells.correct(task, reported.target, before, now)
+            elif now.weight:
+                cells.learn(task, reported.target, now.score, now.weight)
+            return dict(cells)
+
+        return taught
 
     def _left(self, task: str, cell: Cell) -> float:
         """The part of a cell that has not faded since its last outcome."""
-        return math.exp2((cell.seen - self._decisions.get(task, cell.seen)) / _HALF_LIFE)
-
-    def _cell(self, key: Key) -> Cell:
-        cell = self._cells.setdefault(key, Cell())
-        self._cells.move_to_end(key)
-        while len(self._cells) > MOST_CELLS:
-            self._cells.popitem(last=False)
-        return cell
+        return math.exp2(min(0, cell.seen - self._decisions.get(task, cell.seen)) / _HALF_LIFE)

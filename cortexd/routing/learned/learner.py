@@ -6,11 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cortexd.domain.decided import Decided
-from cortexd.domain.messages import LearnedMode
+from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
 from cortexd.routing.learned.cells import Cells
-from cortexd.routing.learned.policy import EXPLORED, PINNED, Arm, Choice, Counts, Policy, Rules, Score
+from cortexd.routing.learned.policy import EXPLORED, Arm, Choice, Counts, Policy, Rules, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +62,18 @@ class Learner:
         """What is known of each."""
         return Policy(self.cells, self.counts, rules).scores(task, arms)
 
-    def took(self, task: str, decided: Decided) -> None:
-        """The request of a decision has begun. Where the caller named a model nothing was decided."""
-        if decided.why == PINNED:
+    def took(self, task: str, standings: Sequence[Standing], *, watching: bool = False) -> None:
+        """The request of a decision among these has begun; none: nobody decided."""
+        if not standings:
             return
         self.cells.decided(task)
-        counts = self._counts(decided.mode is LearnedMode.OBSERVE)
-        counts.count((arm.target for arm in decided.arms), explored=decided.why == EXPLORED)
+        explored = any(standing.explored for standing in standings)
+        self._counts(watching).count((standing.score.target for standing in standings), explored=explored)
 
-    def recall(self, task: str, target: Target, score: float) -> None:
+    def recall(self, task: str, target: Target, outcome: Outcome) -> None:
         """An outcome of before the start, in the order of their reports. How many decisions there were, and which
         explored, is not known: it counts as one, and what it may have been let explore as used up."""
         self.cells.decided(task)
-        self.cells.learn(task, target, score)
+        self.cells.learn(task, target, outcome.score, outcome.weight)
         for counts in (self.counts, self.watched):
             counts.recall(target, self.cells.count("", target))
-
-    def learn(self, task: str, target: Target, score: float, before: float | None = None) -> None:
-        """An outcome of 0 to 1, in place of the one of `before` where there was one."""
-        if before is None:
-            self.cells.learn(task, target, score)
-        else:
-            self.cells.correct(task, target, before, score)

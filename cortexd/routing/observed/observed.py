@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from cortexd.domain.answered import Answered
+from cortexd.domain.newest import Newest
 from cortexd.routing.observed.pace import Pace, Timing
-from cortexd.routing.observed.sums import Newest
 from cortexd.routing.observed.tokens import Outputs, Prompts
 
 KNOWN_S = 7 * 24 * 3600.0

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 
 def half_life(answers: int) -> float:
@@ -61,21 +55,3 @@ class Line:
         apart = self.xx - middle * self.x + self.spread**2
         slope = (self.xy - middle * self.y + self.slope * self.spread**2) / apart
         return max(0.0, mean + max(0.0, slope) * (x - middle))
-
-
-class Newest(OrderedDict[K, V], Generic[K, V]):
-    """The `most` entries that were touched last."""
-
-    def __init__(self, most: int, make: Callable[[], V]) -> None:
-        super().__init__()
-        self._most = most
-        self._make = make
-
-    def touch(self, key: K) -> V:
-        """The entry, made where it is not there."""
-        if key not in self:
-            self[key] = self._make()
-        self.move_to_end(key)
-        if len(self) > self._most:
-            self.popitem(last=False)
-        return self[key]

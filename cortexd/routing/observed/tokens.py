@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from cortexd.routing.observed.sums import Line, Mean, Newest, half_life
+from cortexd.domain.newest import Newest
+from cortexd.routing.observed.sums import Line, Mean, half_life
 
 _KEPT = half_life(50)
 _OUTPUT_TOKENS = 300.0  # an answer of which nothing is known

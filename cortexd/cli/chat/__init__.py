@@ -1,0 +1,1 @@
+"""cortexctl chat: a conversation at the terminal."""

@@ -1,0 +1,55 @@
+"""cortexctl chat"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import nullcontext
+from datetime import date
+from typing import Any
+
+import click
+
+from cortexd.cli.given.request_options import request_options
+from cortexd.cli.settings import Settings
+from cortexd.cli.shown.terminal import print_note
+from cortexd.domain.money import format_usd
+
+
+@click.command("chat")
+@request_options
+@click.option("--system", metavar="TEXT", help="A system message to go before the first turn.")
+@click.pass_obj
+@click.pass_context
+def command(ctx: click.Context, settings: Settings, task: str, options: dict[str, Any], system: str | None) -> None:
+    """Talk with a model: each line is a turn, and the model remembers the turns before it.
+
+    \b
+      cortexctl chat
+      cortexctl chat --session garden      # kept, and gone on with the next time
+      cortexctl chat --local --task code_generation
+
+    Ctrl-C ends an answer, at the provider too, and Ctrl-D the chat. /help lists the chat's own commands. A line that
+    ends with a backslash goes on in the next one.
+    """
+    from cortexd.cli.chat.chat import Chat
+    from cortexd.cli.chat.conversation import Conversation
+    from cortexd.cli.chat.keeping import Kept
+    from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
+
+    name = options.pop("session", None)
+    kept = Kept(name) if name else None
+    timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
+    with kept.locked() if kept else nullcontext(), asyncio.Runner() as runner:
+        talk = kept.read() if kept else Conversation(f"chat-{secrets.token_hex(4)}", date.today().isoformat())
+        talk.system = talk.system if system is None else system
+        if talk.turns:
+            print_note(
+                f"{len(talk.turns)} turns since {talk.began}, {format_usd(talk.cost_nano_usd)}; /new begins anew"
+            )
+        client = AsyncClient(settings.bus, timeout_s=timeout_s)
+        try:
+            status = Chat(client, runner, settings, talk, task, options, kept).talk()
+        finally:
+            runner.run(client.close())
+    ctx.exit(status)

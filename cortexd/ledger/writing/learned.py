@@ -1,0 +1,98 @@
+"""What was learned, as it is changed: by an outcome in its own transaction, by a decision in its request's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+
+from cortexd.domain.learned import Cell, CountKey, Key, Learned, Reported, Teach
+from cortexd.ledger.engines.driver import Prepared, given
+from cortexd.ledger.keeping.schema import learned_cells, learned_counts
+
+MOST_CELLS = 4096  # as the learner keeps
+_FIGURES = ("good", "bad", "count", "seen")
+_newest = Prepared(lambda _engine: select(func.max(learned_cells.c.seq)))
+_COUNTED = (learned_counts.c.name == given("named")) & (learned_counts.c.of == given("whose"))
+_raise = Prepared(
+    lambda _engine: update(learned_counts).where(_COUNTED).values(value=learned_counts.c.value + given("more"))
+)
+_begin = Prepared(
+    lambda _engine: insert(learned_counts).values(name=given("named"), of=given("whose"), value=given("more"))
+)
+
+
+def taught(connection: Connection, reported: Reported, teach: Teach) -> Mapping[Key, Cell]:
+    """The cells that an outcome changes, as they are from now on."""
+    known = {key: cell for key in reported.keys if (cell := _cell(connection, key)) is not None}
+    changed = teach(reported, known)
+    keep_cells(connection, changed)
+    return changed
+
+
+def keep_cells(connection: Connection, cells: Mapping[Key, Cell]) -> None:
+    """Have these in place of their like; of too many those go that were changed longest ago."""
+    seq = _newest.scalar(connection) or 0
+    for key in cells:
+        connection.execute(delete(learned_cells).where(_is(key)))
+    rows = [_row(key, cell, seq + place) for place, (key, cell) in enumerate(cells.items(), 1)]
+    if rows:
+        connection.execute(insert(learned_cells), rows)
+        _drop_surplus(connection)
+
+
+def count(connection: Connection, more: Mapping[CountKey, int]) -> None:
+    """Raise counts."""
+    for (name, of), by in more.items():
+        if not _raise.run(connection, named=name, whose=of, more=by):
+            _begin.run(connection, named=name, whose=of, more=by)
+
+
+def replace(connection: Connection, learned: Learned) -> None:
+    """Forget all, and know this."""
+    connection.execute(delete(learned_cells))
+    connection.execute(delete(learned_counts))
+    keep_cells(connection, learned.cells)
+    count(connection, learned.counts)
+
+
+def drop_old(connection: Connection, before: datetime) -> None:
+    """Cells that nothing has changed since then (aware)."""
+    connection.execute(delete(learned_cells).where(learned_cells.c.at < before.astimezone(UTC).replace(tzinfo=None)))
+
+
+def _cell(connection: Connection, key: Key) -> Cell | None:
+    row = connection.execute(select(*(learned_cells.c[name] for name in _FIGURES)).where(_is(key))).one_or_none()
+    return None if row is None else Cell(*row)
+
+
+def _is(key: Key) -> ColumnElement[bool]:
+    task, target = key
+    return and_(
+        learned_cells.c.task_type == task,
+        learned_cells.c.provider == target.provider,
+        learned_cells.c.model == (target.model or ""),
+    )
+
+
+def _row(key: Key, cell: Cell, seq: int) -> dict[str, Any]:
+    task, target = key
+    figures = {name: getattr(cell, name) for name in _FIGURES}
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return {
+        "task_type": task,
+        "provider": target.provider,
+        "model": target.model or "",
+        **figures,
+        "seq": seq,
+        "at": now,
+    }
+
+
+def _drop_surplus(connection: Connection) -> None:
+    newest = select(learned_cells.c.seq).order_by(learned_cells.c.seq.desc()).limit(1).offset(MOST_CELLS - 1)
+    least = connection.scalar(newest)
+    if least is not None:
+        connection.execute(delete(learned_cells).where(learned_cells.c.seq < least))
