@@ -64,6 +64,24 @@ class Candidate:
         """To sort by: an unknown price is the highest."""
         return self.forecast.cost_nano is None, self.forecast.cost_nano or 0
 
+    def stood(self, reason: str, score: float, standing: Standing) -> Candidate:
+        """The same, ranked by outcomes: as dataclasses.replace, in a third of its time."""
+        return Candidate(
+            self.provider,
+            self.model,
+            reason,
+            self.worst_case_nano,
+            self.prompt_estimate_nano,
+            self.state,
+            self.forecast,
+            score,
+            self.max_tokens,
+            self.context_tokens,
+            self.full,
+            self.last_failure,
+            standing,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -95,7 +113,7 @@ class Learning:
         """As if the learner had stayed with the best."""
         decided = replace(self.decided, chosen=self.decided.greedy, why=why)
         stood = [(item, item.standing) for item in self.judged if item.standing is not None]
-        judged = (replace(item, standing=replace(one, chosen=one.greedy, why=why)) for item, one in stood)
+        judged = (replace(item, standing=one._replace(chosen=one.greedy, why=why)) for item, one in stood)
         return replace(self, decided=decided, judged=tuple(judged))
 
     @property

@@ -75,11 +75,11 @@ class TestModes:
             shared.reload(CONFIG)
 
 
-async def prefer(program: Program, **wishes: Json) -> None:
+async def prefer(program: Program, **wishes: str) -> None:
     await program.call(MANAGER, "SetPreferences", "a{sv}", dictionary(wishes))
 
 
-async def modes(program: Program, **options: Json) -> list[str]:
+async def modes(program: Program, **options: str) -> list[str]:
     tasks = ("error_debugging", "user_chat", "configuration")
     made = [await program.route(task, "hello", **options) for task in tasks]
     return [row.get("learned", {}).get("mode", "") for row in made]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.targets import Target
@@ -12,8 +12,7 @@ from cortexd.routing.learned.cells import Cells
 from cortexd.routing.learned.policy import EXPLORED, Arm, Choice, Counts, Policy, Rules, Score
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a candidate stands by what was learned. `greedy`: it is the best as far as is known; `chosen`: it was to be
     asked; `why`: as Choice has it. `price`, `time` and `switch` are the parts of its penalty; the last is for what
     the conversation has in another one's cache, which costs `switch_nano` (nano-dollars) here."""

@@ -7,17 +7,18 @@ Now and then another one leads that may be better: within bounds, and never wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from itertools import compress
+from typing import NamedTuple
 
 from cortexd.domain.steps import step_of
+from cortexd.domain.targets import Target
 from cortexd.routing.candidates import Candidate, Field
 from cortexd.routing.forecast import NO_SWITCH, Switch
 from cortexd.routing.health import State
 from cortexd.routing.learned import Arm, Choice, Rules, Score, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(NamedTuple):
     """What takes from the score of one: its price and its time but for what `switch` has of them."""
 
     price: float = 0.0
@@ -39,16 +40,17 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     barred = field.barred or ("" if may_explore else "dry_run")
     candidates, switches = _in_conversation(candidates, field)
     parts = _parts(candidates, switches, rules)
-    arms = [_arm(item, part.penalty, field) for item, part in zip(candidates, parts, strict=True)]
-    well = [arm for arm, item in zip(arms, candidates, strict=True) if item.state is State.OK and not item.full]
-    choice = field.learner.decide(task, well or arms, rules, field.seed, barred=barred, watching=field.watching)
-    decided = {score.target for score in choice.scores}
-    others = field.learner.scores(task, [arm for arm in arms if arm.target not in decided], rules)
-    scores = {score.target: score for score in (*choice.scores, *others)}
-    if field.leader in decided:
-        choice = replace(choice, chosen=field.leader)
-    stood = [_stood(item, scores[item.target], choice, part) for item, part in zip(candidates, parts, strict=True)]
-    return sorted(stood, key=lambda item: (item.target != choice.chosen, -(item.score or 0.0)))
+    limit = field.question.options.max_cost_nano
+    arms = [_arm(item, part.penalty, limit) for item, part in zip(candidates, parts, strict=True)]
+    well = [item.state is State.OK and not item.full for item in candidates]
+    asked = list(compress(arms, well)) or arms
+    choice = field.learner.decide(task, asked, rules, field.seed, barred=barred, watching=field.watching)
+    scores = choice.scores if len(asked) == len(arms) else _all_scores(arms, choice, field)
+    led = next((arm.target for arm in asked if arm.target == field.leader), None) if field.leader else None
+    chosen = led or choice.chosen
+    rows = zip(candidates, scores, parts, strict=True)
+    stood = [_stood(item, score, choice, chosen, part) for item, score, part in rows]
+    return sorted(stood, key=lambda item: (item.standing is None or not item.standing.chosen, -(item.score or 0.0)))
 
 
 def rules_of(field: Field) -> Rules:
@@ -100,14 +102,20 @@ def _most(figures: Sequence[float | None]) -> float:
     return max((found for found in figures if found), default=1.0)
 
 
-def _arm(candidate: Candidate, penalty: float, field: Field) -> Arm:
-    limit = field.question.options.max_cost_nano
+def _all_scores(arms: Sequence[Arm], choice: Choice, field: Field) -> list[Score]:
+    """Of all arms, in their order; those that could not be chosen are scored alike."""
+    known = {score.target: score for score in choice.scores}
+    others = [arm for arm in arms if arm.target not in known]
+    known |= {score.target: score for score in field.learner.scores(field.question.task_type, others, rules_of(field))}
+    return [known[arm.target] for arm in arms]
+
+
+def _arm(candidate: Candidate, penalty: float, limit: int | None) -> Arm:
     dear = limit is not None and candidate.worst_case_nano > limit
     return Arm(candidate.target, penalty, candidate.forecast.quality, "budget" if dear else "")
 
 
-def _stood(candidate: Candidate, score: Score, choice: Choice, parts: _Parts) -> Candidate:
-    greedy, chosen = score.target == choice.greedy, score.target == choice.chosen
-    figures = (parts.price, parts.time, parts.switch, parts.switch_nano)
-    standing = Standing(score, greedy, chosen, choice.why, *figures)
-    return replace(candidate, reason=words_of(standing), score=round(score.value, 4), standing=standing)
+def _stood(candidate: Candidate, score: Score, choice: Choice, chosen: Target, parts: _Parts) -> Candidate:
+    """A score's target is its arm's, as the choice's are."""
+    standing = Standing(score, score.target is choice.greedy, score.target is chosen, choice.why, *parts)
+    return candidate.stood(words_of(standing), round(score.value, 4), standing)
