@@ -10,6 +10,7 @@ from cortexd import __version__
 from cortexd.authority import Action, Caller
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
+from cortexd.bus.learned import overview
 from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.bus.signals import Signals
 from cortexd.connection import Variant, wire
@@ -40,6 +41,7 @@ class Methods:
     def __init__(self, service: Service, signals: Signals, reload: Callable[[], None]) -> None:
         self._service = service
         self._batches = Batches(service)
+        self._learned = service.learned
         self._signals = signals
         self._reload = reload
 
@@ -129,6 +131,20 @@ class Methods:
         await self._service.accounts.set_budget(caller, budget)
         return []
 
+    async def get_learned(self, _caller: Caller) -> list[Any]:
+        return [wire.dictionary(overview(self._learned.overview()))]
+
+    async def export_learned(self, _caller: Caller) -> list[Any]:
+        return [wire.string(self._learned.document())]
+
+    async def import_learned(self, caller: Caller, document: str, options: Any) -> list[Any]:
+        await self._learned.take_in(caller, document, options)
+        return []
+
+    async def reset_learned(self, caller: Caller, part: Any) -> list[Any]:
+        await self._learned.forget(caller, part)
+        return []
+
     async def reload(self, _caller: Caller) -> list[Any]:
         self._reload()
         return []
@@ -175,6 +191,10 @@ class Methods:
             (wire.MANAGER_INTERFACE, "GetPreferences"): self.get_preferences,
             (wire.MANAGER_INTERFACE, "SetPreferences"): self.set_preferences,
             (wire.MANAGER_INTERFACE, "SetBudget"): self.set_budget,
+            (wire.MANAGER_INTERFACE, "GetLearned"): self.get_learned,
+            (wire.MANAGER_INTERFACE, "ExportLearned"): self.export_learned,
+            (wire.MANAGER_INTERFACE, "ImportLearned"): self.import_learned,
+            (wire.MANAGER_INTERFACE, "ResetLearned"): self.reset_learned,
             (wire.MANAGER_INTERFACE, "Reload"): self.reload,
             (wire.MANAGER_INTERFACE, "VerifyProvider"): self.verify_provider,
         }

@@ -23,6 +23,7 @@ from cortexd.client.figures import (
     UsageRow,
 )
 from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.learned import Learned, LearnedCell
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages
 from cortexd.client.results import (
@@ -58,6 +59,8 @@ __all__ = [
     "DoneEvent",
     "Event",
     "FallbackEvent",
+    "Learned",
+    "LearnedCell",
     "Learning",
     "LeftOut",
     "Messages",

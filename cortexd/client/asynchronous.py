@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from cortexd.client.administration import Preferences, Verification
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
+from cortexd.client.learned import Learned
 from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
 from cortexd.client.outgoing import (
     Messages,
@@ -232,6 +233,27 @@ class AsyncClient:
         A limit that is not given stays; `remove` gives up what was set, so that config.toml's hold again.
         """
         await self._manage("SetBudget", "a{sv}", [budget_out(scope, name, day_usd, month_usd, remove)])
+
+    async def learned(self) -> Learned:
+        """What outcomes have taught about the models, in figures that tell nobody's single report."""
+        [row] = await self._manage("GetLearned")
+        return Learned.of(row)
+
+    async def export_learned(self) -> str:
+        """All that was learned as a JSON document, for import_learned(). Administrators only."""
+        [document] = await self._manage("ExportLearned")
+        return str(document)
+
+    async def import_learned(self, document: str, mode: str) -> None:
+        """Know what a document says: `mode` is replace or merge. Administrators only. Raises InvalidArgument, and
+        changes nothing, where it is wrong."""
+        await self._manage("ImportLearned", "sa{sv}", [str(document), options_out({"mode": mode})])
+
+    async def reset_learned(self, task_type: str = "", model: str = "") -> None:
+        """Forget what outcomes have taught: all, or of a task type, a provider, or a PROVIDER/MODEL. Administrators
+        only."""
+        part = options_out({"task_type": task_type or None, "model": model or None})
+        await self._manage("ResetLearned", "a{sv}", [part])
 
     async def reload(self) -> None:
         """Read the configuration and the keys again. Administrators only. Raises InvalidArgument for what is wrong."""

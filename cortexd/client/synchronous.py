@@ -11,6 +11,7 @@ from cortexd.client.administration import Preferences, Verification
 from cortexd.client.asynchronous import AsyncClient
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.learned import Learned
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages, Usd
 from cortexd.client.portal import Closed, Portal
@@ -156,6 +157,23 @@ class Client:
     ) -> None:
         """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only."""
         self._portal.run(self._client.set_budget(scope, name, day_usd, month_usd, remove))
+
+    def learned(self) -> Learned:
+        """What outcomes have taught about the models, in figures that tell nobody's single report."""
+        return self._portal.run(self._client.learned())
+
+    def export_learned(self) -> str:
+        """All that was learned as a JSON document, for import_learned(). Administrators only."""
+        return self._portal.run(self._client.export_learned())
+
+    def import_learned(self, document: str, mode: str) -> None:
+        """Know what a document says: `mode` is replace or merge. Administrators only."""
+        self._portal.run(self._client.import_learned(document, mode))
+
+    def reset_learned(self, task_type: str = "", model: str = "") -> None:
+        """Forget what outcomes have taught: all, or of a task type, a provider, or a PROVIDER/MODEL. Administrators
+        only."""
+        self._portal.run(self._client.reset_learned(task_type, model))
 
     def reload(self) -> None:
         """Read the configuration and the keys again. Administrators only. Raises InvalidArgument for what is wrong."""

@@ -19,6 +19,7 @@ from cortexd.bus.totals import PublicTotals
 from cortexd.catalog import Said
 from cortexd.config import Config, ProviderSettings
 from cortexd.connection import Connection, Message
+from cortexd.daemon.recollection import relearn
 from cortexd.ledger import Ledger
 from cortexd.pool import make_pool
 from cortexd.providers import Provider, make_provider
@@ -26,7 +27,7 @@ from cortexd.requests.asking import Asking
 from cortexd.requests.events import CostEvent
 from cortexd.requests.service import Service
 from cortexd.requests.setup import Setup
-from cortexd.routing import Health, Learner, Observed, State
+from cortexd.routing import Health, Observed, State
 from cortexd.telemetry.metrics import Metrics
 from cortexd.telemetry.request_log import log_settled
 
@@ -81,7 +82,7 @@ class Assembly:
         self.health = Health(self._provider_changed, on_missing=lambda name: self.asking.again(name))
         self.asking = Asking(lambda: self.setup, self._refine, self.health)
         self.observed = Observed()
-        self.learner = Learner()
+        self.learner = await relearn(self.ledger)
         self.service = service = Service(
             self.setup,
             self.ledger,

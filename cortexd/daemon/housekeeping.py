@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.learned import Key
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger, Period
 
@@ -18,7 +19,8 @@ _LOOK_S = 30.0  # at the clock: also after it was set, or the machine slept
 
 
 class Housekeeping:
-    """`settings` gives the ledger's settings of now; `tell` hears of each period that begins."""
+    """`settings` gives the ledger's settings of now; `tell` hears of each period that begins, `unlearn` of what was
+    learned so long ago that the ledger has let go of it."""
 
     def __init__(
         self,
@@ -27,12 +29,14 @@ class Housekeeping:
         tell: Callable[[Period], None],
         today: Callable[[], date] = lambda: datetime.now().astimezone().date(),
         look_s: float = _LOOK_S,
+        unlearn: Callable[[Iterable[Key]], None] = lambda _keys: None,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._tell = tell
         self._today = today
         self._look_s = look_s
+        self._unlearn = unlearn
 
     async def run(self) -> None:
         """Until cancelled. Prunes once a day, for the first time a while after the start, which has enough to do."""
@@ -60,6 +64,8 @@ class Housekeeping:
         before = day - timedelta(days=self._settings().keep_days)
         try:
             pruned = await self._ledger.prune(before)
+            midnight = datetime.combine(before, datetime.min.time()).astimezone()
+            self._unlearn(await self._ledger.drop_learned(midnight))
         except LedgerUnavailable as error:
             log.error("old requests could not be pruned: %s", error)
             return

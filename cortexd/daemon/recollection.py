@@ -31,14 +31,19 @@ async def recollect(ledger: Ledger, observed: Observed) -> None:
             await asyncio.sleep(0)
 
 
-async def relearn(ledger: Ledger, learner: Learner) -> None:
-    """Learn from the outcomes that were reported before now. Raises nothing: without them learning begins anew."""
+async def relearn(ledger: Ledger) -> Learner:
+    """What was learned before now; of a ledger that has kept nothing yet what its outcomes say. Raises nothing: without
+    it learning begins anew."""
+    learner = Learner()
     try:
-        found = await ledger.reported(datetime.now(UTC))
+        learned = await ledger.learned()
+        if learned.begun:
+            learner.adopt(learned)
+            return learner
+        for one in await ledger.reported(datetime.now(UTC)):
+            learner.recall(one.task_type, one.target, one.now)
+        await ledger.replace_learned(learner.learned)
     except LedgerUnavailable as error:
         log.warning("learning from outcomes begins anew: %s", error)
-        return
-    for number, one in enumerate(found, 1):
-        learner.recall(one.task_type, one.target, one.now)
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
+        return Learner()
+    return learner

@@ -21,7 +21,7 @@ from cortexd.daemon.bus_watch import bus_lost
 from cortexd.daemon.housekeeping import Housekeeping
 from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify
-from cortexd.daemon.recollection import recollect, relearn
+from cortexd.daemon.recollection import recollect
 from cortexd.daemon.reload import Reload
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, TemporarilyUnavailable
@@ -127,11 +127,15 @@ class Daemon:
         config, parts = self._config, self._parts
         if config.daemon.preload_sdks:
             self._start(providers.preload({item.api for item in config.providers.values() if item.configured}))
-        housekeeping = Housekeeping(self._ledger, lambda: self._config.ledger, parts.signals.period_started)
+        housekeeping = Housekeeping(
+            self._ledger,
+            lambda: self._config.ledger,
+            parts.signals.period_started,
+            unlearn=lambda keys: parts.learner.cells.drop(keys),
+        )
         self._start(housekeeping.run())
         self._start(parts.ask_servers())
         self._start(recollect(self._ledger, parts.observed))
-        self._start(relearn(self._ledger, parts.learner))
         self._start(feed_watchdog())
         self._start(parts.metrics.run())
 

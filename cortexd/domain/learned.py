@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cortexd.domain.outcomes import Outcome
-from cortexd.domain.targets import Target
+from cortexd.domain.targets import Target, covered
 
 Key = tuple[str, Target]
 """A task and a model of a provider; the task is "" for all of them together."""
@@ -29,6 +29,22 @@ class Cell:
         self.good += score * weight
         self.bad += (1 - score) * weight
         self.count += 1
+        self._bound(memory)
+
+    def take_in(self, other: Cell, left: float, memory: float) -> None:
+        """The evidence of another one beside its own, as much as is `left` of it."""
+        self.good += other.good * left
+        self.bad += other.bad * left
+        self.count += other.count
+        self._bound(memory)
+
+    def take_out(self, part: Cell) -> None:
+        """All but what a part of it has shown."""
+        self.good = max(0.0, self.good - part.good)
+        self.bad = max(0.0, self.bad - part.bad)
+        self.count = max(0, self.count - part.count)
+
+    def _bound(self, memory: float) -> None:
         total = self.good + self.bad
         if total > memory:
             self.good *= memory / total
@@ -53,6 +69,21 @@ class Learned:
     cells: Mapping[Key, Cell] = field(default_factory=dict)
     counts: Mapping[CountKey, int] = field(default_factory=dict)
     begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of one task type, "" for all, and of one model, or of all that a provider has; None for all."""
+
+    task: str = ""
+    model: Target | None = None
+
+    @property
+    def whole(self) -> bool:
+        return not self.task and self.model is None
+
+    def names(self, target: Target) -> bool:
+        return self.model is None or covered(target, (self.model,))
 
 
 @dataclass(frozen=True, slots=True)

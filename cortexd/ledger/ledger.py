@@ -240,6 +240,26 @@ class Ledger:
 
         await self._write(Change(lambda connection: writing.replace(connection, learned)))
 
+    async def change_learned(self, change: Callable[[Learned], Learned]) -> Learned:
+        """Put what `change` makes of all that was learned in its place, and give it. It runs in the writer's thread."""
+        from cortexd.ledger.reading import learned as reading
+        from cortexd.ledger.writing import learned as writing
+
+        def make(connection: Connection) -> Learned:
+            changed = change(reading.read(connection))
+            writing.replace(connection, changed)
+            return changed
+
+        changed: Learned = await self._write(Change(make))
+        return changed
+
+    async def drop_learned(self, before: datetime) -> list[Key]:
+        """Let go of cells that no outcome has changed since then (aware); which they were."""
+        from cortexd.ledger.writing import learned
+
+        gone: list[Key] = await self._write(Change(lambda connection: learned.drop_old(connection, before)))
+        return gone
+
     async def judged(
         self, since: datetime, until: datetime, most: int, *, uid: int | None = None, task_type: str | None = None
     ) -> list[Judged]:

@@ -41,7 +41,7 @@ from cortexd.requests.internal_errors import internal_error
 from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink, tell_whole
-from cortexd.routing import Candidate, Health, Observed, Plan
+from cortexd.routing import NOT_COUNTED, Candidate, Counted, Health, Observed, Plan
 
 log = logging.getLogger("cortexd.service")
 
@@ -68,6 +68,7 @@ class Execution:
     sink: DeltaSink | None = None
     dropped_options: tuple[str, ...] = ()
     observed: Observed = field(default_factory=Observed)
+    counted: Counted = NOT_COUNTED
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
 
@@ -111,6 +112,7 @@ class Execution:
 
     async def _give_again(self, earlier: Completion) -> Completion:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
+        self.not_decided()
         key = await self._reserve(0, ())
         self.reserved.set()
         settled = await self._settle(key, "done", ())
@@ -140,7 +142,7 @@ class Execution:
         while True:
             nano = self.plan.candidates[0].worst_case_nano
             try:
-                return await self._reserve(nano, self.limits, self._decided)
+                return await self._reserve(nano, self.limits, self._decision)
             except OverBudget as over:
                 plan = self.cheaper(over.room_nano) if self.cheaper else None
                 if plan is None or plan.candidates[0].worst_case_nano >= nano:
@@ -152,7 +154,7 @@ class Execution:
         return budget_exceeded(over, datetime.now().astimezone())
 
     @property
-    def _decided(self) -> Decided | None:
+    def _decision(self) -> Decided | None:
         return None if self.plan.learning is None else self.plan.learning.decided
 
     async def _reserve(self, nano: int, limits: tuple[Limit, ...], decided: Decided | None = None) -> int:
@@ -168,21 +170,34 @@ class Execution:
             labels=request.question.options.labels,
             started_at=request.question.moment,
             decided=decided,
+            counted=self.counted.more,
         )
         reserving = asyncio.ensure_future(self.ledger.reserve(row, nano, limits))
         try:
-            return await asyncio.shield(reserving)
+            key = await asyncio.shield(reserving)
+            self._decided()
+            return key
         except DuplicateRequest as duplicate:
             raise expired(request, duplicate.stored) from None
         except asyncio.CancelledError:
             await self._take_back(reserving)
             raise self.ticket.interruption from None
 
+    def _decided(self) -> None:
+        self.counted.kept()
+        self.counted = NOT_COUNTED
+
+    def not_decided(self) -> None:
+        """What its decision counts for is given back, unless it stands with a reservation."""
+        self.counted.given_back()
+        self.counted = NOT_COUNTED
+
     async def _take_back(self, reserving: asyncio.Future[int]) -> None:
         try:
             key = await _outlasting(reserving)
         except (DuplicateRequest, OverBudget, CortexError):
             return  # nothing was reserved
+        self._decided()
         await self._settle(key, "cancelled", ())
 
     async def _try(self, attempts: Attempts, key: int) -> tuple[Candidate, Answer] | CortexError:

@@ -11,6 +11,7 @@ from typing import Any
 from cortexd.access import Admission, Place
 from cortexd.accounts.accounts import Accounts
 from cortexd.accounts.allowances import Allowances
+from cortexd.accounts.learned import LearnedKeeping
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -32,7 +33,7 @@ from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
 from cortexd.requests.streams import Streams
-from cortexd.routing import Health, Learner, Observed, Plan, Question, State, downgrade
+from cortexd.routing import NOT_COUNTED, Counted, Health, Learner, Observed, Plan, Question, State, downgrade
 
 
 class Service:
@@ -58,6 +59,7 @@ class Service:
         self.observed = observed or Observed()
         self.learner = learner or Learner()
         self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, self.learner)
+        self.learned = LearnedKeeping(ledger, self.learner)
         self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
@@ -260,16 +262,21 @@ class Service:
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
+            counted=self._counted(request.question, plan),
         )
-        if plan.learning is not None:
-            self.learner.took(request.question.task_type, plan.learning.standings, watching=plan.learning.watching)
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)
         running.task.add_done_callback(lambda _task: place.free())
+        running.task.add_done_callback(lambda _task: execution.not_decided())
         if sink is not None:
             ticket.state = "streaming"
         return running, execution.reserved
+
+    def _counted(self, question: Question, plan: Plan) -> Counted:
+        """What the learner's decision counts for, where there was one."""
+        made = plan.learning
+        return NOT_COUNTED if made is None else self.learner.took(question.task_type, made.standings, made.decided.mode)
 
     async def _live(self, execution: Execution, *, from_cache: bool) -> Completion:
         """The request's own task: from the cache where it may, and else paid for."""

@@ -8,7 +8,7 @@ from cortexd.routing.downgrade import downgrade
 from cortexd.routing.fallback import Fallback
 from cortexd.routing.forecast import Forecast, continued
 from cortexd.routing.health import Health, State
-from cortexd.routing.learned import Learner, Standing
+from cortexd.routing.learned import NOT_COUNTED, Counted, Learner, Standing
 from cortexd.routing.observed import Observed
 from cortexd.routing.plan import plan_route
 from cortexd.routing.question import Question
@@ -16,10 +16,12 @@ from cortexd.routing.sessions import Sessions
 from cortexd.routing.wishes import Wishes
 
 __all__ = [
+    "NOT_COUNTED",
     "Allowed",
     "Asker",
     "Candidate",
     "Conversations",
+    "Counted",
     "Fallback",
     "Forecast",
     "Health",

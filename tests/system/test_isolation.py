@@ -394,6 +394,35 @@ async def set_budget(scene: Scene) -> None:
     await scene.alice_asks("hello", Behaviour(times=1, reply=SECRET))
 
 
+@row(MANAGER, "GetLearned")
+async def get_learned(scene: Scene) -> None:
+    """Of few outcomes nobody learns how good they were."""
+    for number in range(3):
+        reply = await scene.alice.complete("configuration", f"{PROMPT} {number}")
+        await scene.alice.call(NAME, "ReportOutcome", "sda{sv}", reply.metadata["request_id"], 1.0, {})
+    [learned] = await scene.bob_calls(MANAGER, "GetLearned")
+    told = [row for row in learned["cells"] if row["task_type"] == "configuration"]
+    assert sum(row["outcomes"] for row in told) in (2, 3)
+    assert not any("mean" in row for row in told)
+
+
+@row(MANAGER, "ExportLearned")
+async def export_learned(scene: Scene) -> None:
+    assert (await scene.bob_is_refused(MANAGER, "ExportLearned")).name == NEEDS_PASSWORD
+
+
+@row(MANAGER, "ImportLearned")
+async def import_learned(scene: Scene) -> None:
+    document = '{"version": 1, "counts": {}, "cells": []}'
+    how = dictionary({"mode": "replace"})
+    assert (await scene.bob_is_refused(MANAGER, "ImportLearned", "sa{sv}", document, how)).name == NEEDS_PASSWORD
+
+
+@row(MANAGER, "ResetLearned")
+async def reset_learned(scene: Scene) -> None:
+    assert (await scene.bob_is_refused(MANAGER, "ResetLearned", "a{sv}", {})).name == NEEDS_PASSWORD
+
+
 @row(MANAGER, "Reload")
 async def reload(scene: Scene) -> None:
     assert (await scene.bob_is_refused(MANAGER, "Reload")).name == NEEDS_PASSWORD

@@ -58,7 +58,7 @@ class TestCortexctlPage:
     PAGE = (PAGES / "cortexctl.1").read_text()
 
     @pytest.mark.parametrize(
-        "name", [name for name in ALL if name not in ("ledger", "config", "credentials", "service")]
+        "name", [name for name in ALL if name not in ("ledger", "config", "credentials", "learn", "service")]
     )
     def test_every_option_of_every_command(self, name: str) -> None:
         """Each command has its section, with just the options that it has."""

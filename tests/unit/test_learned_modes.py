@@ -185,7 +185,7 @@ class TestObserve:
                 asked = question(list(TaskType)[seed % len(TaskType)], **given)
                 made = routed(asked=asked, seed=seed, learner=learner, observed=observed, wishes=Wishes())
                 if made.learning is not None:
-                    learner.took(asked.task_type, made.learning.standings, watching=made.learning.watching)
+                    learner.took(asked.task_type, made.learning.standings, made.learning.decided.mode)
                 routes[mode].append([(item.target, item.reason, item.score) for item in made.candidates])
         assert routes[OBSERVE] == routes[OFF]
 
@@ -216,7 +216,7 @@ class TestObserve:
         for seed in range(MANY):
             made = routed(OBSERVE, seed=seed, learner=learner)
             assert made.learning is not None
-            learner.took(CHAT, made.learning.standings, watching=made.learning.watching)
+            learner.took(CHAT, made.learning.standings, made.learning.decided.mode)
         assert learner.counts.explored == 0
         assert 0 < learner.watched.explored <= 2 * 20 + 0.05 * learner.watched.decisions
 

@@ -200,7 +200,7 @@ async def who_leads(bench: Bench) -> str:
 
 
 class TestRestart:
-    """What outcomes have taught is learned again from the ledger."""
+    """What outcomes have taught is learned again from a ledger that has kept no more than these."""
 
     async def test_outcomes_are_learned_again(self, bench: Bench) -> None:
         """Each once, the corrected ones by their last report; those of failed requests not at all."""
@@ -210,8 +210,7 @@ class TestRestart:
         done = await bench.ask(provider="kimi_k2")
         for score in (1.0, 0.5):
             await report(uid, done.request_id, score, {})
-        again = Learner()
-        await relearn(bench.ledger, again)
+        again = await relearn(bench.ledger)
         for target in (CLAUDE, KIMI):
             before = bench.service.learner.cells.posterior(CHAT, target)
             assert again.cells.count(CHAT, target) == bench.service.learner.cells.count(CHAT, target)
@@ -230,9 +229,8 @@ class TestRestart:
         done = await bench.ask(provider="claude")
         await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
         with closing(sqlite3.connect(bench.path)) as connection:
-            connection.execute("ALTER TABLE outcomes RENAME TO elsewhere")
-        again = Learner()
-        await relearn(bench.ledger, again)
+            connection.execute("ALTER TABLE learned_cells RENAME TO elsewhere")
+        again = await relearn(bench.ledger)
         assert not len(again.cells)
 
     def test_first_looks_are_not_given_again(self) -> None:

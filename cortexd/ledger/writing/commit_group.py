@@ -191,7 +191,7 @@ class CommitGroup:
         self._requests.append(pending_row(held, request, self.lease))
         if request.decided is not None:
             self._decisions.append(decision_row(held.key, request.decided))
-            self._counted.update(request.counted)
+        self._counted.update(request.counted)
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from cortexd.domain.learned import Cell, CountKey, Key, Learned, Reported, Teach
+from cortexd.domain.targets import Target
 from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import learned_cells, learned_counts
 
@@ -58,9 +59,13 @@ def replace(connection: Connection, learned: Learned) -> None:
     count(connection, learned.counts)
 
 
-def drop_old(connection: Connection, before: datetime) -> None:
-    """Cells that nothing has changed since then (aware)."""
-    connection.execute(delete(learned_cells).where(learned_cells.c.at < before.astimezone(UTC).replace(tzinfo=None)))
+def drop_old(connection: Connection, before: datetime) -> list[Key]:
+    """Cells that nothing has changed since then (aware); which they were."""
+    old = learned_cells.c.at < before.astimezone(UTC).replace(tzinfo=None)
+    named = (learned_cells.c[name] for name in ("task_type", "provider", "model"))
+    gone = [(task, Target(provider, model)) for task, provider, model in connection.execute(select(*named).where(old))]
+    connection.execute(delete(learned_cells).where(old))
+    return gone
 
 
 def _cell(connection: Connection, key: Key) -> Cell | None:

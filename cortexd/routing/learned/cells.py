@@ -8,7 +8,7 @@ that one that has become better is found again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cortexd.domain.learned import Cell, Key, Reported, Teach
@@ -23,6 +23,7 @@ _PRIOR_WEIGHT = 6.0
 MODEL_WEIGHT = 4.0  # of a model's mean in its tasks' cells: tasks differ more than models do
 _TASK_MEMORY = 200.0
 _MODEL_MEMORY = 800.0
+MOST_EVIDENCE = max(_TASK_MEMORY, _MODEL_MEMORY)  # of one cell
 _HALF_LIFE = 400  # of evidence in a task, in its decisions since the last outcome
 
 
@@ -62,10 +63,14 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def decided(self, task: str) -> None:
-        """A decision of that task was acted on."""
+    @property
+    def decisions(self) -> Mapping[str, int]:
+        return self._decisions
+
+    def decided(self, task: str, by: int = 1) -> None:
+        """So many decisions of that task were acted on."""
         for key in ("", task):
-            self._decisions[key] = self._decisions.get(key, 0) + 1
+            self._decisions[key] = self._decisions.get(key, 0) + by
 
     def count(self, task: str, target: Target) -> int:
         """How many outcomes there were of that model in that task."""
@@ -116,6 +121,32 @@ class Cells:
         """Have these in place of their like."""
         for key, cell in changed.items():
             self._cells.put(key, cell)
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._cells.pop(key, None)
+
+    def merge(self, other: Cells) -> None:
+        """Add what another machine has learned, as much as is left of it there."""
+        for key, given in other:
+            task, cell = key[0], self._cells.touch(key)
+            left = other._left(task, given) if task else 1.0
+            if task:
+                cell.fade(self._left(task, cell))
+            cell.seen = self._decisions.get(task, 0)
+            cell.take_in(given, left, _TASK_MEMORY if task else _MODEL_MEMORY)
+
+    def forget(self, task: str, models: Callable[[Target], bool]) -> None:
+        """Unlearn what these models have shown in a task, "" for all. A model's mean over all tasks loses what is
+        left of it there."""
+        for key, cell in list(self._cells.items()):
+            if models(key[1]) and key[0] == task:
+                del self._cells[key]
+                over_all = self._cells.get(("", key[1]))
+                if over_all is not None:
+                    over_all.take_out(cell)
+            elif models(key[1]) and not task:
+                del self._cells[key]
 
     def teach(self) -> Teach:
         """What an outcome makes of its cells, by the decisions that there have been up to now."""

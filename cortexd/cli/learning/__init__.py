@@ -1,0 +1,1 @@
+"""cortexctl learn, command by command."""
