@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from cortexd.accounts.allowances import check_allowed
 from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import BudgetState, Judged, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
@@ -116,14 +116,18 @@ class Accounts:
         """Every limit that binds `caller`."""
         return await self._budgets.limits_for(caller.uid, caller.user)
 
+    async def standing_of(self, uid: int, limits: Sequence[Limit]) -> list[BudgetState]:
+        """Where those limits stand, with that user's part in it."""
+        async with self._readings.turn(uid):
+            return await self._ledger.budgets(limits, uid)
+
     async def budgets(self, caller: Caller) -> list[BudgetView]:
         """Where each limit that binds `caller` stands; what others spent in steps, but for who may view all usage."""
         limits = await self.limits(caller)
         shared = any(limit.scope != "user" for limit in limits)
         all_figures = shared and await self.may(caller, Action.VIEW_ALL_USAGE)
         now = datetime.now().astimezone()
-        async with self._readings.turn(caller.uid):
-            states = await self._ledger.budgets(limits, caller.uid)
+        states = await self.standing_of(caller.uid, limits)
         return [self._view(state, now, all_figures or state.limit.scope == "user") for state in states]
 
     def _view(self, state: BudgetState, now: datetime, figures: bool) -> BudgetView:
@@ -190,8 +194,10 @@ def _wishes(stored: Mapping[str, Any]) -> Wishes:
     targets = {TaskType(task): parse_targets(names) for task, names in rows if task in tuple(TaskType)}
     strategy = stored.get("strategy")
     known = Strategy(strategy) if strategy in tuple(Strategy) else None
+    learned = stored.get("learned")
+    mode = LearnedMode(learned) if learned in tuple(LearnedMode) else None
     secrets = Secrets(stored["secrets"]) if stored.get("secrets") in tuple(Secrets) else Secrets.OFF
     excluded = frozenset(map(Target.parse, stored.get("excluded", ())))
     on_break = OnBreak(stored["on_break"]) if stored.get("on_break") in tuple(OnBreak) else None
     local_only = bool(stored.get("local_only", False))
-    return Wishes(targets, known, local_only, secrets, excluded=excluded, on_break=on_break)
+    return Wishes(targets, known, local_only, secrets, excluded=excluded, on_break=on_break, learned=mode)

@@ -86,6 +86,13 @@ def thresholds_crossed(change: BudgetChange, thresholds: Iterable[float]) -> tup
     )
 
 
+def near_end(state: BudgetState, nano: int) -> bool:
+    """Whether a limit has so little left that what may cost `nano` would be a gamble with it: less than a tenth, or not
+    four times as much. As its user may know it."""
+    left = state.seen.left_nano
+    return left * 10 < state.limit.nano or nano * 4 > left
+
+
 def severity(state: BudgetState, thresholds: Iterable[float]) -> str:
     """ "ok", "warning" from the lowest threshold on, "exceeded" where what is spent has reached the limit."""
     spent, limit = state.spent_nano, state.limit.nano

@@ -14,15 +14,17 @@ from cortexd.connection import Variant, wire
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.money import to_usd
 from cortexd.domain.outcomes import Outcome
+from cortexd.domain.steps import step_of
 from cortexd.errors import CortexError
 from cortexd.ledger import AttemptRecord, Settled, Stats, StoredRequest, UsageRow
 from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
 from cortexd.requests.setup import Setup
-from cortexd.routing import Forecast, Health, Standing, State
+from cortexd.routing import Candidate, Forecast, Health, Learning, Standing, State
 
 _USAGE_FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_DIGITS = 2  # of what others' outcomes are part of
 _ALWAYS_COUNTED = ("claude", "kimi_k2")
 
 
@@ -93,7 +95,8 @@ def _attempt(record: AttemptRecord) -> dict[str, Any]:
 
 
 def decision(made: Decision) -> dict[str, Any]:
-    first = made.plan.candidates[0]
+    first, learning = made.plan.candidates[0], made.plan.learning
+    standings = {item.target: item.standing for item in learning.judged} if learning else {}
     return {
         "task_type": made.question.task_type.value,
         "provider": first.provider,
@@ -109,16 +112,17 @@ def decision(made: Decision) -> dict[str, Any]:
                 "provider": item.provider,
                 "model": item.model,
                 "reason": item.reason,
-                "score": item.score,
+                "score": _score(item),
                 "state": item.state.value,
                 "last_failure": item.last_failure or None,
                 "worst_case_cost_usd": to_usd(item.worst_case_nano),
                 "prompt_cost_usd": _usd(item.prompt_estimate_nano),
                 **_forecast(item.forecast),
-                **_standing(item.standing),
+                **_standing(standings.get(item.target)),
             }
             for rank, item in enumerate(made.plan.candidates, 1)
         ],
+        "learned": None if learning is None else _learning(learning),
         "left_out": [
             {"provider": item.provider, "model": item.model, "reason": item.reason} for item in made.plan.left_out
         ],
@@ -139,16 +143,45 @@ def _forecast(likely: Forecast) -> dict[str, Any]:
     }
 
 
+def _score(item: Candidate) -> float | None:
+    if item.standing is None:
+        return item.score
+    known = item.standing.score  # nothing of the mean's other digits, which prompts of other lengths would tell
+    return round(round(known.mean, _DIGITS) - known.penalty, 4)
+
+
+def _learning(made: Learning) -> dict[str, Any]:
+    """What outcomes decide, or would; of each one that there is to choose among where it stands."""
+    decided = made.decided
+    return {
+        "mode": decided.mode.value,
+        "baseline": str(decided.baseline),
+        "greedy": str(decided.greedy),
+        "chosen": str(decided.chosen),
+        "why": decided.why,
+        "looks_left": step_of(made.looks_left),
+        "judged": [
+            {"provider": item.provider, "model": item.model, "score": _score(item), **_standing(item.standing)}
+            for item in made.judged
+        ],
+    }
+
+
 def _standing(known: Standing | None) -> dict[str, Any]:
-    """What outcomes have shown, where the strategy goes by them."""
+    """What outcomes have shown, in figures that tell nobody another's single report."""
     if known is None:
         return {}
     return {
-        "outcomes": known.score.count,
-        "outcome_mean": round(known.score.mean, 4),
-        "outcome_sigma": round(known.score.sigma, 4),
+        "outcomes": step_of(known.score.count),
+        "outcome_mean": round(known.score.mean, _DIGITS),
+        "outcome_sigma": round(known.score.sigma, _DIGITS),
         "penalty": round(known.score.penalty, 4),
+        "price_penalty": round(known.price, 4),
+        "time_penalty": round(known.time, 4),
+        "switch_penalty": round(known.switch, 4),
+        "switch_cost_usd": _usd(known.switch_nano),
         "greedy": known.greedy,
+        "chosen": known.chosen,
     }
 
 

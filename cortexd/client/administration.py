@@ -10,8 +10,8 @@ from cortexd.client.results import Row
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """This user's own wishes: a provider per task type, a strategy (empty where none is set), local endpoints only,
-    what is done about secrets (empty for what the operator says), whom never to ask (providers and models), and what
-    becomes of a stream that breaks (empty likewise)."""
+    what is done about secrets (empty for what the operator says), whom never to ask (providers and models), what
+    becomes of a stream that breaks and what outcomes decide (empty likewise)."""
 
     providers: dict[str, str] = field(default_factory=dict)
     strategy: str = ""
@@ -19,6 +19,7 @@ class Preferences:
     secrets: str = ""
     excluded: tuple[str, ...] = ()
     on_break: str = ""
+    learned: str = ""
     raw: Row = field(default_factory=dict, repr=False)
 
 

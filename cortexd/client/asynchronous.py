@@ -251,11 +251,13 @@ class AsyncClient:
         secrets: str | None = None,
         excluded: Iterable[str] | None = None,
         on_break: str | None = None,
+        learned: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider;
         `excluded`: "provider" or "provider/model" each."""
         wishes: dict[str, Any] = {"providers": providers, "strategy": strategy, "local_only": local_only}
-        wishes |= {"secrets": secrets, "excluded": tuple(excluded or ()) or None, "on_break": on_break}
+        wishes |= {"secrets": secrets, "excluded": tuple(excluded or ()) or None}
+        wishes |= {"on_break": on_break, "learned": learned}
         await self._manage("SetPreferences", "a{sv}", [options_out(wishes)])
 
     async def set_budget(

@@ -6,7 +6,7 @@ Costs are nano-dollars where the name says `nano_usd`, and dollars for showing w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from cortexd.connection import wire
@@ -126,8 +126,9 @@ class Candidate:
     """One provider and model that would be tried, and what its answer is likely to take; None where nobody knows.
 
     `cached_share`: of the prompt, 0 to 1; `likely_ms`: to the last token; `score`: what the strategy ranked by.
-    The last five where it went by `outcomes`, of which there were so many: `penalty` is what cost and time take from
-    their mean, `greedy` whether it is the best as far as is known.
+    The last ten where outcomes decide or are watched. `outcomes`: so many at least; `penalty`: what cost and time take
+    from their mean, with its parts for the price, the time and what the conversation has in another's cache, which is
+    `switch_cost_usd`; `greedy`: it is the best as far as is known; `chosen`: the one to ask.
     """
 
     rank: int = 0
@@ -150,7 +151,31 @@ class Candidate:
     outcome_mean: float | None = None
     outcome_sigma: float | None = None
     penalty: float | None = None
+    price_penalty: float | None = None
+    time_penalty: float | None = None
+    switch_penalty: float | None = None
+    switch_cost_usd: float | None = None
     greedy: bool | None = None
+    chosen: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What outcomes decide (`mode` apply) or would (observe): provider/model of who leads without them, of the best as
+    far as is known, and of who is to be asked; `why`: a word for whether it explored; `looks_left`: at least so many
+    requests may still be used to learn; `judged`: all that there are to choose among, as far as outcomes know them."""
+
+    mode: str = ""
+    baseline: str = ""
+    greedy: str = ""
+    chosen: str = ""
+    why: str = ""
+    looks_left: int = 0
+    judged: tuple[Candidate, ...] = ()
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        return replace(filled(cls, row), judged=tuple(filled(Candidate, item) for item in row.get("judged", ())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +190,8 @@ class LeftOut:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a request would do: the first choice and why, the polkit action it needs, all candidates in order
-    and the strategy that ranked them. `stands_in_for`: whom the first one replaces; empty where nobody."""
+    and the strategy that ranked them. `stands_in_for`: whom the first one replaces; empty where nobody. `learned`: None
+    where outcomes are not learned from."""
 
     task_type: str
     provider: str
@@ -176,6 +202,7 @@ class Decision:
     candidates: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...]
     stands_in_for: str
+    learned: Learning | None
     raw: dict[str, Any] = field(repr=False)
 
     @classmethod
@@ -190,6 +217,7 @@ class Decision:
             candidates=tuple(filled(Candidate, item) for item in row.get("candidates", ())),
             left_out=tuple(filled(LeftOut, item) for item in row.get("left_out", ())),
             stands_in_for=row.get("stands_in_for", ""),
+            learned=Learning.of(row["learned"]) if row.get("learned") else None,
             raw=row,
         )
 

@@ -162,10 +162,12 @@ class Client:
         secrets: str | None = None,
         excluded: Iterable[str] | None = None,
         on_break: str | None = None,
+        learned: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider;
         `excluded`: "provider" or "provider/model" each."""
-        self._portal.run(self._client.set_preferences(providers, strategy, local_only, secrets, excluded, on_break))
+        wishes = (providers, strategy, local_only, secrets, excluded, on_break, learned)
+        self._portal.run(self._client.set_preferences(*wishes))
 
     def set_budget(
         self,

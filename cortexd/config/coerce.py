@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -38,12 +39,13 @@ from cortexd.config.settings import (
     ReplicaSettings,
     Weights,
 )
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
 
 Figures = TypeVar("Figures", LearnedSettings, Weights, SourceWeights, AutomaticSettings)
+Member = TypeVar("Member", bound=StrEnum)
 
 _MAX_THRESHOLDS = 16
 _MAX_REPLICAS = 64
@@ -62,6 +64,11 @@ def coerce(owner: type, key: str, value: object, current: object) -> Any:
         return _address(check, key, value)
     if by_name := _BY_NAME.get(key):
         return by_name(value)
+    return _typed(owner, key, value, current)
+
+
+def _typed(owner: type, key: str, value: object, current: object) -> Any:
+    """By its type, whatever it is called."""
     kind = _hints(owner)[key]
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(arm for arm in get_args(kind) if arm is not type(None))
@@ -173,16 +180,8 @@ def _targets(value: object) -> tuple[Target, ...]:
     raise Expectation(f'"provider" or "provider/model", or a list of at most {MOST_TARGETS} of these')
 
 
-def _secrets(value: object) -> Secrets:
-    return Secrets(_choice(value, tuple(Secrets)))
-
-
-def _on_break(value: object) -> OnBreak:
-    return OnBreak(_choice(value, tuple(OnBreak)))
-
-
-def _strategy(value: object) -> Strategy:
-    return Strategy(_choice(value, tuple(Strategy)))
+def _member(kind: type[Member]) -> Callable[[object], Member]:
+    return lambda value: kind(_choice(value, tuple(kind)))
 
 
 def _models(path: str, value: object, current: object) -> dict[str, ModelSettings]:
@@ -281,28 +280,28 @@ def _rate(value: object) -> RateSettings:
 def _figures(path: str, value: object, current: Figures) -> Figures:
     """Those that are given, over those of `current`."""
     owner: type = type(current)
-    hints = _hints(owner)
-    keys = tuple(hints)
+    keys = tuple(_hints(owner))
     if not isinstance(value, dict):
         raise Expectation(f"a table with {', '.join(keys)}", path, value)
     for key, weight in value.items():
         if key not in keys:
             raise UnknownSetting(f"{path}.{key}", keys)
-        where, inner = f"{path}.{key}", getattr(current, key)
+        inner: Any = getattr(current, key)
         nested = is_dataclass(inner)
-        figure: Any = _figures(where, weight, inner) if nested else _figure(owner, key, where, weight, hints[key])
+        figure = _figures(f"{path}.{key}", weight, inner) if nested else _figure(owner, key, path, weight, inner)
         current = replace(current, **{key: figure})
     return current
 
 
-def _figure(owner: type, key: str, path: str, value: object, kind: type) -> int | float:
-    """A number; where all are parts of a whole, true is all of it and false nothing."""
+def _figure(owner: type, key: str, path: str, value: object, current: object) -> Any:
+    """One of them; where all are parts of a whole, true is all of it and false nothing."""
     if owner is AutomaticSettings and isinstance(value, bool):
         return float(value)
     try:
-        return _number(value, kind, BOUNDS[owner][key], "a number")
+        return _typed(owner, key, value, current)
     except Expectation as fault:
-        raise Expectation(str(fault), path, value, fault.why) from None
+        within, got = (fault.path, fault.got) if fault.path else (key, value)
+        raise Expectation(str(fault), f"{path}.{within}", got, fault.why) from None
 
 
 def _limit(path: str, value: object, current: object) -> LimitUsd:
@@ -370,9 +369,10 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
     tuple[str, ...]: _strings,
     tuple[float, ...]: _fractions,
     RateSettings: _rate,
-    OnBreak: _on_break,
-    Secrets: _secrets,
-    Strategy: _strategy,
+    OnBreak: _member(OnBreak),
+    Secrets: _member(Secrets),
+    Strategy: _member(Strategy),
+    LearnedMode: _member(LearnedMode),
     date: _day,
     frozenset[TaskType]: lambda value: frozenset(_task(item) for item in _strings(value)),
 }
@@ -385,7 +385,8 @@ _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
     dict[str, ModelSettings]: _models,
     tuple[ReplicaSettings, ...]: _replicas,
     dict[TaskType, tuple[Target, ...]]: _by_task("provider, provider/model or a list of these", _targets),
-    dict[TaskType, Strategy]: _by_task("strategy", _strategy),
+    dict[TaskType, Strategy]: _by_task("strategy", _member(Strategy)),
+    dict[TaskType, LearnedMode]: _by_task("mode", _member(LearnedMode)),
 }
 _BY_NAME: dict[str, Callable[[object], Any]] = {
     "capabilities": _capabilities,

@@ -14,7 +14,7 @@ from typing import Literal
 
 from cortexd.config.allowed import AllowedSettings
 from cortexd.config.outcomes import AutomaticSettings, SourceWeights
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
@@ -214,14 +214,18 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class LearnedSettings:
-    """Of the strategy `learned`. `cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1;
-    `latency_weight`: what the slowest one's time does. `explore_share` of all decisions may try another than the best,
-    0: none ever; and `explore_first` for each model beside them. `sources`, `automatic`: of outcomes."""
+    """`mode`: whether outcomes decide, or what they would is only noted; `modes`: by task type, where it is another.
+
+    `cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1; `latency_weight`: what the slowest
+    one's time does. `explore_share` of all decisions may try another than the best, 0: none ever; and `explore_first`
+    for each model beside them. `sources`, `automatic`: of outcomes."""
 
     cost_weight: float = 0.1
     latency_weight: float = 0.0
     explore_share: float = 0.05
     explore_first: int = 20
+    mode: LearnedMode = LearnedMode.OFF
+    modes: dict[TaskType, LearnedMode] = field(default_factory=dict)
     sources: SourceWeights = field(default_factory=SourceWeights)
     automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
 

@@ -9,7 +9,9 @@ from cortexd.config.allowed import ALL
 from cortexd.config.files import Unusable, read_file
 from cortexd.config.names import taken_names
 from cortexd.config.replicas import endpoints
-from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings, Weights
+from cortexd.config.settings import Config, LimitSettings, NetworkSettings, ProviderSettings, RoutingSettings, Weights
+from cortexd.domain.messages import LearnedMode, Strategy
+from cortexd.domain.modes import clash
 
 _MAX_CA_BYTES = 16 * 1024 * 1024
 Faults = Iterator[tuple[str, str]]
@@ -20,6 +22,7 @@ def faults_of_whole(config: Config) -> Faults:
     yield from _routes(config)
     yield from _allowed(config)
     yield from _weights(config.routing.weights)
+    yield from _modes(config.routing)
     yield from _names(config)
     yield from _addresses(config)
     yield from _headers(config)
@@ -59,6 +62,17 @@ def _allowed(config: Config) -> Faults:
 def _weights(weights: Weights) -> Faults:
     if not (weights.cost or weights.latency or weights.quality):
         yield "routing.weights", "all are 0; give one of them more"
+
+
+def _modes(routing: RoutingSettings) -> Faults:
+    """What stands nowhere is the default, which contradicts nothing."""
+    learned = routing.learned
+    strategy = None if routing.strategy is Strategy.TABLE else routing.strategy
+    if words := clash(strategy, None if learned.mode is LearnedMode.OFF else learned.mode):
+        yield "routing.learned.mode", words
+    for task, mode in learned.modes.items():
+        if words := clash(routing.strategies.get(task), mode):
+            yield f"routing.learned.modes.{task}", words
 
 
 def _names(config: Config) -> Faults:

@@ -144,6 +144,7 @@ class Options:
     request_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     strategy: Strategy | None = None
+    learned: LearnedMode | None = None
     cache: bool = False
     session: str | None = None
     secrets: Secrets = Secrets.OFF

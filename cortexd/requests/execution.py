@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from cortexd.accounts import budget_exceeded
+from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Answer
 from cortexd.errors import (
     Cancelled,
@@ -145,7 +146,7 @@ class Execution:
         while True:
             nano = self.plan.candidates[0].worst_case_nano
             try:
-                return await self._reserve(nano, self.limits)
+                return await self._reserve(nano, self.limits, self._decision)
             except OverBudget as over:
                 plan = self.cheaper(over.room_nano) if self.cheaper else None
                 if plan is None or plan.candidates[0].worst_case_nano >= nano:
@@ -156,7 +157,11 @@ class Execution:
     def _exceeded(over: OverBudget) -> CortexError:
         return budget_exceeded(over, datetime.now().astimezone())
 
-    async def _reserve(self, nano: int, limits: tuple[Limit, ...]) -> int:
+    @property
+    def _decision(self) -> Decided | None:
+        return None if self.plan.learning is None else self.plan.learning.decided
+
+    async def _reserve(self, nano: int, limits: tuple[Limit, ...], decided: Decided | None = None) -> int:
         """Transaction A. A cancellation waits for its outcome, so that no reservation is left behind."""
         request = self.request
         row = NewRequest(
@@ -168,6 +173,7 @@ class Execution:
             task_type=request.question.task_type.value,
             labels=request.question.options.labels,
             started_at=request.question.moment,
+            decided=decided,
             counted=self.counted.more,
         )
         reserving = asyncio.ensure_future(self.ledger.reserve(row, nano, limits))
@@ -274,7 +280,7 @@ class Execution:
             settled=settled is not None,
             dropped_options=answer.dropped_options + self.dropped_options,
             secrets_found=self.request.question.guard.found,
-            outcome_wanted=bool(self.plan.standings),
+            outcome_wanted=self.plan.learning is not None,
         )
 
 

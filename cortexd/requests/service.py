@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from cortexd.access import Admission, Place
@@ -18,9 +16,8 @@ from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.domain.messages import Role, stricter
-from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import BudgetExceeded, Cancelled, Failure, RequestNotFound, ShuttingDown, Timeout
+from cortexd.errors import BudgetExceeded, Cancelled, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
@@ -32,11 +29,12 @@ from cortexd.requests.in_flight import InFlight, Running, Ticket
 from cortexd.requests.inspection import Inspection
 from cortexd.requests.intake import Request, take_in
 from cortexd.requests.outcomes import Outcomes
+from cortexd.requests.planning import Planning
 from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
 from cortexd.requests.streams import Streams
-from cortexd.routing import Health, Learner, Observed, Plan, Question, Sessions, State, downgrade, plan_route
+from cortexd.routing import NOT_COUNTED, Counted, Health, Learner, Observed, Plan, Question, State, downgrade
 
 
 class Service:
@@ -57,7 +55,6 @@ class Service:
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
-        self._asking = asking
         self._tell = tell
         self.health = health
         self.observed = observed or Observed()
@@ -68,8 +65,10 @@ class Service:
         self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
         self._earlier = Earlier(self._in_flight, ledger)
         self._cache: AnswerCache[Completion] = AnswerCache(held_bytes)
-        self._sessions = Sessions()
-        self._inspection = Inspection(self._sessions)
+        self._planning = Planning(
+            lambda: self.setup, self.accounts, self.allowances, health, self.observed, self.learner, asking
+        )
+        self._inspection = Inspection(self._planning.sessions)
         self.outcomes = Outcomes(ledger, self.learner, setup.config, self.observed)
         self._admission = Admission(setup.config.limits)
         self._streams = Streams()
@@ -102,7 +101,7 @@ class Service:
         self.accounts.forget(uid)
         self._in_flight.forget(uid)
         self._cache.forget(uid)
-        self._sessions.forget(uid)
+        self._planning.forget(uid)
         self.outcomes.forget(uid)
 
     @property
@@ -182,7 +181,8 @@ class Service:
         request = self.decode(caller, task_type, messages, options, dry_run=True)
         question = await self._guarded(request, dry_run=True)
         await self.models_shown()
-        return Decision(question, await self._plan(caller, question, dry_run=True), self.action(question).value)
+        plan = await self._planning.route(caller, question, dry_run=True)
+        return Decision(question, plan, self.action(question).value)
 
     async def verify_provider(self, caller: Caller, name: str) -> Completion:
         """One smallest request to `name`, at the caller's cost; whoever may manage needs no other authorization."""
@@ -235,7 +235,7 @@ class Service:
                 limits = await self.accounts.limits(request.caller)
                 request = replace(request, question=await self._guarded(request))
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
-                plan = await self._planned(request)
+                plan = await self._planning.of(request, limits)
                 self.refuse_when_closing()
                 held = self._held(request)  # the same request may have begun while polkit was asked
             except BaseException:
@@ -267,7 +267,7 @@ class Service:
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
-            counted=self.learner.took(request.question.task_type, plan.standings),
+            counted=self._counted(request.question, plan),
         )
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
@@ -277,6 +277,11 @@ class Service:
         if sink is not None:
             ticket.state = "streaming"
         return running, execution.reserved
+
+    def _counted(self, question: Question, plan: Plan) -> Counted:
+        """What the learner's decision counts for, where there was one."""
+        made = plan.learning
+        return NOT_COUNTED if made is None else self.learner.took(question.task_type, made.standings, made.decided.mode)
 
     async def _live(self, execution: Execution, *, from_cache: bool) -> Completion:
         """The request's own task: from the cache where it may, and else paid for."""
@@ -290,10 +295,7 @@ class Service:
             self.outcomes.left(request, execution.cut_off)
             raise
         self.outcomes.answered(request, completion)
-        if not _overflowed(completion, execution.plan):
-            self._sessions.answered(
-                request.caller.uid, request.question.options.session, _target(completion, execution.plan)
-            )
+        self._planning.answered(request, execution.plan, completion)
         return completion
 
     def _settled(self, event: CostEvent) -> None:
@@ -342,39 +344,9 @@ class Service:
         question = request.question
         await self._authorizer.authorize(request.caller, self.action(question), (question.task_type,))
 
-    async def _plan(
-        self, caller: Caller, question: Question, *, unrestricted: bool = False, seed: int = 0, dry_run: bool = False
-    ) -> Plan:
-        wishes = await self.accounts.wishes(caller.uid)
-        if not unrestricted:
-            wishes = replace(wishes, allowed=await self.allowances.of(caller))
-        if question.options.session is not None:
-            wishes = replace(wishes, sticky=self._sessions.target(caller.uid, question.options.session))
-        return plan_route(
-            question,
-            self.config,
-            self.catalog,
-            self.health,
-            wishes=wishes,
-            observed=self.observed,
-            room=self.setup,
-            learner=self.learner,
-            seed=seed,
-            dry_run=dry_run,
-        )
-
     async def models_shown(self) -> None:
         """Wait a moment for servers that have not said yet which models they have."""
-        if self._asking is not None:
-            await self._asking.shown()
-
-    async def _planned(self, request: Request) -> Plan:
-        """The plan, after the servers that it needs have said which models they have."""
-        seed = zlib.crc32(request.request_id.encode())
-        plan = partial(self._plan, request.caller, request.question, unrestricted=request.unrestricted, seed=seed)
-        if self._asking is not None:
-            await self._asking.for_plan(partial(plan, dry_run=True), request)
-        return await plan()
+        await self._planning.models_shown()
 
     async def _given_before(self, request: Request) -> Awaitable[Completion] | None:
         """The answer of an earlier call with the same chosen id: under way, kept, or gone (AnswerExpired)."""
@@ -389,14 +361,3 @@ class Service:
         if answer is not None:
             request.caller.granted.add(self.action(request.question))
         return answer
-
-
-def _target(completion: Completion, plan: Plan) -> Target:
-    """Whom the session stays with: with a model that somebody pinned, or that a budget forced on it, for once only."""
-    once = plan.pinned or plan.downgraded or not completion.attempts
-    return Target(completion.provider, None if once else completion.attempts[-1].model)
-
-
-def _overflowed(completion: Completion, plan: Plan) -> bool:
-    """Whether another answered for want of a place alone: the session goes back once there is one."""
-    return plan.overflows or any(attempt.outcome == Failure.FULL for attempt in completion.attempts[:-1])

@@ -2,7 +2,8 @@
 
 from cortexd.routing.allowed import Allowed
 from cortexd.routing.breaker import Asker
-from cortexd.routing.candidates import Candidate, LeftOut, Plan, who_answers
+from cortexd.routing.candidates import Candidate, Learning, LeftOut, Plan, who_answers
+from cortexd.routing.conversations import Conversations
 from cortexd.routing.downgrade import downgrade
 from cortexd.routing.fallback import Fallback
 from cortexd.routing.forecast import Forecast, continued
@@ -19,11 +20,13 @@ __all__ = [
     "Allowed",
     "Asker",
     "Candidate",
+    "Conversations",
     "Counted",
     "Fallback",
     "Forecast",
     "Health",
     "Learner",
+    "Learning",
     "LeftOut",
     "Observed",
     "Plan",

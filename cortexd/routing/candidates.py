@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
 from cortexd.config import Config, ProviderSettings, what_is_missing
 from cortexd.config.settings import ANY_MODEL
-from cortexd.domain.messages import DEFAULT_MAX_TOKENS, Privacy, Strategy
+from cortexd.domain.decided import Decided
+from cortexd.domain.messages import DEFAULT_MAX_TOKENS, LearnedMode, Privacy, Strategy
 from cortexd.domain.money import Price, format_usd
 from cortexd.domain.targets import Target, shared
 from cortexd.providers.kinds import api_kind
-from cortexd.routing.forecast import UNKNOWN, Forecast, forecast, likely_prompt
+from cortexd.routing.forecast import UNKNOWN, Forecast, Switch, forecast, likely_prompt, switched
 from cortexd.routing.health import Health, State
-from cortexd.routing.learned import Learner, Standing
+from cortexd.routing.learned import PINNED, Learner, Standing
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
@@ -90,12 +91,46 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Learning:
+    """What outcomes decided, or would have: `decided`, and each one that was judged, with its standing. `looks_left`:
+    how many requests may still be used to learn."""
+
+    decided: Decided
+    judged: tuple[Candidate, ...]
+    looks_left: int = 0
+
+    @property
+    def watching(self) -> bool:
+        return self.decided.mode is LearnedMode.OBSERVE
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """Of all; none where the caller named a model, so that nothing was decided."""
+        known = () if self.decided.why == PINNED else self.judged
+        return tuple(item.standing for item in known if item.standing is not None)
+
+    def unexplored(self, why: str) -> Learning:
+        """As if the learner had stayed with the best."""
+        decided = replace(self.decided, chosen=self.decided.greedy, why=why)
+        stood = [(item, item.standing) for item in self.judged if item.standing is not None]
+        judged = (replace(item, standing=one._replace(chosen=one.greedy, why=why)) for item, one in stood)
+        return replace(self, decided=decided, judged=tuple(judged))
+
+    @property
+    def explores_nano(self) -> int | None:
+        """The most that the one costs who is asked to learn of him, in nano-dollars; None where nobody is."""
+        explored = (item for item in self.judged if item.standing is not None and item.standing.explored)
+        return next((item.worst_case_nano for item in explored), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Candidates in the order in which they will be tried, and who was left out and why.
 
     `pinned`: the caller named provider or model. `downgraded`: it is what a budget still allows. `insists`: the
     caller wants a fallback by all means. `stands_in_for`: whom
-    caller, table, session or strategy put first, where another one leads in its place.
+    caller, table, session or strategy put first, where another one leads in its place. `learning`: None where the mode
+    of learning is off.
     """
 
     candidates: tuple[Candidate, ...]
@@ -106,16 +141,11 @@ class Plan:
     downgraded: bool = False
     insists: bool = False
     stands_in_for: str | None = None
+    learning: Learning | None = None
 
     @property
     def reason(self) -> str:
         return self.candidates[0].reason
-
-    @property
-    def standings(self) -> tuple[Standing, ...]:
-        """Of all candidates, in their order; none where not the outcomes decided."""
-        known = () if self.pinned else self.candidates
-        return tuple(item.standing for item in known if item.standing is not None)
 
     @property
     def overflows(self) -> bool:
@@ -127,7 +157,10 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Field:
     """All that candidates for one question are judged by. `forecasts`: each comes with a forecast, which takes time.
-    `seed`: the request's, of what is left to chance."""
+    `seed`: the request's, of what is left to chance.
+
+    For the strategy that goes by outcomes: `barred`, a word for why it may not explore; `leader`, who is asked first
+    whatever it says; `incumbent`, with whom the conversation has been; `watching`: nobody will act on it."""
 
     question: Question
     config: Config
@@ -140,6 +173,10 @@ class Field:
     forecasts: bool = False
     learner: Learner = field(default_factory=Learner)
     seed: int = 0
+    barred: str = ""
+    leader: Target | None = None
+    incumbent: Target | None = None
+    watching: bool = False
 
     @classmethod
     def of(
@@ -156,6 +193,17 @@ class Field:
     ) -> Field:
         observed = observed or Observed()
         return cls(question, config, catalog, health, wishes, question.size(), observed, room, forecasts)
+
+    def learning(
+        self, learner: Learner | None, seed: int, mode: LearnedMode, barred: str, leader: Target | None,
+        incumbent: Target | None,
+    ) -> Field:  # fmt: skip
+        """The same for a question of which outcomes decide, or are watched."""
+        watching = mode is LearnedMode.OBSERVE
+        found = learner or self.learner
+        return replace(
+            self, learner=found, seed=seed, barred=barred, leader=leader, incumbent=incumbent, watching=watching
+        )
 
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
         """Why this provider cannot answer with that model; empty where it can."""
@@ -204,6 +252,13 @@ class Field:
             full=self.room.full(provider, model, local_only=local_only) if self.room else "",
             last_failure=self.health.last_failure(provider),
         )
+
+    def switched(self, candidate: Candidate) -> tuple[Candidate, Switch]:
+        """The candidate as it is in a conversation with the incumbent, and what it would lose by the switch."""
+        assert self.incumbent is not None
+        known, target = candidate.forecast, candidate.target
+        known, lost = switched(self.question, self.catalog, self.observed, self.incumbent, target, known)
+        return replace(candidate, forecast=known), lost
 
     def again(self, candidate: Candidate, reason: str) -> Candidate | LeftOut:
         """A candidate of a plan for this question, which is another one than it was planned for."""

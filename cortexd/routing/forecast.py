@@ -4,7 +4,7 @@ conversation so far."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cortexd.catalog import Catalog, Model
 from cortexd.domain.messages import Role, Usage
@@ -32,6 +32,19 @@ class Forecast:
 
 
 UNKNOWN = Forecast()
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a model takes more because it lacks the cache of a conversation: nano-dollars and milliseconds; `known`: it
+    is another one than the conversation's."""
+
+    nano: int = 0
+    ms: float = 0.0
+    known: bool = False
+
+
+NO_SWITCH = Switch()
 
 
 def continued(question: Question, sticky: Target | None, target: Target) -> bool:
@@ -75,6 +88,28 @@ def forecast(
         _shown(timing.ms),
         model.quality_for(question.task_type),
     )
+
+
+def switched(
+    question: Question, catalog: Catalog, observed: Observed, incumbent: Target, target: Target, known: Forecast
+) -> tuple[Forecast, Switch]:
+    """The forecast of a conversation that has been with `incumbent`, and what of it `target` owes to the switch: as
+    much of the prompt as it usually finds in its cache then, or else as the other one does."""
+    provider, name = target.provider, target.model or ""
+    read, written = observed.cached_shares(provider, name, continued=True)
+    if target == incumbent or known.input_tokens is None or known.output_tokens is None:
+        return known, NO_SWITCH
+    read = read or observed.cached_shares(incumbent.provider, incumbent.model or "", continued=True)[0]
+    prompt, output = known.input_tokens, known.output_tokens
+    price = catalog.price(provider, name, question.moment, prompt)
+    cold = 0 if price is None else _effective(prompt, output, 0.0, written, price)
+    warm = 0 if price is None else _effective(prompt, output, read, min(written, 1 - read), price)
+    timing = observed.timing(provider, name, prompt, output)
+    warm_ms = observed.timing(provider, name, prompt * (1 - read), output).ms
+    ms = 0.0 if timing.ms is None or warm_ms is None else max(0.0, timing.ms - warm_ms)
+    cost = None if price is None else cold
+    now = replace(known, cached_share=0.0, cost_nano=cost, first_token_ms=_shown(timing.first_token_ms))
+    return replace(now, ms=_shown(timing.ms)), Switch(max(0, cold - warm), ms, known=True)
 
 
 def _cached(question: Question, observed: Observed, sticky: Target | None, target: Target) -> tuple[float, float]:

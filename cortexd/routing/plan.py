@@ -3,7 +3,7 @@ strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,15 +11,18 @@ from cortexd.authority import Action, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
 from cortexd.config.settings import ANY_MODEL
-from cortexd.domain.messages import Options, Strategy
+from cortexd.domain.messages import LearnedMode, Options, Strategy
+from cortexd.domain.modes import Way, way_of
 from cortexd.domain.money import format_usd
 from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
 from cortexd.routing.allowed import Allowed, nobody_allowed
-from cortexd.routing.candidates import Candidate, Field, LeftOut, Plan, Room, healthy_first
+from cortexd.routing.candidates import Candidate, Field, Learning, LeftOut, Plan, Room, healthy_first, who_answers
+from cortexd.routing.exclusions import Case, barred
 from cortexd.routing.health import Health, State
 from cortexd.routing.learned import Learner
+from cortexd.routing.learning import learning_of
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import Question
 from cortexd.routing.strategies import ranking
@@ -54,16 +57,19 @@ def plan_route(
     learner: Learner | None = None,
     seed: int = 0,
     dry_run: bool = False,
+    near_end: bool = False,
+    talked_with: Callable[[], Target | None] = lambda: None,
 ) -> Plan:
     """Rank who could answer `question`. Raises UnknownProvider, InvalidArgument, ProviderNotConfigured,
     BudgetExceeded or NoProviderAvailable where nobody can answer.
 
     `dry_run`: nobody will be asked, so that nothing is tried for learning, and every candidate has its forecast.
-    `seed`: the request's, of what is left to chance."""
-    strategy = _strategy(question, config, wishes)
-    forecasts = dry_run or strategy is not Strategy.TABLE
+    `seed`: the request's, of what is left to chance. Where outcomes decide, or are watched: `near_end`, a budget of the
+    caller's has little left; `talked_with`, who gave the last answer of a conversation without a session."""
+    way = _way(question, config, wishes)
+    strategy, learns = way.strategy, way.mode is not LearnedMode.OFF
+    forecasts = dry_run or learns or strategy is not Strategy.TABLE
     field = Field.of(question, config, catalog, health, wishes, observed, room, forecasts=forecasts)
-    field = replace(field, learner=learner or field.learner, seed=seed)
     choice = _first_choice(question, config, catalog, wishes)
     if choice.pinned:
         field = replace(field, wishes=wishes.asking_for(choice.first))
@@ -74,7 +80,13 @@ def plan_route(
         targets = [target for target in targets if target in choice.targets or target == sticky]
     targets = list(dict.fromkeys([*targets, *choice.passed_over]))
     capable, left_out = _judged(field, choice, targets)
-    may_explore = not (dry_run or sticky or choice.pinned or _privileged(question, config))
+    privileged = _privileged(question, config)
+    if learns:
+        case = Case(question, wishes, choice.pinned, privileged, sticky is not None, near_end, dry_run)
+        with_whom = sticky or who_answers(wishes, config) or talked_with()
+        leader = choice.first if choice.pinned else sticky
+        field = field.learning(learner, seed, way.mode, barred(case), leader, with_whom)
+    may_explore = not (dry_run or sticky or choice.pinned or privileged)
     ranked = _ranked(field, choice, sticky, ranking(strategy)(capable, field, may_explore))
     insists = question.options.fallback is True
     plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned, insists=insists)
@@ -83,16 +95,25 @@ def plan_route(
         raise _nobody(plan, targets, config, question)
     named = strategy is Strategy.TABLE or choice.pinned
     leader = sticky or (choice.first if named else ranked[0].target)
+    if learns:
+        plan = replace(plan, learning=_learning(plan, capable, ranked, choice, sticky, way, field))
     return _busy(_explained(plan if fallback else replace(plan, candidates=plan.candidates[:1]), leader, config))
 
 
-def _strategy(question: Question, config: Config, wishes: Wishes) -> Strategy:
-    """The caller's, the user's, or the machine's for this task type where the user prefers nobody for it."""
-    task, routing = question.task_type, config.routing
+def _way(question: Question, config: Config, wishes: Wishes) -> Way:
+    """By the call, the user, whom he prefers for this task type, the machine's settings for it, and the machine."""
+    task, routing, options = question.task_type, config.routing, question.options
     preferred, _ = next(_by_rank(task, config, wishes))
     open_ = [item for item in preferred if not wishes.obstacle(task, _full(item, task, config, wishes))]
-    of_machine = Strategy.TABLE if open_ else routing.strategies.get(task, routing.strategy)
-    return question.options.strategy or wishes.strategy or of_machine
+    own = wishes.strategy or (Strategy.TABLE if open_ else None)
+    return way_of(
+        (
+            (options.strategy, options.learned),
+            (own, wishes.learned),
+            (routing.strategies.get(task), routing.learned.modes.get(task)),
+            (routing.strategy, routing.learned.mode),
+        )
+    )
 
 
 def falls_back(options: Options, config: Config, *, pinned: bool) -> bool:
@@ -253,6 +274,23 @@ def _ranked(field: Field, choice: _Choice, sticky: Target | None, ranked: list[C
     reason = choice.reason if choice.pinned or sticky is None else f"session stays with {_short(sticky, field.config)}"
     first = [replace(item, reason=reason) for item in ranked if item.target == leader]
     return [*first, *(item for item in ranked if item.target != leader)]
+
+
+def _learning(
+    plan: Plan, capable: list[Candidate], ranked: list[Candidate], choice: _Choice, sticky: Target | None,
+    way: Way, field: Field,
+) -> Learning:  # fmt: skip
+    """Of a plan in which outcomes decided, or beside one: over all that they would have had to choose among."""
+    if way.mode is LearnedMode.APPLY:
+        without = healthy_first(_ranked(field, choice, sticky, ranking(way.baseline)(capable, field, False)))
+        affordable = {item.target for item in plan.candidates}
+        baseline = next(item.target for item in without if item.target in affordable)
+        return learning_of(plan, ranked, baseline, way, field)
+    targets = {item.target for item in capable}
+    others = () if choice.pinned else _considered(choice, sticky, Strategy.LEARNED, field)
+    more, _ = _judged(field, choice, [target for target in others if target not in targets])
+    judged = ranking(Strategy.LEARNED)([*capable, *more], field, True)
+    return learning_of(plan, judged, plan.candidates[0].target, way, field)
 
 
 def _affordable(plan: Plan, limit: int | None) -> Plan:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
 from cortexd.routing.allowed import EVERYTHING, Allowed
@@ -14,7 +14,8 @@ from cortexd.routing.allowed import EVERYTHING, Allowed
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`targets`: whom the user prefers by task type, the first choice first. `strategy`: None for the machine's.
+    """`targets`: whom the user prefers by task type, the first choice first. `strategy`, `learned`: None for the
+    machine's.
     `sticky`: whom the session stays with. `secrets`: as the operator says, or stricter. `excluded`: whom the user never
     wants, a provider alone with all its models. `on_break`: None for the machine's."""
 
@@ -26,6 +27,7 @@ class Wishes:
     excluded: frozenset[Target] = frozenset()
     allowed: Allowed = EVERYTHING
     on_break: OnBreak | None = None
+    learned: LearnedMode | None = None
 
     def obstacle(self, task: TaskType, target: Target) -> str:
         """Why `target`, with its model, is out of the question for this user; empty where it is not."""

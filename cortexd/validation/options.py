@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from cortexd.domain.messages import OnBreak, Options, Privacy, Secrets, Strategy, Tool
+from cortexd.domain.messages import LearnedMode, OnBreak, Options, Privacy, Secrets, Strategy, Tool
+from cortexd.domain.modes import clash
 from cortexd.domain.money import from_usd
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument, TooLarge
@@ -98,6 +99,8 @@ def _check_options(options: Options, bounds: Bounds) -> None:
         raise InvalidArgument(
             f"options.tool_choice: expected auto, none, required or an offered tool, got {shown(options.tool_choice)}"
         )
+    if words := clash(options.strategy, options.learned):
+        raise InvalidArgument(f"options.learned: {words}")
     if options.deadline_ms is not None and options.deadline_ms > bounds.max_deadline_ms:
         raise InvalidArgument(
             f"options.deadline_ms: expected at most {bounds.max_deadline_ms}, got {options.deadline_ms}"
@@ -132,6 +135,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
     "request_id": ("request_id", _request_id),
     "labels": ("labels", as_labels),
     "strategy": ("strategy", as_member(Strategy)),
+    "learned": ("learned", as_member(LearnedMode)),
     "cache": ("cache", as_boolean),
     "session": ("session", _request_id),
     "secrets": ("secrets", as_member(Secrets)),

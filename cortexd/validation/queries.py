@@ -10,7 +10,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
+from cortexd.domain.modes import clash
 from cortexd.domain.money import from_usd
 from cortexd.domain.outcomes import REPORTED, Source
 from cortexd.domain.targets import MOST_TARGETS, Target, covered, parse_targets, written
@@ -135,9 +136,12 @@ def parse_learning_query(value: object) -> LearningWish:
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
     """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
-    `local_only`, `secrets`, `excluded` [target], `on_break`. Raises InvalidArgument, or UnknownProvider
+    `learned`, `local_only`, `secrets`, `excluded` [target], `on_break`. Raises InvalidArgument, or UnknownProvider
     where `providers` holds no such name."""
     parsed = _parsed(value, _PREFERENCES, "preferences")
+    strategy, mode = parsed.get("strategy"), parsed.get("learned")
+    if words := clash(strategy and Strategy(strategy), mode and LearnedMode(mode)):
+        raise InvalidArgument(f"preferences.learned: {words}")
     excluded = tuple(map(Target.parse, parsed.get("excluded", ())))
     _known_providers(excluded, providers, "preferences.excluded")
     for task, names in parsed.get("providers", {}).items():
@@ -232,6 +236,10 @@ def _strategy(value: object, path: str) -> str:
     return as_member(Strategy)(value, path).value
 
 
+def _learned(value: object, path: str) -> str:
+    return as_member(LearnedMode)(value, path).value
+
+
 def _source(value: object, path: str) -> Source:
     if value not in REPORTED:
         raise InvalidArgument(f"{path}: expected one of {', '.join(REPORTED)}, got {shown(value)}")
@@ -304,6 +312,7 @@ _LEARNING: dict[str, tuple[str, Parser]] = {
 _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "providers": ("providers", _providers),
     "strategy": ("strategy", _strategy),
+    "learned": ("learned", _learned),
     "local_only": ("local_only", as_boolean),
     "secrets": ("secrets", _secrets),
     "excluded": ("excluded", _excluded),

@@ -16,6 +16,7 @@ import pytest
 from cortexd.cli.shown.settings_as_toml import settings_as_toml
 from cortexd.client import Client
 from cortexd.config import load_config
+from cortexd.domain.steps import step_of
 from simulated import Behaviour, Fault
 from tests.bus.served import (  # noqa: F401
     START_S,
@@ -104,12 +105,22 @@ class TestRequests:
         assert cortexctl("outcome", request_id, "1").returncode == 0
         known = json.loads(cortexctl(*words, "--json").stdout)["candidates"]
         [after] = [row for row in known if row["provider"] == first["provider"]]
-        assert (after["outcomes"], after["greedy"]) == (first["outcomes"] + 1, True)
+        assert (after["outcomes"], after["greedy"], after["chosen"]) == (step_of(first["outcomes"] + 1), True, True)
         assert after["outcome_mean"] > first["outcome_mean"]
         shown = cortexctl(*words, "--explain").stdout
         table = shown[shown.index("likely outcome") :].splitlines()[1:]
-        assert [line.split()[1] for line in table] == [str(row["outcomes"]) for row in known]
+        assert [line.split()[0] for line in table] == [f"{row['provider']}/{row['model']}" for row in known]
+        assert "learning apply: outcomes decide; without it" in shown
+        assert "a dry run tries nothing" in shown
         assert "likely outcome" not in cortexctl("route", "--explain", "hello").stdout
+
+    def test_explained_watching(self, cortexctl: Cortexctl) -> None:
+        """Where outcomes are only watched the same route is taken, and --explain says what they would do."""
+        words = ("route", "--task", "configuration", "--explain", "hello")
+        plain, watched = cortexctl(*words).stdout, cortexctl(*words, "--learned", "observe").stdout
+        assert watched.startswith(plain.rstrip("\n"))
+        assert "learning observe: outcomes are watched and decide nothing; without it" in watched
+        assert "would be asked" in watched
 
 
 class TestUsage:
@@ -240,6 +251,12 @@ class TestWishes:
         assert cortexctl("ask", "hello").stdout.startswith("[kimi-k2.6]")
         assert cortexctl("prefs", "clear").returncode == 0
         assert cortexctl("prefs").stdout == "none: the operator's routing holds\n"
+        assert cortexctl("prefs", "set", "--learned", "observe").returncode == 0
+        assert cortexctl("prefs").stdout.splitlines()[1:] == ["learned     observe"]
+        assert "learned" in json.loads(cortexctl("route", "hello", "--json").stdout)
+        assert cortexctl("prefs", "set", "--strategy", "learned").returncode == USAGE
+        assert cortexctl("prefs", "clear", "learned").returncode == 0
+        assert "learned" not in json.loads(cortexctl("route", "hello", "--json").stdout)
         assert cortexctl("prefs", "set", "nonsense=claude").returncode == USAGE
         assert cortexctl("prefs", "set").returncode == USAGE
 

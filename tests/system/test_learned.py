@@ -14,7 +14,7 @@ from tests.system.program import NAME, Json, Program, program_fixture  # noqa: F
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 
 CONFIG = "[daemon]\npreload_sdks = true\n"
-TASK, OUTCOMES = "configuration", 6
+TASK, OUTCOMES = "configuration", 5
 KILLED, HEARD = "dependency_resolution", 12
 FIGURES = ("outcomes", "outcome_mean", "outcome_sigma")
 OUTCOMES_OF = """

@@ -117,7 +117,7 @@ def watched(world: World, rows: Sequence[Row]) -> tuple[Learner, list[Record]]:
     learner, told, records = Learner(seed=world.seed), random.Random(world.seed), []
     contenders = world.contenders()
     for number, row in enumerate(rows):
-        choice = learner.decide(row.task, world.arms, RULES, _seed(number), may_explore=True)
+        choice = learner.decide(row.task, world.arms, RULES, _seed(number))
         learner.cells.decided(row.task)
         learner.counts.count(world.targets, explored=False)
         ran = world.table[row.task]

@@ -87,7 +87,7 @@ class Machine:
 
     async def ask(self, step: Ask) -> None:
         arms = [Arm(model, 0.05 * place) for place, model in enumerate(MODELS[: step.models])]
-        choice = self.learner.decide(step.task, arms, RULES, len(self.decided), may_explore=True)
+        choice = self.learner.decide(step.task, arms, RULES, len(self.decided))
         self.decided.append(choice)
         by_model = {score.target: score for score in choice.scores}
         order = [choice.chosen, *(model for model in by_model if model != choice.chosen)]

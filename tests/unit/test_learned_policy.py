@@ -96,9 +96,9 @@ class TestPolicy:
     def test_the_best_is_asked(self) -> None:
         """Where exploring is not allowed the best mean less its penalty is asked, at every seed."""
         made = policy(cells=taught((TASK, GOOD, 0.9, 30), (TASK, POOR, 0.5, 30)))
-        assert {made.decide(TASK, arms(POOR, GOOD), seed, may_explore=False).chosen for seed in range(50)} == {GOOD}
+        assert {made.decide(TASK, arms(POOR, GOOD), seed, barred="local").chosen for seed in range(50)} == {GOOD}
         dear = [Arm(GOOD, 0.9), Arm(POOR, 0.0)]
-        assert made.decide(TASK, dear, 1, may_explore=False).chosen == POOR
+        assert made.decide(TASK, dear, 1, barred="local").chosen == POOR
 
     def test_equal_seeds_make_equal_choices(self) -> None:
         """The same requests in the same order are decided alike."""
@@ -134,8 +134,8 @@ class TestPolicy:
         made = policy()
         among = arms(GOOD, POOR, THIRD)
         decisions(made, among, 600, {GOOD: 0.9, POOR: 0.6, THIRD: 0.3}, seed)
-        assert made.decide(TASK, among, 0, may_explore=False).chosen == GOOD
+        assert made.decide(TASK, among, 0, barred="local").chosen == GOOD
         decisions(made, among, 300, {GOOD: 0.1, POOR: 0.6, THIRD: 0.3}, seed + 100)
-        assert made.decide(TASK, among, 0, may_explore=False).chosen == POOR
+        assert made.decide(TASK, among, 0, barred="local").chosen == POOR
         decisions(made, among, 1500, {GOOD: 0.9, POOR: 0.6, THIRD: 0.3}, seed + 200)
-        assert made.decide(TASK, among, 0, may_explore=False).chosen == GOOD
+        assert made.decide(TASK, among, 0, barred="local").chosen == GOOD

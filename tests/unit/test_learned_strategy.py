@@ -79,7 +79,7 @@ class TestRanking:
         assert first.score == pytest.approx(first.standing.score.mean - first.standing.score.penalty, abs=1e-3)
         assert second.standing is not None
         assert second.standing.score.penalty == pytest.approx(0.1)
-        assert first.reason.startswith("best by outcomes: likely 1.00 by 50 outcomes, less 0.0")
+        assert first.reason.startswith("best by outcomes: likely 1.00 by 50 outcomes or more, less 0.0")
 
     def test_what_is_ranked_is_otherwise_as_it_was(self) -> None:
         """A candidate keeps all that the strategy does not say of it."""

@@ -95,12 +95,12 @@ class TestDrift:
                 choice = policy.decide(task, [Arm(good), Arm(fair)], chance.getrandbits(32))
                 policy.took(task, choice)
                 policy.cells.learn(task, choice.chosen, float(chance.random() < world[task][choice.chosen]))
-            return policy.decide("x", [Arm(good), Arm(fair)], 0, may_explore=False).chosen
+            return policy.decide("x", [Arm(good), Arm(fair)], 0, barred="dry_run").chosen
 
         assert go_on(600) == good
         world["x"][good] = 0.1
         assert go_on(300) == fair
-        assert {policy.decide(task, [Arm(good), Arm(fair)], 0, may_explore=False).chosen for task in "yz"} == {good}
+        assert {policy.decide(task, [Arm(good), Arm(fair)], 0, barred="dry_run").chosen for task in "yz"} == {good}
         world["x"][good] = 0.9
         assert go_on(1500) == good
 

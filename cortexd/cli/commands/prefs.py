@@ -12,7 +12,7 @@ from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_note, print_text
 from cortexd.cli.talking.session import run
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Preferences
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _COLUMNS = (Column("preference"), Column("value"))
 _NAMES = {
     "strategy": "strategy",
+    "learned": "learned",
     "local-only": "local_only",
     "secrets": "secrets",
     "excluded": "excluded",
@@ -44,6 +45,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     rows = [(task, provider) for task, provider in sorted(preferences.providers.items())]
     rows += [("strategy", preferences.strategy)] if preferences.strategy else []
+    rows += [("learned", preferences.learned)] if preferences.learned else []
     rows += [("local-only", "yes")] if preferences.local_only else []
     rows += [("secrets", preferences.secrets)] if preferences.secrets else []
     rows += [("excluded", ", ".join(preferences.excluded))] if preferences.excluded else []
@@ -58,6 +60,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.argument("providers", nargs=-1, callback=pairs, metavar="[TASK=PROVIDER]...")
 @click.option(
     "--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among the models."
+)
+@click.option(
+    "--learned",
+    type=click.Choice([item.value for item in LearnedMode]),
+    help="Whether reported outcomes decide (apply), or what they would is only noted (observe).",
 )
 @click.option("--local-only/--no-local-only", default=None, help="Whether only local endpoints may be asked.")
 @click.option("--secrets", type=click.Choice([item.value for item in Secrets]), help="What is done about secrets.")
@@ -76,6 +83,7 @@ def set_command(
     settings: Settings,
     providers: Mapping[str, str],
     strategy: str | None,
+    learned: str | None,
     local_only: bool | None,
     secrets: str | None,
     exclude: str | None,
@@ -89,8 +97,14 @@ def set_command(
       cortexctl prefs set --exclude deepseek,claude/claude-opus-5-5
     """
     excluded = None if exclude is None else [item.strip() for item in exclude.split(",")]
-    changes: dict[str, Any] = {"strategy": strategy, "local_only": local_only, "secrets": secrets, "excluded": excluded}
-    changes["on_break"] = on_break
+    changes: dict[str, Any] = {
+        "strategy": strategy,
+        "learned": learned,
+        "local_only": local_only,
+        "secrets": secrets,
+        "excluded": excluded,
+        "on_break": on_break,
+    }
     changes = {key: value for key, value in changes.items() if value is not None}
     if not providers and not changes:
         raise click.UsageError("Nothing to set.", click.get_current_context())
@@ -104,7 +118,7 @@ def set_command(
 
 
 @command.command("clear")
-@click.argument("names", nargs=-1, metavar="[TASK|strategy|local-only|secrets|excluded|on-break]...")
+@click.argument("names", nargs=-1, metavar="[TASK|strategy|learned|local-only|secrets|excluded|on-break]...")
 @click.pass_obj
 def clear_command(settings: Settings, names: tuple[str, ...]) -> None:
     """Give up the preferences named, or all of them."""
@@ -126,6 +140,8 @@ async def _plain(client: AsyncClient) -> dict[str, Any]:
     plain: dict[str, Any] = {"providers": dict(now.providers)}
     if now.strategy:
         plain["strategy"] = now.strategy
+    if now.learned:
+        plain["learned"] = now.learned
     if now.local_only:
         plain["local_only"] = True
     if now.secrets:

@@ -10,6 +10,7 @@ from cortexd.cli.given.attachments import user_content
 from cortexd.cli.given.prompt import read_prompt
 from cortexd.cli.given.request_options import request_options
 from cortexd.cli.settings import Settings, json_option
+from cortexd.cli.shown.learned import print_learned
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import one_line, print_json, print_text
 from cortexd.cli.talking.session import run
@@ -38,14 +39,6 @@ _FIGURES = (
     Column("time", right=True),
     Column("quality", right=True),
     Column("score", right=True),
-)
-_OUTCOMES = (
-    Column("#", right=True),
-    Column("outcomes", right=True),
-    Column("likely outcome", right=True),
-    Column("give or take", right=True),
-    Column("penalty", right=True),
-    Column("best known"),
 )
 _LEFT_OUT = (Column("left out"), Column("model"), Column("why"))
 _RANKED_BY = {
@@ -136,25 +129,9 @@ def _explain_candidates(decision: Decision) -> None:
     ]
     print_text("")
     print_table(_FIGURES, rows)
-    if any(item.outcomes is not None for item in decision.candidates):
-        _explain_outcomes(decision)
-
-
-def _explain_outcomes(decision: Decision) -> None:
-    """What outcomes have shown of each candidate."""
-    rows = [
-        (
-            str(item.rank),
-            _figure(item.outcomes),
-            _figure(item.outcome_mean, "{:.2f}"),
-            _figure(item.outcome_sigma, "{:.2f}"),
-            _figure(item.penalty, "{:.2f}"),
-            "yes" if item.greedy else "no",
-        )
-        for item in decision.candidates
-    ]
-    print_text("")
-    print_table(_OUTCOMES, rows)
+    if decision.learned is not None:
+        print_text("")
+        print_learned(decision.learned)
 
 
 def _figure(value: float | None, form: str = "{}") -> str:

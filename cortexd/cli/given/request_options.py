@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cortexd.domain.messages import OnBreak, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 
 _OPTIONS = (
     click.option("--task", default="user_chat", show_default=True, metavar="TYPE", help="What the request is for."),
@@ -16,6 +16,11 @@ _OPTIONS = (
     click.option("--model", metavar="ID", help="Ask this model."),
     click.option(
         "--strategy", type=click.Choice([item.value for item in Strategy]), help="How to choose among the models."
+    ),
+    click.option(
+        "--learned",
+        type=click.Choice([item.value for item in LearnedMode]),
+        help="Whether reported outcomes decide (apply), or what they would is only noted (observe).",
     ),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest answer, in tokens."),
     click.option(
@@ -51,6 +56,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         provider: str | None,
         model: str | None,
         strategy: str | None,
+        learned: str | None,
         max_tokens: int | None,
         max_cost: float | None,
         session: str | None,
@@ -65,6 +71,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "provider": provider,
             "model": model,
             "strategy": strategy,
+            "learned": learned,
             "max_tokens": max_tokens,
             "max_cost_usd": max_cost,
             "session": session,

@@ -2,10 +2,11 @@
 
 from cortexd.routing.learned.cells import Cells
 from cortexd.routing.learned.learner import NOT_COUNTED, Counted, Learner, Standing
-from cortexd.routing.learned.policy import Arm, Choice, Counts, Policy, Rules, Score
+from cortexd.routing.learned.policy import PINNED, Arm, Choice, Counts, Policy, Rules, Score
 
 __all__ = [
     "NOT_COUNTED",
+    "PINNED",
     "Arm",
     "Cells",
     "Choice",

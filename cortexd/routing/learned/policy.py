@@ -17,6 +17,7 @@ from cortexd.routing.learned.cells import Beta, Cells
 # alone locked a good model out for ever after a few bad answers.
 _SIGMAS = 1.64
 _MARGIN = 0.25
+EXPLORED, PINNED = "explored", "pinned"
 PACE = 0.5  # of the looks that a draw asks for: what may be explored is spread over more tasks
 
 
@@ -47,12 +48,20 @@ class Counts:
     recalled: dict[Target, int] = field(default_factory=dict)
 
     def may_explore(self, rules: Rules) -> bool:
+        return self.explored + 1 <= self._most(rules)
+
+    def left(self, rules: Rules) -> int:
+        """How many decisions may explore from now on, if no others come between them."""
+        return max(0, math.floor(self._most(rules) - self.explored))
+
+    def _most(self, rules: Rules) -> float:
+        """How many decisions may have explored, the next one too."""
         if not rules.explore_share:
-            return False
+            return 0.0
         first = rules.explore_first * len(self.models)
         if self.recalled:
             first -= sum(min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models)
-        return self.explored + 1 <= rules.explore_share * (self.decisions + 1) + first
+        return rules.explore_share * (self.decisions + 1) + first
 
     def recall(self, model: Target, outcomes: int) -> None:
         """There were so many outcomes of that model before the start."""
@@ -67,11 +76,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One who could be asked. `penalty`: what its cost and time take from its score (Rules.penalty)."""
+    """One who could be asked. `penalty`: what its cost and time take from its score (Rules.penalty). `closed`: a word
+    for why it may not be asked this time, "" where it may."""
 
     target: Target
     penalty: float = 0.0
     quality: float | None = None
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Choice:
     """`scores` in the order of the arms; `greedy` is the best as far as is known, `chosen` who shall be asked; `why`:
-    a word for whether it explored: `best`, `explored`, `barred` or `spent`."""
+    a word for whether it explored: `best`, `explored`, `spent`, or what kept it from that."""
 
     scores: tuple[Score, ...]
     greedy: Target
@@ -102,7 +113,7 @@ class Choice:
 
     @property
     def explored(self) -> bool:
-        return self.chosen != self.greedy
+        return self.why == EXPLORED
 
 
 class Policy:
@@ -113,18 +124,19 @@ class Policy:
         self.counts = counts
         self.rules = rules
 
-    def decide(self, task: str, arms: Sequence[Arm], seed: int, *, may_explore: bool = True) -> Choice:
-        """Whom of `arms` (at least one) to ask for `task`. `may_explore`: whether another than the best may be."""
+    def decide(self, task: str, arms: Sequence[Arm], seed: int, *, barred: str = "") -> Choice:
+        """Whom of `arms` (at least one) to ask for `task`. `barred`: a word for why only the best may be, "" where
+        another may."""
         betas = self._betas(task, arms)
         scores = self._scored(arms, betas)
-        best = max(range(len(arms)), key=lambda index: scores[index].value)
+        best = max(_open(arms), key=lambda index: scores[index].value)
         greedy = scores[best].target
-        if not may_explore:
-            return Choice(scores, greedy, greedy, "barred")
-        if not self.counts.may_explore(self.rules):
-            return Choice(scores, greedy, greedy, "spent")
+        if barred or not self.counts.may_explore(self.rules):
+            return Choice(scores, greedy, greedy, barred or "spent")
         drawn = _drawn(scores, betas, best, random.Random(seed))  # noqa: S311 - no secret
-        return Choice(scores, greedy, scores[drawn].target, "best" if drawn == best else "explored")
+        if drawn == best or arms[drawn].closed:
+            return Choice(scores, greedy, greedy, arms[drawn].closed or "best")
+        return Choice(scores, greedy, scores[drawn].target, EXPLORED)
 
     def took(self, task: str, choice: Choice) -> None:
         """`choice` was acted on."""
@@ -143,6 +155,11 @@ class Policy:
             Score(arm.target, beta.mean, beta.sigma, beta.count, arm.penalty)
             for arm, beta in zip(arms, betas, strict=True)
         )
+
+
+def _open(arms: Sequence[Arm]) -> Sequence[int]:
+    """Those that may be asked, or all where none may."""
+    return [index for index, arm in enumerate(arms) if not arm.closed] or range(len(arms))
 
 
 def _drawn(scores: tuple[Score, ...], betas: Sequence[Beta], best: int, chance: random.Random) -> int:

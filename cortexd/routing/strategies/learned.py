@@ -7,11 +7,28 @@ Now and then another one leads that may be better: within bounds, and never wher
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
+from typing import NamedTuple
 
-from cortexd.domain.messages import Role
+from cortexd.domain.steps import step_of
+from cortexd.domain.targets import Target
 from cortexd.routing.candidates import Candidate, Field
+from cortexd.routing.forecast import NO_SWITCH, Switch
 from cortexd.routing.health import State
 from cortexd.routing.learned import Arm, Choice, Rules, Score, Standing
+
+
+class _Parts(NamedTuple):
+    """What takes from the score of one: its price and its time but for what `switch` has of them."""
+
+    price: float = 0.0
+    time: float = 0.0
+    switch: float = 0.0
+    switch_nano: int | None = None
+
+    @property
+    def penalty(self) -> float:
+        return self.price + self.time + self.switch
 
 
 def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[Candidate]:
@@ -19,59 +36,86 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     equals in the order that they came in."""
     if not candidates:
         return []
-    task, rules = field.question.task_type, _rules(field)
-    arms = _arms(candidates, rules)
-    well = [index for index, item in enumerate(candidates) if item.state is State.OK and not item.full]
-    among = well or range(len(arms))
-    may = may_explore and _harmless(field)
-    choice = field.learner.decide(task, [arms[index] for index in among], rules, field.seed, may_explore=may)
-    scores = dict(zip(among, choice.scores, strict=True))
-    if others := [index for index in range(len(arms)) if index not in scores]:
-        known = field.learner.scores(task, [arms[index] for index in others], rules)
-        scores.update(zip(others, known, strict=True))
-    stood = [_standing(item, scores[index], choice) for index, item in enumerate(candidates)]
-    return sorted(stood, key=_rank)
+    task, rules = field.question.task_type, rules_of(field)
+    barred = field.barred or ("" if may_explore else "dry_run")
+    candidates, switches = _in_conversation(candidates, field)
+    parts = _parts(candidates, switches, rules)
+    limit = field.question.options.max_cost_nano
+    arms = [_arm(item, part.penalty, limit) for item, part in zip(candidates, parts, strict=True)]
+    well = [item.state is State.OK and not item.full for item in candidates]
+    asked = list(compress(arms, well)) or arms
+    choice = field.learner.decide(task, asked, rules, field.seed, barred=barred, watching=field.watching)
+    scores = choice.scores if len(asked) == len(arms) else _all_scores(arms, choice, field)
+    led = next((arm.target for arm in asked if arm.target == field.leader), None) if field.leader else None
+    chosen = led or choice.chosen
+    rows = zip(candidates, scores, parts, strict=True)
+    stood = [_stood(item, score, choice, chosen, part) for item, score, part in rows]
+    return sorted(stood, key=lambda item: (item.standing is None or not item.standing.chosen, -(item.score or 0.0)))
 
 
-def _rank(candidate: Candidate) -> tuple[bool, float]:
-    chosen = candidate.standing is not None and candidate.standing.chosen
-    return not chosen, -(candidate.score or 0.0)
-
-
-def _rules(field: Field) -> Rules:
+def rules_of(field: Field) -> Rules:
     wanted = field.config.routing.learned
     return Rules(wanted.cost_weight, wanted.latency_weight, wanted.explore_share, wanted.explore_first)
 
 
-def _arms(candidates: Sequence[Candidate], rules: Rules) -> list[Arm]:
-    known = [item.forecast for item in candidates]
-    costs = _parts([item.cost_nano for item in known], rules.cost_weight)
-    times = _parts([item.ms for item in known], rules.latency_weight)
+def words_of(standing: Standing) -> str:
+    """For people, in figures that tell nobody another's single report."""
+    score = standing.score
+    words = f"likely {score.mean:.2f} by {_outcomes(score.count)}, less {score.penalty:.2f}"
+    if standing.explored:
+        return f"asked to learn how well it serves: {words}"
+    return f"best by outcomes: {words}" if standing.chosen else words
+
+
+def _outcomes(count: int) -> str:
+    """A step that is no exact count is the least that there were."""
+    step = step_of(count)
+    return f"{step} outcomes" if step < 2 else f"{step} outcomes or more"
+
+
+def _in_conversation(candidates: list[Candidate], field: Field) -> tuple[list[Candidate], list[Switch]]:
+    """Each with a forecast that knows with whom the conversation has been, and what it loses of its cache there."""
+    if field.incumbent is None:
+        return candidates, [NO_SWITCH] * len(candidates)
+    pairs = [field.switched(item) for item in candidates]
+    return [item for item, _ in pairs], [switch for _, switch in pairs]
+
+
+def _parts(candidates: Sequence[Candidate], switches: Sequence[Switch], rules: Rules) -> list[_Parts]:
+    costs = [item.forecast.cost_nano for item in candidates]
+    times = [item.forecast.ms for item in candidates]
+    price, slow = rules.cost_weight / _most(costs), rules.latency_weight / _most(times)
+    dearest, slowest = _most(costs), _most(times)
     return [
-        Arm(item.target, cost + time, item.forecast.quality)
-        for item, cost, time in zip(candidates, costs, times, strict=True)
+        _Parts(
+            price * ((dearest if cost is None else cost) - switch.nano) if any(costs) else 0.0,
+            slow * ((slowest if time is None else time) - switch.ms) if any(times) else 0.0,
+            price * switch.nano + slow * switch.ms,
+            switch.nano if switch.known else None,
+        )
+        for cost, time, switch in zip(costs, times, switches, strict=True)
     ]
 
 
-def _parts(figures: Sequence[float | None], weight: float) -> list[float]:
-    """What each one's figure takes from its score, as a part of the greatest; one that is not known counts as the
-    greatest that is."""
-    most = max((found for found in figures if found is not None), default=0.0) if weight else 0.0
-    if not most:
-        return [0.0] * len(figures)
-    return [weight if found is None else weight * found / most for found in figures]
+def _most(figures: Sequence[float | None]) -> float:
+    """The greatest that is known; one that is not counts as much. 1 where nothing is, or costs."""
+    return max((found for found in figures if found), default=1.0)
 
 
-def _harmless(field: Field) -> bool:
-    """Nothing binds the request to who would answer it best: it may stay nowhere but here, nor goes it on with a
-    conversation or a tool's result, the cache of which another one lacks."""
-    kept_here = field.question.local_only or field.wishes.local_only
-    return not kept_here and all(message.role in (Role.SYSTEM, Role.USER) for message in field.question.messages)
+def _all_scores(arms: Sequence[Arm], choice: Choice, field: Field) -> list[Score]:
+    """Of all arms, in their order; those that could not be chosen are scored alike."""
+    known = {score.target: score for score in choice.scores}
+    others = [arm for arm in arms if arm.target not in known]
+    known |= {score.target: score for score in field.learner.scores(field.question.task_type, others, rules_of(field))}
+    return [known[arm.target] for arm in arms]
 
 
-def _standing(candidate: Candidate, score: Score, choice: Choice) -> Candidate:
-    greedy, chosen = score.target is choice.greedy, score.target is choice.chosen  # both are of these scores
-    words = f"likely {score.mean:.2f} by {score.count} outcomes, less {score.penalty:.2f}"
-    if chosen:
-        words = f"{'best by outcomes' if greedy else 'asked to learn how well it serves'}: {words}"
-    return candidate.stood(words, round(score.value, 4), Standing(score, greedy, chosen, choice.why))
+def _arm(candidate: Candidate, penalty: float, limit: int | None) -> Arm:
+    dear = limit is not None and candidate.worst_case_nano > limit
+    return Arm(candidate.target, penalty, candidate.forecast.quality, "budget" if dear else "")
+
+
+def _stood(candidate: Candidate, score: Score, choice: Choice, chosen: Target, parts: _Parts) -> Candidate:
+    """A score's target is its arm's, as the choice's are."""
+    standing = Standing(score, score.target is choice.greedy, score.target is chosen, choice.why, *parts)
+    return candidate.stood(words_of(standing), round(score.value, 4), standing)

@@ -112,7 +112,8 @@ def applied(
     for place, item in enumerate(requests):
         if place % _REST_EVERY == 0:
             rest()
-        choice = policy.decide(item.task, item.arms, seed ^ place * _APART, may_explore=item.may_explore)
+        barred = "" if item.may_explore else "barred"
+        choice = policy.decide(item.task, item.arms, seed ^ place * _APART, barred=barred)
         policy.took(item.task, choice)
         run.add(item, choice.chosen)
         run.explored += choice.explored

@@ -1,0 +1,121 @@
+"""From a question to its plan, by what is known at that moment of providers, users, conversations and budgets."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from cortexd.accounts.accounts import Accounts
+from cortexd.accounts.allowances import Allowances
+from cortexd.accounts.limits import near_end
+from cortexd.authority import Caller
+from cortexd.domain.targets import Target
+from cortexd.errors import Failure, LedgerUnavailable
+from cortexd.ledger import Limit
+from cortexd.requests.asking import Asking
+from cortexd.requests.intake import Request
+from cortexd.requests.results import Completion
+from cortexd.requests.setup import Setup
+from cortexd.routing import Conversations, Health, Learner, Observed, Plan, Question, Sessions, plan_route
+
+
+@dataclass(slots=True)
+class Planning:
+    """Makes plans; remembers who has answered in which session and conversation."""
+
+    setup: Callable[[], Setup]
+    accounts: Accounts
+    allowances: Allowances
+    health: Health
+    observed: Observed
+    learner: Learner
+    asking: Asking | None = None
+    sessions: Sessions = field(default_factory=Sessions)
+    conversations: Conversations = field(default_factory=Conversations)
+
+    async def of(self, request: Request, limits: Sequence[Limit]) -> Plan:
+        """A request's, after the servers that it needs have said which models they have. `limits` bind its caller."""
+        seed = zlib.crc32(request.request_id.encode())
+        plan = partial(self.route, request.caller, request.question, unrestricted=request.unrestricted, seed=seed)
+        if self.asking is not None:
+            await self.asking.for_plan(partial(plan, dry_run=True), request)
+        setup, made = self.setup(), await plan()
+        learning = made.learning
+        if learning is None or learning.explores_nano is None or not limits:
+            return made
+        near = await self._near_end(request.caller, limits, learning.explores_nano)
+        if self.setup() is not setup:  # a reload meanwhile
+            return await plan(near_end=near)
+        if near and learning.watching:  # planned again, the strategy might try another
+            return replace(made, learning=learning.unexplored("budget"))
+        return await plan(near_end=True) if near else made
+
+    async def route(
+        self,
+        caller: Caller,
+        question: Question,
+        *,
+        unrestricted: bool = False,
+        seed: int = 0,
+        dry_run: bool = False,
+        near_end: bool = False,
+    ) -> Plan:
+        """As plan_route."""
+        wishes = await self.accounts.wishes(caller.uid)
+        if not unrestricted:
+            wishes = replace(wishes, allowed=await self.allowances.of(caller))
+        if question.options.session is not None:
+            wishes = replace(wishes, sticky=self.sessions.target(caller.uid, question.options.session))
+        setup = self.setup()
+        return plan_route(
+            question,
+            setup.config,
+            setup.catalog,
+            self.health,
+            wishes=wishes,
+            observed=self.observed,
+            room=setup,
+            learner=self.learner,
+            seed=seed,
+            dry_run=dry_run,
+            near_end=near_end,
+            talked_with=partial(self.conversations.target, caller.uid, question.messages),
+        )
+
+    async def models_shown(self) -> None:
+        """Wait a moment for servers that have not said yet which models they have."""
+        if self.asking is not None:
+            await self.asking.shown()
+
+    def answered(self, request: Request, plan: Plan, completion: Completion) -> None:
+        """Who goes on with this session, or conversation, has its cache."""
+        uid, made = request.caller.uid, completion.attempts
+        if plan.learning is not None and made:
+            self.conversations.answered(uid, completion.answer, Target(completion.provider, made[-1].model))
+        if not _overflowed(completion, plan):
+            self.sessions.answered(uid, request.question.options.session, _target(completion, plan))
+
+    def forget(self, uid: int) -> None:
+        self.sessions.forget(uid)
+        self.conversations.forget(uid)
+
+    async def _near_end(self, caller: Caller, limits: Sequence[Limit], nano: int) -> bool:
+        """Whether a request that may cost `nano` would be a gamble with the rest of a budget."""
+        try:
+            states = await self.accounts.standing_of(caller.uid, limits)
+        except LedgerUnavailable:
+            return True
+        return any(near_end(state, nano) for state in states)
+
+
+def _target(completion: Completion, plan: Plan) -> Target:
+    """Whom the session stays with: with a model that somebody pinned, or that a budget forced on it, for once only."""
+    once = plan.pinned or plan.downgraded or not completion.attempts
+    return Target(completion.provider, None if once else completion.attempts[-1].model)
+
+
+def _overflowed(completion: Completion, plan: Plan) -> bool:
+    """Whether another answered for want of a place alone: the session goes back once there is one."""
+    return plan.overflows or any(attempt.outcome == Failure.FULL for attempt in completion.attempts[:-1])
