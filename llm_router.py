@@ -255,6 +255,20 @@ class LLMRouter:
         wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
         return self._engine.astream(wish, self._rules())
 
+    def report_outcome(self, response: LLMResponse, good: bool | float, reason: str = "", source: str = "user") -> None:
+        """Say how well an answer served: True, False or a score from 0 to 1; a later word replaces an earlier one.
+
+        `source`: user, test (a test's exit status), program (a check of your own) or judge (another model's grade).
+        The daemon learns from it: without `bus=` nobody does, and LLMRouterError is raised.
+        """
+        self._engine.report(response, good, reason, source)
+
+    async def areport_outcome(
+        self, response: LLMResponse, good: bool | float, reason: str = "", source: str = "user"
+    ) -> None:
+        """As report_outcome."""
+        await self._engine.areport(response, good, reason, source)
+
     def get_stats(self) -> dict[str, Any]:
         """`{"total_requests", "total_cost_usd", "providers": {name: {"requests", "tokens", "cost_usd"}}}` of all
         answers since the last reset; a cost that is not known adds nothing. `claude` and `kimi_k2` are always there."""

@@ -158,11 +158,12 @@ def learned(world: World, cost_weight: float, seed: int, feedback: float = 1.0) 
     def choices() -> Iterator[tuple[Prompt, int]]:
         for prompt in shuffled(world, seed):
             field = fleet.field(prompt)
-            began = time.perf_counter()
+            began = time.thread_time()
             ranked = fleet.ranked(Strategy.LEARNED, field, may_explore=True)
-            times.append((time.perf_counter() - began) * 1e6)
-            learner.took(prompt.task, [item.standing for item in ranked if item.standing is not None])
-            target = ranked[0].target
+            times.append((time.thread_time() - began) * 1e6)
+            standing, target = ranked[0].standing, ranked[0].target
+            learner.cells.decided(prompt.task)
+            learner.counts.count(fleet.index, explored=standing is not None and standing.explored)
             index = fleet.index[target]
             if told.random() < feedback:
                 learner.cells.learn(prompt.task, target, prompt.scores[index])

@@ -4,7 +4,8 @@
  *
  * The model of one: SLOTS requests at a time, the rest wait in the order they came. A request takes its prefill, the
  * longer the less of the prompt's beginning is in the replica's cache of BLOCKS blocks (prefix_cache.h), and its decoding, by the
- * tokens that the prompt asks for ("tokens=N"). A plain answer comes whole; a stream begins when prefill is done.
+ * tokens that the prompt asks for ("tokens=N"). A plain answer comes whole; a stream begins with its first token when prefill
+ * is done, and has the others at the end.
  *
  *   POST .../chat/completions, .../chat/completions/render, /tokenize      GET .../models, /health
  * On the control port:
@@ -93,12 +94,14 @@ static void close_connection(struct connection *c) {
 
 static void on_timer(struct connection *c) {
     struct replica *r = &replicas[c->replica];
+    char text[512];
     if (c->phase == PREFILL) {
         c->phase = DECODE;
         c->ticket = add_timer(c->fd, now_ns() + c->decode_ns);
         if (!c->stream) return;
         append(&c->out, STREAM_HEAD, sizeof STREAM_HEAD - 1);
         append_chunk(&c->out, OPENAI_FIRST, sizeof OPENAI_FIRST - 1);
+        append_chunk(&c->out, text, (size_t)snprintf(text, sizeof text, OPENAI_CHUNK, 1u));
         flush(c);
         return;
     }

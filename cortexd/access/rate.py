@@ -58,12 +58,12 @@ class RequestRate:
             del self._begun[uid]
 
 
-class FreeRate:
-    """Requests that cost nothing, refused ones too: `per_minute` for good, and ten minutes' worth at once.
+class Pace:
+    """`per_minute` for good, and ten minutes' worth at once. A user is one number: when all of his would have been
+    taken at that pace."""
 
-    Only its end shows that a request was free, so what is under way by then comes on top. A user is one number: when
-    all of his would have been taken at that pace.
-    """
+    words = ""
+    """What is refused, with the number a minute as %d."""
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
@@ -76,8 +76,7 @@ class FreeRate:
         with_this_one = max(0, self._paid_off.get(uid, 0) - self._clock_ns()) + _WINDOW_NS // per_minute
         if (wait_ns := with_this_one - _FREE_AT_ONCE_NS) > 0:
             raise RateLimited(
-                f"Of late more than {per_minute} of your requests a minute cost nothing, your limit "
-                f"(limits.max_free_requests_per_minute_per_user).",
+                self.words % per_minute,
                 retry_after_ms=-(-wait_ns // _NS_PER_MS),
             )
 
@@ -97,3 +96,24 @@ class FreeRate:
     def _forget_idle(self, now: int) -> None:
         while self._paid_off and next(iter(self._paid_off.values())) <= now:
             self._paid_off.popitem(last=False)
+
+
+class FreeRate(Pace):
+    """Requests that cost nothing, refused ones too. Only its end shows that a request was free, so what is under way by
+    then comes on top."""
+
+    words = (
+        "Of late more than %d of your requests a minute cost nothing, your limit "
+        "(limits.max_free_requests_per_minute_per_user)."
+    )
+
+
+class OutcomeRate(Pace):
+    """Reports of outcomes: each is a write of the ledger."""
+
+    words = "Of late you reported more than %d outcomes a minute, your limit (limits.max_outcomes_per_minute_per_user)."
+
+    def take(self, uid: int, per_minute: int) -> None:
+        """Count one. Raises RateLimited, and counts nothing, as `check` does."""
+        self.check(uid, per_minute)
+        self.count(uid, per_minute)

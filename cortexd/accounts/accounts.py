@@ -17,15 +17,13 @@ from cortexd.accounts.allowances import check_allowed
 from cortexd.accounts.limits import Budgets, period_end, severity
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
-from cortexd.domain.messages import LearnedMode, Secrets, Strategy
-from cortexd.domain.outcomes import Outcome, Source
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import RequestNotFound
-from cortexd.ledger import BudgetState, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
-from cortexd.routing import Allowed, Learner, Wishes
+from cortexd.ledger import BudgetState, Judged, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
+from cortexd.routing import Allowed, Wishes
 from cortexd.routing.allowed import EVERYTHING
-from cortexd.validation import BudgetWish, parse_budget, parse_outcome, parse_preferences, parse_usage_query
+from cortexd.validation import BudgetWish, LearningWish, parse_budget, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
 _REPORTS_PER_USER = 1  # which then waits behind one report of each other user, and the next anew
@@ -51,10 +49,8 @@ class Accounts:
         authorizer: Authorizer,
         settings: BudgetSettings,
         overrides: Mapping[Any, LimitOverride],
-        learner: Learner | None = None,
     ) -> None:
         self._ledger = ledger
-        self._learner = learner or Learner()
         self._authorizer = authorizer
         self._setting = asyncio.Lock()  # two at once would forget each other's amounts
         self._readings = Turns(_READINGS_PER_USER)
@@ -105,6 +101,16 @@ class Accounts:
         uid, user = (None, None) if wish.all_users else (caller.uid, caller.user)
         async with self._reports.turn(caller.uid):
             return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user))
+
+    async def judged(
+        self, caller: Caller, wish: LearningWish, since: datetime, until: datetime, most: int
+    ) -> list[Judged]:
+        """Settled requests that the learner decided or watched. Others' need view-all-usage."""
+        if wish.all_users:
+            await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
+        uid = None if wish.all_users else caller.uid
+        async with self._reports.turn(caller.uid):
+            return await self._ledger.judged(since, until, most, uid=uid, task_type=wish.task_type or None)
 
     async def limits(self, caller: Caller) -> tuple[Limit, ...]:
         """Every limit that binds `caller`."""
@@ -182,19 +188,6 @@ class Accounts:
                 self._wishes.popitem(last=False)
         return known
 
-    async def report_outcome(self, uid: int, request_id: str, score: float, details: object) -> None:
-        """Note how well an answer served, and learn from it. Raises RequestNotFound where this user made no such
-        request."""
-        score, reason, labels = parse_outcome(score, details)
-        if not request_id or len(request_id) > 64:
-            raise RequestNotFound("You made no request with that id.")
-        async with self._readings.turn(uid):
-            teach, outcome = self._learner.cells.teach(), Outcome(score, 1.0)
-            _, changed = await self._ledger.report_outcome(
-                uid, request_id, Source.USER, outcome, teach, reason=reason, labels=labels
-            )
-        self._learner.cells.adopt(changed)
-
 
 def _wishes(stored: Mapping[str, Any]) -> Wishes:
     rows = stored.get("providers", {}).items()
@@ -205,4 +198,6 @@ def _wishes(stored: Mapping[str, Any]) -> Wishes:
     mode = LearnedMode(learned) if learned in tuple(LearnedMode) else None
     secrets = Secrets(stored["secrets"]) if stored.get("secrets") in tuple(Secrets) else Secrets.OFF
     excluded = frozenset(map(Target.parse, stored.get("excluded", ())))
-    return Wishes(targets, known, bool(stored.get("local_only", False)), secrets, excluded=excluded, learned=mode)
+    on_break = OnBreak(stored["on_break"]) if stored.get("on_break") in tuple(OnBreak) else None
+    local_only = bool(stored.get("local_only", False))
+    return Wishes(targets, known, local_only, secrets, excluded=excluded, on_break=on_break, learned=mode)

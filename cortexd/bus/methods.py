@@ -11,6 +11,7 @@ from cortexd.authority import Action, Caller
 from cortexd.bus import replies
 from cortexd.bus.dispatch import HandedOver, Handler
 from cortexd.bus.learned import overview
+from cortexd.bus.learning import report_shown
 from cortexd.bus.pipe import PipeSink, make_pipe
 from cortexd.bus.signals import Signals
 from cortexd.connection import Variant, wire
@@ -19,7 +20,9 @@ from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
 from cortexd.requests.batches import Batches
 from cortexd.requests.intake import prompt_messages
+from cortexd.requests.learning_report import LearningReports
 from cortexd.requests.service import Service
+from cortexd.validation import parse_learning_query
 
 FEATURES = (
     "tools",
@@ -42,6 +45,7 @@ class Methods:
         self._service = service
         self._batches = Batches(service)
         self._learned = service.learned
+        self._learning = LearningReports(service.accounts, service.learner)
         self._signals = signals
         self._reload = reload
 
@@ -79,8 +83,11 @@ class Methods:
         return [wire.dictionaries([replies.request(ticket) for ticket in self._service.requests(caller)])]
 
     async def report_outcome(self, caller: Caller, request_id: str, score: float, details: Any) -> list[Any]:
-        await self._service.accounts.report_outcome(caller.uid, request_id, score, details)
+        await self._service.outcomes.report(caller.uid, request_id, score, details)
         return []
+
+    async def get_request(self, caller: Caller, request_id: str) -> list[Any]:
+        return [wire.dictionary(replies.stored(*await self._service.outcomes.request(caller.uid, request_id)))]
 
     async def route(self, caller: Caller, task_type: str, messages: Any, options: Any) -> list[Any]:
         return [wire.dictionary(replies.decision(await self._service.route(caller, task_type, messages, options)))]
@@ -108,6 +115,11 @@ class Methods:
     async def get_usage(self, caller: Caller, query: Any) -> list[Any]:
         rows = await self._service.accounts.usage(caller, query)
         return [wire.dictionaries([replies.usage(row) for row in rows])]
+
+    async def get_learning_report(self, caller: Caller, query: Any) -> list[Any]:
+        wish = parse_learning_query(query)
+        report = await self._learning.of(caller, wish, self._service.config, self._service.catalog)
+        return [wire.dictionary(report_shown(report, wish.days))]
 
     async def get_budget(self, caller: Caller) -> list[Any]:
         return [wire.dictionaries([replies.budget(view) for view in await self._service.accounts.budgets(caller)])]
@@ -180,12 +192,14 @@ class Methods:
             (wire.INTERFACE, "Cancel"): self.cancel,
             (wire.INTERFACE, "ListRequests"): self.list_requests,
             (wire.INTERFACE, "ReportOutcome"): self.report_outcome,
+            (wire.INTERFACE, "GetRequest"): self.get_request,
             (wire.INTERFACE, "Route"): self.route,
             (wire.USAGE_INTERFACE, "Subscribe"): self.subscribe,
             (wire.USAGE_INTERFACE, "Unsubscribe"): self.unsubscribe,
             (wire.USAGE_INTERFACE, "GetStats"): self.get_stats,
             (wire.USAGE_INTERFACE, "ResetStats"): self.reset_stats,
             (wire.USAGE_INTERFACE, "GetUsage"): self.get_usage,
+            (wire.USAGE_INTERFACE, "GetLearningReport"): self.get_learning_report,
             (wire.USAGE_INTERFACE, "GetBudget"): self.get_budget,
             (wire.MANAGER_INTERFACE, "ListProviders"): self.list_providers,
             (wire.MANAGER_INTERFACE, "GetPreferences"): self.get_preferences,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cortexd.accounts.accounts import BudgetView
@@ -13,9 +13,10 @@ from cortexd.config.settings import ANY_MODEL
 from cortexd.connection import Variant, wire
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.money import to_usd
+from cortexd.domain.outcomes import Outcome
 from cortexd.domain.steps import step_of
 from cortexd.errors import CortexError
-from cortexd.ledger import AttemptRecord, Settled, Stats, UsageRow
+from cortexd.ledger import AttemptRecord, Settled, Stats, StoredRequest, UsageRow
 from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
@@ -53,6 +54,22 @@ def metadata(completion: Completion) -> dict[str, Any]:
         "cache_hit": completion.cache_hit,
         "settled": completion.settled,
         "secrets_found": _counts(completion.secrets_found),
+        "outcome_wanted": completion.outcome_wanted or None,
+    }
+
+
+def stored(request: StoredRequest, outcomes: Sequence[tuple[str, Outcome]]) -> dict[str, Any]:
+    """A request as the ledger has it, with what each source said of it."""
+    return {
+        "request_id": request.request_id,
+        "task_type": request.task_type,
+        "state": request.state.value,
+        "started_at": request.started_at.isoformat(),
+        "provider": request.provider,
+        "model": request.model,
+        "cost_nano_usd": request.cost_nano,
+        "cost_known": request.cost_known,
+        "outcomes": [{"source": source, "score": one.score, "weight": one.weight} for source, one in outcomes],
     }
 
 

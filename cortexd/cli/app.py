@@ -23,7 +23,7 @@ _COMMANDS = {
     "requests": "Show your requests that are under way.",
     "cancel": "End requests of yours.",
     "outcome": "Say how well an answer served.",
-    "learn": "See, keep, carry or forget what outcomes have taught.",
+    "learn": "See what outcomes have taught, and would give; keep, carry or forget it.",
     "route": "Show which provider would answer, and why; spends nothing.",
     "usage": "Show what your requests used and cost.",
     "budget": "Show the limits that bind you, or set them.",

@@ -15,10 +15,12 @@ _FILES = "<files>"
 # what a free text stands for, by its name in the help
 _VALUES = {"TYPE": [item.value for item in TaskType], "system|session|ADDRESS": ["system", "session"]}
 _PREFERENCES = [*(f"{item.value}=" for item in TaskType)]
-_CLEARED = ["strategy", "learned", "local-only", "secrets", "excluded"]
+_CLEARED = ["strategy", "learned", "local-only", "secrets", "excluded", "on-break"]
 _POSITIONAL = {
     "[TASK=PROVIDER]...": _PREFERENCES,
-    "[TASK|strategy|learned|local-only|secrets|excluded]...": [*TaskType, *_CLEARED],
+    "[TASK|strategy|learned|local-only|secrets|excluded|on-break]...": [*TaskType, *_CLEARED],
+    "ID|last": ["last"],
+    "good|bad|SCORE": ["good", "bad"],
 }
 
 _BASH = """\

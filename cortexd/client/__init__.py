@@ -24,6 +24,7 @@ from cortexd.client.figures import (
 )
 from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.learned import Learned, LearnedCell
+from cortexd.client.learning import Interval, LearnedModel, LearnedTask, LearningReport, Outlook
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages
 from cortexd.client.results import (
@@ -33,10 +34,12 @@ from cortexd.client.results import (
     Decision,
     Learning,
     LeftOut,
+    OutcomeInfo,
     Properties,
     ProviderInfo,
     ReplicaInfo,
     RequestInfo,
+    RequestRecord,
     Tokens,
 )
 from cortexd.client.stream_events import ContinueEvent, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
@@ -59,11 +62,17 @@ __all__ = [
     "DoneEvent",
     "Event",
     "FallbackEvent",
+    "Interval",
     "Learned",
     "LearnedCell",
+    "LearnedModel",
+    "LearnedTask",
     "Learning",
+    "LearningReport",
     "LeftOut",
     "Messages",
+    "OutcomeInfo",
+    "Outlook",
     "PeriodStarted",
     "Preferences",
     "Properties",
@@ -71,6 +80,7 @@ __all__ = [
     "ProviderStats",
     "ReplicaInfo",
     "RequestInfo",
+    "RequestRecord",
     "ServiceChange",
     "Snapshot",
     "Stats",

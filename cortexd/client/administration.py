@@ -10,14 +10,15 @@ from cortexd.client.results import Row
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """This user's own wishes: a provider per task type, a strategy (empty where none is set), local endpoints only,
-    what is done about secrets (empty for what the operator says), whom never to ask: providers and models, and what
-    outcomes decide (empty for what the operator says)."""
+    what is done about secrets (empty for what the operator says), whom never to ask (providers and models), and what
+    becomes of a stream that breaks and what outcomes decide (empty likewise)."""
 
     providers: dict[str, str] = field(default_factory=dict)
     strategy: str = ""
     local_only: bool = False
     secrets: str = ""
     excluded: tuple[str, ...] = ()
+    on_break: str = ""
     learned: str = ""
     raw: Row = field(default_factory=dict, repr=False)
 

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from cortexd.client.administration import Preferences, Verification
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.learned import Learned
+from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
 from cortexd.client.outgoing import (
     Messages,
@@ -22,7 +23,16 @@ from cortexd.client.outgoing import (
     requests_out,
     usage_query_out,
 )
-from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, answer_of, rows_of
+from cortexd.client.results import (
+    Completion,
+    Decision,
+    Properties,
+    ProviderInfo,
+    RequestInfo,
+    RequestRecord,
+    answer_of,
+    rows_of,
+)
 from cortexd.client.streams import Stream
 from cortexd.client.subscription import Subscription
 from cortexd.connection import MessageFlag, wire
@@ -147,10 +157,27 @@ class AsyncClient:
         return rows_of(RequestInfo, rows)
 
     async def report_outcome(
-        self, request_id: str, score: float, reason: str = "", labels: Mapping[str, str] | None = None
+        self,
+        request_id: str,
+        score: float,
+        reason: str = "",
+        labels: Mapping[str, str] | None = None,
+        source: str | None = None,
+        weight: float | None = None,
     ) -> None:
-        """How well an answer served, from 0 to 1; a later report replaces an earlier one. Raises RequestNotFound."""
-        await self._call("ReportOutcome", "sda{sv}", outcome_out(request_id, score, reason, labels))
+        """How well an answer served, from 0 to 1. A later report of the same source replaces an earlier one.
+
+        `source`: user (where None), test, program or judge; `weight`: the part of its weight that this one has, 0 to
+        1. Raises RequestNotFound, or RateLimited.
+        """
+        arguments = outcome_out(request_id, score, reason, labels, source, weight)
+        await self._call("ReportOutcome", "sda{sv}", arguments)
+
+    async def request(self, request_id: str = "") -> RequestRecord:
+        """One of this user's requests as the ledger has it; without an id the last one that a model answered. Raises
+        RequestNotFound."""
+        [record] = await self._call("GetRequest", "s", [str(request_id)])
+        return RequestRecord.of(record)
 
     async def route(self, task_type: str, messages: Messages = "", **options: Any) -> Decision:
         """What complete() would do; spends nothing."""
@@ -175,6 +202,17 @@ class AsyncClient:
         query = usage_query_out(since, until, group_by, label, all_users)
         [rows] = await self._call("GetUsage", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
         return rows_of(UsageRow, rows)
+
+    async def learning_report(
+        self, days: int | None = None, task_type: str = "", all_users: bool = False
+    ) -> LearningReport:
+        """What learning from outcomes would give, by this user's requests of the last 30 days or of `days`.
+
+        `all_users` may ask polkit for a password.
+        """
+        query = options_out({"days": days, "task_type": task_type or None, "all_users": all_users or None})
+        [report] = await self._call("GetLearningReport", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
+        return LearningReport.of(report)
 
     async def budgets(self) -> list[BudgetInfo]:
         """Every limit that binds this user."""
@@ -212,12 +250,14 @@ class AsyncClient:
         local_only: bool | None = None,
         secrets: str | None = None,
         excluded: Iterable[str] | None = None,
+        on_break: str | None = None,
         learned: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider;
         `excluded`: "provider" or "provider/model" each."""
         wishes: dict[str, Any] = {"providers": providers, "strategy": strategy, "local_only": local_only}
-        wishes |= {"secrets": secrets, "excluded": tuple(excluded or ()) or None, "learned": learned}
+        wishes |= {"secrets": secrets, "excluded": tuple(excluded or ()) or None, "on_break": on_break}
+        wishes["learned"] = learned
         await self._manage("SetPreferences", "a{sv}", [options_out(wishes)])
 
     async def set_budget(

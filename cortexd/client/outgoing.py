@@ -40,9 +40,17 @@ def requests_out(requests: Iterable[tuple[str, Messages]]) -> list[list[Any]]:
     return rows
 
 
-def outcome_out(request_id: str, score: float, reason: str, labels: Mapping[str, str] | None) -> list[Any]:
+def outcome_out(
+    request_id: str,
+    score: float,
+    reason: str,
+    labels: Mapping[str, str] | None,
+    source: str | None = None,
+    weight: float | None = None,
+) -> list[Any]:
     """ReportOutcome's arguments. Raises InvalidArgument."""
-    details = options_out({"reason": reason or None, "labels": labels})
+    part = None if weight is None else _real(weight, "details.weight")
+    details = options_out({"reason": reason or None, "labels": labels, "source": source, "weight": part})
     return [str(request_id), _real(score, "score"), details]
 
 

@@ -242,6 +242,39 @@ class RequestInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeInfo:
+    """What was said of a request. `source`: user, test, program, judge, auto, or a word of a newer service. `weight`:
+    what it counts for in what is learned."""
+
+    source: str = ""
+    score: float = 0.0
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A request of this user as the ledger has it. `state`: pending, done, failed, cancelled, lost, or a word of a
+    newer service. `provider` and `model`: who answered or failed last; empty where nobody was asked, as for an answer
+    from the cache. `started_at`: ISO 8601."""
+
+    request_id: str = ""
+    task_type: str = ""
+    state: str = ""
+    provider: str = ""
+    model: str = ""
+    started_at: str = ""
+    cost_nano_usd: int = 0
+    cost_known: bool = True
+    outcomes: tuple[OutcomeInfo, ...] = ()
+    raw: Row = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        outcomes = [filled(OutcomeInfo, item) for item in row.get("outcomes", ())]
+        return filled(cls, {**row, "outcomes": outcomes, "raw": row})
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaInfo:
     """One of a provider's endpoints. `state`: ok, returning, probing, open, or a word of a newer service.
     `max_in_flight`: 0 for no limit. `share`: of the calls that it would get now, 0 to 1. `endpoint`: host and port, and

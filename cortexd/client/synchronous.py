@@ -12,10 +12,11 @@ from cortexd.client.asynchronous import AsyncClient
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.learned import Learned
+from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages, Usd
 from cortexd.client.portal import Closed, Portal
-from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo
+from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, RequestRecord
 from cortexd.errors import CortexError
 
 
@@ -87,10 +88,25 @@ class Client:
         return self._portal.run(self._client.requests())
 
     def report_outcome(
-        self, request_id: str, score: float, reason: str = "", labels: Mapping[str, str] | None = None
+        self,
+        request_id: str,
+        score: float,
+        reason: str = "",
+        labels: Mapping[str, str] | None = None,
+        source: str | None = None,
+        weight: float | None = None,
     ) -> None:
-        """How well an answer served, from 0 to 1; a later report replaces an earlier one. Raises RequestNotFound."""
-        self._portal.run(self._client.report_outcome(request_id, score, reason, labels))
+        """How well an answer served, from 0 to 1. A later report of the same source replaces an earlier one.
+
+        `source`: user (where None), test, program or judge; `weight`: the part of its weight that this one has, 0 to
+        1. Raises RequestNotFound, or RateLimited.
+        """
+        self._portal.run(self._client.report_outcome(request_id, score, reason, labels, source, weight))
+
+    def request(self, request_id: str = "") -> RequestRecord:
+        """One of this user's requests as the ledger has it; without an id the last one that a model answered. Raises
+        RequestNotFound."""
+        return self._portal.run(self._client.request(request_id))
 
     def route(self, task_type: str, messages: Messages = "", **options: Any) -> Decision:
         """What complete() would do; spends nothing."""
@@ -109,6 +125,10 @@ class Client:
         `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
         """
         return self._portal.run(self._client.usage(since, until, group_by, label, all_users))
+
+    def learning_report(self, days: int | None = None, task_type: str = "", all_users: bool = False) -> LearningReport:
+        """What learning from outcomes would give; see AsyncClient."""
+        return self._portal.run(self._client.learning_report(days, task_type, all_users))
 
     def budgets(self) -> list[BudgetInfo]:
         """Every limit that binds this user."""
@@ -141,11 +161,13 @@ class Client:
         local_only: bool | None = None,
         secrets: str | None = None,
         excluded: Iterable[str] | None = None,
+        on_break: str | None = None,
         learned: str | None = None,
     ) -> None:
         """Replace all of this user's wishes; without arguments there are none. `providers`: task type to provider;
         `excluded`: "provider" or "provider/model" each."""
-        self._portal.run(self._client.set_preferences(providers, strategy, local_only, secrets, excluded, learned))
+        wishes = (providers, strategy, local_only, secrets, excluded, on_break, learned)
+        self._portal.run(self._client.set_preferences(*wishes))
 
     def set_budget(
         self,

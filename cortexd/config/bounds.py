@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.config.settings import (
     AuthorizationSettings,
     BudgetSettings,
@@ -25,6 +26,7 @@ from cortexd.config.settings import (
     ReplicaSettings,
     Weights,
 )
+from cortexd.domain.outcomes import MOST_WEIGHT
 
 _MIB = 1024 * 1024
 _DAY_S = 86_400
@@ -100,6 +102,14 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "explore_share": Bound(0, 0.5, _WORSE),
         "explore_first": Bound(0, 10_000, _WORSE),
     },
+    SourceWeights: {
+        name: Bound(0, MOST_WEIGHT, "one request counts for no more")
+        for name in ("test", "program", "user", "judge", "auto")
+    },
+    AutomaticSettings: {
+        name: Bound(0, 1, "it is a part of the weight of routing.learned.sources.auto")
+        for name in ("schema_valid", "tool_call_parsed", "cut_off", "cancelled_half", "repeated")
+    },
     LimitSettings: {
         "max_active_requests": Bound(1, 65_536, _MEMORY),
         "max_active_requests_per_user": Bound(1, 65_536, _MEMORY),
@@ -107,6 +117,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "max_queued_requests_per_user": Bound(1, 1_000_000, _MEMORY),
         "max_requests_per_minute_per_user": Bound(1, 1_000_000, "leave it out for no limit"),
         "max_free_requests_per_minute_per_user": Bound(0, 1_000_000, "0 is for no limit"),
+        "max_outcomes_per_minute_per_user": Bound(0, 1_000_000, "0 is for no limit"),
         "max_batch_requests": Bound(1, 100_000, _VALUES),
         "max_streams_per_user": Bound(1, 4_096, _DESCRIPTORS),
         "stream_stall_s": Bound(0.1, _DAY_S, "a reader that is silent for a day does not come back"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -25,6 +25,7 @@ from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
 from cortexd.config.names import fault_of_name
+from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.config.problems import Expectation, UnknownSetting
 from cortexd.config.settings import (
     CAPABILITIES,
@@ -43,7 +44,7 @@ from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
 from cortexd.domain.tasks import TaskType
 
-Figures = TypeVar("Figures", LearnedSettings, Weights)
+Figures = TypeVar("Figures", LearnedSettings, Weights, SourceWeights, AutomaticSettings)
 Member = TypeVar("Member", bound=StrEnum)
 
 _MAX_THRESHOLDS = 16
@@ -285,13 +286,22 @@ def _figures(path: str, value: object, current: Figures) -> Figures:
     for key, weight in value.items():
         if key not in keys:
             raise UnknownSetting(f"{path}.{key}", keys)
-        try:
-            figure = _typed(owner, key, weight, getattr(current, key))
-        except Expectation as fault:
-            where, got = (fault.path, fault.got) if fault.path else (key, weight)
-            raise Expectation(str(fault), f"{path}.{where}", got, fault.why) from None
+        where, inner = f"{path}.{key}", getattr(current, key)
+        nested = is_dataclass(inner)
+        figure: Any = _figures(where, weight, inner) if nested else _figure(owner, key, where, weight, inner)
         current = replace(current, **{key: figure})
     return current
+
+
+def _figure(owner: type, key: str, path: str, value: object, current: object) -> Any:
+    """A number, or what else stands among them; where all are parts of a whole, true is all and false nothing."""
+    if owner is AutomaticSettings and isinstance(value, bool):
+        return float(value)
+    try:
+        return _typed(owner, key, value, current)
+    except Expectation as fault:
+        where, got = (path + fault.path.removeprefix(key), fault.got) if fault.path else (path, value)
+        raise Expectation(str(fault), where, got, fault.why) from None
 
 
 def _limit(path: str, value: object, current: object) -> LimitUsd:

@@ -45,7 +45,7 @@ def how_to_configure(settings: ProviderSettings) -> str:
     if not settings.enabled:
         return f"switched off by providers.{name}.enabled"
     variable = f" or {settings.key_variable}" if settings.key_variable else ""
-    return f"no key: run cortexctl credentials set {name}, or set providers.{name}.key_file{variable}"
+    return f"no key. Run cortexctl credentials set {name}, or set providers.{name}.key_file{variable}"
 
 
 def _with_key(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from cortexd.config.allowed import AllowedSettings
+from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirks
 from cortexd.domain.targets import Target
@@ -176,6 +177,7 @@ class LimitSettings:
     much as he leaves free.
     `max_requests_per_minute_per_user` is None for no such limit. `max_free_requests_per_minute_per_user`: of requests
     that cost nothing, refused ones too; ten minutes' worth may come at once, and 0 is for no limit.
+    `max_outcomes_per_minute_per_user`: reports of outcomes, likewise.
     `stream_stall_s`: how long a stream's reader may read nothing.
     """
 
@@ -187,6 +189,7 @@ class LimitSettings:
     max_waiting_bytes_per_user: int = 184 * 1024 * 1024
     max_requests_per_minute_per_user: int | None = None
     max_free_requests_per_minute_per_user: int = 600
+    max_outcomes_per_minute_per_user: int = 3000
     max_batch_requests: int = 1000
     max_streams_per_user: int = 128
     stream_stall_s: float = 300.0
@@ -215,7 +218,7 @@ class LearnedSettings:
 
     `cost_weight`: what the dearest candidate's cost takes from a score of 0 to 1; `latency_weight`: what the slowest
     one's time does. `explore_share` of all decisions may try another than the best, 0: none ever; and `explore_first`
-    for each model beside them."""
+    for each model beside them. `sources`, `automatic`: of outcomes."""
 
     cost_weight: float = 0.1
     latency_weight: float = 0.0
@@ -223,6 +226,8 @@ class LearnedSettings:
     explore_first: int = 20
     mode: LearnedMode = LearnedMode.OFF
     modes: dict[TaskType, LearnedMode] = field(default_factory=dict)
+    sources: SourceWeights = field(default_factory=SourceWeights)
+    automatic: AutomaticSettings = field(default_factory=AutomaticSettings)
 
 
 @dataclass(frozen=True, slots=True)

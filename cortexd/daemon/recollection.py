@@ -41,7 +41,8 @@ async def relearn(ledger: Ledger) -> Learner:
             learner.adopt(learned)
             return learner
         for one in await ledger.reported(datetime.now(UTC)):
-            learner.recall(one.task_type, one.target, one.now)
+            if one.now.weight:
+                learner.recall(one.task_type, one.target, one.now)
         await ledger.replace_learned(learner.learned)
     except LedgerUnavailable as error:
         log.warning("learning from outcomes begins anew: %s", error)

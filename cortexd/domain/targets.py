@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 MOST_TARGETS = 16  # in one row
 _MOST_CHARS = 256
@@ -26,6 +27,12 @@ class Target:
         if not provider or bool(slash) != bool(model) or not printed_alone(text):
             raise ValueError(text)
         return cls(provider, model or None)
+
+
+@lru_cache(maxsize=4096)  # callers choose models' names
+def shared(provider: str, model: str | None) -> Target:
+    """The one Target of that name, for what looks up many at each request: what is identical need not be compared."""
+    return Target(provider, model)
 
 
 def printed_alone(text: str) -> bool:

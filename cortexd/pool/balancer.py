@@ -3,6 +3,7 @@
 Two are drawn by weight and the less loaded of them is taken: as good as looking at all, and no herd runs to one that
 has just become idle. Calls of one affinity go to the least loaded of those that had some of them lately, unless another
 one is so much less loaded that reading the prompt anew costs less than to wait; whoever is much slower is left out.
+A beginning that nobody has goes where the fewest are held, so that it pushes out no other one.
 Alike ones are taken in the affinity's own order of the endpoints (rendezvous hashing: when one leaves, only its calls
 move). So a frequent beginning gets as many endpoints as it needs, and a rare one no more than one.
 """
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 _OVER_MEAN = 1.25  # the bounded load of consistent hashing
-_UNLOADED = 8  # so many at once are no load for a server that works in batches
-_MISS = 6.0  # a prompt to be read anew, in calls to wait for
+_UNLOADED = 12  # so many at once are no load for a server that works in batches
+_MISS = 8.0  # a prompt to be read anew, in calls to wait for
+_CROWD = 8.0  # what it pushes out where the most beginnings are held, in calls to wait for
+_FEW = 8  # with so few held none is pushed out
 _SLOW, _TOO_SLOW = 1.5, 2.0  # against the usual pace; what is less differs by chance
 _LEAST_S = 0.0002  # a token: less is the network's or our own
 _HASHES = 2**64
@@ -27,7 +30,7 @@ _HASHES = 2**64
 class Load:
     """An endpoint as the choice sees it. `weight`: the operator's; `share`: the part of it that counts now, 0 to 1;
     `pace_s`: seconds for a token of late, None where unknown; `warm`: how likely the affinity's beginning is in its
-    cache, 0 to 1."""
+    cache, 0 to 1; `beginnings`: how many of them are."""
 
     id: str
     weight: float = 1.0
@@ -35,6 +38,7 @@ class Load:
     in_flight: int = 0
     pace_s: float | None = None
     warm: float = 0.0
+    beginnings: int = 0
 
     @property
     def counts(self) -> float:
@@ -49,7 +53,8 @@ def chosen(loads: Sequence[Load], affinity: str, draw: random.Random) -> Load:
     mean = sum(load.counts for load in loads) / len(loads)
     if affinity:
         able = [load for load in ranked(loads, affinity) if _fits(load, loads, usual)] or ranked(loads, affinity)
-        return min(able, key=lambda load: burden(load, usual, mean) + _MISS * (1 - load.warm))
+        most = max(load.beginnings / load.weight for load in loads)
+        return min(able, key=lambda load: burden(load, usual, mean) + miss(load, usual, most))
     return min(_two(loads, draw), key=lambda load: burden(load, usual, mean))
 
 
@@ -73,6 +78,12 @@ def burden(load: Load, usual: float, mean: float) -> float:
     """What another call would wait for, beside others; `mean`: of what they count. Idle ones differ by pace alone, so
     that the draw by weight decides."""
     return (load.in_flight * mean / load.counts + 1) * slowness(load, usual)
+
+
+def miss(load: Load, usual: float, most: float) -> float:
+    """What a beginning that is likely not there costs, in calls to wait for; `most`: held for a weight of one."""
+    crowd = load.beginnings / load.weight / max(most, _FEW)
+    return (_MISS + _CROWD * crowd) * (1 - load.warm) * slowness(load, usual)
 
 
 def usual_pace(loads: Sequence[Load]) -> float:

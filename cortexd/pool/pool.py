@@ -103,8 +103,8 @@ class Pool:
             return ""
         known = [item.most for item in items if item.most is not None]
         if len(known) == len(items):
-            return f"full: {sum(item.in_flight for item in items)} of {sum(known)} in flight"
-        return f"full: a call would wait longer than {self._settings.queue_delay_s:g} s for its first token"
+            return f"{sum(item.in_flight for item in items)} of {sum(known)} places are taken"
+        return f"a call would wait longer than {self._settings.queue_delay_s:g} s for its first token"
 
     def view(self) -> tuple[ReplicaView, ...]:
         """Each endpoint, in the order of the configuration."""
@@ -166,7 +166,7 @@ class Pool:
         return await self._waiting.place(call)
 
     def _at_capacity(self, call: Call) -> ProviderError:
-        words = self.full(call.model, local_only=call.local_only) or "full"
+        words = self.full(call.model, local_only=call.local_only) or "all places are taken"
         if call.waits:
             words = f"{words}, and {len(self._waiting)} requests wait for a place"
         return ProviderError(Failure.FULL, words)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from cortexd.config.addresses import parse_address
 from cortexd.config.settings import ProviderSettings
@@ -14,15 +13,13 @@ from cortexd.domain.messages import Answer, Call
 from cortexd.domain.newest import Newest
 from cortexd.errors import ProviderError
 from cortexd.pool.balancer import Load
+from cortexd.pool.pace import Mean, Pace, Timing, mean
 from cortexd.pool.prefix_memory import PrefixMemory
 from cortexd.pool.replica_health import ReplicaHealth, ReplicaState, lacks_model, marks
 from cortexd.pool.view import ReplicaView
 from cortexd.providers import Listener, Provider
 
 _PORTS = {"https": 443, "http": 80}
-_KEPT_PER_ANSWER = 0.8
-_FORGOTTEN_S = 5.0  # half of what is known of its pace, when it is not asked
-_PROMPT_TOKENS = 32  # what the prompt takes, in tokens of an answer
 _BYTES_PER_TOKEN = 4
 _USUAL_BYTES = 8192
 _UNLOADED = 4  # so few show no queue
@@ -37,7 +34,8 @@ def _no_models() -> Newest[str, float]:
 @dataclass(slots=True, eq=False)
 class Flight:
     """One call on its way. `telling`: nothing had to be loaded first, so that its time is the endpoint's. `moved`: it
-    was taken away from here, because nothing was heard. `prefix_age`: as PrefixMemory.read gave it."""
+    was taken away from here, because nothing was heard. `queued`: it came to so many that it may have waited for them.
+    `prefix_age`: as PrefixMemory.read gave it."""
 
     call: Call
     listener: Listener
@@ -45,6 +43,7 @@ class Flight:
     task: asyncio.Task[object]
     telling: bool = True
     moved: bool = False
+    queued: bool = False
     prefix_age: int | None = None
 
     @property
@@ -56,16 +55,6 @@ class Flight:
 def size_of(call: Call) -> float:
     """Of its prompt, by which the first token is waited for; 1 for a short one."""
     return 1 + sum(len(message.text()) for message in call.messages) / _USUAL_BYTES
-
-
-class _Mean(NamedTuple):
-    value: float
-    at: float
-
-
-def _mean(before: _Mean | None, value: float, at: float) -> _Mean:
-    """With one more value, newer ones weighing more."""
-    return _Mean(value if before is None else before.value * _KEPT_PER_ANSWER + value * (1 - _KEPT_PER_ANSWER), at)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,10 +70,10 @@ class Replica:
     held: int = 0  # places kept for calls that have not begun
     heard_at: float = float("-inf")
     on_free: list[Callable[[], None]] = field(default_factory=list)
-    _pace: _Mean | None = None
-    _latency: _Mean | None = None
-    _first_token: _Mean | None = None
-    _gap: _Mean | None = None  # between one first token and the next, while somebody waited
+    _pace: Pace = field(default_factory=Pace)
+    _latency: Mean | None = None
+    _first_token: Mean | None = None
+    _gap: Mean | None = None  # between one first token and the next, while somebody waited
     _first_at: float = float("-inf")
     _prefixes: PrefixMemory = field(default_factory=PrefixMemory)
     _lacked_at: Newest[str, float] = field(default_factory=_no_models)
@@ -125,16 +114,13 @@ class Replica:
 
     def load(self, usual: float | None, affinity: str = "") -> Load:
         """As the choice sees it; what it was like a while ago counts less and less beside what is `usual`."""
-        now = time.monotonic()
-        pace = self._pace.value if self._pace else None
-        if self._pace is not None and usual is not None:
-            known = 0.5 ** ((now - self._pace.at) / _FORGOTTEN_S)
-            pace = usual + (self._pace.value - usual) * known
-        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace, self._prefixes.warmth(affinity))
+        now, prefixes = time.monotonic(), self._prefixes
+        pace, warm = self._pace.beside(usual, now), prefixes.warmth(affinity)
+        return Load(self.id, self.weight, self.health.share(now), self.in_flight, pace, warm, prefixes.beginnings)
 
     @property
     def pace_s(self) -> float | None:
-        return self._pace.value if self._pace else None
+        return self._pace.value
 
     def queue_delay_s(self) -> float:
         """How long another call would wait for its first token behind those that wait for theirs."""
@@ -153,6 +139,7 @@ class Replica:
 
     def begin(self, flight: Flight) -> None:
         self.flights.add(flight)
+        flight.queued = len(self.flights) > _UNLOADED
         self.health.began()
         flight.prefix_age = self._prefixes.read(flight.call.affinity)
 
@@ -173,14 +160,13 @@ class Replica:
         self._prefixes.answered(flight.prefix_age, answer.usage)
         if not flight.telling:
             return
-        took = now - flight.began - flight.listener.heard_s
-        told = answer.usage.output_tokens if answer.usage else flight.listener.output_bytes // _BYTES_PER_TOKEN
-        self._pace = _mean(self._pace, took / (_PROMPT_TOKENS + told), now)
-        self._latency = _mean(self._latency, took, now)
+        timing = _timing(flight, answer, now)
+        self._pace.answered(timing, now)
+        self._latency = mean(self._latency, timing.took_s, now)
+        if timing.first_s is not None:
+            self._first_token = mean(self._first_token, timing.first_s, now)
         first_at = flight.listener.first_at or now
-        if flight.listener.streamed:
-            self._first_token = _mean(self._first_token, (first_at - flight.began) / size_of(flight.call), now)
-        self._gap = _mean(self._gap, max(first_at - max(self._first_at, flight.began), 0.0), now)
+        self._gap = mean(self._gap, max(first_at - max(self._first_at, flight.began), 0.0), now)
         self._first_at = max(self._first_at, first_at)
 
     def failed(self, flight: Flight, error: ProviderError) -> None:
@@ -207,3 +193,12 @@ class Replica:
             self.health.last_failure,
             self.settings.key is not None,
         )
+
+
+def _timing(flight: Flight, answer: Answer, now: float) -> Timing:
+    """Without the time that the caller took to hear of it."""
+    listener = flight.listener
+    tokens = answer.usage.output_tokens if answer.usage else listener.output_bytes // _BYTES_PER_TOKEN
+    took, first = now - flight.began - listener.heard_s, (listener.first_at or now) - flight.began
+    first_s = first / size_of(flight.call) if listener.streamed else None
+    return Timing(took, max(took - first, 0.0), first_s, tokens, flight.queued)

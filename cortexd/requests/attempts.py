@@ -12,19 +12,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from cortexd.domain.messages import Answer, Call, OnBreak, Usage
-from cortexd.domain.targets import Target
-from cortexd.errors import (
-    Failure,
-    ProviderError,
-)
-from cortexd.ledger import AttemptRecord, Ledger, OverBudget
+from cortexd.domain.messages import Answer, Call, OnBreak
+from cortexd.errors import ProviderError
+from cortexd.ledger import AttemptRecord, Ledger
 from cortexd.privacy import Disguise
-from cortexd.providers import Delta, EmptyAnswer, Listener
-from cortexd.requests.attempt import Attempt, Turn, Won, call_for, most_of_answer, most_without_end
+from cortexd.providers import Delta, Listener
+from cortexd.requests.attempt import Attempt, Turn, Won, call_for
+from cortexd.requests.bookkeeping import CANCELLED, Bookkeeping
 from cortexd.requests.continuing import Seam, Told, goes_on, to_go_on, wanted
 from cortexd.requests.nobody import all_failed, broke_off
 from cortexd.requests.racing import quicker
+from cortexd.requests.reservation import Reservation
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink
@@ -38,19 +36,17 @@ from cortexd.routing import (
     Plan,
     Question,
     State,
-    continued,
-    who_answers,
 )
 from cortexd.routing.candidates import Field
 from cortexd.routing.retries import pause_s
 
-OK, CANCELLED = "ok", "cancelled"
 _MOST_AGAIN = 3  # further tries at a provider's other endpoints
 
 
 @dataclass(slots=True)
 class Attempts:
-    """The attempts of one request of `uid`. `records` holds what each cost, also after a failure or a cancellation."""
+    """The attempts of one request of `uid`. `reserved_nano`: for the first candidate. `records` holds what
+    each cost, also after a failure or a cancellation. `cut_off`: the last that was under way when we ended it."""
 
     uid: int
     question: Question
@@ -62,8 +58,10 @@ class Attempts:
     sink: DeltaSink | None = None
     asked: Callable[[Candidate], None] = lambda _candidate: None
     observed: Observed = field(default_factory=Observed)
-    records: list[AttemptRecord] = field(default_factory=list)
+    cut_off: Attempt | None = None
     _fallback: Fallback = field(init=False)
+    _reservation: Reservation = field(init=False)
+    _books: Bookkeeping = field(init=False)
     _told: Told | None = None
     _events: int = 0  # of text and tool calls, told to the stream
     _broke_off: Candidate | None = None
@@ -74,6 +72,12 @@ class Attempts:
         if self.sink is not None and self._on_break is OnBreak.CONTINUE:
             self._told = Told(self.setup.config.limits.max_answer_bytes)
         self._fallback = Fallback(self.plan, self.health, self.health.retries)
+        self._reservation = Reservation(self.ledger, self.reserved_nano, self.question.options.max_cost_nano)
+        self._books = Bookkeeping(self.question, self.plan.wishes, self.setup, self._reservation, self.sink)
+
+    @property
+    def records(self) -> list[AttemptRecord]:
+        return self._books.records
 
     async def run(self, key: int) -> tuple[Candidate, Answer]:
         """Try the candidates until one answers. Raises ProviderFailed or NoProviderAvailable."""
@@ -81,7 +85,7 @@ class Attempts:
             try:
                 won = await self._take_turn(key, candidate)
             except BaseException:
-                self.health.left(candidate.provider, candidate.model)  # wherever it was cut off
+                self._left(candidate)  # wherever it was cut off
                 raise
             if won is not None:
                 return self._ended(won)
@@ -96,33 +100,33 @@ class Attempts:
         if isinstance(turn, LeftOut):
             self._pass_over(candidate, turn.reason)
             return None
-        if not await self._has_room(key, turn.candidate):
-            self._pass_over(candidate, "a budget has no room for it")
+        if obstacle := await self._reservation.promise(key, turn.candidate.worst_case_nano):
+            self._pass_over(candidate, obstacle)
             return None
         await self._announce(turn)
         return await self._hedged(key, turn)
 
+    def _left(self, candidate: Candidate) -> None:
+        self.health.left(candidate.provider, candidate.model, self._fallback.tester)
+
     def _pass_over(self, candidate: Candidate, reason: str) -> None:
-        self.health.left(candidate.provider, candidate.model)
+        self._left(candidate)
         self._fallback.skip(candidate, reason)
 
     def abandon(self, outcome: str) -> None:
         """Close the attempts that were cut off from our side, at the most that they can have cost."""
         while self._open:
-            self._abandon(self._open.pop(0), outcome)
+            self.cut_off = self._open.pop(0)
+            self._abandon(self.cut_off, outcome)
 
     def _abandon(self, attempt: Attempt, outcome: str) -> None:
-        self.health.left(attempt.candidate.provider, attempt.candidate.model)
-        if self.setup.providers[attempt.candidate.provider].ready and not attempt.listener.unsent:
-            self._record(attempt, outcome, self._most(attempt, cut_off=True), known=False, usage=attempt.usage)
-        else:
-            self._record(attempt, outcome, 0, known=True, usage=None)
+        self._left(attempt.candidate)
+        self._books.abandoned(attempt, outcome)
 
     def _ended(self, won: Won) -> tuple[Candidate, Answer]:
         """The answer's attempt is the last, whatever ended beside it."""
         self.abandon(CANCELLED)
-        self.records.remove(won.record)
-        self.records.append(won.record)
+        self._books.last(won.record)
         return won.candidate, won.answer
 
     async def _hedged(self, key: int, turn: Turn) -> Won | None:
@@ -136,7 +140,7 @@ class Attempts:
             words = (
                 f"asked as well: {turn.candidate.provider} took longer than {after_s:.2g} s, as 5 % of its answers do"
             )
-            candidate = await self._reserve_ahead(key, turn.candidate)
+            candidate = await self._reserve_ahead(key)
             if candidate is None:
                 return None
             hedges.append(candidate)
@@ -157,26 +161,25 @@ class Attempts:
         hedging.called()
         return hedging.after_s(candidate.provider, candidate.model)
 
-    async def _reserve_ahead(self, key: int, slow: Candidate) -> Candidate | None:
+    async def _reserve_ahead(self, key: int) -> Candidate | None:
         """The next candidate with its money reserved; None where it may not be asked now. It keeps its turn then."""
-        candidate, most = self._fallback.ahead(), self.question.options.max_cost_nano
-        if candidate is None or (most is not None and slow.worst_case_nano + candidate.worst_case_nano > most):
+        candidate = self._fallback.ahead()
+        if candidate is None:
             return None
         well = self.health.state(candidate.provider, candidate.model) is State.OK
         if not (well and self.health.hedging.allows()):
             return None
-        try:
-            await self._reserve(key, candidate)
-        except OverBudget:
+        if await self._reservation.promise(key, candidate.worst_case_nano):
             return None
         if not self._open:  # the slow one has ended meanwhile
+            self._reservation.take_back(candidate.worst_case_nano)
             return None
         self._fallback.take_ahead()
         return candidate
 
     @property
     def _on_break(self) -> OnBreak:
-        return wanted(self.question, self.setup.config.routing.on_break)
+        return wanted(self.question, self.plan.wishes.on_break, self.setup.config.routing.on_break)
 
     @property
     def _spoke(self) -> bool:
@@ -206,15 +209,6 @@ class Attempts:
             await tell(candidate.provider, candidate.model, str(self._last_error))
         if self._told is not None and turn.cut is None:
             self._told.forget()
-
-    async def _reserve(self, key: int, candidate: Candidate) -> None:
-        """What this attempt may cost beside what was spent and what is under way. Raises OverBudget."""
-        spent = sum(record.cost_nano for record in self.records)
-        under_way = sum(attempt.candidate.worst_case_nano for attempt in self._open)
-        more = spent + under_way + candidate.worst_case_nano - self.reserved_nano
-        if more > 0:
-            await self.ledger.reserve_more(key, more)
-            self.reserved_nano += more
 
     async def _tell(self, deltas: Sequence[Delta]) -> None:
         assert self.sink is not None
@@ -247,18 +241,12 @@ class Attempts:
         again = self._turn(turn.planned) if broke else turn
         if (broke and self._fails_now) or isinstance(again, LeftOut):
             return None
-        if not await self._has_room(key, again.candidate):
+        if obstacle := await self._reservation.promise(key, again.candidate.worst_case_nano):
+            self._fallback.skip(turn.planned, obstacle)
             return None
         if broke:
             await self._announce(again)
         return again
-
-    async def _has_room(self, key: int, candidate: Candidate) -> bool:
-        try:
-            await self._reserve(key, candidate)
-        except OverBudget:
-            return False
-        return True
 
     async def _try_endpoint(self, turn: Turn, avoids: frozenset[str]) -> Won | ProviderError:
         """The answer, or the error of an attempt that is booked."""
@@ -296,8 +284,10 @@ class Attempts:
             self._failed(attempt, error)
             return error
         self._open.remove(attempt)
-        timed = was_ready and not self._behind()  # loading its library, or a slow reader, is not the provider's latency
-        record = self._answered(attempt, answer, timed=timed)
+        timed = (
+            was_ready and not self._books.behind
+        )  # loading its library, or a slow reader, is not the provider's latency
+        record = self._books.answered(attempt, answer.usage, timed=timed)
         self._fallback.answered(candidate, uid=self.uid, began=attempt.asked_at)
         self.observed.answered(record.learnt(self.question.task_type, time.time()), among)
         if timed:
@@ -323,73 +313,19 @@ class Attempts:
         local = self.setup.config.providers[candidate.provider].local or self._local_only
         return None if local else question.guard.disguise
 
-    def _most(self, attempt: Attempt, *, cut_off: bool = False) -> int:
-        """The most that an attempt without an end can have cost, in nano-dollars. `cut_off`: from our side."""
-        unread = not cut_off and self._behind()
-        return attempt.candidate.worst_case_nano if unread else most_without_end(attempt, self.setup, cut_off=cut_off)
-
-    def _behind(self) -> bool:
-        """Whether the reader was waited for at the end: nobody knows then how far the provider had come."""
-        return self.sink is not None and self.sink.behind
-
     @property
     def _local_only(self) -> bool:
         """Whether only local endpoints may have the request, whatever others its provider has."""
         return self.question.local_only or self.plan.wishes.local_only
 
-    def _answered(self, attempt: Attempt, answer: Answer, *, timed: bool) -> AttemptRecord:
-        cost = self._cost(attempt.candidate, answer.usage)
-        amount = most_of_answer(attempt, self.setup) if cost is None else cost
-        seen = self._seen(attempt.candidate.target)
-        return self._record(attempt, OK, amount, known=cost is not None, usage=answer.usage, timed=timed, seen=seen)
-
-    def _seen(self, target: Target) -> tuple[int | None, bool]:
-        """The prompt's bytes, where it is texts alone, and whether it went on with a conversation."""
-        size = self.question.size()
-        goes_on = continued(self.question, who_answers(self.plan.wishes, self.setup.config), target)
-        return None if size.images else size.text_bytes, goes_on
-
-    def _cost(self, candidate: Candidate, usage: Usage | None) -> int | None:
-        """Of a whole answer, in nano-dollars; None where it is not known."""
-        if usage is None:
-            return None
-        return self.setup.catalog.cost(candidate.provider, candidate.model, usage, self.question.moment)
-
     def _failed(self, attempt: Attempt, error: ProviderError) -> None:
-        candidate = attempt.candidate
         if self._told is not None and self._told.first_ms is None and attempt.listener.first_at is not None:
             self._told.first_ms = round((attempt.listener.first_at - attempt.began) * 1000)
         # Its frames hold this object and what was read of the answer: a cycle that would keep megabytes.
         error.__traceback__ = error.__context__ = None
-        cost, usage = (None, attempt.usage) if error.may_have_billed else (0, None)
-        if isinstance(error, EmptyAnswer) and error.usage is not None:
-            cost, usage = self._cost(candidate, error.usage), error.usage
-        hung_up = error.failure is Failure.SILENT
-        amount = self._most(attempt, cut_off=hung_up) if cost is None else cost
-        self._record(attempt, error.failure.value, amount, known=cost is not None, usage=usage, text=error.message)
+        self._books.failed(attempt, error)
 
     def _chose_model(self, candidate: Candidate) -> bool:
         """Whether the caller named this model, which is not the one that everybody gets."""
         default = self.setup.config.providers[candidate.provider].model
         return candidate.model == self.question.options.model != default
-
-    def _record(
-        self,
-        attempt: Attempt,
-        outcome: str,
-        cost_nano: int,
-        *,
-        known: bool,
-        usage: Usage | None,
-        text: str = "",
-        timed: bool = False,
-        seen: tuple[int | None, bool | None] = (None, None),
-    ) -> AttemptRecord:
-        candidate = attempt.candidate
-        latency_ms = round((time.monotonic() - attempt.began) * 1000)
-        known = known or not (cost_nano or candidate.worst_case_nano)  # what is free, however it ended
-        first_ms = attempt.first_token_ms(latency_ms) if timed else None
-        who = candidate.provider, candidate.model
-        record = AttemptRecord(*who, outcome, cost_nano, known, usage, latency_ms, text, first_ms, *seen)
-        self.records.append(record)
-        return record

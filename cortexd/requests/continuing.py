@@ -143,6 +143,6 @@ class Seam:
         return size >= _PART_OF_A_WORD and part.isalnum() and not before[-1:].isalnum()
 
 
-def wanted(question: Question, of_machine: OnBreak) -> OnBreak:
-    """The caller's wish, or else the operator's."""
-    return question.options.on_break or of_machine
+def wanted(question: Question, of_user: OnBreak | None, of_machine: OnBreak) -> OnBreak:
+    """The call's wish, or else the user's, or else the operator's."""
+    return question.options.on_break or of_user or of_machine

@@ -32,6 +32,7 @@ from cortexd.ledger import (
     Settled,
 )
 from cortexd.requests.answers.cache import AnswerCache
+from cortexd.requests.attempt import Attempt
 from cortexd.requests.attempts import Attempts
 from cortexd.requests.earlier import expired
 from cortexd.requests.events import CostEvent
@@ -53,7 +54,8 @@ class Execution:
     """One request's reservation, attempts and settlement.
 
     `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, in nano-dollars,
-    or None; where it is not given an exhausted budget is the end. `reserved` is set once the money is.
+    or None; where it is not given an exhausted budget is the end. `reserved` is set once the money is. `cut_off`: the
+    attempt that was under way when the request ended.
     """
 
     request: Request
@@ -71,6 +73,7 @@ class Execution:
     counted: Counted = NOT_COUNTED
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
+    cut_off: Attempt | None = None
 
     async def run(self) -> Completion:
         """The answer, paid for and settled. Raises one of errors, settled too where anything was reserved."""
@@ -91,6 +94,7 @@ class Execution:
         outcome = await self._try(attempts, key)
         state = "done" if isinstance(outcome, tuple) else _state_of(outcome)
         settled = await self._settle(key, state, attempts.records)
+        self.cut_off = attempts.cut_off
         if isinstance(outcome, tuple):
             return self._completion(*outcome, attempts, settled)
         raise outcome
@@ -112,7 +116,7 @@ class Execution:
 
     async def _give_again(self, earlier: Completion) -> Completion:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
-        self.not_decided()
+        self.give_counted_back()
         key = await self._reserve(0, ())
         self.reserved.set()
         settled = await self._settle(key, "done", ())
@@ -175,7 +179,7 @@ class Execution:
         reserving = asyncio.ensure_future(self.ledger.reserve(row, nano, limits))
         try:
             key = await asyncio.shield(reserving)
-            self._decided()
+            self._keep_counted()
             return key
         except DuplicateRequest as duplicate:
             raise expired(request, duplicate.stored) from None
@@ -183,11 +187,12 @@ class Execution:
             await self._take_back(reserving)
             raise self.ticket.interruption from None
 
-    def _decided(self) -> None:
+    def _keep_counted(self) -> None:
+        """What the decision counts for stands with the reservation."""
         self.counted.kept()
         self.counted = NOT_COUNTED
 
-    def not_decided(self) -> None:
+    def give_counted_back(self) -> None:
         """What its decision counts for is given back, unless it stands with a reservation."""
         self.counted.given_back()
         self.counted = NOT_COUNTED
@@ -197,7 +202,7 @@ class Execution:
             key = await _outlasting(reserving)
         except (DuplicateRequest, OverBudget, CortexError):
             return  # nothing was reserved
-        self._decided()
+        self._keep_counted()
         await self._settle(key, "cancelled", ())
 
     async def _try(self, attempts: Attempts, key: int) -> tuple[Candidate, Answer] | CortexError:
@@ -275,6 +280,7 @@ class Execution:
             settled=settled is not None,
             dropped_options=answer.dropped_options + self.dropped_options,
             secrets_found=self.request.question.guard.found,
+            outcome_wanted=self.plan.learning is not None and bool(self.plan.learning.standings),
         )
 
 

@@ -71,13 +71,13 @@ class Inspection:
             return Guard({})
         counts = findings.counts
         if policy is Secrets.LOCAL:
-            return Guard(counts, f"the request holds secrets: {_named(counts)}")
+            return Guard(counts, f"the request holds secrets of the kind {_named(counts)}")
         if policy is not Secrets.REDACT:
             return Guard(counts)
         try:
             disguise: Disguise = await _in_turns(put_on(content, findings, self._placeholders(uid, session)))
         except TooManySecrets:
-            return Guard(counts, f"the request holds more secrets than can be replaced: {_named(counts)}")
+            return Guard(counts, f"the request holds more secrets than can be replaced, of the kind {_named(counts)}")
         return Guard(counts, disguise=disguise)
 
     def _placeholders(self, uid: int, session: str | None) -> bytes:

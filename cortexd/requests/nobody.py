@@ -18,7 +18,9 @@ def all_failed(fallback: Fallback) -> CortexError:
     plan, details = fallback.plan, _details(fallback)
     if len(plan.candidates) == 1 and not plan.left_out:
         candidate, error = fallback.failures[-1]
-        return ProviderFailed(f"{candidate.provider} ({candidate.model}) failed: {error}", **details)
+        words = [f"{candidate.provider} ({candidate.model}) failed: {error}"]
+        words += [f"It was not asked once more ({item.reason})" for item in fallback.skipped]
+        return ProviderFailed(". ".join(words), **details)
     not_tried = (*fallback.skipped, *plan.left_out)
     left = [f"{item.provider}: {item.reason}" for item in not_tried]
     if not_tried:

@@ -16,7 +16,7 @@ from cortexd.routing import Plan, Question
 class Completion:
     """An answer with what it took. Costs in nano-dollars over all attempts; `settled` is false where the
     ledger could not be written after the answer had come. `secrets_found`: how many of each kind the request held,
-    None where nobody looked."""
+    None where nobody looked. `outcome_wanted`: a word on how well it served would teach somebody who listens."""
 
     request_id: str
     task_type: TaskType
@@ -34,6 +34,7 @@ class Completion:
     cache_hit: bool = False
     dropped_options: tuple[str, ...] = ()
     secrets_found: Mapping[str, int] | None = None
+    outcome_wanted: bool = False
 
 
 def held_bytes(completion: Completion) -> int:

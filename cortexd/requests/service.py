@@ -17,7 +17,7 @@ from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.domain.messages import Role, stricter
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import BudgetExceeded, RequestNotFound, ShuttingDown, Timeout
+from cortexd.errors import BudgetExceeded, Cancelled, RequestNotFound, ShuttingDown, Timeout
 from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
@@ -28,6 +28,7 @@ from cortexd.requests.execution import Execution
 from cortexd.requests.in_flight import InFlight, Running, Ticket
 from cortexd.requests.inspection import Inspection
 from cortexd.requests.intake import Request, take_in
+from cortexd.requests.outcomes import Outcomes
 from cortexd.requests.planning import Planning
 from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
@@ -58,7 +59,7 @@ class Service:
         self.health = health
         self.observed = observed or Observed()
         self.learner = learner or Learner()
-        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, self.learner)
+        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {})
         self.learned = LearnedKeeping(ledger, self.learner)
         self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
@@ -68,6 +69,7 @@ class Service:
             lambda: self.setup, self.accounts, self.allowances, health, self.observed, self.learner, asking
         )
         self._inspection = Inspection(self._planning.sessions)
+        self.outcomes = Outcomes(ledger, self.learner, setup.config, self.observed)
         self._admission = Admission(setup.config.limits)
         self._streams = Streams()
         self._closing = False
@@ -84,6 +86,7 @@ class Service:
         self.accounts.adopt(config.budgets)
         self.allowances.adopt(config.routing.allowed)
         self._cache.adopt(config.cache)
+        self.outcomes.adopt(config)
 
     def refine(self, setup: Setup) -> None:
         """Take the same configuration, with more known of its models."""
@@ -99,6 +102,7 @@ class Service:
         self._in_flight.forget(uid)
         self._cache.forget(uid)
         self._planning.forget(uid)
+        self.outcomes.forget(uid)
 
     @property
     def config(self) -> Config:
@@ -196,6 +200,7 @@ class Service:
         self._closing = True
         drained = await self._in_flight.drain(drain_timeout_s)
         await self._streams.close()
+        await self.outcomes.close()
         return drained
 
     def refuse_when_closing(self) -> None:
@@ -268,7 +273,7 @@ class Service:
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)
         running.task.add_done_callback(lambda _task: place.free())
-        running.task.add_done_callback(lambda _task: execution.not_decided())
+        running.task.add_done_callback(lambda _task: execution.give_counted_back())
         if sink is not None:
             ticket.state = "streaming"
         return running, execution.reserved
@@ -286,6 +291,10 @@ class Service:
         except BudgetExceeded:
             self._admission.cost_nothing(request.caller.uid)
             raise
+        except Cancelled:
+            self.outcomes.left(request, execution.cut_off)
+            raise
+        self.outcomes.answered(request, completion)
         self._planning.answered(request, execution.plan, completion)
         return completion
 

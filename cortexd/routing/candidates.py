@@ -12,7 +12,7 @@ from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, LearnedMode, Privacy, Strategy
 from cortexd.domain.money import Price, format_usd
-from cortexd.domain.targets import Target
+from cortexd.domain.targets import Target, shared
 from cortexd.providers.kinds import api_kind
 from cortexd.routing.forecast import UNKNOWN, Forecast, Switch, forecast, likely_prompt, switched
 from cortexd.routing.health import Health, State
@@ -57,7 +57,7 @@ class Candidate:
 
     @property
     def target(self) -> Target:
-        return Target(self.provider, self.model)
+        return shared(self.provider, self.model)
 
     @property
     def likely_cost(self) -> tuple[bool, int]:
@@ -214,7 +214,7 @@ class Field:
             (not settings.configured, lambda: what_is_missing(settings)),
             (model == ANY_MODEL, lambda: _unsaid(self.health.last_failure(settings.name))),
             (not model, lambda: "has no models"),
-            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy: local)"),
+            (options.privacy is Privacy.LOCAL and not settings.has_local, lambda: "is not local (privacy = local)"),
             (bool(pinned) and not settings.has_local, lambda: f"is not local ({pinned})"),
             (bool(barred), lambda: barred),
             (self.wishes.local_only and not settings.has_local, lambda: "is not local (you prefer local_only)"),

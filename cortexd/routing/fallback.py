@@ -16,12 +16,19 @@ from cortexd.routing.retries import Retries
 class Observer(Protocol):
     """Who keeps count of how providers do: Health, or what guards one."""
 
-    def admits(self, provider: str, model: str) -> bool: ...
+    def admits(self, provider: str, model: str, tester: object = None) -> bool: ...
 
     def succeeded(self, provider: str, model: str = "", *, uid: int = ..., began: float | None = None) -> None: ...
 
     def failed(
-        self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
+        self,
+        provider: str,
+        error: ProviderError,
+        model: str = "",
+        asker: Asker | None = None,
+        *,
+        chosen: bool = False,
+        tester: object = None,
     ) -> None: ...
 
 
@@ -30,7 +37,8 @@ class Fallback:
     """Whose turn it is. Whoever drives it reports each candidate of `turns` as answered, failed or skipped.
 
     `failures` and `skipped` are in the order of the turns. `retries`: None where nothing is sent twice. `again`: the
-    turn is such a second one, before which `retries.pause_s` is to be waited.
+    turn is such a second one, before which `retries.pause_s` is to be waited. `tester`: stands for the request where it
+    tests a provider.
     """
 
     plan: Plan
@@ -40,6 +48,7 @@ class Fallback:
     skipped: list[LeftOut] = field(default_factory=list)
     answered_by: Candidate | None = None
     again: bool = False
+    tester: object = field(default_factory=object)
     _waiting: list[Candidate] = field(init=False)
     _put_off: list[Candidate] = field(default_factory=list)
     _waited: bool = False
@@ -66,7 +75,7 @@ class Fallback:
             candidate = self._waiting.pop(0)
             if hopeless := self._hopeless(candidate):
                 self.skip(candidate, hopeless)
-            elif self.health.admits(candidate.provider, candidate.model):
+            elif self.health.admits(candidate.provider, candidate.model, self.tester):
                 return candidate
             else:
                 self._put_off.append(candidate)
@@ -126,7 +135,7 @@ class Fallback:
     ) -> None:
         """`asker` and `chosen` as Health.failed has them."""
         self.failures.append((candidate, error))
-        self.health.failed(candidate.provider, error, candidate.model, asker, chosen=chosen)
+        self.health.failed(candidate.provider, error, candidate.model, asker, chosen=chosen, tester=self.tester)
 
     def skip(self, candidate: Candidate, reason: str) -> None:
         self.skipped.append(LeftOut(candidate.provider, candidate.model, reason))

@@ -40,8 +40,8 @@ _SEVERITY = (State.OK, State.DEGRADED, State.OPEN)
 class _Record:
     """The breakers of a provider, or of one of its models, since its last answer; `rate`: beyond that too.
 
-    `openings`: how often they opened, the last time at `opened_at`. `tested_until`: a request tests the provider, which
-    is forgotten after that time.
+    `openings`: how often they opened, the last time at `opened_at`. `tested_until`: a request tests the provider, that
+    of `tester`, which is forgotten after that time.
     """
 
     breakers: dict[Cause, Breaker] = field(default_factory=dict)
@@ -52,6 +52,7 @@ class _Record:
     openings: int = 0
     opened_at: float = 0.0
     tested_until: float = 0.0
+    tester: object = None
 
     @property
     def open_until(self) -> float:
@@ -66,17 +67,22 @@ class _Record:
         """The state for whoever would ask now: as if it were open while another request tests it."""
         return State.OPEN if self.openings and now < self.tested_until else self.state(now)
 
-    def test(self, now: float) -> None:
+    def test(self, now: float, tester: object) -> None:
         """A request is about to ask."""
         if self.openings:
-            self.tested_until = now + _LONGEST_TEST_S
+            self.tested_until, self.tester = now + _LONGEST_TEST_S, tester
+
+    def left(self, tester: object) -> None:
+        """That of `tester` has ended. Where it is another one's, the test goes on."""
+        if self.tester is tester:
+            self.tested_until, self.tester = 0.0, None
 
     def succeeded(self, uid: int, began: float | None, now: float) -> None:
         """An answer to what was asked before the breaker opened does not close it."""
         if self.openings and began is not None and began < self.opened_at:
             return
         self.breakers.clear()
-        self.openings, self.tested_until, self.loading = 0, 0.0, False
+        self.openings, self.tested_until, self.tester, self.loading = 0, 0.0, None, False
         self.rate.succeeded(uid, now)
 
     def failed(self, error: ProviderError, cause: Cause, asker: Asker, now: float) -> None:
@@ -84,7 +90,7 @@ class _Record:
         was_open, rate = now < self.open_until, self.rate.failed(asker.uid, asker.request, now)
         shown = Shown(rate, testing=self.openings > 0 and not was_open, tests=max(0, self.openings - was_open))
         self.breakers.setdefault(cause, Breaker()).failed(error, cause, asker, now, shown)
-        self.tested_until, self.loading = 0.0, False
+        self.tested_until, self.tester, self.loading = 0.0, None, False
         if not was_open and now < self.open_until:
             self.openings, self.opened_at = self.openings + 1, now
             self.rate.clear()
@@ -124,20 +130,20 @@ class Health:
     def now(self) -> float:
         return self._clock()
 
-    def admits(self, provider: str, model: str) -> bool:
+    def admits(self, provider: str, model: str, tester: object = None) -> bool:
         """Whether a request may ask now, which it does then: False where a breaker is open, or another request tests
-        whether it still has to be."""
+        whether it still has to be. `tester`: the request, by which its test is known again."""
         if self.state(provider, model) is State.OPEN:
             return False
         now = self._clock()
         for record in self._of(provider, model):
-            record.test(now)
+            record.test(now, tester)
         return True
 
-    def left(self, provider: str, model: str) -> None:
-        """A request that asked has ended and shows nothing: another may test."""
+    def left(self, provider: str, model: str, tester: object = None) -> None:
+        """A request that asked has ended and shows nothing: another may test, where it was the one."""
         for record in self._of(provider, model):
-            record.tested_until = 0.0
+            record.left(tester)
 
     def _of(self, provider: str, model: str) -> list[_Record]:
         found = (self._records.get(provider), self._models.get((provider, model)))
@@ -162,7 +168,14 @@ class Health:
         self._publish(provider, record)
 
     def failed(
-        self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
+        self,
+        provider: str,
+        error: ProviderError,
+        model: str = "",
+        asker: Asker | None = None,
+        *,
+        chosen: bool = False,
+        tester: object = None,
     ) -> None:
         """Count one failed attempt with `model`. `chosen`: by the caller, so that it speaks for no other model.
 
@@ -170,7 +183,7 @@ class Health:
         """
         cause = cause_of(error)
         if cause is None:
-            self.left(provider, model)
+            self.left(provider, model, tester)
             return
         of_model = cause is Cause.MODEL or (chosen and not error.never_sent)
         record = self._models.touch((provider, model)) if of_model else self._records.setdefault(provider, _Record())

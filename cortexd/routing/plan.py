@@ -324,7 +324,7 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
     if len(unconfigured) == len(order):
         first = f"{order[0]}: {how_to_configure(config.providers[order[0]])}"
         alone = len(order) == 1
-        words = first if alone else f"{first}; no other provider is configured either"
+        words = first if alone else f"{first}. No other provider is configured either."
         return ProviderNotConfigured(words, provider=order[0])
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))

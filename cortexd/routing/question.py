@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cortexd.catalog import Model
@@ -26,6 +26,7 @@ class Question:
     options: Options
     moment: datetime
     guard: Guard = UNGUARDED
+    _size: list[PromptSize] = field(default_factory=list, init=False, compare=False, repr=False)  # once it is known
 
     @property
     def local_only(self) -> bool:
@@ -33,6 +34,11 @@ class Question:
         return self.options.privacy is Privacy.LOCAL or bool(self.guard.pinned)
 
     def size(self) -> PromptSize:
+        if not self._size:
+            self._size.append(self._measured())
+        return self._size[0]
+
+    def _measured(self) -> PromptSize:
         """Of the larger form, where models elsewhere get another one."""
         size = _text_bytes(self.messages, self.options.tools, self.options.response_schema)
         if (disguise := self.guard.disguise) is not None:

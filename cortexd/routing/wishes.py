@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cortexd.domain.messages import LearnedMode, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
 from cortexd.routing.allowed import EVERYTHING, Allowed
@@ -17,7 +17,7 @@ class Wishes:
     """`targets`: whom the user prefers by task type, the first choice first. `strategy`, `learned`: None for the
     machine's.
     `sticky`: whom the session stays with. `secrets`: as the operator says, or stricter. `excluded`: whom the user never
-    wants, a provider alone with all its models."""
+    wants, a provider alone with all its models. `on_break`: None for the machine's."""
 
     targets: Mapping[TaskType, tuple[Target, ...]] = field(default_factory=dict)
     strategy: Strategy | None = None
@@ -26,6 +26,7 @@ class Wishes:
     sticky: Target | None = None
     excluded: frozenset[Target] = frozenset()
     allowed: Allowed = EVERYTHING
+    on_break: OnBreak | None = None
     learned: LearnedMode | None = None
 
     def obstacle(self, task: TaskType, target: Target) -> str:

@@ -9,9 +9,12 @@ from cortexd.validation.messages import check_asked, parse_messages
 from cortexd.validation.options import parse_options
 from cortexd.validation.queries import (
     BudgetWish,
+    LearningWish,
+    OutcomeWish,
     UsageWish,
     parse_batch_options,
     parse_budget,
+    parse_learning_query,
     parse_outcome,
     parse_preferences,
     parse_usage_query,
@@ -20,6 +23,8 @@ from cortexd.validation.queries import (
 __all__ = [
     "Bounds",
     "BudgetWish",
+    "LearningWish",
+    "OutcomeWish",
     "UsageWish",
     "base64_length",
     "check_asked",
@@ -27,6 +32,7 @@ __all__ = [
     "images_of",
     "parse_batch_options",
     "parse_budget",
+    "parse_learning_query",
     "parse_messages",
     "parse_options",
     "parse_outcome",

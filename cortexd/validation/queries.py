@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from cortexd.domain.messages import LearnedMode, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.modes import clash
 from cortexd.domain.money import from_usd
+from cortexd.domain.outcomes import REPORTED, Source
 from cortexd.domain.targets import MOST_TARGETS, Target, covered, parse_targets, written
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument, UnknownProvider
@@ -78,6 +79,15 @@ class UsageWish:
 
 
 @dataclass(frozen=True, slots=True)
+class LearningWish:
+    """What GetLearningReport shall judge: requests of so many days up to now, of one task type or, with "", of all."""
+
+    days: int = _USUAL_DAYS
+    task_type: str = ""
+    all_users: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetWish:
     """What SetBudget shall set, in nano-dollars; a limit that is None stays as it is.
 
@@ -89,6 +99,17 @@ class BudgetWish:
     day_nano: int | None = None
     month_nano: int | None = None
     remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeWish:
+    """What ReportOutcome says of an answer. `part`: of its source's weight, 0 to 1."""
+
+    score: float
+    source: Source = Source.USER
+    part: float = 1.0
+    reason: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_usage_query(value: object, today: date) -> UsageWish:
@@ -108,10 +129,15 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
     return wish
 
 
+def parse_learning_query(value: object) -> LearningWish:
+    """A query of GetLearningReport. Raises InvalidArgument."""
+    return LearningWish(**_parsed(value, _LEARNING, "query"))
+
+
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
     """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
-    `learned`, `local_only`, `secrets`, `excluded` [target]. Raises InvalidArgument, or UnknownProvider where
-    `providers` holds no such name."""
+    `learned`, `local_only`, `secrets`, `excluded` [target], `on_break`. Raises InvalidArgument, or UnknownProvider
+    where `providers` holds no such name."""
     parsed = _parsed(value, _PREFERENCES, "preferences")
     strategy, mode = parsed.get("strategy"), parsed.get("learned")
     if words := clash(strategy and Strategy(strategy), mode and LearnedMode(mode)):
@@ -151,10 +177,9 @@ def parse_budget(value: object) -> BudgetWish:
     return wish
 
 
-def parse_outcome(score: object, details: object) -> tuple[float, str, dict[str, str]]:
-    """A score from 0 to 1, the reason ("" where absent) and labels of ReportOutcome. Raises InvalidArgument."""
-    parsed = _parsed(details, _OUTCOME, "details")
-    return as_number(0, 1)(score, "score"), parsed.get("reason", ""), parsed.get("labels", {})
+def parse_outcome(score: object, details: object) -> OutcomeWish:
+    """The score and details of ReportOutcome. Raises InvalidArgument."""
+    return OutcomeWish(as_number(0, 1)(score, "score"), **_parsed(details, _OUTCOME, "details"))
 
 
 def parse_batch_options(value: object) -> tuple[int, dict[str, Any]]:
@@ -203,8 +228,18 @@ def _scope(value: object, path: str) -> str:
     return as_member(Scope)(value, path).value
 
 
+def _task(value: object, path: str) -> str:
+    return as_member(TaskType)(value, path).value
+
+
 def _strategy(value: object, path: str) -> str:
     return as_member(Strategy)(value, path).value
+
+
+def _source(value: object, path: str) -> Source:
+    if value not in REPORTED:
+        raise InvalidArgument(f"{path}: expected one of {', '.join(REPORTED)}, got {shown(value)}")
+    return Source(str(value))
 
 
 def _learned(value: object, path: str) -> str:
@@ -213,6 +248,10 @@ def _learned(value: object, path: str) -> str:
 
 def _secrets(value: object, path: str) -> str:
     return as_member(Secrets)(value, path).value
+
+
+def _on_break(value: object, path: str) -> str:
+    return as_member(OnBreak)(value, path).value
 
 
 def _providers(value: object, path: str) -> dict[str, str]:
@@ -265,6 +304,11 @@ _USAGE: dict[str, tuple[str, Parser]] = {
     "label": ("label", _label),
     "all_users": ("all_users", as_boolean),
 }
+_LEARNING: dict[str, tuple[str, Parser]] = {
+    "days": ("days", as_integer(1, _MAX_DAYS)),
+    "task_type": ("task_type", _task),
+    "all_users": ("all_users", as_boolean),
+}
 _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "providers": ("providers", _providers),
     "strategy": ("strategy", _strategy),
@@ -272,6 +316,7 @@ _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "local_only": ("local_only", as_boolean),
     "secrets": ("secrets", _secrets),
     "excluded": ("excluded", _excluded),
+    "on_break": ("on_break", _on_break),
 }
 _BUDGET: dict[str, tuple[str, Parser]] = {
     "scope": ("scope", _scope),
@@ -283,4 +328,6 @@ _BUDGET: dict[str, tuple[str, Parser]] = {
 _OUTCOME: dict[str, tuple[str, Parser]] = {
     "reason": ("reason", _reason),
     "labels": ("labels", as_labels),
+    "source": ("source", _source),
+    "weight": ("part", as_number(0, 1)),
 }

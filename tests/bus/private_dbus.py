@@ -26,6 +26,7 @@ DEADLINE_S = 30
 _CONFIG = """<busconfig>
   <type>session</type>
   <listen>unix:path={socket}</listen>
+  <servicedir>{services}</servicedir>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow user="*"/>
@@ -48,10 +49,13 @@ _LIMITS = {
 
 
 def dbus_daemon(directory: Path, limits: Mapping[str, int]) -> tuple[list[str], Path]:
-    """The command that runs a bus for any user, configured in `directory`, and the socket it listens on."""
-    config, path = directory / "bus.conf", directory / "bus"
+    """The command that runs a bus for any user, configured in `directory`, and the socket it listens on.
+
+    It may start what has a file in `directory`/services.
+    """
+    config, path, services = directory / "bus.conf", directory / "bus", directory / "services"
     rows = "".join(f'  <limit name="{name}">{limit}</limit>\n' for name, limit in limits.items())
-    config.write_text(_CONFIG.format(socket=path, limits=rows))
+    config.write_text(_CONFIG.format(socket=path, services=services, limits=rows))
     return ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"], path
 
 

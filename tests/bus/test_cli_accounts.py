@@ -17,7 +17,7 @@ from cortexd.cli.shown.settings_as_toml import settings_as_toml
 from cortexd.client import Client
 from cortexd.config import load_config
 from cortexd.domain.steps import step_of
-from simulated import Behaviour
+from simulated import Behaviour, Fault
 from tests.bus.served import (  # noqa: F401
     START_S,
     Cortexctl,
@@ -352,6 +352,23 @@ no_proxy = [".example"]
         assert f'proxy = "http://(hidden)@proxy:3128"  # {file}' in lines
         assert f"max_messages = 12  # {file.parent}/conf.d/more.toml" in lines
         assert "max_tools = 256" in lines
+
+    def test_on_break(self, served: Served, cortexctl: Cortexctl) -> None:
+        """What becomes of a broken stream is shown, holds where a stream does not say, and is given up by its name."""
+        assert cortexctl("prefs", "set", "--on-break", "fail").returncode == 0
+        assert cortexctl("prefs", "set", "--local-only").returncode == 0
+        assert cortexctl("prefs", "set", "--no-local-only").returncode == 0
+        assert cortexctl("prefs").stdout.splitlines()[1:] == ["on-break    fail"]
+        broken = Behaviour(reply="word " * 40, chunks=40, cut_after=20, fault=Fault.END_EARLY)
+        served.simulated.behave("claude", broken)
+        before = served.simulated.counts("kimi_k2").requests
+        assert cortexctl("ask", "--stream", "hello").returncode == PROVIDER_FAILED
+        assert served.simulated.counts("kimi_k2").requests == before
+        served.simulated.behave("claude", broken)
+        done = cortexctl("ask", "--stream", "--on-break", "continue", "hello")
+        assert (done.returncode, done.stdout.startswith("word word")) == (0, True)
+        assert cortexctl("prefs", "clear", "on-break").returncode == 0
+        assert cortexctl("prefs").stdout == "none: the operator's routing holds\n"
 
     def test_excluded(self, cortexctl: Cortexctl) -> None:
         """Whom never to ask is shown, holds, and is given up by its name."""

@@ -32,7 +32,7 @@ from tests.bus.served import (  # noqa: F401
 from tests.eventually import assert_eventually
 from tests.secrets_made import MAKERS
 
-DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 3, 4, 5, 6, 7, 130
+USAGE, DENIED, NO_DAEMON, PROVIDER_FAILED, LIMIT, TIMEOUT, INTERRUPTED = 2, 3, 4, 5, 6, 7, 130
 
 
 def asked(served: Served) -> str:
@@ -90,6 +90,16 @@ class TestAsk:
         served.simulated.behave("claude", Behaviour(status=529))
         assert cortexctl("ask", "--no-fallback", "hello").returncode == PROVIDER_FAILED
         assert cortexctl("ask", "hello").stdout.startswith("[kimi-k2.6]")
+
+    def test_hedge(self, served: Served, cortexctl: Cortexctl) -> None:
+        """A second model answers where the first is slower than it has been; never one that is printed as it comes."""
+        with Client(served.address) as client:
+            for _ in range(25):  # the first ones load what it takes
+                assert client.complete("user_chat", "hello", hedge=True).provider == "claude"
+        served.simulated.behave("claude", Behaviour(delay_s=20.0))
+        done = cortexctl("ask", "--hedge", "--json", "hello")
+        assert [item["provider"] for item in json.loads(done.stdout)["attempts"]] == ["claude", "kimi_k2"]
+        assert cortexctl("ask", "--hedge", "--stream", "hello").returncode == USAGE
 
     def test_local(self, cortexctl: Cortexctl) -> None:
         """With --local and no local endpoint nothing leaves the machine."""
@@ -193,7 +203,8 @@ class TestWatch:
         assert all(", user_chat, claude claude-sonnet-5-5, today $" in line for line in lines)
 
     def test_json_lines(self, served: Served, cortexctl: Cortexctl) -> None:
-        """With --json each line is a document; the service's leaving and returning are events of their own."""
+        """With --json each line is a document; the service's leaving and returning are events of their own, and behind
+        the latter stands where the figures are."""
         with self.watch(served, "--json", "--count", "1") as watching:
             assert watching.stdout is not None
             assert json.loads(watching.stdout.readline())["event"] == "watching"
@@ -203,6 +214,7 @@ class TestWatch:
             served.start()
             back = json.loads(watching.stdout.readline())
             assert (back["event"], back["running"]) == ("service", True)
+            assert json.loads(watching.stdout.readline())["event"] == "watching"
 
             def asked_until_seen() -> bool:
                 cortexctl("ask", "hello")

@@ -387,7 +387,7 @@ class TestCapacity:
         endpoints.behave("one", Behaviour(fault=Fault.HANG))
         stuck = [asyncio.create_task(pool.complete(call())) for _ in range(2)]
         await assert_eventually_async(lambda: endpoints.counts("one").active == 2)
-        assert pool.full() == "full: 2 of 2 in flight"
+        assert pool.full() == "2 of 2 places are taken"
         with pytest.raises(ProviderError) as caught:
             await pool.complete(call(waits=False))
         assert (caught.value.failure, caught.value.may_have_billed) == (Failure.FULL, False)

@@ -19,11 +19,13 @@ from typing import Any
 import pytest
 
 from cortexd import errors
+from cortexd.client import Client
 from cortexd.library.errors import NOBODY
 from llm_router import (
     InvalidRequestError,
     LLMProvider,
     LLMRouter,
+    LLMRouterError,
     ProviderFailedError,
     ProviderNotConfiguredError,
     ProvidersFailedError,
@@ -87,6 +89,26 @@ class TestRules:
             plain.ROUTING_RULES = {TaskType.USER_CHAT: "claude"}  # type: ignore[dict-item]
             assert plain.complete(ask()).provider is LLMProvider.CLAUDE
             assert plain._rules().own == set(TaskType)
+
+    def test_outcomes(self, served: Served, pair: Pair) -> None:
+        """Over the bus they are reported, of a stream's answer too; in process nobody is there to learn from them."""
+        with LLMRouter(bus=served.address) as router, Client(served.address) as client:
+            stream = router.stream(ask())
+            list(stream)
+            answer, streamed = router.complete(ask()), stream.response
+            assert streamed is not None
+            for response, good in ((answer, True), (streamed, 0.25)):
+                router.report_outcome(response, good, "as it was asked", source="program")
+                asyncio.run(router.areport_outcome(response, good))
+                record = client.request(response.raw_response["request_id"])
+                assert {said.source: said.score for said in record.outcomes} == {"program": good, "user": good}
+            for wrong in ((dataclasses.replace(answer, raw_response=None), True), (answer, "fine"), (answer, 2)):
+                with pytest.raises(InvalidRequestError):
+                    router.report_outcome(*wrong)
+        with pytest.raises(LLMRouterError, match="bus=True"):
+            pair.own.report_outcome(answer, True)
+        with pytest.raises(LLMRouterError, match="bus=True"):
+            asyncio.run(pair.own.areport_outcome(answer, True))
 
     @pytest.mark.parametrize("task", TaskType)
     def test_decisions(self, pair: Pair, task: TaskType) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,27 @@ needs_setuid = pytest.mark.skipif(
 )
 
 
+_OWNER = (
+    *("busctl", "--system", "--timeout=5", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus"),
+    *("org.freedesktop.DBus", "GetConnectionUnixProcessID", "s", "org.freedesktop.PolicyKit1"),
+)
+_CHECK = (
+    *("setpriv", "--reuid=bob", "--regid=bob", "--init-groups", "sh", "-c"),
+    'exec pkcheck --action-id org.freedesktop.policykit.exec --process "$$"',
+)
+_DECIDED = (0, 1, 2, 3)  # pkcheck: yes, no, after a password, dismissed; 127 where there was no answer
+_SILENT = -1
+_ANSWER_S, _WHOLE_S = 5.0, 30.0
+
+
 class Service:
     """The bus or polkitd of the namespace, which a test may pause, kill and restart; `restore` makes it whole again."""
 
-    def __init__(self, directory: Path, name: str, ready: list[str]) -> None:
+    def __init__(self, directory: Path, name: str, answers: Callable[[int], bool]) -> None:
+        """`answers`: whether the process of that id does."""
         self._pid_file = directory / f"{name}.pid"
         self._log_file = directory / f"{name}.log"
-        self._ready = ready
+        self._answers = answers
         self._argv = Path(f"/proc/{self.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
 
     @property
@@ -56,7 +71,7 @@ class Service:
         run_and_tell_pid = ["setsid", "--fork", "sh", "-c", 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"']
         with self._log_file.open("ab") as log:
             subprocess.run([*run_and_tell_pid, self._pid_file, *self._argv], stdout=log, stderr=log, check=True)
-        assert_eventually(self._serves, message="start")
+        assert_eventually(self.serves, _WHOLE_S, "start")
 
     def restart(self) -> None:
         self.kill()
@@ -66,12 +81,12 @@ class Service:
         """Alive is not enough: polkitd leaves a little after its bus has."""
         if self.alive:
             self.resume()
-            assert_eventually(lambda: not self.alive or self._serves(), message="whole again, or its end")
+            assert_eventually(lambda: not self.alive or self.serves(), _WHOLE_S, "whole again, or its end")
         if not self.alive:
             self.start()
 
-    def _serves(self) -> bool:
-        return subprocess.run(self._ready, capture_output=True).returncode == 0
+    def serves(self) -> bool:
+        return self._pid_file.exists() and self._answers(self.pid)
 
 
 def process_state(pid: int) -> str:
@@ -91,8 +106,24 @@ def uid_of(pid: int) -> int | None:
 
 
 def bus_service(directory: Path) -> Service:
-    return Service(directory, "bus", ["busctl", "--system", "--timeout=5", "status"])
+    return Service(directory, "bus", lambda _pid: _run("busctl", "--system", "--timeout=5", "status").returncode == 0)
 
 
 def polkit_service(directory: Path) -> Service:
-    return Service(directory, "polkitd", ["gdbus", "wait", "--system", "--timeout=1", "org.freedesktop.PolicyKit1"])
+    return Service(directory, "polkitd", _polkit_answers)
+
+
+def _polkit_answers(pid: int) -> bool:
+    """Whether that very process has the name, which its predecessor's connection may keep for a moment, and decides by
+    its rules about an ordinary user. A name alone is not enough: it is kept by one that hears nothing, too."""
+    owner = _run(*_OWNER)
+    if owner.stdout.split() != ["u", str(pid)]:
+        return False
+    return _run(*_CHECK).returncode in _DECIDED
+
+
+def _run(*argv: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=_ANSWER_S)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(argv, _SILENT, "", "")

@@ -143,6 +143,17 @@ class TestWithoutPolkit:
         assert done.returncode != 0
         assert details_of(done.stderr) == {"action": COMPLETE, "cause": Denial.POLKIT_SILENT}
 
+    def test_a_polkitd_that_hears_nothing_does_not_serve(self, polkitd: Service) -> None:
+        """Though it has its name: whatever follows a test that stopped it waits for an answer."""
+        assert polkitd.serves()
+        polkitd.pause()
+        assert not polkitd.serves()
+        polkitd.resume()
+        polkitd.restore()
+        assert polkitd.serves()
+        polkitd.restart()
+        assert polkitd.serves()
+
     def test_without_any_polkitd_only_root(self, daemon: MakeDaemon, as_user: AsUser, polkitd: Service) -> None:
         """No polkit on the bus: root works, everybody else is refused with the reason."""
         daemon()

@@ -190,6 +190,16 @@ async def report_outcome(scene: Scene) -> None:
     assert scene.outcomes() == [(FINISHED, 0.25, f"{SECRET}!")]
 
 
+@row(NAME, "GetRequest")
+async def get_request(scene: Scene) -> None:
+    """bob's last request is none of alice's, and hers are not there for him."""
+    for request_id in (STREAM, FINISHED):
+        assert (await same_refusal(scene, NAME, "GetRequest", "s", request_id)).name == NOT_FOUND
+    answer = await scene.bob_asks(request_id="bobs-last")
+    [own] = await scene.bob_calls(NAME, "GetRequest", "s", "")
+    assert (own["request_id"], own["model"], own["outcomes"]) == ("bobs-last", answer["model"], [])
+
+
 @row(NAME, "Route")
 async def route(scene: Scene) -> None:
     """alice's wishes and sessions move nobody else's requests."""
@@ -339,6 +349,17 @@ async def get_usage(scene: Scene) -> None:
     assert {user: by_user[user] for user in ("alice", "bob")} == {
         user: scene.spent_by(user) for user in ("alice", "bob")
     }
+
+
+@row(USAGE, "GetLearningReport")
+async def get_learning_report(scene: Scene) -> None:
+    """The own; everybody's needs view-all-usage."""
+    await scene.bob_asks()
+    [report] = await scene.bob_calls(USAGE, "GetLearningReport", "a{sv}", dictionary({"days": 1}))
+    assert report["verdict"] == "too_little"
+    refused = await scene.bob_is_refused(USAGE, "GetLearningReport", "a{sv}", dictionary({"all_users": True}))
+    assert refused.name == NEEDS_PASSWORD
+    assert "view-all-usage" in refused.text
 
 
 @row(USAGE, "GetBudget")

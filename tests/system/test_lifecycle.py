@@ -72,7 +72,7 @@ class TestOptions:
         assert done.returncode == 0, done.stderr
         assert f"{path}: OK\n" in done.stdout
         assert "claude: configured\n" in done.stdout
-        assert "kimi_k2: no key: run cortexctl credentials set kimi_k2" in done.stdout
+        assert "kimi_k2: no key. Run cortexctl credentials set kimi_k2" in done.stdout
         assert "MOONSHOT_API_KEY" in done.stdout
         assert "not-to-be-shown" not in done.stdout + done.stderr
         assert not ledger.parent.exists()
@@ -117,7 +117,7 @@ class TestStart:
             assert "claude" in await program.property("Providers")
             providers = (await program.providers()).values()
             assert {row["state"] for row in providers} == {"unconfigured"}
-            assert all("no key: run cortexctl credentials set" in row["hint"] for row in providers)
+            assert all("no key. Run cortexctl credentials set" in row["hint"] for row in providers)
             with refused("ProviderNotConfigured") as text:
                 await program.complete("user_chat", "hello")
             assert "ANTHROPIC_API_KEY" in text[0]

@@ -61,9 +61,9 @@ class TestOverflow:
         asked = await spike(program, shared)
         decision = await program.route("user_chat", "one more")
         assert (decision["provider"], decision["stands_in_for"]) == ("claude", "office")
-        assert "full: 8 of 8 in flight" in decision["reason"]
+        assert "8 of 8 places are taken" in decision["reason"]
         [row] = [item for item in decision["candidates"] if item["provider"] == office]
-        assert (row["state"], row["reason"]) == ("ok", "full: 8 of 8 in flight")
+        assert (row["state"], row["reason"]) == ("ok", "8 of 8 places are taken")
 
         replies = await asyncio.gather(*asked)
         by = Counter(reply.metadata["provider"] for reply in replies)

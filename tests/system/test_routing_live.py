@@ -68,7 +68,7 @@ class TestTable:
         local = f'[providers.office]\napi = "openai"\nbase_url = "{url}"\nmodel = "llama-9"\nlocal = true\n'
         with refused("NoProviderAvailable") as text:
             await program.complete("user_chat", "hello", privacy="local")
-        assert "privacy: local" in text[0]
+        assert "privacy = local" in text[0]
         shared.reload(CONFIG + local)
         shared.behave("office", Behaviour(keys=("none",)))
         try:

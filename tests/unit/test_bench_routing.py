@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 from bench import outcomes, replay, routing
+from bench.cases import routing as case
 from cortexd.domain.messages import Strategy
 from cortexd.routing.learned import Policy
+from cortexd.routing.strategies import ranking
 
 HEAD = "id,task,prompt_chars,score:dear,score:cheap,cost:dear,cost:cheap"
 
@@ -211,3 +214,15 @@ class TestCommand:
         with pytest.raises(SystemExit) as ended:
             routing.main([str(two_tasks(tmp_path)), *wrong])
         assert ended.value.code == 2
+
+
+class TestCase:
+    def test_decisions_of_twelve_candidates_are_timed(self) -> None:
+        """By the daemon's own ranking, which draws."""
+        made, candidates = case.stage()
+        ranked = ranking(Strategy.LEARNED)(candidates, made, True)
+        assert len(ranked) == case.MODELS
+        assert {item.standing.why for item in ranked if item.standing} <= {"best", "explored"}
+        taken = case.decisions_us(Strategy.LEARNED, made, candidates, 20, random.Random(1))
+        assert len(taken) == 20
+        assert sorted(taken) == taken

@@ -12,6 +12,7 @@ import pytest
 from cortexd.config import builtin_config, load_config
 from cortexd.config import settings as settings_module
 from cortexd.config.bounds import BOUNDS, Bound
+from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.config.settings import (
     BudgetSettings,
     Config,
@@ -27,6 +28,14 @@ from cortexd.errors import ConfigError
 
 NUMERIC = {int, float}
 HUGE = ("9223372036854775808", "1" + "0" * 400, "1e308", "inf", "nan")
+
+
+ROUTING = {
+    LearnedSettings: "learned",
+    SourceWeights: "learned.sources",
+    AutomaticSettings: "learned.automatic",
+    Weights: "weights",
+}
 
 
 def structures() -> list[type]:
@@ -61,10 +70,8 @@ def as_toml(owner: type, key: str, value: str) -> str:
         return f"[providers.claude.models.m]\n{key} = {value}\n"
     if owner is LimitUsd:
         return f"[budgets.machine]\n{key} = {value}\n"
-    if owner is LearnedSettings:
-        return f"[routing.learned]\n{key} = {value}\n"
-    if owner is Weights:
-        return f"[routing.weights]\n{key} = {value}\n"
+    if owner in ROUTING:
+        return f"[routing.{ROUTING[owner]}]\n{key} = {value}\n"
     if owner is BudgetSettings:
         return f"[budgets]\n{key} = [{value}]\n" if key == "thresholds" else f"[budgets]\n{key} = {value}\n"
     [section] = [item.name for item in fields(Config) if isinstance(getattr(builtin_config(), item.name), owner)]
@@ -131,8 +138,9 @@ class TestEveryNumber:
 
     @pytest.mark.parametrize(("owner", "key", "kind"), numbers(), ids=lambda value: getattr(value, "__name__", value))
     def test_what_is_no_number_is_refused(self, tmp_path: Path, owner: type, key: str, kind: Any) -> None:
-        """Text, truth and dates do not pass for numbers."""
-        for value in ("'many'", "true", "1979-05-27", "{}"):
+        """Text, truth and dates do not pass for numbers, but true and false for all of a part and nothing of it."""
+        truth = () if owner is AutomaticSettings else ("true",)
+        for value in ("'many'", *truth, "1979-05-27", "{}"):
             with pytest.raises(ConfigError) as caught:
                 read(tmp_path, as_toml(owner, key, value))
             assert key in caught.value.problems[0].key

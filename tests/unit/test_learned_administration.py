@@ -16,7 +16,7 @@ class TestAdministration:
         """Beside what was learned here, or in its place; the start after it knows the same."""
         learner, keeping = bench.service.learner, bench.service.learned
         done = await bench.ask(strategy="learned")
-        await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
+        await bench.service.outcomes.report(bench.caller().uid, done.request_id, 1.0, {})
         await bench.ledger.replace_learned(learner.learned)
         document = keeping.document()
         for mode, count in (("merge", 2), ("merge", 3), ("replace", 1)):
@@ -29,7 +29,7 @@ class TestAdministration:
     async def test_what_is_forgotten_is_not_recalled(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
         """Though the ledger still has the outcomes; the journal says who wanted it."""
         done = await bench.ask(strategy="learned")
-        await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
+        await bench.service.outcomes.report(bench.caller().uid, done.request_id, 1.0, {})
         await bench.service.learned.forget(bench.caller(), {})
         assert f"by uid {bench.caller().uid}" in caplog.text
         assert len((await relearn(bench.ledger)).cells) == len(bench.service.learner.cells) == 0

@@ -160,7 +160,7 @@ class TestRestarts:
 class TestUpgrade:
     async def test_a_ledger_from_before_is_recalled_once(self, bench: Bench) -> None:
         """What its outcomes say is kept from then on, and with it the machine's seed."""
-        report, uid = bench.service.accounts.report_outcome, bench.caller().uid
+        report, uid = bench.service.outcomes.report, bench.caller().uid
         for score in (1.0, 0.0, 1.0):
             await report(uid, (await bench.ask(provider="claude")).request_id, score, {})
         recalled = (await relearn(bench.ledger)).learned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,11 +15,11 @@ from cortexd.config import Config
 from cortexd.config.settings import LearnedSettings
 from cortexd.daemon.recollection import relearn
 from cortexd.domain.messages import Message, Role, Strategy, ToolCall
-from cortexd.domain.outcomes import Outcome
+from cortexd.domain.outcomes import MOST_WEIGHT, Outcome
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Failure, InvalidArgument, ProviderError, RequestNotFound
-from cortexd.routing import Health, Learner, Plan, Question, Wishes, plan_route
+from cortexd.routing import Candidate, Forecast, Health, Learner, Plan, Question, State, Wishes, plan_route
 from simulated import Behaviour
 from tests.unit.routes import OFFICE, OWN, catalog_of, config, question
 from tests.unit.test_execution import Bench, bench_fixture, upstream_fixture  # noqa: F401
@@ -80,6 +80,16 @@ class TestRanking:
         assert second.standing is not None
         assert second.standing.score.penalty == pytest.approx(0.1)
         assert first.reason.startswith("best by outcomes: likely 1.00 by 50 outcomes or more, less 0.0")
+
+    def test_what_is_ranked_is_otherwise_as_it_was(self) -> None:
+        """A candidate keeps all that the strategy does not say of it."""
+        seen = planned(learner()).candidates[0]
+        likely = Forecast(1, 2, 0.5, 3, 4.0, 5.0, 6.0, 0.7)
+        full = Candidate("p", "m", "why", 1, 2, State.OPEN, likely, 0.1, 3, 4, "busy", "loading", None)
+        assert {field.name for field in fields(full) if getattr(full, field.name) == field.default} == {"standing"}
+        assert seen.standing is not None
+        ranked = replace(full, reason="best", score=0.5, standing=seen.standing)
+        assert full.stood("best", 0.5, seen.standing) == ranked
 
     def test_who_fails_does_not_lead(self) -> None:
         """However good its answers were."""
@@ -146,7 +156,7 @@ class TestService:
         """The one that answered is learned of, and the next plan goes by it."""
         for provider, score in (("claude", 1.0), ("kimi_k2", 0.0)) * 8:
             done = await bench.ask(provider=provider)
-            await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, score, {})
+            await bench.service.outcomes.report(bench.caller().uid, done.request_id, score, {})
         assert await who_leads(bench) == "claude"
         cells = bench.service.learner.cells
         counted = {(task, target.provider): cell.count for (task, target), cell in cells if task}
@@ -156,7 +166,7 @@ class TestService:
         """Two reports of one request are one outcome, by the last."""
         done = await bench.ask(provider="claude")
         for score in (1.0, 0.0, 1.0, 0.25):
-            await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, score, {})
+            await bench.service.outcomes.report(bench.caller().uid, done.request_id, score, {})
         [(_, cell)] = [item for item in bench.service.learner.cells if item[0][0]]
         assert cell.count == 1
         assert [cell.good, cell.bad] == pytest.approx([0.25, 0.75])
@@ -164,7 +174,7 @@ class TestService:
     async def test_who_made_no_such_request_teaches_nothing(self, bench: Bench) -> None:
         """Another user's, one that nobody made, and a score that is none."""
         done = await bench.ask(provider="claude")
-        report = bench.service.accounts.report_outcome
+        report = bench.service.outcomes.report
         with pytest.raises(RequestNotFound):
             await report(bench.caller().uid + 1, done.request_id, 0.0, {})
         with pytest.raises(RequestNotFound):
@@ -178,8 +188,50 @@ class TestService:
         bench.simulated.behave("claude", Behaviour(status=400))
         with pytest.raises(Exception):  # noqa: B017 - whichever: it fails
             await bench.ask(provider="claude", fallback=False, request_id="in-vain")
-        await bench.service.accounts.report_outcome(bench.caller().uid, "in-vain", 0.0, {})
+        await bench.service.outcomes.report(bench.caller().uid, "in-vain", 0.0, {})
         assert not len(bench.service.learner.cells)
+
+    async def test_sources_teach_together(self, bench: Bench) -> None:
+        """As their weighted mean, no heavier than one request may be, however often each speaks."""
+        done = await bench.ask(provider="claude")
+        report = bench.service.outcomes.report
+        for score, source in (
+            (1.0, "user"),
+            (0.0, "test"),
+            (0.0, "test"),
+            (0.5, "judge"),
+            (0.0, "user"),
+            (1.0, "user"),
+        ):
+            await report(bench.caller().uid, done.request_id, score, {"source": source})
+        [(_, cell)] = [item for item in bench.service.learner.cells if item[0][0]]
+        together = (1.0 * 1.0 + 2.0 * 0.0 + 0.5 * 0.5) / 3.5
+        assert cell.count == 1
+        assert [cell.good, cell.bad] == pytest.approx([MOST_WEIGHT * together, MOST_WEIGHT * (1 - together)])
+
+    async def test_an_outcome_can_be_taken_back(self, bench: Bench) -> None:
+        """Without a weight it teaches nothing, as if it had not been reported."""
+        done = await bench.ask(provider="claude")
+        for details in ({}, {"weight": 0.0}):
+            await bench.service.outcomes.report(bench.caller().uid, done.request_id, 1.0, details)
+        [(_, cell)] = [item for item in bench.service.learner.cells if item[0][0]]
+        assert [cell.good, cell.bad] == [0.0, 0.0]
+
+    async def test_a_correction_of_long_ago_teaches_nothing(self, bench: Bench) -> None:
+        """A day after a source's first report: what that taught has faded, and others' words are not to go for it. The
+        last report is what is kept; another source still teaches."""
+        done = await bench.ask(provider="claude")
+        report, uid = bench.service.outcomes.report, bench.caller().uid
+        await report(uid, done.request_id, 1.0, {})
+        before = dict(bench.service.learner.cells)
+        with closing(sqlite3.connect(bench.path)) as connection, connection:
+            connection.execute("UPDATE outcomes SET at = datetime(at, '-25 hours') || '.000000'")
+        for score in (0.0, 1.0, 0.0):
+            await report(uid, done.request_id, score, {})
+        assert dict(bench.service.learner.cells) == before
+        assert bench.rows("SELECT score FROM outcomes")[0]["score"] == 0.0
+        await report(uid, done.request_id, 0.0, {"source": "test"})
+        assert dict(bench.service.learner.cells) != before
 
     async def test_decisions_are_counted_as_they_begin(self, bench: Bench) -> None:
         """Those of the strategy alone: no dry run, no other strategy, none that a caller pinned."""
@@ -204,7 +256,7 @@ class TestRestart:
 
     async def test_outcomes_are_learned_again(self, bench: Bench) -> None:
         """Each once, the corrected ones by their last report; those of failed requests not at all."""
-        report, uid = bench.service.accounts.report_outcome, bench.caller().uid
+        report, uid = bench.service.outcomes.report, bench.caller().uid
         for provider, score in (("claude", 1.0), ("kimi_k2", 0.0)) * 3:
             await report(uid, (await bench.ask(provider=provider)).request_id, score, {})
         done = await bench.ask(provider="kimi_k2")
@@ -220,14 +272,14 @@ class TestRestart:
     async def test_what_is_reported_later_is_learned_once(self, bench: Bench) -> None:
         """An outcome of now is no matter of recollection: its report has taught it."""
         done = await bench.ask(provider="claude")
-        await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
+        await bench.service.outcomes.report(bench.caller().uid, done.request_id, 1.0, {})
         assert len(await bench.ledger.reported(datetime.now(UTC))) == 1
         assert await bench.ledger.reported(datetime.now(UTC) - timedelta(minutes=1)) == []
 
     async def test_a_ledger_that_cannot_be_read_is_no_obstacle(self, bench: Bench) -> None:
         """Learning begins anew."""
         done = await bench.ask(provider="claude")
-        await bench.service.accounts.report_outcome(bench.caller().uid, done.request_id, 1.0, {})
+        await bench.service.outcomes.report(bench.caller().uid, done.request_id, 1.0, {})
         with closing(sqlite3.connect(bench.path)) as connection:
             connection.execute("ALTER TABLE learned_cells RENAME TO elsewhere")
         again = await relearn(bench.ledger)

@@ -84,6 +84,20 @@ class TestContinue:
         assert metadata["cost_nano_usd"] == sum(item["cost_nano_usd"] for item in metadata["attempts"])
         await assert_balanced(bench)
 
+    async def test_one_that_would_cost_more_than_is_left_is_refused(self, bench: Bench) -> None:
+        """max_cost_usd bounds the request: what broke off has cost, too. The error says so, and nobody is asked."""
+        await warm_up(bench)
+        await adopt(bench, "claude", on_break=OnBreak.CONTINUE)
+        bench.simulated.behave("claude", broken("claude"))
+        asked_before = bench.simulated.counts("kimi_k2").requests
+        events = await stream(bench, max_tokens=300, max_cost_usd=0.0035)
+        assert kinds(events) == ["text", "error"]
+        assert "left of max_cost_usd" in events[-1]["message"]
+        assert bench.simulated.counts("kimi_k2").requests == asked_before
+        bench.simulated.behave("claude", broken("claude"))
+        assert kinds(await stream(bench, max_tokens=300, max_cost_usd=0.02)) == ["text", "continue", "text", "done"]
+        await assert_balanced(bench)
+
     async def test_who_joined_has_the_whole_answer(self, bench: Bench) -> None:
         """As one that came from one model."""
         await warm_up(bench)

@@ -13,7 +13,7 @@ import pytest
 from cortexd.config.replicas import resolved
 from cortexd.config.settings import ReplicaSettings
 from cortexd.domain.messages import OnBreak
-from cortexd.errors import Cancelled, Failure, ProviderError
+from cortexd.errors import Cancelled, Failure, ProviderError, ProviderFailed, tried_of
 from cortexd.routing import State
 from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually_async
@@ -112,6 +112,23 @@ class TestBreak:
         assert kinds(events) == ["text", "continue", "text", "continue", "text", "done"]
         assert text_of(events) == TEXT
         assert [name for name, _ in attempts_of(events[-1])] == ["kimi_k2", "kimi_k2", "claude"]
+        await balanced(bench)
+
+
+class TestMostCost:
+    async def test_it_bounds_all_endpoints_together(self, bench: Bench, ends: None) -> None:
+        """A retry at another endpoint that would pass max_cost_usd is not made, and the error says why."""
+        home, other = await homed(bench)
+        bench.simulated.behave(home, Behaviour(fault=Fault.END_EARLY))
+        asked_before = bench.simulated.counts(other).requests
+        with pytest.raises(ProviderFailed) as caught:
+            await bench.ask(session="s", provider="kimi_k2", max_tokens=300, max_cost_usd=0.0018)
+        assert "left of max_cost_usd" in caught.value.message
+        assert tried_of(caught.value) == {"kimi_k2": "connection"}
+        assert bench.simulated.counts(other).requests == asked_before
+        bench.simulated.behave(home, Behaviour(fault=Fault.END_EARLY))
+        answered = await bench.ask(session="s", provider="kimi_k2", max_tokens=300, max_cost_usd=0.01)
+        assert [item.outcome for item in answered.attempts] == ["connection", "ok"]
         await balanced(bench)
 
 

@@ -27,6 +27,8 @@ def fleets(draw: st.DrawFn, least: int = 1) -> list[Load]:
         share=st.floats(0, 1),
         in_flight=st.integers(0, 50),
         pace_s=st.none() | st.floats(0.001, 10),
+        warm=st.floats(0, 1),
+        beginnings=st.integers(0, 600),
     )
     found = draw(st.lists(loads, min_size=least, max_size=12))
     return [replace(load, id=f"http://replica-{number}/v1") for number, load in enumerate(found)]
@@ -134,6 +136,39 @@ class TestAffinity:
         loads = even(count)
         loads[0] = replace(loads[0], in_flight=10, warm=1.0)
         assert chosen(loads, affinity, random.Random(seed)) is not loads[0]
+
+    @given(st.integers(2, 12), AFFINITIES, st.integers(1, 500), SEEDS)
+    def test_a_new_one_goes_where_the_fewest_are(self, count: int, affinity: str, others: int, seed: int) -> None:
+        """By weight: of idle endpoints the one that holds the least for its size reads a beginning that nobody has."""
+        draw = random.Random(seed)
+        loads = [replace(load, weight=draw.choice([1.0, 2.0]), beginnings=2 * others) for load in even(count)]
+        emptiest = draw.randrange(count)
+        loads[emptiest] = replace(loads[emptiest], beginnings=others // 2)
+        assert chosen(loads, affinity, draw) is loads[emptiest]
+
+    @given(st.integers(2, 12), AFFINITIES, st.integers(1, 500), SEEDS)
+    def test_what_is_held_is_no_reason_to_leave(self, count: int, affinity: str, others: int, seed: int) -> None:
+        """Whoever has the beginning keeps it, however many others it has besides."""
+        loads, draw = even(count), random.Random(seed)
+        warm = draw.randrange(count)
+        loads[warm] = replace(loads[warm], beginnings=others, warm=1.0)
+        assert chosen(loads, affinity, draw) is loads[warm]
+
+    def test_nobody_is_buried_by_new_ones(self) -> None:
+        """An endpoint that is empty beside full ones gets new beginnings only until it is busier than they."""
+        loads = [replace(load, beginnings=400) for load in even(4)]
+        got, draw = 0, random.Random(1)
+        while (
+            chosen([replace(loads[0], beginnings=got, in_flight=got), *loads[1:]], f"new {got}", draw).id == loads[0].id
+        ):
+            got += 1
+        assert 2 <= got <= 10
+
+    def test_an_empty_one_that_is_slow_gets_no_crowd(self) -> None:
+        """With as many in flight, that it holds less does not outweigh that it reads more slowly."""
+        loads = [replace(load, beginnings=400, pace_s=1.0, in_flight=3) for load in even(4)]
+        slow = replace(loads[0], beginnings=0, pace_s=1.9)
+        assert chosen([slow, *loads[1:]], "new", random.Random(1)) is not slow
 
     @given(st.integers(3, 12), AFFINITIES, SEEDS)
     def test_a_frequent_one_is_shared_by_those_that_have_it(self, count: int, affinity: str, seed: int) -> None:

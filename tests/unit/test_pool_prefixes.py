@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +66,21 @@ class TestWarmth:
         for number in range(double * 2):
             memory.read(f"far {number}")
         assert memory.warmth("mark") < 0.2
+
+    @given(st.integers(4, 40))
+    def test_what_is_forgotten_there_is_not_held(self, size: int) -> None:
+        """Of many beginnings about as many as the endpoint keeps count as held, once it has taught how many."""
+        memory, cache, draw = PrefixMemory(), Cache(size), random.Random(size)
+        calls(memory, cache, [f"one of {draw.randrange(8 * size)}" for _ in range(150 * size)])
+        assert size / 2 <= memory.beginnings <= size * 3
+
+    def test_a_frequent_one_is_held_once(self) -> None:
+        """However many calls it has, and without an affinity nothing is held."""
+        memory = PrefixMemory()
+        for _ in range(2000):
+            memory.read("a")
+            memory.read("")
+        assert memory.beginnings == 1
 
     def test_one_that_counts_nothing_teaches_nothing(self) -> None:
         """Zero cached tokens of a server that has never counted any say nothing of its cache."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from cortexd.errors import (
     UnknownProvider,
 )
 from cortexd.routing import Health, plan_route
-from tests.unit.routes import IMAGE, OFFICE, config, names, plan, question
+from tests.unit.routes import BOTH, IMAGE, OFFICE, config, names, plan, question
 
 
 class TestTable:
@@ -39,13 +40,40 @@ class TestTable:
         made = plan(TaskType.CODE_GENERATION, use=config({"ANTHROPIC_API_KEY": "a"}))
         assert made.reason == "fallback from kimi_k2: it is not configured"
 
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"privacy": "local"},
+            {"content": IMAGE},
+            {"strategy": "balanced", "max_cost_usd": 0.01},
+            {"task": TaskType.CODE_GENERATION, "strategy": "cost"},
+        ],
+    )
+    @pytest.mark.parametrize("environ", [BOTH, {"ANTHROPIC_API_KEY": "a"}, {}])
+    def test_a_reason_is_a_sentence(self, environ: dict[str, str], options: dict[str, Any]) -> None:
+        """Whatever it tells of, and of whomever: one that stands after a colon has none of its own."""
+        made = plan(use=config(environ, office=OFFICE), **options)
+        assert all(item.reason.count(": ") <= 1 for item in made.candidates)
+        assert not any(": " in item.reason for item in made.left_out)
+
     def test_nobody_configured(self) -> None:
         """Without any key the error says what to set."""
         with pytest.raises(
             ProviderNotConfigured,
-            match=r"claude: no key: run cortexctl credentials set claude, .*ANTHROPIC_API_KEY.*no other",
+            match=r"claude: no key\. Run cortexctl credentials set claude, .*ANTHROPIC_API_KEY\. No other",
         ):
             plan(use=config({}))
+
+
+class TestSize:
+    def test_it_is_measured_once(self) -> None:
+        """A question never changes; another one made of it is measured for itself."""
+        asked = question(content="x" * 100)
+        assert asked.size() is asked.size()
+        longer = replace(asked, messages=asked.messages * 2)
+        assert longer.size().text_bytes == 2 * asked.size().text_bytes >= 200
+        assert replace(asked) == asked
 
 
 class TestOptions:

@@ -136,6 +136,20 @@ class TestHalfOpen:
             end()
         assert watched.health.admits("claude", "sonnet")
 
+    def test_only_its_own_request_leaves_it(self, watched: Watched) -> None:
+        """One that asks beside it, for want of others, says nothing when it is cut off or refused for its own sake."""
+        watched.fail(BAD_KEY, 1000, "hello")
+        watched.now = 60
+        made = plan(provider="claude")
+        tests, asks_beside = Fallback(made, watched.health), Fallback(made, watched.health)
+        assert next(tests.turns()) == made.candidates[0]
+        beside = next(asks_beside.turns())  # nobody else is there
+        watched.health.left(beside.provider, beside.model, asks_beside.tester)
+        asks_beside.failed(beside, ProviderError(Failure.REFUSED, "", 400))
+        assert watched.state() is State.OPEN
+        watched.health.left(beside.provider, beside.model, tests.tester)
+        assert watched.state() is State.DEGRADED
+
     @pytest.mark.parametrize("error", [BAD_KEY, BROKEN], ids=["401", "500"])
     def test_a_failed_test_opens_for_longer(self, watched: Watched, error: ProviderError) -> None:
         """At the first failure, and twice as long each time, a little more, up to a bound."""

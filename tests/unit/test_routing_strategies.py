@@ -400,7 +400,7 @@ class TestSessions:
     def test_nobody_configured(self) -> None:
         """The error is the same by every strategy."""
         for strategy in Strategy:
-            with pytest.raises(ProviderNotConfigured, match="no other provider is configured either"):
+            with pytest.raises(ProviderNotConfigured, match="No other provider is configured either"):
                 plan(wishes=Wishes(strategy=strategy, sticky=Target("claude")), use=config({}))
 
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexd.domain.outcomes import Source
 from cortexd.errors import InvalidArgument, UnknownProvider
 from cortexd.validation import (
     BudgetWish,
+    OutcomeWish,
     UsageWish,
     parse_batch_options,
     parse_budget,
@@ -25,7 +27,7 @@ from cortexd.validation import (
 TODAY = date(2026, 11, 24)
 PROVIDERS = ("claude", "kimi_k2")
 KEYS = ("since", "until", "group_by", "label", "all_users", "providers", "strategy", "local_only", "scope", "name",
-        "day_usd", "month_usd", "remove", "reason", "labels", "parallel", "request_id")  # fmt: skip
+        "day_usd", "month_usd", "remove", "reason", "labels", "source", "weight", "parallel", "request_id")  # fmt: skip
 WORDS = st.sampled_from(["day", "label", "user", "machine", "cost", "2026-11-24", "9999-12-31", "0.10", "-1", "", "x"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | WORDS,
@@ -192,9 +194,10 @@ class TestBudget:
 class TestOutcome:
     def test_score_reason_and_labels(self) -> None:
         """Details may be empty."""
-        assert parse_outcome(1, {}) == (1.0, "", {})
-        assert parse_outcome(0.5, {"reason": "slow", "labels": {"a": "b"}}) == (0.5, "slow", {"a": "b"})
-        assert parse_outcome(0, {"reason": ""}) == (0.0, "", {})
+        assert parse_outcome(1, {}) == OutcomeWish(1.0, Source.USER, 1.0, "", {})
+        wish = parse_outcome(0.5, {"reason": "slow", "labels": {"a": "b"}, "source": "test", "weight": 0.25})
+        assert wish == OutcomeWish(0.5, Source.TEST, 0.25, "slow", {"a": "b"})
+        assert parse_outcome(0, {"reason": ""}) == OutcomeWish(0.0)
 
     @pytest.mark.parametrize(
         ("score", "details", "words"),
@@ -205,6 +208,11 @@ class TestOutcome:
             (1, {"reason": "x" * 257}, r"details\.reason: expected 1 to 256 characters"),
             (1, {"labels": {"a": 1}}, r"details\.labels\.a: expected text"),
             (1, {"note": "x"}, r"details\.note: unknown key"),
+            (1, {"source": "auto"}, r"details\.source: expected one of user, test, program, judge, got 'auto'"),
+            (1, {"source": "nobody"}, r"details\.source"),
+            (1, {"source": ["user"]}, r"details\.source"),
+            (1, {"weight": 1.5}, r"details\.weight: expected a number from 0 to 1"),
+            (1, {"weight": -0.5}, r"details\.weight"),
         ],
     )
     def test_errors_name_the_key(self, score: Any, details: Any, words: str) -> None:

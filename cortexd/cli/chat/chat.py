@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cortexd.cli.chat import commands, reading
 from cortexd.cli.chat.conversation import LABEL, Conversation, Turn
 from cortexd.cli.chat.keeping import Kept
+from cortexd.cli.machine.last_answer import remember
 from cortexd.cli.settings import Settings
 from cortexd.cli.shown import failures
 from cortexd.cli.shown.terminal import print_error, print_note
@@ -92,7 +93,9 @@ class Chat:
             return
         who = completion.provider, completion.model
         self._took(Turn(said, completion.content, completion.request_id, *who, completion.cost_nano_usd))
-        print_note(f"{in_one_line(completion)}; this chat {self._cost()}")
+        remember(self._settings.bus, completion.request_id)
+        hint = "; did it serve? /good or /bad" if completion.metadata.get("outcome_wanted") else ""
+        print_note(f"{in_one_line(completion)}; this chat {self._cost()}{hint}")
 
     async def _ask(self, client: AsyncClient, said: str) -> Completion:
         options = {**self.options, "session": self.conversation.name, "labels": {LABEL: self.conversation.name}}

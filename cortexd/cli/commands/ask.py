@@ -11,6 +11,7 @@ import click
 from cortexd.cli.given.attachments import user_content
 from cortexd.cli.given.prompt import read_prompt
 from cortexd.cli.given.request_options import pairs, request_options
+from cortexd.cli.machine.last_answer import remember
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
 from cortexd.cli.talking.answering import answer_at_once, answer_live, in_one_line
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stream/--no-stream",
     default=None,
-    help="Print the answer as it arrives, or at its end (default: as it arrives on a terminal).",
+    help="Print the answer as it arrives, or at its end (default: as it arrives on a terminal, but with --hedge).",
 )
 @json_option
 @click.pass_obj
@@ -96,16 +97,25 @@ def command(
     }
     wanted = {key: value for key, value in wanted.items() if value is not None}
     whole = settings.json or as_json
-    live = not whole and (is_terminal(sys.stdout) if stream is None else stream)
+    if stream and options.get("hedge"):
+        raise click.UsageError(
+            "An answer that is printed as it arrives comes from one model. Leave out --stream or --hedge.",
+            click.get_current_context(),
+        )
+    wants_live = not options.get("hedge") and is_terminal(sys.stdout)
+    live = not whole and (wants_live if stream is None else stream)
     answer = answer_live if live else answer_at_once
 
     async def ask(client: AsyncClient) -> Completion:
         return await answer(client, task, messages, wanted)
 
     completion = run(settings.at_least(deadline), ask)
+    remembered = remember(settings.bus, completion.request_id)
     if whole:
         print_json({"content": completion.content, **completion.metadata})
         return
     if not live:
         print_text(completion.content)
     print_note(in_one_line(completion))
+    if completion.metadata.get("outcome_wanted") and is_terminal(sys.stdout):
+        print_note(f"did it serve? cortexctl outcome {'last' if remembered else completion.request_id} good|bad")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cortexd.cli.learning.known import export_command, import_command, reset_command, show_command
+from cortexd.cli.learning.report import report_command
 
 
 @click.group("learn")
@@ -12,5 +13,5 @@ def command() -> None:
     """What cortexd learns from reported outcomes."""
 
 
-for one in (show_command, export_command, import_command, reset_command):
+for one in (show_command, report_command, export_command, import_command, reset_command):
     command.add_command(one)

@@ -12,7 +12,7 @@ from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_note, print_text
 from cortexd.cli.talking.session import run
-from cortexd.domain.messages import LearnedMode, Secrets, Strategy
+from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Preferences
@@ -24,6 +24,7 @@ _NAMES = {
     "local-only": "local_only",
     "secrets": "secrets",
     "excluded": "excluded",
+    "on-break": "on_break",
 }
 
 
@@ -48,6 +49,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     rows += [("local-only", "yes")] if preferences.local_only else []
     rows += [("secrets", preferences.secrets)] if preferences.secrets else []
     rows += [("excluded", ", ".join(preferences.excluded))] if preferences.excluded else []
+    rows += [("on-break", preferences.on_break)] if preferences.on_break else []
     if rows:
         print_table(_COLUMNS, rows)
     else:
@@ -71,6 +73,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
     metavar="PROVIDER,...",
     help="Providers, or single models (PROVIDER/MODEL), that are asked only where a request names them.",
 )
+@click.option(
+    "--on-break",
+    type=click.Choice([item.value for item in OnBreak]),
+    help="When a stream fails in the middle: another answers anew, goes on from there, or nobody does.",
+)
 @click.pass_obj
 def set_command(
     settings: Settings,
@@ -80,6 +87,7 @@ def set_command(
     local_only: bool | None,
     secrets: str | None,
     exclude: str | None,
+    on_break: str | None,
 ) -> None:
     """Change what is given and keep the rest.
 
@@ -89,12 +97,13 @@ def set_command(
       cortexctl prefs set --exclude deepseek,claude/claude-opus-5-5
     """
     excluded = None if exclude is None else [item.strip() for item in exclude.split(",")]
-    changes = {
+    changes: dict[str, Any] = {
         "strategy": strategy,
         "learned": learned,
         "local_only": local_only,
         "secrets": secrets,
         "excluded": excluded,
+        "on_break": on_break,
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     if not providers and not changes:
@@ -109,7 +118,7 @@ def set_command(
 
 
 @command.command("clear")
-@click.argument("names", nargs=-1, metavar="[TASK|strategy|learned|local-only|secrets|excluded]...")
+@click.argument("names", nargs=-1, metavar="[TASK|strategy|learned|local-only|secrets|excluded|on-break]...")
 @click.pass_obj
 def clear_command(settings: Settings, names: tuple[str, ...]) -> None:
     """Give up the preferences named, or all of them."""
@@ -139,4 +148,6 @@ async def _plain(client: AsyncClient) -> dict[str, Any]:
         plain["secrets"] = now.secrets
     if now.excluded:
         plain["excluded"] = now.excluded
+    if now.on_break:
+        plain["on_break"] = now.on_break
     return plain

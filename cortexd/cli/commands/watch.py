@@ -37,7 +37,8 @@ def command(
     """Show the cost of each of your requests as it arises, until Ctrl-C.
 
     Also when your spending passes a threshold of a budget, and when a new day or month begins. With --json one
-    document per line: event is "watching" first, then "cost", "budget", "period" or "service".
+    document per line: event is "watching" first and after each return of cortexd, then "cost", "budget", "period" or
+    "service".
 
     With --format it never starts cortexd, says so when cortexd is away, and ends with its pipe.
     """

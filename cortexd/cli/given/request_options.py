@@ -38,6 +38,11 @@ _OPTIONS = (
         type=click.Choice([item.value for item in OnBreak]),
         help="When a stream fails in the middle: another answers anew, goes on from there, or nobody does.",
     ),
+    click.option(
+        "--hedge/--no-hedge",
+        default=None,
+        help="Ask another model as well where the first is slower than usual, for a whole answer; the quicker counts.",
+    ),
     click.option("--no-fallback", is_flag=True, help="Do not ask another provider when the first fails."),
 )
 
@@ -58,6 +63,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         local: bool,
         secrets: str | None,
         on_break: str | None,
+        hedge: bool | None,
         no_fallback: bool,
         **rest: Any,
     ) -> Any:
@@ -72,6 +78,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "privacy": "local" if local else None,
             "secrets": secrets,
             "on_break": on_break,
+            "hedge": hedge,
             "fallback": False if no_fallback else None,
         }
         return command(*args, options={key: value for key, value in options.items() if value is not None}, **rest)

@@ -16,14 +16,15 @@ from cortexd.domain.targets import Target
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
-_LEFT_OUT = frozenset({"name", "key", "sources"})
+_LEFT_OUT = frozenset({"name", "key"})
 Table = dict[str, Any]
 
 
 def settings_as_toml(config: Config) -> str:
     """What has no value is left out. Keys are not in it, nor passwords of addresses, nor what headers say."""
     said = [(file, tomllib.loads(file.read_text("utf-8"))) for file in config.sources]
-    return "\n".join(_lines(_plain(config), (), said)).strip()
+    table = {key: value for key, value in _plain(config).items() if key != "sources"}
+    return "\n".join(_lines(table, (), said)).strip()
 
 
 def _plain(settings: Any) -> Any:

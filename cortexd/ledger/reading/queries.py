@@ -15,6 +15,7 @@ from cortexd.ledger.records import IN_VAIN, SPENT, Kind, RequestState, StoredReq
 
 _HALF = 32
 _AT_ONCE = 500  # users in one query
+_NEWEST = 20_000  # requests of everybody, in which a user's last one is looked for
 _TOTALS = "totals"  # meta row: "seq requests cost", all entries up to seq counted once and for all
 _LAST_KEY = "last_key"
 is_spent = entries.c.kind.in_(SPENT)
@@ -96,9 +97,11 @@ def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple
 
 
 def last_answered(connection: Connection, uid: int) -> str:
-    """The id of the last of that user's requests that a provider has answered; "" where none was."""
-    answered = (requests.c.uid == uid, requests.c.state == RequestState.DONE, requests.c.provider != "")
-    newest = select(requests.c.request_id).where(*answered).order_by(requests.c.id.desc()).limit(1)
+    """The id of the last of that user's requests that a provider has answered; "" where none of everybody's newest
+    was."""
+    near = requests.c.id > last_key(connection) - _NEWEST
+    answered = (requests.c.uid == uid, requests.c.state == RequestState.DONE.value, requests.c.provider != "")
+    newest = select(requests.c.request_id).where(near, *answered).order_by(requests.c.id.desc()).limit(1)
     return connection.scalar(newest) or ""
 
 

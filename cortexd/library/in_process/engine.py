@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import RoutingSettings
@@ -45,6 +45,14 @@ class Engine:
         self._refusals = {name: Refusals(name, self._catalog) for name in self._config.providers}
         self.limiter = Limiter()
         self.statistics = Statistics()
+
+    def report(self, response: LLMResponse, good: bool | float, reason: str, source: str) -> NoReturn:  # noqa: ARG002
+        """Raises LLMRouterError: outcomes are the daemon's to learn from."""
+        raise LLMRouterError("in this process nobody learns from outcomes; with bus=True cortexd does")
+
+    async def areport(self, response: LLMResponse, good: bool | float, reason: str, source: str) -> NoReturn:
+        """As `report`."""
+        self.report(response, good, reason, source)
 
     def route(self, task_type: Any, force_provider: Any, rules: Rules) -> RoutingDecision:
         """Who would be asked first."""

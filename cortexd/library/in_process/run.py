@@ -36,19 +36,26 @@ class SharedHealth:
         self.lock = threading.Lock()
         self.health = Health()
 
-    def admits(self, provider: str, model: str) -> bool:
+    def admits(self, provider: str, model: str, tester: object = None) -> bool:
         with self.lock:
-            return self.health.admits(provider, model)
+            return self.health.admits(provider, model, tester)
 
     def succeeded(self, provider: str, model: str = "", *, uid: int = -1, began: float | None = None) -> None:
         with self.lock:
             self.health.succeeded(provider, model, uid=uid, began=began)
 
     def failed(
-        self, provider: str, error: ProviderError, model: str = "", asker: Asker | None = None, *, chosen: bool = False
+        self,
+        provider: str,
+        error: ProviderError,
+        model: str = "",
+        asker: Asker | None = None,
+        *,
+        chosen: bool = False,
+        tester: object = None,
     ) -> None:
         with self.lock:
-            self.health.failed(provider, error, model, asker, chosen=chosen)
+            self.health.failed(provider, error, model, asker, chosen=chosen, tester=tester)
 
 
 @dataclass(slots=True)

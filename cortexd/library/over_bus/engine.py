@@ -70,6 +70,16 @@ class BusEngine:
         outcome = Outcome()
         return AsyncTextStream(async_pieces(self._reader(wish, rules, outcome), self.clients, self.limiter), outcome)
 
+    def report(self, response: LLMResponse, good: bool | float, reason: str, source: str) -> None:
+        with as_ours():
+            said = _asked(response), _score(good), reason
+            self.clients.for_threads().report_outcome(*said, source=source)
+
+    async def areport(self, response: LLMResponse, good: bool | float, reason: str, source: str) -> None:
+        with as_ours():
+            said = _asked(response), _score(good), reason
+            await (await self.clients.for_this_loop()).report_outcome(*said, source=source)
+
     def set_rate_limit(self, max_concurrent: int | None) -> None:
         self.limiter.set(max_concurrent)
 
@@ -83,6 +93,20 @@ class BusEngine:
 def _checked(wish: Wish, rules: Rules) -> Ask:
     with as_ours():
         return ask_of(wish, rules)
+
+
+def _asked(response: LLMResponse) -> str:
+    """The id of the request that it answers. Raises InvalidRequestError for what no daemon has answered."""
+    said = response.raw_response
+    if not isinstance(said, Mapping) or not said.get("request_id"):
+        raise InvalidRequestError("response: expected one that this router's daemon gave, with its request_id")
+    return str(said["request_id"])
+
+
+def _score(good: Any) -> float:
+    if not isinstance(good, bool | int | float):
+        raise InvalidRequestError(f"good: expected True, False or a number from 0 to 1, got {good!r:.80}")
+    return float(good)
 
 
 def _address(bus: Any) -> str:

@@ -8,13 +8,13 @@ that one that has become better is found again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cortexd.domain.learned import Cell, Key, Reported, Teach
 from cortexd.domain.newest import Newest
 from cortexd.domain.outcomes import Outcome
-from cortexd.domain.targets import Target
+from cortexd.domain.targets import Target, shared
 
 MOST_CELLS = 4096  # who are kept: callers choose models' names
 UNKNOWN_QUALITY = 0.5
@@ -29,10 +29,11 @@ _HALF_LIFE = 400  # of evidence in a task, in its decisions since the last outco
 
 @dataclass(frozen=True, slots=True)
 class Beta:
-    """A distribution over how well a model serves, from 0 to 1."""
+    """A distribution over how well a model serves, from 0 to 1; `count`: by how many outcomes of the task."""
 
     good: float
     bad: float
+    count: int = 0
 
     @property
     def mean(self) -> float:
@@ -40,8 +41,9 @@ class Beta:
 
     @property
     def sigma(self) -> float:
-        weight = self.good + self.bad
-        return math.sqrt(self.good * self.bad / (weight + 1)) / weight
+        good, bad = self.good, self.bad
+        weight = good + bad
+        return math.sqrt(good * bad / (weight + 1)) / weight
 
 
 _NOTHING = Cell()
@@ -63,6 +65,13 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
+    def copy(self, tasks: Collection[str] | None = None) -> Cells:
+        """Its equal, which goes its own way from here; of these tasks alone where some are named."""
+        rows = {
+            key: replace(cell) for key, cell in self._cells.items() if tasks is None or not key[0] or key[0] in tasks
+        }
+        return Cells(rows, self._decisions)
+
     @property
     def decisions(self) -> Mapping[str, int]:
         return self._decisions
@@ -79,7 +88,10 @@ class Cells:
 
     def posterior(self, task: str, target: Target, quality: float | None = None) -> Beta:
         """How well that model serves that task, as far as outcomes and its `quality` (0 to 1) say."""
-        return self.in_task(task, target, self.model(target, quality).mean)
+        expected = UNKNOWN_QUALITY if quality is None else quality
+        if (cell := self._cells.get(("", target))) is not None:
+            expected = (cell.good + _PRIOR_WEIGHT * expected) / (cell.good + cell.bad + _PRIOR_WEIGHT)
+        return self.in_task(task, target, expected)
 
     def model(self, target: Target, quality: float | None = None) -> Beta:
         """How well that model serves over all tasks."""
@@ -93,14 +105,14 @@ class Cells:
         """How well it serves that task where over all tasks `expected` (0 to 1) is its mean, which has `weight`."""
         good, bad = weight * expected, weight * (1 - expected)
         cell = self._cells.get((task, target))
-        if cell is not None:
-            left = self._left(task, cell)
-            good += cell.good * left
-            bad += cell.bad * left
-        return Beta(max(good, _LEAST), max(bad, _LEAST))
+        if cell is None:
+            return Beta(good or _LEAST, bad or _LEAST)
+        left = self._left(task, cell)
+        return Beta(good + cell.good * left or _LEAST, bad + cell.bad * left or _LEAST, cell.count)
 
     def learn(self, task: str, target: Target, score: float, weight: float = 1.0) -> tuple[Key, Key]:
         """An outcome of 0 to 1; the two cells that it has changed."""
+        target = shared(target.provider, target.model)
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key, memory in zip(keys, (_MODEL_MEMORY, _TASK_MEMORY), strict=True):
             cell = self._cells.touch(key)
@@ -119,8 +131,8 @@ class Cells:
 
     def adopt(self, changed: Mapping[Key, Cell]) -> None:
         """Have these in place of their like."""
-        for key, cell in changed.items():
-            self._cells.put(key, cell)
+        for (task, target), cell in changed.items():
+            self._cells.put((task, shared(target.provider, target.model)), cell)
 
     def drop(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -165,4 +177,5 @@ class Cells:
 
     def _left(self, task: str, cell: Cell) -> float:
         """The part of a cell that has not faded since its last outcome."""
-        return math.exp2(min(0, cell.seen - self._decisions.get(task, cell.seen)) / _HALF_LIFE)
+        since = self._decisions.get(task, cell.seen) - cell.seen
+        return math.exp2(-since / _HALF_LIFE) if since > 0 else 1.0

@@ -18,7 +18,7 @@ from cortexd.routing.learned.cells import Beta, Cells
 _SIGMAS = 1.64
 _MARGIN = 0.25
 EXPLORED, PINNED = "explored", "pinned"
-_PACE = 0.5  # of the looks that a draw asks for: what may be explored is spread over more tasks
+PACE = 0.5  # of the looks that a draw asks for: what may be explored is spread over more tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class Counts:
         """How many decisions may have explored, the next one too."""
         if not rules.explore_share:
             return 0.0
-        first = sum(
-            rules.explore_first - min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models
-        )
+        first = rules.explore_first * len(self.models)
+        if self.recalled:
+            first -= sum(min(rules.explore_first, self.recalled.get(model, 0)) for model in self.models)
         return rules.explore_share * (self.decisions + 1) + first
 
     def recall(self, model: Target, outcomes: int) -> None:
@@ -128,7 +128,7 @@ class Policy:
         """Whom of `arms` (at least one) to ask for `task`. `barred`: a word for why only the best may be, "" where
         another may."""
         betas = self._betas(task, arms)
-        scores = self._scored(task, arms, betas)
+        scores = self._scored(arms, betas)
         best = max(_open(arms), key=lambda index: scores[index].value)
         greedy = scores[best].target
         if barred or not self.counts.may_explore(self.rules):
@@ -145,16 +145,16 @@ class Policy:
 
     def scores(self, task: str, arms: Sequence[Arm]) -> tuple[Score, ...]:
         """What is known of each of `arms`."""
-        return self._scored(task, arms, self._betas(task, arms))
+        return self._scored(arms, self._betas(task, arms))
 
     def _betas(self, task: str, arms: Sequence[Arm]) -> list[Beta]:
         return [self.cells.posterior(task, arm.target, arm.quality) for arm in arms]
 
-    def _scored(self, task: str, arms: Sequence[Arm], betas: Sequence[Beta]) -> tuple[Score, ...]:
-        return tuple(self._score(task, arm, beta) for arm, beta in zip(arms, betas, strict=True))
-
-    def _score(self, task: str, arm: Arm, beta: Beta) -> Score:
-        return Score(arm.target, beta.mean, beta.sigma, self.cells.count(task, arm.target), arm.penalty)
+    def _scored(self, arms: Sequence[Arm], betas: Sequence[Beta]) -> tuple[Score, ...]:
+        return tuple(
+            Score(arm.target, beta.mean, beta.sigma, beta.count, arm.penalty)
+            for arm, beta in zip(arms, betas, strict=True)
+        )
 
 
 def _open(arms: Sequence[Arm]) -> Sequence[int]:
@@ -164,11 +164,13 @@ def _open(arms: Sequence[Arm]) -> Sequence[int]:
 
 def _drawn(scores: tuple[Score, ...], betas: Sequence[Beta], best: int, chance: random.Random) -> int:
     """The best by a draw from each that is worth a look (Thompson), at the pace of exploration."""
-    if chance.random() >= _PACE:
+    if chance.random() >= PACE:
         return best
     floor = scores[best].value - _MARGIN
-    worth = [
-        index for index, score in enumerate(scores) if index == best or score.value + _SIGMAS * score.sigma >= floor
-    ]
-    draws = {index: chance.betavariate(betas[index].good, betas[index].bad) - scores[index].penalty for index in worth}
-    return max(draws, key=draws.__getitem__)
+    drawn, most = best, -math.inf
+    for index, (score, beta) in enumerate(zip(scores, betas, strict=True)):
+        if index == best or score.value + _SIGMAS * score.sigma >= floor:
+            value = chance.betavariate(beta.good, beta.bad) - score.penalty
+            if value > most:
+                drawn, most = index, value
+    return drawn

@@ -1,0 +1,97 @@
+"""What learning would give, out of the ledger: read there, judged in a thread, one report at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from cortexd.accounts.accounts import Accounts
+from cortexd.authority import Caller
+from cortexd.catalog import Catalog
+from cortexd.config import Config
+from cortexd.domain.decided import DecidedArm
+from cortexd.domain.messages import LearnedMode
+from cortexd.domain.targets import Target
+from cortexd.domain.tasks import TaskType
+from cortexd.ledger import Judged, RequestState
+from cortexd.routing import Learner
+from cortexd.routing.learned import Rules
+from cortexd.routing.learned.foresight import Contender, Record, Report, Standpoint, report
+from cortexd.validation import LearningWish
+
+_MOST_REQUESTS = 10_000  # the newest
+_PATIENCE_S = 2.0
+_REST_S = 0.0001  # for the loop's thread, which waits for this one's otherwise
+_FREE = frozenset({"best", "explored", "spent"})  # to explore
+
+
+class LearningReports:
+    """Reports on what was decided and answered, for one caller or of all."""
+
+    def __init__(self, accounts: Accounts, learner: Learner) -> None:
+        self._accounts = accounts
+        self._learner = learner
+        self._one = asyncio.Lock()  # each takes a processor for a second
+
+    async def of(self, caller: Caller, wish: LearningWish, config: Config, catalog: Catalog) -> Report:
+        """Raises AccessDenied for what is others', and LedgerUnavailable."""
+        until = datetime.now().astimezone()
+        since = until - timedelta(days=wish.days)
+        judged = await self._accounts.judged(caller, wish, since, until, _MOST_REQUESTS)
+        records = [_record(item) for item in judged if item.state is RequestState.DONE and item.provider]
+        standpoint = self._standpoint(records, config, catalog)
+        async with self._one:
+            return await asyncio.to_thread(_reported, records, standpoint)
+
+    def _standpoint(self, records: Sequence[Record], config: Config, catalog: Catalog) -> Standpoint:
+        tasks = {item.task for item in records}
+        targets = {arm.target for item in records for arm in item.arms}
+        known = Standpoint(self._learner.cells, self._learner.counts, _rules(config))
+        aside = known.aside(tasks)
+        return Standpoint(aside.cells, aside.counts, aside.rules, _qualities(tasks, targets, catalog))
+
+
+def _reported(records: Sequence[Record], standpoint: Standpoint) -> Report:
+    until = time.monotonic() + _PATIENCE_S
+    return report(records, standpoint, seed=len(records), deadline=until, rest=lambda: time.sleep(_REST_S))
+
+
+def _rules(config: Config) -> Rules:
+    wanted = config.routing.learned
+    return Rules(wanted.cost_weight, wanted.latency_weight, wanted.explore_share, wanted.explore_first)
+
+
+def _record(item: Judged) -> Record:
+    decided, outcome = item.decided, item.outcome
+    return Record(
+        task=item.task_type,
+        applied=decided.mode is LearnedMode.APPLY,
+        ran=Target(item.provider, item.model),
+        baseline=decided.baseline,
+        greedy=decided.greedy,
+        chosen=decided.chosen,
+        arms=tuple(_contender(arm) for arm in decided.arms),
+        may_explore=decided.why in _FREE,
+        cost=item.cost_nano if item.cost_known else None,
+        score=outcome.score if outcome.weight else None,
+        weight=outcome.weight or 1.0,
+    )
+
+
+def _contender(arm: DecidedArm) -> Contender:
+    return Contender(arm.target, arm.mean, arm.sigma, arm.penalty, arm.cost_nano)
+
+
+def _qualities(
+    tasks: Collection[str], targets: Collection[Target], catalog: Catalog
+) -> dict[tuple[str, Target], float]:
+    found = {}
+    for target in targets:
+        model = catalog.model(target.provider, target.model or "")
+        for task in tasks:
+            quality = model.quality_for(TaskType(task)) if task in tuple(TaskType) else None
+            if quality is not None:
+                found[task, target] = quality
+    return found

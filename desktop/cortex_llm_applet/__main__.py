@@ -1,0 +1,54 @@
+"""cortex-llm-applet: today's spend on language models in the panel."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from gi.repository import GLib
+
+import cortex_llm_applet
+from cortex_llm_applet.app import Applet
+from cortex_llm_applet.texts import speak
+
+_PACKAGE = Path(cortex_llm_applet.__file__).parent
+_IN_EVERY_THEME = Path("/usr/share")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
+    share = _PACKAGE.parent.parent  # of …/share/cortex-llm-applet/cortex_llm_applet
+    speak(share / "locale")
+    icons = "" if share == _IN_EVERY_THEME else str(share / "icons")
+    made_at = datetime.fromtimestamp(Path(__file__).stat().st_mtime).astimezone()
+    try:
+        applet = Applet(options.bus, icons, made_at, symbolic=options.symbolic)
+    except GLib.Error as error:
+        print(f"cortex-llm-applet: there is no session bus: {error.message}", file=sys.stderr)
+        return 1
+    gc.freeze()
+    applet.run()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cortex-llm-applet", description="Today's spend on language models, in the panel."
+    )
+    parser.add_argument(
+        "--bus", default="system", metavar="BUS", help="the router's bus: system, session or an address"
+    )
+    parser.add_argument("--symbolic", action="store_true", help="icons in the panel's own colour")
+    parser.add_argument("--verbose", action="store_true", help="say what fails, on stderr")
+    parser.add_argument("--version", action="version", version=cortex_llm_applet.__version__)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Gio's D-Bus: the router, the panel, notifications, systemd, polkit."""

@@ -1,0 +1,65 @@
+"""Notifications. Of several applets in one session only that speaks which owns a name on the session bus; when it
+leaves, the next in the queue does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gi.repository import Gio, GLib
+
+from cortex_llm_applet.edges.calls import call
+from cortex_llm_applet.logic.notices import Notice
+from cortex_llm_applet.logic.picture import icon_name
+from cortex_llm_applet.logic.trouble import State
+
+SPEAKER = "org.cortexlinux.LLMApplet.Notifier"
+_APPLICATION = "org.cortexlinux.LLMApplet"
+_SERVER = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications", "org.freedesktop.Notifications")
+_SERVERS_OWN_TIME = -1
+_MOST_REMEMBERED = 64
+
+
+class Notifier:
+    """`icons`: as Item's."""
+
+    def __init__(self, session: Gio.DBusConnection, icons: str) -> None:
+        self._session, self._icons = session, icons
+        self._speaks = False
+        self._shown: dict[str, int] = {}
+        Gio.bus_own_name_on_connection(session, SPEAKER, Gio.BusNameOwnerFlags.NONE, self._acquired, self._lost)
+
+    def tell(self, notice: Notice) -> None:
+        """The server may be started for it: that one is the session's, and without it nobody would see the notice."""
+        if not self._speaks:
+            return
+        hints = {"urgency": GLib.Variant("y", notice.urgency), "desktop-entry": GLib.Variant("s", _APPLICATION)}
+        replaced, icon = self._shown.get(notice.replaces, 0), self._icon(notice.icon)
+        arguments: tuple[Any, ...] = (
+            "cortexd",
+            replaced,
+            icon,
+            notice.summary,
+            notice.body,
+            [],
+            hints,
+            _SERVERS_OWN_TIME,
+        )
+        call(
+            self._session, _SERVER, "Notify", GLib.Variant("(susssasa{sv}i)", arguments),
+            lambda number: self._remember(notice.replaces, number), may_start=True,
+        )  # fmt: skip
+
+    def _icon(self, state: State) -> str:
+        name = icon_name(state)
+        return f"{self._icons}/hicolor/scalable/status/{name}.svg" if self._icons else name
+
+    def _remember(self, word: str, number: int) -> None:
+        self._shown[word] = number
+        while len(self._shown) > _MOST_REMEMBERED:
+            del self._shown[next(iter(self._shown))]
+
+    def _acquired(self, _session: Any, _name: str) -> None:
+        self._speaks = True
+
+    def _lost(self, _session: Any, _name: str) -> None:
+        self._speaks = False

@@ -1,0 +1,212 @@
+"""The router: followed by the owner of its name, never started. Calls go to that owner's unique name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from gi.repository import Gio, GLib
+
+from cortex_llm_applet import wire_facts as wire
+from cortex_llm_applet.edges.calls import PROPERTIES, Watches, call
+from cortex_llm_applet.logic.clock import is_wrong, later_days
+from cortex_llm_applet.logic.model import Model
+
+_DENIED = frozenset(
+    {
+        "org.freedesktop.DBus.Error.AccessDenied",
+        "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+    }
+)
+
+
+class Router:
+    """Puts what the router on `bus` says into `model`; `changed` hears of it, `came` and `left` of its owner.
+
+    `made_at`: when this software was made.
+    """
+
+    def __init__(
+        self,
+        bus: Gio.DBusConnection,
+        model: Model,
+        changed: Callable[[], None],
+        came: Callable[[], None],
+        left: Callable[[], None],
+        made_at: datetime,
+    ) -> None:
+        self._bus, self._model, self._made_at = bus, model, made_at
+        self._changed, self._came, self._left = changed, came, left
+        self._watches = Watches(bus)
+        self._owner = ""
+        self._subscription = 0
+        self._asking = 0
+        self._ask_again = False
+        self._asked: list[Callable[[], None]] = []
+        self._watching = Gio.bus_watch_name_on_connection(
+            bus, wire.BUS_NAME, Gio.BusNameWatcherFlags.NONE, self._appeared, self._vanished
+        )
+
+    def close(self) -> None:
+        Gio.bus_unwatch_name(self._watching)
+        self._watches.end()
+        self._owner = ""
+
+    def cancel(self, request_id: str) -> None:
+        self._call("Cancel", (request_id,), lambda: None)
+
+    def refresh(self, then: Callable[[], None] | None = None) -> None:
+        """Ask how budgets, running requests and ledger stand; `then` is called when that is known, or is not to be had.
+
+        While one round is under way the next waits for its end.
+        """
+        if then:
+            self._asked.append(then)
+        if not self._owner:
+            self._asked_all()
+        elif self._asking:
+            self._ask_again = True
+        else:
+            self._ask("GetBudget", self._model.budgets)
+            self._ask("GetStats", self._model.stats)
+            self._ask("ListRequests", self._model.running)
+
+    def _appeared(self, _bus: Any, _name: str, owner: str) -> None:
+        self._watches.end()
+        self._owner, self._asking, self._ask_again = owner, 0, False
+        self._listen()
+        self._model.router_there()
+        self._came()
+        self._subscribe()
+        self._ask_providers()
+        self._check_clock()
+        self.refresh()
+        self._changed()
+
+    def _vanished(self, _bus: Any, _name: str) -> None:
+        self._watches.end()
+        self._owner, self._asking, self._ask_again = "", 0, False
+        self._asked_all()
+        self._model.router_away()
+        self._left()
+        self._changed()
+
+    def _listen(self) -> None:
+        ours = (self._owner, wire.OBJECT_PATH, wire.INTERFACE)
+        self._watches.add(ours, "CostIncurred", self._cost, unicast=True)
+        self._watches.add(ours, "BudgetThreshold", self._threshold, unicast=True)
+        self._watches.add(ours, "ProviderStateChanged", self._provider_state)
+        self._watches.add(ours, "PeriodStarted", self._period)
+        properties = (self._owner, wire.OBJECT_PATH, PROPERTIES)
+        self._watches.add(properties, "PropertiesChanged", self._properties, arg0=wire.INTERFACE)
+
+    def _subscribe(self) -> None:
+        """Subscribe, and let go of an earlier subscription: the snapshot says where the sums are now."""
+        before = self._subscription
+
+        def subscribed(number: int, snapshot: dict[str, Any]) -> None:
+            self._subscription = number
+            self._model.snapshot(snapshot)
+            self._changed()
+
+        self._subscription = 0
+        self._call("Subscribe", ({},), subscribed, self._refused)
+        if before:
+            self._call("Unsubscribe", (before,), lambda: None)
+
+    def _refused(self, error: str) -> None:
+        if error in _DENIED:
+            self._model.refused()
+            self._changed()
+
+    def _cost(
+        self, request_id: str, task: str, provider: str, model: str, _usd: float, details: dict[str, Any]
+    ) -> None:
+        if details.get("subscription") == self._subscription:
+            self._model.cost(request_id, task, provider, model, details)
+            self._changed()
+            self.refresh()
+
+    def _threshold(self, period: str, fraction: float, spent_usd: float, limit_usd: float) -> None:
+        self._model.threshold(period, fraction, spent_usd, limit_usd)
+        self._changed()
+
+    def _provider_state(self, name: str, state: str, _details: dict[str, Any]) -> None:
+        self._model.provider_state(name, state)
+        self._changed()
+        if state == "unconfigured":
+            self._ask_providers()
+
+    def _period(self, _period: str) -> None:
+        self._subscribe()
+        self._check_clock()
+        self.refresh()
+
+    def _properties(self, _interface: str, changed: dict[str, Any], _invalidated: list[str]) -> None:
+        if "Providers" in changed:
+            self._ask_providers()
+        if "ActiveRequests" in changed:
+            self.refresh()
+
+    def _ask_providers(self) -> None:
+        def listed(rows: list[dict[str, Any]]) -> None:
+            self._model.providers(rows)
+            self._changed()
+
+        self._call("ListProviders", (), listed)
+
+    def _check_clock(self) -> None:
+        now = datetime.now().astimezone()
+        since, until = later_days(now.date())
+
+        def summed(rows: list[dict[str, Any]]) -> None:
+            later = any(row.get("requests", 0) for row in rows)
+            self._model.clock(is_wrong(now, self._made_at, later))
+            self._changed()
+
+        self._call("GetUsage", ({"since": GLib.Variant("s", since), "until": GLib.Variant("s", until)},), summed)
+
+    def _ask(self, method: str, learnt: Callable[..., None]) -> None:
+        self._asking += 1
+
+        def answered(*values: Any) -> None:
+            learnt(*values)
+            self._one_answered()
+
+        self._call(method, (), answered, lambda _error: self._one_answered())
+
+    def _one_answered(self) -> None:
+        self._asking -= 1
+        if self._asking:
+            return
+        self._changed()
+        if self._ask_again:
+            self._ask_again = False
+            self.refresh()
+        else:
+            self._asked_all()
+
+    def _asked_all(self) -> None:
+        waiting, self._asked = self._asked, []
+        for then in waiting:
+            then()
+
+    def _call(
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        done: Callable[..., None],
+        failed: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """What the owner of now answers; the answer of one that has left meanwhile is nobody's."""
+        owner = self._owner
+        interface, signature = wire.METHODS[method]
+        call(
+            self._bus,
+            (owner, wire.OBJECT_PATH, interface),
+            method,
+            GLib.Variant(signature, arguments),
+            lambda *values: done(*values) if owner == self._owner else None,
+            lambda error: failed(error) if owner == self._owner else None,
+        )

@@ -1,0 +1,86 @@
+"""What the router says, as frozen structures. Fields are named like the keys of its replies; keys not known here are
+ignored, and so are values of another type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+Row = Mapping[str, Any]
+_TYPES = {"str": str, "int": int, "bool": bool, "int | None": int}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit that binds this user; `severity`: ok, warning, exceeded, or a newer service's word."""
+
+    scope: str = ""
+    name: str = ""
+    period: str = ""
+    limit_nano_usd: int | None = None
+    remaining_nano_usd: int | None = None
+    resets_at: str = ""
+    severity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """`state`: ok, degraded, open, unconfigured, or a newer service's word."""
+
+    name: str = ""
+    state: str = ""
+    configured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One that waits or is under way."""
+
+    request_id: str = ""
+    task_type: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A settled request; with `cost_known` False it is booked at its worst case."""
+
+    request_id: str
+    task_type: str
+    provider: str
+    model: str
+    cost_nano_usd: int | None = None
+    cost_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """This user's, in nano-dollars; None where they are not known."""
+
+    day_nano_usd: int | None = None
+    month_nano_usd: int | None = None
+
+
+T = TypeVar("T", Budget, Provider, Request, Sums)
+
+
+def filled(kind: type[T], row: Row) -> T:
+    """A `kind` from those keys of `row` that it has, where their values are of its types."""
+    known = {
+        item.name: row[item.name]
+        for item in fields(kind)
+        if item.name in row and type(row[item.name]) is _TYPES[str(item.type)]
+    }
+    return kind(**known)
+
+
+def rows_of(kind: type[T], rows: Iterable[Row]) -> tuple[T, ...]:
+    return tuple(filled(kind, row) for row in rows)
+
+
+def cost_of(request_id: str, task_type: str, provider: str, model: str, details: Row) -> Cost:
+    nano = details.get("cost_nano_usd")
+    known = bool(details.get("cost_known", True))
+    return Cost(request_id, task_type, provider, model, nano if isinstance(nano, int) else None, known)

@@ -1,0 +1,99 @@
+"""The menu as a table of entries with fixed ids: only labels, visibility and readiness ever change, never the layout,
+because some panels close an open menu when its layout changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cortex_llm_applet.logic.amounts import MISSING, usd
+from cortex_llm_applet.logic.figures import Budget, Cost
+from cortex_llm_applet.logic.slots import SLOTS, Slot, Slots
+from cortex_llm_applet.logic.trouble import trouble_of
+from cortex_llm_applet.logic.view import LAST_COSTS, View
+from cortex_llm_applet.texts import N_, _
+
+TROUBLE, STEP, TODAY, MONTH, BUDGETS = 1, 2, 4, 5, 10
+COSTS_HEAD, COSTS, RUNNING_HEAD, RUNNING, MORE, QUIT = 21, 30, 41, 50, 61, 71
+BUDGET_ENTRIES = 4
+_LEFT = {
+    ("user", "day"): N_("Left of your budget today: {left} of {limit}"),
+    ("user", "month"): N_("Left of your budget this month: {left} of {limit}"),
+    ("group", "day"): N_("Left of {name}'s budget today: {left} of {limit}"),
+    ("group", "month"): N_("Left of {name}'s budget this month: {left} of {limit}"),
+    ("machine", "day"): N_("Left of this computer's budget today: {left} of {limit}"),
+    ("machine", "month"): N_("Left of this computer's budget this month: {left} of {limit}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`label` is shown as it is; `separator` has none."""
+
+    id: int
+    label: str = ""
+    enabled: bool = False
+    visible: bool = True
+    separator: bool = False
+
+
+def entries(view: View, slots: Slots, more: int) -> tuple[Entry, ...]:
+    """`more`: how many running requests have no slot."""
+    return (
+        *_trouble(view),
+        Entry(TODAY, _("Today: {amount}").format(amount=usd(view.sums.day_nano_usd))),
+        Entry(MONTH, _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))),
+        *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in view.budgets]),
+        Entry(20, separator=True),
+        Entry(COSTS_HEAD, _("Last requests") if view.costs else _("No request yet")),
+        *_fixed(COSTS, LAST_COSTS, [_cost(cost) for cost in view.costs]),
+        Entry(40, separator=True, visible=any(slots)),
+        Entry(RUNNING_HEAD, _("Running; a click cancels"), visible=any(slots)),
+        *(_running(RUNNING + number, slots[number]) for number in range(SLOTS)),
+        Entry(MORE, _("and {count} more").format(count=more), visible=more > 0),
+        Entry(70, separator=True),
+        Entry(QUIT, _("Quit"), enabled=True),
+    )
+
+
+def slot_of(id: int) -> int | None:
+    """Which slot an entry is of."""
+    return id - RUNNING if RUNNING <= id < RUNNING + SLOTS else None
+
+
+def _trouble(view: View) -> Iterator[Entry]:
+    trouble = trouble_of(view)
+    yield Entry(TROUBLE, _(trouble.meaning) if trouble else "", visible=trouble is not None)
+    yield Entry(STEP, _(trouble.step) if trouble else "", visible=trouble is not None)
+    yield Entry(3, separator=True, visible=trouble is not None)
+
+
+def _fixed(first: int, count: int, labels: list[str]) -> Iterator[Entry]:
+    for number in range(count):
+        given = number < len(labels)
+        yield Entry(first + number, labels[number] if given else "", visible=given)
+
+
+def _left(budget: Budget) -> str:
+    text = _LEFT.get((budget.scope, budget.period), N_("Left of a budget: {left} of {limit}"))
+    left = None if budget.remaining_nano_usd is None else max(0, budget.remaining_nano_usd)
+    return _(text).format(name=budget.name, left=usd(left), limit=usd(budget.limit_nano_usd))
+
+
+def _cost(cost: Cost) -> str:
+    amount = usd(cost.cost_nano_usd)
+    if not cost.cost_known:
+        amount = _("at most {amount}").format(amount=amount)
+    return f"{cost.task_type}   {cost.model or cost.provider or MISSING}   {amount}"
+
+
+def _running(id: int, slot: Slot | None) -> Entry:
+    if slot is None:
+        return Entry(id, visible=False)
+    request = slot.request
+    if slot.ended:
+        return Entry(id, _("Ended: {task}").format(task=request.task_type))
+    who = request.model or request.provider
+    if who:
+        return Entry(id, _("Cancel {task} ({model})").format(task=request.task_type, model=who), enabled=True)
+    return Entry(id, _("Cancel {task}").format(task=request.task_type), enabled=True)

@@ -1,0 +1,38 @@
+"""Names and signatures of the bus API, made by script/applet-facts from org.cortexlinux.LLMRouter.xml."""
+
+BUS_NAME = "org.cortexlinux.LLMRouter"
+OBJECT_PATH = "/org/cortexlinux/LLMRouter"
+INTERFACE = "org.cortexlinux.LLMRouter"
+ASK_ACTION = "org.cortexlinux.LLMRouter.complete"
+# method -> interface and signature of its arguments
+METHODS = {
+    "Ask": ("org.cortexlinux.LLMRouter", "(ss)"),
+    "Complete": ("org.cortexlinux.LLMRouter", "(saa{sv})"),
+    "CompleteWithOptions": ("org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"),
+    "CompleteBatch": ("org.cortexlinux.LLMRouter", "(a(saa{sv})a{sv})"),
+    "OpenStream": ("org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"),
+    "Cancel": ("org.cortexlinux.LLMRouter", "(s)"),
+    "ListRequests": ("org.cortexlinux.LLMRouter", "()"),
+    "ReportOutcome": ("org.cortexlinux.LLMRouter", "(sda{sv})"),
+    "Route": ("org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"),
+    "Subscribe": ("org.cortexlinux.LLMRouter.Usage", "(a{sv})"),
+    "Unsubscribe": ("org.cortexlinux.LLMRouter.Usage", "(u)"),
+    "GetStats": ("org.cortexlinux.LLMRouter.Usage", "()"),
+    "ResetStats": ("org.cortexlinux.LLMRouter.Usage", "()"),
+    "GetUsage": ("org.cortexlinux.LLMRouter.Usage", "(a{sv})"),
+    "GetBudget": ("org.cortexlinux.LLMRouter.Usage", "()"),
+    "ListProviders": ("org.cortexlinux.LLMRouter.Manager", "()"),
+    "GetPreferences": ("org.cortexlinux.LLMRouter.Manager", "()"),
+    "SetPreferences": ("org.cortexlinux.LLMRouter.Manager", "(a{sv})"),
+    "SetBudget": ("org.cortexlinux.LLMRouter.Manager", "(a{sv})"),
+    "Reload": ("org.cortexlinux.LLMRouter.Manager", "()"),
+    "VerifyProvider": ("org.cortexlinux.LLMRouter.Manager", "(s)"),
+}
+# signal of INTERFACE -> signature
+SIGNALS = {
+    "CostIncurred": "(ssssda{sv})",
+    "TotalsChanged": "(tda{sv})",
+    "ProviderStateChanged": "(ssa{sv})",
+    "BudgetThreshold": "(sddd)",
+    "PeriodStarted": "(s)",
+}
