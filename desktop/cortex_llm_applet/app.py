@@ -49,6 +49,24 @@ class Timer:
         return bool(GLib.SOURCE_REMOVE)
 
 
+class Surface:
+    """Something that is drawn at its own pace; `draw` says whether it told anybody of a change."""
+
+    def __init__(self, draw: Callable[[], bool]) -> None:
+        self._draw = draw
+        self._pacer = Pacer()
+        self._timer = Timer(self.draw)
+
+    def changed(self) -> None:
+        delay_s = self._pacer.wanted(time.monotonic())
+        if delay_s is not None:
+            self._timer.set(delay_s)
+
+    def draw(self) -> None:
+        told = self._draw()
+        self._pacer.drew(time.monotonic(), told=told)
+
+
 class Machine:
     """All that stands on one connection to the router's bus."""
 
@@ -86,8 +104,8 @@ class Applet:
         session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
         self._notifier = Notifier(session, icons)
         self.model = Model(time.monotonic, date.today, self._notifier.tell)
-        self._pacer = Pacer()
-        self._drawing = Timer(self._draw)
+        # each for itself: a request that begins changes the menu, and shall not hold up the label when it has ended
+        self._surfaces = (Surface(self._draw_item), Surface(self._draw_menu))
         self._outage = Timer(self._outage_due)
         self._midnight = Timer(self.on_midnight)
         self._reconnect = Timer(self._connect)
@@ -105,9 +123,8 @@ class Applet:
     def changed(self) -> None:
         """Draw soon. A provider that went down, or came back, changes when a notice is due."""
         self._outage.set(self.model.outages.due_in(time.monotonic()))
-        delay_s = self._pacer.wanted(time.monotonic())
-        if delay_s is not None:
-            self._drawing.set(delay_s)
+        for surface in self._surfaces:
+            surface.changed()
 
     def on_absence(self, absence: Absence) -> None:
         self.model.absence(absence)
@@ -167,11 +184,11 @@ class Applet:
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
         self.changed()
 
-    def _draw(self) -> None:
-        picture = self.model.picture()
-        self._item.show(picture)
-        self._menu.show(picture.menu)
-        self._pacer.drew(time.monotonic())
+    def _draw_item(self) -> bool:
+        return self._item.show(self.model.picture())
+
+    def _draw_menu(self) -> bool:
+        return self._menu.show(self.model.picture().menu)
 
     def _outage_due(self) -> None:
         self.model.outages_due()
@@ -194,7 +211,7 @@ class Applet:
         """A panel shows the menu when it has the answer."""
 
         def fresh() -> None:
-            self._draw()
+            self._draw_menu()
             then()
 
         if self._machine:

@@ -17,6 +17,7 @@ from dbus_next import Message, MessageFlag, Variant
 
 from cortexd.connection import BusError, Connection
 from tests.system.program import plain
+from tests.system.terminal import switch_user
 
 ITEM = "org.kde.StatusNotifierItem"
 ITEM_PATH = "/StatusNotifierItem"
@@ -140,14 +141,18 @@ async def eventually(ask: Callable[[], Awaitable[T]], right: Callable[[T], bool]
 
 @asynccontextmanager
 async def applet(
-    program: Path, session: str, router: str, environment: dict[str, str] | None = None, *words: str
+    program: Path, session: str, router: str, environment: dict[str, str] | None = None, user: str = "root"
 ) -> AsyncIterator[Applet]:
-    """Runs `program` until the block ends; it has to leave with status 0 on SIGTERM, having complained of nothing."""
+    """Runs `program` until the block ends; it has to leave with status 0 on SIGTERM, having complained of nothing.
+
+    As another user than root only inside script/private-bus.
+    """
     log = program.parents[2] / f"applet-{time.monotonic_ns()}.log"
+    command = [str(program), "--bus", router]
     variables = {"DBUS_SESSION_BUS_ADDRESS": session, "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [program, "--bus", router, *words],
+            command if user == "root" else switch_user(user, command),
             env={**variables, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,

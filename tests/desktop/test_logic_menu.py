@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from itertools import pairwise
 
+import pytest
 from cortex_llm_applet.logic import menu
 from cortex_llm_applet.logic.figures import Budget, Cost, Provider, Request, Sums
 from cortex_llm_applet.logic.menu import entries
@@ -96,7 +97,7 @@ class TestPacer:
         for gap in gaps:
             now += gap
             if due is not None and due <= now:
-                pacer.drew(due)
+                pacer.drew(due, told=True)
                 drawn.append(due)
                 due = None
             delay = pacer.wanted(now)
@@ -111,6 +112,15 @@ class TestPacer:
         pacer = Pacer()
         assert pacer.wanted(10.0) == 0
         assert pacer.wanted(10.0) is None
+
+    def test_no_change_holds_up_nothing(self) -> None:
+        """Where there was nothing to tell, the next change is told at once."""
+        pacer = Pacer()
+        pacer.wanted(10.0)
+        pacer.drew(10.0, told=False)
+        assert pacer.wanted(10.1) == 0
+        pacer.drew(10.1, told=True)
+        assert pacer.wanted(10.2) == pytest.approx(REDRAW_S - 0.1)
 
 
 class TestThresholds:

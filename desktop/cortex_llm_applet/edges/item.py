@@ -33,15 +33,17 @@ class Item:
             session, _WATCHER, Gio.BusNameWatcherFlags.NONE, self._watcher_came, None
         )
 
-    def show(self, picture: Picture) -> None:
-        """One signal for what is written and one for the icon: some panels read everything anew after each."""
+    def show(self, picture: Picture) -> bool:
+        """Whether something changed. One signal for what is written and one for the icon: some panels read everything
+        anew after each."""
         before, self._picture = self._picture, picture
         if before.state != picture.state:
             self._signal("NewIcon")
         if before.label != picture.label:
             self._signal("XAyatanaNewLabel", GLib.Variant("(ss)", (picture.label, _WIDEST)))
-        if (before.title, before.tooltip) != (picture.title, picture.tooltip):
+        if before.written != picture.written:
             self._signal("NewToolTip")
+        return before.seen != picture.seen
 
     def _watcher_came(self, _session: Any, _name: str, _owner: str) -> None:
         arguments = GLib.Variant("(s)", (self.name,))

@@ -41,13 +41,14 @@ class Menu:
         info = Gio.DBusNodeInfo.new_for_xml(MENU_XML).interfaces[0]
         session.register_object(MENU_PATH, info, self._called, self._property, None)
 
-    def show(self, entries: tuple[Entry, ...]) -> None:
-        """Tell what changed, in one signal."""
+    def show(self, entries: tuple[Entry, ...]) -> bool:
+        """Tell what changed, in one signal, and whether anything did."""
         news = [(entry.id, _properties(entry)) for entry in changed(self._entries, entries)]
         self._entries = entries
         if news:
             body = GLib.Variant("(a(ia{sv})a(ias))", (news, []))
             self._session.emit_signal(None, MENU_PATH, MENU, "ItemsPropertiesUpdated", body)
+        return bool(news)
 
     def _called(
         self, _session: Any, _sender: str, _path: str, _interface: str, method: str, arguments: Any, invocation: Any

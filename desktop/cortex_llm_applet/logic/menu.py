@@ -28,7 +28,7 @@ _LEFT = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`label` is shown as it is; `separator` has none."""
+    """`label` is shown as it is; `separator` has none. What is only read is enabled: panels grey out the rest."""
 
     id: int
     label: str = ""
@@ -41,8 +41,8 @@ def entries(view: View, slots: Slots, more: int) -> tuple[Entry, ...]:
     """`more`: how many running requests have no slot."""
     return (
         *_trouble(view),
-        Entry(TODAY, _("Today: {amount}").format(amount=usd(view.sums.day_nano_usd))),
-        Entry(MONTH, _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))),
+        Entry(TODAY, _("Today: {amount}").format(amount=usd(view.sums.day_nano_usd)), enabled=True),
+        Entry(MONTH, _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd)), enabled=True),
         *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in view.budgets]),
         Entry(20, separator=True),
         Entry(COSTS_HEAD, _("Last requests") if view.costs else _("No request yet")),
@@ -63,15 +63,15 @@ def slot_of(id: int) -> int | None:
 
 def _trouble(view: View) -> Iterator[Entry]:
     trouble = trouble_of(view)
-    yield Entry(TROUBLE, _(trouble.meaning) if trouble else "", visible=trouble is not None)
-    yield Entry(STEP, _(trouble.step) if trouble else "", visible=trouble is not None)
+    yield Entry(TROUBLE, _(trouble.meaning) if trouble else "", enabled=True, visible=trouble is not None)
+    yield Entry(STEP, _(trouble.step) if trouble else "", enabled=True, visible=trouble is not None)
     yield Entry(3, separator=True, visible=trouble is not None)
 
 
 def _fixed(first: int, count: int, labels: list[str]) -> Iterator[Entry]:
     for number in range(count):
         given = number < len(labels)
-        yield Entry(first + number, labels[number] if given else "", visible=given)
+        yield Entry(first + number, labels[number] if given else "", enabled=True, visible=given)
 
 
 def _left(budget: Budget) -> str:

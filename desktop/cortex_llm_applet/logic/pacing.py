@@ -1,4 +1,4 @@
-"""How often the panel is told: at once after a quiet time, at most four times a second, and always of the last."""
+"""How often a panel is told of one thing: at once after a quiet time, at most four times a second, and of the last."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Pacer:
         self._waiting = True
         return max(0.0, self._not_before - now)
 
-    def drew(self, now: float) -> None:
+    def drew(self, now: float, *, told: bool) -> None:
+        """`told`: the panel heard of it. What turned out to be no change holds up no later one."""
         self._waiting = False
-        self._not_before = now + self._interval_s
+        if told:
+            self._not_before = now + self._interval_s

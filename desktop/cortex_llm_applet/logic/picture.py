@@ -33,6 +33,15 @@ class Picture:
     icon_words: str
     menu: tuple[Entry, ...]
 
+    @property
+    def written(self) -> tuple[str, str]:
+        return self.title, self.tooltip
+
+    @property
+    def seen(self) -> tuple[State, str, tuple[str, str]]:
+        """All but the menu."""
+        return self.state, self.label, self.written
+
     def icon(self, *, symbolic: bool) -> str:
         return icon_name(self.state) + ("-symbolic" if symbolic else "")
 
