@@ -24,7 +24,9 @@ from cortexd.validation import LearningWish
 _MOST_REQUESTS = 10_000  # the newest
 _PATIENCE_S = 2.0
 _REST_S = 0.0001  # for the loop's thread, which waits for this one's otherwise
-_FREE = frozenset({"best", "explored", "spent"})  # to explore
+_EXPLORED = "explored"
+_DRAWN = frozenset({"best", _EXPLORED})  # by chance
+_FREE = _DRAWN | {"spent"}  # to explore, but for the share
 
 
 class LearningReports:
@@ -64,16 +66,20 @@ def _rules(config: Config) -> Rules:
 
 
 def _record(item: Judged) -> Record:
+    """One that was bound to a model, by a pin or its session, had that one alone to choose."""
     decided, outcome = item.decided, item.outcome
+    bound = decided.why != _EXPLORED and decided.chosen != decided.greedy
+    arms = [arm for arm in decided.arms if arm.target == decided.chosen] if bound else decided.arms
     return Record(
         task=item.task_type,
         applied=decided.mode is LearnedMode.APPLY,
         ran=Target(item.provider, item.model),
         baseline=decided.baseline,
-        greedy=decided.greedy,
+        greedy=decided.chosen if bound else decided.greedy,
         chosen=decided.chosen,
-        arms=tuple(_contender(arm) for arm in decided.arms),
+        arms=tuple(_contender(arm) for arm in arms),
         may_explore=decided.why in _FREE,
+        drawn=decided.why in _DRAWN,
         cost=item.cost_nano if item.cost_known else None,
         score=outcome.score if outcome.weight else None,
         weight=outcome.weight or 1.0,

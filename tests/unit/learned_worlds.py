@@ -162,6 +162,7 @@ def led(world: World, learner: Learner, rows: Sequence[Row]) -> list[Record]:
                 greedy=choice.greedy,
                 chosen=choice.chosen,
                 arms=tuple(Contender(it.target, it.mean, it.sigma, it.penalty, arm.cost) for it, arm in arms),
+                drawn=choice.why in ("best", "explored"),
                 cost=row.costs[ran],
                 score=score,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -36,6 +37,12 @@ def decided(record: Record) -> Decided:
     mode = LearnedMode.APPLY if record.applied else LearnedMode.OBSERVE
     arms = tuple(DecidedArm(arm.target, arm.mean, arm.sigma, 0, arm.penalty, arm.cost) for arm in record.arms)
     return Decided(mode, record.baseline, record.greedy, record.chosen, "best", arms)
+
+
+def bound(record: Record, why: str) -> Decided:
+    """To the model that ran, which is not the best known."""
+    others = [arm.target for arm in record.arms if arm.target != record.ran]
+    return replace(decided(record), greedy=others[0], chosen=record.ran, why=why)
 
 
 async def write(ledger: Ledger, records: Sequence[Record]) -> None:
@@ -90,6 +97,22 @@ class TestRecorded:
             await seen.report(BOB, LearningWish(all_users=True))
         assert (await seen.report(OPERATOR, LearningWish(all_users=True))).ran.requests == REQUESTS
         assert (await seen.report(ANN, LearningWish(task_type="task1"))).ran.requests == count
+        await ledger.close()
+
+    @pytest.mark.parametrize(("why", "explored"), [("pinned", 0), ("session", 0), ("explored", 120)])
+    async def test_who_was_bound_to_a_model_explored_nothing(self, tmp_path: Path, why: str, explored: int) -> None:
+        """A pin or a session chooses another than the best known, and will on the next requests too."""
+        ledger = await Ledger.open(settings(tmp_path))
+        seen = Watched(ledger, World(Kind(tasks=1, models=2), 1))
+        for number, record in enumerate(seen.records[:120]):
+            made = request(request_id=f"job-{number}", caller_chosen=True, decided=bound(record, why))
+            by = (record.ran.provider, record.ran.model or "")
+            await ledger.settle(await ledger.reserve(made, 1), "done", [attempt(1, by)])
+            await told(ledger, 1000, f"job-{number}", record.score or 0.0)
+        foretold = await seen.report()
+        assert foretold.would_explore == explored
+        shares = {row.target: row.applied for row in foretold.models}
+        assert (shares[seen.records[0].ran] == 1.0) == (not explored)
         await ledger.close()
 
     async def test_the_loop_goes_on_while_it_is_judged(self, tmp_path: Path) -> None:

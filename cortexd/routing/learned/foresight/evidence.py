@@ -104,7 +104,7 @@ class _Chances:
         self._known: dict[tuple[str, Target, Target], tuple[float, int]] = {}
 
     def of(self, record: Record) -> float:
-        if not record.applied or not record.may_explore:
+        if not record.applied or not record.drawn:
             return 1.0
         key = (record.task, record.ran, record.greedy)
         chance, left = self._known.get(key, (0.0, 0))

@@ -32,9 +32,11 @@ class Standpoint:
         again = Counts(counts.decisions, counts.explored, set(counts.models), dict(counts.recalled))
         return Standpoint(self.cells.copy(tasks), again, self.rules, self.qualities)
 
-    def policy(self, tasks: Collection[str]) -> Policy:
+    def policies(self, tasks: Collection[str]) -> tuple[Policy, Policy]:
+        """One that explores and one that never does, of the same cells and counts, which are copies."""
         own = self.aside(tasks)
-        return Policy(own.cells, own.counts, own.rules)
+        steady = replace(own.rules, explore_share=0.0)
+        return Policy(own.cells, own.counts, own.rules), Policy(own.cells, own.counts, steady)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,13 @@ def applied(
     rest: Callable[[], None],
 ) -> Run:
     """The policy over these requests in that world, where as many as now are reported on. `rest` is called often."""
-    policy, run = standpoint.policy(shown.groups), Run()
+    (free, steady), run = standpoint.policies(shown.groups), Run()
     chance = random.Random(seed)  # noqa: S311 - no secret
     for place, item in enumerate(requests):
         if place % _REST_EVERY == 0:
             rest()
-        barred = "" if item.may_explore else "barred"
-        choice = policy.decide(item.task, item.arms, seed ^ place * _APART, barred=barred)
+        policy = free if item.may_explore else steady
+        choice = policy.decide(item.task, item.arms, seed ^ place * _APART)
         policy.took(item.task, choice)
         run.add(item, choice.chosen)
         run.explored += choice.explored

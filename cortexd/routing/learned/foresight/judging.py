@@ -105,7 +105,7 @@ def outlook(rows: Sequence[Given], shown: Evidence) -> Outlook:
     variance = sum(row.variance / row.requests**2 for row in rows) / len(rows) + untold
     return Outlook(
         Estimate.of([row.score / row.requests for row in rows], variance, (0.0, 1.0)),
-        Estimate.of([row.cost / row.requests for row in rows]),
+        Estimate.of_costs([row.cost / row.requests for row in rows], (0.0, math.inf)),
         Estimate.of([(row.score - row.penalty) / row.requests for row in rows], variance),
     )
 
@@ -116,7 +116,7 @@ def gain(one: Sequence[Judged], other: Sequence[Judged], shown: Evidence, group:
     variance = sum(row.variance for row in rows) / len(rows)
     return Outlook(
         Estimate.of([row.score for row in rows], variance, (-1.0, 1.0)),
-        Estimate.of([row.cost for row in rows]),
+        Estimate.of_costs([row.cost for row in rows]),
         Estimate.of([row.score - row.penalty for row in rows], variance),
     )
 

@@ -25,7 +25,8 @@ class Contender:
 @dataclass(frozen=True, slots=True)
 class Record:
     """A decision and its end. `ran`: who answered; `baseline`: who leads without learning; `chosen`: whom the learner
-    asked or would have; `cost` in nano-USD; `score` from 0 to 1, None where nobody reported, and what it weighs."""
+    asked or would have; `drawn`: by chance among those worth a look; `cost` in nano-USD; `score` from 0 to 1, None
+    where nobody reported, and what it weighs."""
 
     task: str
     applied: bool
@@ -35,6 +36,7 @@ class Record:
     chosen: Target
     arms: tuple[Contender, ...]
     may_explore: bool = True
+    drawn: bool = True
     cost: int | None = None
     score: float | None = None
     weight: float = 1.0

@@ -114,7 +114,7 @@ class _Seen:
             1 - one.cost / other.cost if other.cost else 0.0
             for one, other in ((a.total(), b.total()) for a, b in zip(self.apply, self.baseline, strict=True))
         ]
-        return Estimate.of(parts, bounds=(-inf, 1.0))
+        return Estimate.of_costs(parts, bounds=(-inf, 1.0))
 
 
 def report(
