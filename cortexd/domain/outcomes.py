@@ -41,6 +41,7 @@ def combined(outcomes: Iterable[Outcome]) -> Outcome:
     known = sorted((one.weight, one.score) for one in outcomes if one.weight > 0)
     if not known:
         return NOTHING
-    total = sum(weight for weight, _ in known)
-    score = sum(weight * score for weight, score in known) / total
-    return Outcome(min(1.0, max(0.0, score)), min(total, MOST_WEIGHT))
+    most = known[-1][0]  # parts of it, as the smallest of numbers lose a score
+    parts = [(weight / most, score) for weight, score in known]
+    score = sum(part * score for part, score in parts) / sum(part for part, _ in parts)
+    return Outcome(min(1.0, max(0.0, score)), min(sum(weight for weight, _ in known), MOST_WEIGHT))

@@ -27,7 +27,7 @@ MOST_EVIDENCE = max(_TASK_MEMORY, _MODEL_MEMORY)  # of one cell
 _HALF_LIFE = 400  # of evidence in a task, in its decisions since the last outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a dozen are made at each decision, in half the time
 class Beta:
     """A distribution over how well a model serves, from 0 to 1; `count`: by how many outcomes of the task."""
 

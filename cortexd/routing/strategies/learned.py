@@ -17,6 +17,9 @@ from cortexd.routing.forecast import NO_SWITCH, Switch
 from cortexd.routing.health import State
 from cortexd.routing.learned import Arm, Choice, Rules, Score, Standing
 
+DRY_RUN = "dry_run"
+_NEXT = "next by outcomes"
+
 
 class _Parts(NamedTuple):
     """What takes from the score of one: its price and its time but for what `switch` has of them."""
@@ -37,7 +40,7 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     if not candidates:
         return []
     task, rules = field.question.task_type, rules_of(field)
-    barred = field.barred or ("" if may_explore else "dry_run")
+    barred = field.barred or ("" if may_explore else DRY_RUN)
     candidates, switches = _in_conversation(candidates, field)
     parts = _parts(candidates, switches, rules)
     limit = field.question.options.max_cost_nano
@@ -49,7 +52,7 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     led = next((arm.target for arm in asked if arm.target == field.leader), None) if field.leader else None
     chosen = led or choice.chosen
     rows = zip(candidates, scores, parts, strict=True)
-    stood = [_stood(item, score, choice, chosen, part) for item, score, part in rows]
+    stood = [_stood(item, score, choice, chosen, part, told=barred == DRY_RUN) for item, score, part in rows]
     return sorted(stood, key=lambda item: (item.standing is None or not item.standing.chosen, -(item.score or 0.0)))
 
 
@@ -86,10 +89,11 @@ def _parts(candidates: Sequence[Candidate], switches: Sequence[Switch], rules: R
     times = [item.forecast.ms for item in candidates]
     price, slow = rules.cost_weight / _most(costs), rules.latency_weight / _most(times)
     dearest, slowest = _most(costs), _most(times)
+    some_cost, some_take = any(costs), any(times)
     return [
         _Parts(
-            price * ((dearest if cost is None else cost) - switch.nano) if any(costs) else 0.0,
-            slow * ((slowest if time is None else time) - switch.ms) if any(times) else 0.0,
+            price * ((dearest if cost is None else cost) - switch.nano) if some_cost else 0.0,
+            slow * ((slowest if time is None else time) - switch.ms) if some_take else 0.0,
             price * switch.nano + slow * switch.ms,
             switch.nano if switch.known else None,
         )
@@ -115,7 +119,11 @@ def _arm(candidate: Candidate, penalty: float, limit: int | None) -> Arm:
     return Arm(candidate.target, penalty, candidate.forecast.quality, "budget" if dear else "")
 
 
-def _stood(candidate: Candidate, score: Score, choice: Choice, chosen: Target, parts: _Parts) -> Candidate:
-    """A score's target is its arm's, as the choice's are."""
+def _stood(
+    candidate: Candidate, score: Score, choice: Choice, chosen: Target, parts: _Parts, *, told: bool
+) -> Candidate:
+    """A score's target is its arm's, as the choice's are. `told`: how each one stands is, not of the first one alone;
+    words for all take a sixth of a decision."""
     standing = Standing(score, score.target is choice.greedy, score.target is chosen, choice.why, *parts)
-    return candidate.stood(words_of(standing), round(score.value, 4), standing)
+    words = words_of(standing) if told or standing.chosen else _NEXT
+    return candidate.stood(words, round(score.mean - score.penalty, 4), standing)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cortexd.domain.targets import Target
-from cortexd.routing.learned.cells import Beta
-from cortexd.routing.learned.foresight.records import OTHERS, Contender, Record, grouped
+from cortexd.routing.learned.foresight.records import OTHERS, Record, grouped
 from cortexd.routing.learned.policy import PACE
 
 _DRAWS = 24  # for the chance that a draw chose one
@@ -119,19 +118,11 @@ class _Chances:
 
     def _won(self, record: Record) -> float:
         """The part of draws that the one that ran wins."""
-        arms = [(_beta(arm), arm) for arm in record.arms]
         won = 0
         for _ in range(_DRAWS):
-            draws = [self._chance.betavariate(beta.good, beta.bad) - arm.penalty for beta, arm in arms]
+            draws = [self._chance.gauss(arm.mean, arm.sigma) - arm.penalty for arm in record.arms]
             won += record.arms[draws.index(max(draws))].target == record.ran
         return won / _DRAWS
-
-
-def _beta(arm: Contender) -> Beta:
-    """The distribution that has this mean and sigma."""
-    mean = min(max(arm.mean, 1e-3), 1 - 1e-3)
-    weight = max(mean * (1 - mean) / max(arm.sigma, 1e-4) ** 2 - 1, 1e-2)
-    return Beta(mean * weight, (1 - mean) * weight)
 
 
 def _foretold(seen: Sequence[_Outcome], kept: float) -> float:
