@@ -116,7 +116,7 @@ class Applet:
     def run(self) -> None:
         """Until Quit, SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, self._loop.quit)
+            signal.signal(number, lambda _number, _frame: self._loop.quit())  # which wakes the loop in PyGObject
         self._connect()
         self._loop.run()
 

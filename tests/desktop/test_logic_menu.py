@@ -167,6 +167,17 @@ class TestOutages:
         assert outages.due_in(150) is None
         assert outages.due(500) == []
 
+    def test_tried_again_in_vain(self) -> None:
+        """A test of it in between, which fails, neither ends the outage nor begins the minute anew."""
+        outages = Outages()
+        outages.state("claude", "open", 100)
+        assert outages.state("claude", "degraded", 130) is None
+        assert outages.state("claude", "open", 131) is None
+        assert len(outages.due(160)) == 1
+        assert outages.state("claude", "degraded", 170) is None
+        assert outages.state("claude", "unconfigured", 180) is None
+        assert outages.state("claude", "ok", 190) is None
+
     def test_router_away(self) -> None:
         """What nobody watches counts for no minute; a provider that was told of is told to be back afterwards."""
         outages = Outages()

@@ -94,18 +94,20 @@ class TestThresholds:
 class TestOutage:
     @pytest.mark.timeout(200)
     async def test_down_for_a_minute_and_back(self, installed: Path, desktop: Desktop, router: Router) -> None:
-        """A provider that fails for over a minute is told of once, and its return once."""
+        """A provider that refuses its key for over a minute is told of once, and its return once."""
         async with AsyncClient(router.address) as client, applet(installed, desktop.session, router.address) as shown:
             await drawn(shown, "")
-            router.served.simulated.behave("claude", Behaviour(status=500))
-            async with asyncio.timeout(150):
-                while not told(desktop):
-                    await client.complete("user_chat", "hello")
-                    await asyncio.sleep(0.5)  # the pace of a person who asks again, over more than a minute
+            router.served.simulated.behave("claude", Behaviour(status=401))
+            await client.complete("user_chat", "hello")
+            await told_within_minutes(desktop, 1)
             await await_told(desktop, "claude has been down for over a minute")
             router.served.simulated.reset("claude")
-            async with asyncio.timeout(150):
-                while len(told(desktop)) < 2:
-                    await client.complete("user_chat", "hello")
-                    await asyncio.sleep(0.5)
+            await client.complete("user_chat", "hello again", provider="claude")
+            await client.complete("user_chat", "and again")
             await await_told(desktop, "claude has been down for over a minute", "claude is back")
+
+
+async def told_within_minutes(desktop: Desktop, count: int) -> None:
+    async with asyncio.timeout(150):
+        while len(told(desktop)) < count:
+            await asyncio.sleep(0.1)

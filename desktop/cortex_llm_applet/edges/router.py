@@ -41,6 +41,8 @@ class Router:
         self._watches = Watches(bus)
         self._owner = ""
         self._subscription = 0
+        self._subscribing = False
+        self._early: list[tuple[Any, ...]] = []
         self._asking = 0
         self._ask_again = False
         self._asked: list[Callable[[], None]] = []
@@ -74,7 +76,7 @@ class Router:
 
     def _appeared(self, _bus: Any, _name: str, owner: str) -> None:
         self._watches.end()
-        self._owner, self._asking, self._ask_again = owner, 0, False
+        self._owner, self._asking, self._ask_again, self._subscription = owner, 0, False, 0
         self._listen()
         self._model.router_there()
         self._came()
@@ -102,28 +104,34 @@ class Router:
         self._watches.add(properties, "PropertiesChanged", self._properties, arg0=wire.INTERFACE)
 
     def _subscribe(self) -> None:
-        """Subscribe, and let go of an earlier subscription: the snapshot says where the sums are now."""
-        before = self._subscription
+        """Subscribe, and let go of an earlier subscription: the snapshot says where the sums are now.
+
+        Costs of the new subscription may come before its number does; they count after the snapshot.
+        """
+        before, self._subscribing, self._early = self._subscription, True, []
 
         def subscribed(number: int, snapshot: dict[str, Any]) -> None:
-            self._subscription = number
+            self._subscription, self._subscribing = number, False
             self._model.snapshot(snapshot)
+            for early in self._early:
+                self._cost(*early)
+            self._early = []
             self._changed()
+            if before:
+                self._call("Unsubscribe", (before,), lambda: None)
 
-        self._subscription = 0
         self._call("Subscribe", ({},), subscribed, self._refused)
-        if before:
-            self._call("Unsubscribe", (before,), lambda: None)
 
     def _refused(self, error: str) -> None:
         if error in _DENIED:
             self._model.refused()
             self._changed()
 
-    def _cost(
-        self, request_id: str, task: str, provider: str, model: str, _usd: float, details: dict[str, Any]
-    ) -> None:
-        if details.get("subscription") == self._subscription:
+    def _cost(self, request_id: str, task: str, provider: str, model: str, usd: float, details: dict[str, Any]) -> None:
+        number = details.get("subscription")
+        if self._subscribing and number != self._subscription:
+            self._early.append((request_id, task, provider, model, usd, details))
+        elif number == self._subscription:
             self._model.cost(request_id, task, provider, model, details)
             self._changed()
             self.refresh()

@@ -11,7 +11,8 @@ from cortex_llm_applet.logic.trouble import State
 from cortex_llm_applet.texts import N_, _
 
 DOWN_S = 60.0
-_DOWN = "open"  # the router's word for a provider that it avoids after failures
+# the router's words for a provider that it avoids, that answers, and that is not there; others end no outage
+_DOWN, _UP, _GONE = "open", "ok", "unconfigured"
 _NANO = 1_000_000_000
 _MOST_TOLD = 64
 _NORMAL, _CRITICAL = 1, 2
@@ -68,10 +69,13 @@ class Outages:
         if state == _DOWN:
             self._since.setdefault(provider, now)
             return None
-        self._since.pop(provider, None)
-        if provider not in self._told:
+        if state not in (_UP, _GONE):
             return None
+        self._since.pop(provider, None)
+        was_told = provider in self._told
         self._told.discard(provider)
+        if not was_told or state == _GONE:
+            return None
         summary = _("{provider} is back").format(provider=provider)
         return Notice(summary, _("Requests go to it again."), State.OK, _NORMAL, f"provider-{provider}")
 

@@ -52,8 +52,9 @@ class View:
         return not self.providers or any(provider.configured for provider in self.providers)
 
     def with_cost(self, cost: Cost, sums: Sums) -> View:
-        """The newest cost first."""
-        return replace(self, sums=sums, costs=(cost, *self.costs)[:LAST_COSTS])
+        """The newest cost first, each once."""
+        others = (item for item in self.costs if item.request_id != cost.request_id)
+        return replace(self, sums=sums, costs=(cost, *others)[:LAST_COSTS])
 
     def with_provider_state(self, name: str, state: str) -> View:
         changed = (replace(item, state=state) if item.name == name else item for item in self.providers)
