@@ -21,7 +21,7 @@ _BETWEEN = 4  # sweeps from one world to the next
 _MIDDLE_SIGMA = 1.5
 # Each part's sigma, and how many draws that counts for: public sets of outcomes have 1.0 between tasks, .5 to 1.0
 # between models and .3 to .9 between a model and a task.
-_TASKS, _MODELS, _MIXED = (0.9, 2.0), (0.65, 4.0), (0.5, 4.0)
+_TASKS, _MODELS, _MIXED = (0.9, 2.0), (0.8, 3.0), (0.8, 3.0)
 _BELOW = 0.35  # sigmas of models
 _CERTAIN = 0.005  # no mean of few outcomes is nearer to 0 or 1
 
