@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -101,7 +102,7 @@ class Applet:
         self._loop = GLib.MainLoop()
         self._machine: Machine | None = None
         self._retry_s = _FIRST_RETRY_S
-        session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
+        self._session = session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
         self._notifier = Notifier(session, icons)
         self.model = Model(time.monotonic, date.today, self._notifier.tell)
         # each for itself: a request that begins changes the menu, and shall not hold up the label when it has ended
@@ -119,6 +120,8 @@ class Applet:
             signal.signal(number, lambda _number, _frame: self._loop.quit())  # which wakes the loop in PyGObject
         self._connect()
         self._loop.run()
+        with contextlib.suppress(GLib.Error):  # the session may have gone first
+            self._session.flush_sync(None)  # or the click on Quit would have no answer
 
     def changed(self) -> None:
         """Draw soon. A provider that went down, or came back, changes when a notice is due."""
