@@ -22,7 +22,7 @@ _MIDDLE_SIGMA = 1.5
 # Each part's sigma, and how many draws that counts for: public sets of outcomes have 1.0 between tasks, .5 to 1.0
 # between models and .3 to .9 between a model and a task.
 _TASKS, _MODELS, _MIXED = (0.9, 2.0), (0.8, 3.0), (0.8, 3.0)
-_BELOW = 0.35  # sigmas of models
+_BELOW = 0.8  # sigmas of models
 _CERTAIN = 0.005  # no mean of few outcomes is nearer to 0 or 1
 
 World = dict[Cell, float]
