@@ -58,7 +58,7 @@ class TestTurns:
                 assert total in person.sees("\n")
             person.enters("/cost")
             person.sees("1. $0.0030 claude claude-sonnet-5-5\n2. $0.0030")
-            person.sees("This chat: $0.0060 for 2 requests.")
+            person.sees("This chat: $0.0060; requests: 2.")
 
     def test_a_line_goes_on_behind_a_backslash(self, served: Served, tmp_path: Path) -> None:
         """Two lines are one turn."""
@@ -108,7 +108,7 @@ class TestInterrupting:
             person.sees("at least $")
             person.enters("/cost")
             person.sees("1. interrupted\n2. $")
-            person.sees("for 2 requests.")
+            person.sees("requests: 2.")
         last = asked(served)[-1]
         assert last[0] == "long"
         assert last[1].startswith("begun")
@@ -164,7 +164,7 @@ class TestCommands:
             person.enters("/retry")
             person.sees("You said: hello")
             person.enters("/cost")
-            person.sees("for 2 requests.")
+            person.sees("requests: 2.")
         assert asked(served)[-1] == ["hello"]
 
     def test_good_and_bad_reach_the_ledger(self, served: Served, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ class TestCommands:
             person.sees("this chat $")
             for file in (markdown, document):
                 person.enters(f"/save {file}")
-                person.sees("1 turns are in")
+                person.sees("turns: 1")
             person.enters(f"/save {markdown}")
             person.sees("exists already")
         assert "**You:** hello" in markdown.read_text()
@@ -197,7 +197,7 @@ class TestKept:
             person.enters("hello")
             person.sees("this chat $")
         with chatting(served, tmp_path, "--session", "garden.1") as person:
-            person.sees("1 turns since")
+            person.sees("turns: 1")
             person.enters("again")
             person.sees("You said: again")
         assert asked(served)[-1][0] == "hello"

@@ -98,7 +98,7 @@ def _cost(chat: Chat, _argument: str) -> None:
     for number, turn in enumerate(talk.turns, 1):
         cost = "interrupted" if turn.cost_nano_usd is None else format_usd(turn.cost_nano_usd)
         print_text(f"{number}. {cost} {turn.provider} {turn.model}".rstrip())
-    print_text(f"This chat: {known}{total} for {found.requests if found else 0} requests.")
+    print_text(f"This chat: {known}{total}; requests: {found.requests if found else 0}.")
 
 
 def _retry(chat: Chat, _argument: str) -> None:
@@ -137,7 +137,7 @@ def _save(chat: Chat, argument: str) -> None:
                 stream.write(talk.as_markdown())
     except FileExistsError:
         raise InvalidArgument(f"{file} exists already. Choose another name.") from None
-    print_note(f"{len(talk.turns)} turns are in {file}")
+    print_note(f"written to {file}; turns: {len(talk.turns)}")
 
 
 def _new(chat: Chat, _argument: str) -> None:

@@ -44,9 +44,8 @@ def command(ctx: click.Context, settings: Settings, task: str, options: dict[str
         talk = kept.read() if kept else Conversation(f"chat-{secrets.token_hex(4)}", date.today().isoformat())
         talk.system = talk.system if system is None else system
         if talk.turns:
-            print_note(
-                f"{len(talk.turns)} turns since {talk.began}, {format_usd(talk.cost_nano_usd)}; /new begins anew"
-            )
+            cost = format_usd(talk.cost_nano_usd)
+            print_note(f"going on since {talk.began}; turns: {len(talk.turns)}, {cost}; /new begins anew")
         client = AsyncClient(settings.bus, timeout_s=timeout_s)
         try:
             status = Chat(client, runner, settings, talk, task, options, kept).talk()
