@@ -118,7 +118,7 @@ class TestInterrupting:
         """Nothing is lost by it; Ctrl-D leaves."""
         with chatting(served, tmp_path) as person:
             person.sees("> ")
-            person.types(CTRL_C)
+            person.interrupts()
             person.sees("Ctrl-D or /quit")
             person.sees("> ")
             person.types(CTRL_D)

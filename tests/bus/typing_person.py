@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import select
@@ -9,10 +10,13 @@ import subprocess
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.bus.served import START_S, cortexctl_argv, environment
+from tests.eventually import assert_eventually
 
 CTRL_C, CTRL_D = "\x03", "\x04"
+_ASLEEP = 20  # looks in a row, as it sleeps for a moment at other places too
 
 
 class Person:
@@ -23,6 +27,7 @@ class Person:
         self._process = process
         self._terminal = terminal
         self._read_to = 0
+        self._decoded = codecs.getincrementaldecoder("utf-8")("replace").decode
 
     def sees(self, text: str) -> str:
         """Wait for `text`, and give what was shown before it since the last time."""
@@ -33,6 +38,14 @@ class Person:
 
     def types(self, text: str) -> None:
         os.write(self._terminal, text.encode())
+
+    def interrupts(self) -> None:
+        """Presses Ctrl-C once the program waits for a key: between showing its prompt and waiting CPython's readline
+        notes a signal, and goes on waiting."""
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        for _ in range(_ASLEEP):
+            assert_eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", START_S, "it to wait")
+        self.types(CTRL_C)
 
     def enters(self, text: str) -> None:
         """A line, at the prompt."""
@@ -52,7 +65,7 @@ class Person:
             data = os.read(self._terminal, 65536)
         except OSError:  # the last process has left the terminal
             return False
-        self.screen += data.decode("utf-8", "replace").replace("\r\n", "\n")
+        self.screen = (self.screen + self._decoded(data)).replace("\r\n", "\n")
         return bool(data)
 
 
