@@ -62,7 +62,9 @@ class TestRunning:
         async with AsyncClient(router.address) as client:
             waiting = asyncio.create_task(client.complete("user_chat", "hello"))
             [label] = await eventually(
-                lambda: cancellable(shown), lambda labels: len(labels) == 1, "the running request in the menu"
+                lambda: cancellable(shown),
+                lambda labels: len(labels) == 1 and labels[0].endswith(")"),  # its model is known a moment later
+                "the running request in the menu",
             )
             await shown.show_menu()
             await shown.click(label)
