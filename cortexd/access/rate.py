@@ -58,7 +58,7 @@ class RequestRate:
             del self._begun[uid]
 
 
-class Pace:
+class MinuteRate:
     """`per_minute` for good, and ten minutes' worth at once. A user is one number: when all of his would have been
     taken at that pace."""
 
@@ -98,7 +98,7 @@ class Pace:
             self._paid_off.popitem(last=False)
 
 
-class FreeRate(Pace):
+class FreeRate(MinuteRate):
     """Requests that cost nothing, refused ones too. Only its end shows that a request was free, so what is under way by
     then comes on top."""
 
@@ -108,7 +108,7 @@ class FreeRate(Pace):
     )
 
 
-class OutcomeRate(Pace):
+class OutcomeRate(MinuteRate):
     """Reports of outcomes: each is a write of the ledger."""
 
     words = "Of late you reported more than %d outcomes a minute, your limit (limits.max_outcomes_per_minute_per_user)."

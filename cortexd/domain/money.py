@@ -56,6 +56,11 @@ def from_usd(usd: str | int | float | Decimal) -> int:
     return int((Decimal(str(usd)) * NANO_PER_USD + Decimal("0.5")).to_integral_value(rounding="ROUND_FLOOR"))
 
 
+def format_dollars(usd: float) -> str:
+    """As format_usd, of what is in dollars already."""
+    return format_usd(from_usd(usd))
+
+
 def format_usd(nano: int) -> str:
     """Dollars for a person: cents when large, and never so short that a cost looks like nothing."""
     usd = Decimal(nano) / NANO_PER_USD

@@ -17,8 +17,8 @@ from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import Judged, RequestState
 from cortexd.routing import Learner
-from cortexd.routing.learned import Rules
 from cortexd.routing.learned.foresight import Contender, Record, Report, Standpoint, report
+from cortexd.routing.strategies.learned import rules_of
 from cortexd.validation import LearningWish
 
 _MOST_REQUESTS = 10_000  # the newest
@@ -50,7 +50,7 @@ class LearningReports:
     def _standpoint(self, records: Sequence[Record], config: Config, catalog: Catalog) -> Standpoint:
         tasks = {item.task for item in records}
         targets = {arm.target for item in records for arm in item.arms}
-        known = Standpoint(self._learner.cells, self._learner.counts, _rules(config))
+        known = Standpoint(self._learner.cells, self._learner.counts, rules_of(config.routing.learned))
         aside = known.aside(tasks)
         return Standpoint(aside.cells, aside.counts, aside.rules, _qualities(tasks, targets, catalog))
 
@@ -58,11 +58,6 @@ class LearningReports:
 def _reported(records: Sequence[Record], standpoint: Standpoint) -> Report:
     until = time.monotonic() + _PATIENCE_S
     return report(records, standpoint, seed=len(records), deadline=until, rest=lambda: time.sleep(_REST_S))
-
-
-def _rules(config: Config) -> Rules:
-    wanted = config.routing.learned
-    return Rules(wanted.cost_weight, wanted.latency_weight, wanted.explore_share, wanted.explore_first)
 
 
 def _record(item: Judged) -> Record:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cortexd.client import Client
 from simulated import Behaviour
 from tests.bus.served import (  # noqa: F401
     Cortexctl,
@@ -174,6 +175,9 @@ class TestCommands:
             person.sees("this chat $")
             person.enters("/bad the wrong city")
             person.sees("noted")
+        with Client(served.address) as client:
+            [outcome] = client.request().outcomes
+        assert (outcome.source, outcome.score) == ("user", 0.0)
 
     def test_save(self, served: Served, tmp_path: Path) -> None:
         """As Markdown or JSON; a file that exists is left alone."""

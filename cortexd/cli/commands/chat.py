@@ -13,6 +13,7 @@ import click
 from cortexd.cli.given.request_options import request_options
 from cortexd.cli.settings import Settings
 from cortexd.cli.shown.terminal import print_note
+from cortexd.cli.talking.session import client_of
 from cortexd.domain.money import format_usd
 
 
@@ -35,18 +36,16 @@ def command(ctx: click.Context, settings: Settings, task: str, options: dict[str
     from cortexd.cli.chat.chat import Chat
     from cortexd.cli.chat.conversation import Conversation
     from cortexd.cli.chat.keeping import Kept
-    from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
 
     name = options.pop("session", None)
     kept = Kept(name) if name else None
-    timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
     with kept.locked() if kept else nullcontext(), asyncio.Runner() as runner:
         talk = kept.read() if kept else Conversation(f"chat-{secrets.token_hex(4)}", date.today().isoformat())
         talk.system = talk.system if system is None else system
         if talk.turns:
             cost = format_usd(talk.cost_nano_usd)
             print_note(f"going on since {talk.began}; turns: {len(talk.turns)}, {cost}; /new begins anew")
-        client = AsyncClient(settings.bus, timeout_s=timeout_s)
+        client = client_of(settings)
         try:
             status = Chat(client, runner, settings, talk, task, options, kept).talk()
         finally:

@@ -14,7 +14,7 @@ from cortexd.cli.shown.learned import print_learned
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import one_line, print_json, print_text
 from cortexd.cli.talking.session import run
-from cortexd.domain.money import format_usd, from_usd
+from cortexd.domain.money import format_dollars
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Decision
@@ -92,8 +92,8 @@ def _print_candidates(decision: Decision) -> None:
             item.provider,
             item.model,
             item.state,
-            "unknown" if item.prompt_cost_usd is None else _usd(item.prompt_cost_usd),
-            _usd(item.worst_case_cost_usd),
+            "unknown" if item.prompt_cost_usd is None else format_dollars(item.prompt_cost_usd),
+            format_dollars(item.worst_case_cost_usd),
             item.reason,
         )
         for item in decision.candidates
@@ -118,7 +118,7 @@ def _explain_candidates(decision: Decision) -> None:
             _figure(item.input_tokens),
             _figure(item.cached_share, "{:.0%}"),
             _figure(item.output_tokens),
-            _UNKNOWN if item.likely_cost_usd is None else _usd(item.likely_cost_usd),
+            _UNKNOWN if item.likely_cost_usd is None else format_dollars(item.likely_cost_usd),
             _figure(item.first_token_ms, "{:.0f} ms"),
             _figure(item.tokens_per_s, "{:g}"),
             _figure(item.likely_ms, "{:.0f} ms"),
@@ -140,8 +140,4 @@ def _figure(value: float | None, form: str = "{}") -> str:
 
 def _score(strategy: str, value: float) -> str:
     """With the unit that the strategy ranks by."""
-    return _usd(value) if strategy == "cost" else _SCORES.get(strategy, "{:g}").format(value)
-
-
-def _usd(value: float) -> str:
-    return format_usd(from_usd(value))
+    return format_dollars(value) if strategy == "cost" else _SCORES.get(strategy, "{:g}").format(value)

@@ -13,7 +13,7 @@ import click
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.terminal import one_line, print_json, print_text
 from cortexd.cli.talking.session import run
-from cortexd.domain.money import format_usd, from_usd
+from cortexd.domain.money import format_dollars, format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, BudgetThreshold, CostEvent, PeriodStarted, ServiceChange, Snapshot
@@ -77,21 +77,21 @@ def _print_event(event: Any) -> None:
 
 
 def _snapshot(event: Snapshot) -> str:
-    return f"watching; today {_usd(event.day_usd)}, this month {_usd(event.month_usd)}"
+    return f"watching; today {format_dollars(event.day_usd)}, this month {format_dollars(event.month_usd)}"
 
 
 def _cost(event: CostEvent) -> str:
     cost = format_usd(event.cost_nano_usd)
     return (
         f"{cost if event.cost_known else f'at most {cost}'}, {event.task_type}, {event.provider} {event.model}, "
-        f"today {_usd(event.day_usd)}, request {event.request_id}"
+        f"today {format_dollars(event.day_usd)}, request {event.request_id}"
     )
 
 
 def _threshold(event: BudgetThreshold) -> str:
     return (
         f"{event.fraction:.0%} of this {event.period}'s budget is spent: "
-        f"{_usd(event.spent_usd)} of {_usd(event.limit_usd)}"
+        f"{format_dollars(event.spent_usd)} of {format_dollars(event.limit_usd)}"
     )
 
 
@@ -101,10 +101,6 @@ def _period(event: PeriodStarted) -> str:
 
 def _service(event: ServiceChange) -> str:
     return "cortexd is back" if event.running else "cortexd has left the bus; waiting for it to return"
-
-
-def _usd(value: float) -> str:
-    return format_usd(from_usd(value))
 
 
 # the client's class -> the event's name in JSON, and its words; by name, so that --help needs no client

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from html import escape
 
 from cortexd.cli.panels.spending import Spending, State
-from cortexd.domain.money import format_usd, from_usd
+from cortexd.domain.money import format_dollars
 
 UNKNOWN = "—"
 # a shape and a colour each, so that neither is needed alone; "": the panel's own colour
@@ -79,7 +79,7 @@ def _dumped(value: object) -> str:
 
 
 def _usd(value: float | None) -> str:
-    return UNKNOWN if value is None else format_usd(from_usd(value))
+    return UNKNOWN if value is None else format_dollars(value)
 
 
 FORMATS: dict[str, Callable[[Spending], str]] = {

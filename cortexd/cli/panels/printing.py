@@ -13,6 +13,7 @@ from cortexd.cli.panels.formats import FORMATS
 from cortexd.cli.panels.spending import Spending
 from cortexd.cli.settings import Settings
 from cortexd.cli.shown.terminal import one_line, print_text
+from cortexd.cli.talking.session import client_of
 
 
 def print_changes(settings: Settings, panel: str) -> None:
@@ -22,10 +23,7 @@ def print_changes(settings: Settings, panel: str) -> None:
 
 
 async def _print(settings: Settings, show: Callable[[Spending], None]) -> None:
-    from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
-
-    timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
-    async with AsyncClient(settings.bus, timeout_s=timeout_s, start=False) as client:
+    async with client_of(settings, start=False) as client:
         following = asyncio.create_task(Following(client, settings.bus, show).follow())
         gone = asyncio.create_task(_reader_gone())
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import one_line, print_text
-from cortexd.domain.money import format_usd, from_usd
+from cortexd.domain.money import format_dollars
 
 if TYPE_CHECKING:
     from cortexd.client import Candidate, Learning
@@ -59,7 +59,7 @@ def _row(item: Candidate) -> tuple[str, ...]:
         _UNKNOWN if item.outcomes is None else _at_least(item.outcomes),
         *map(_part, (item.outcome_mean, item.outcome_sigma)),
         *map(_part, (item.price_penalty, item.time_penalty, item.switch_penalty)),
-        _UNKNOWN if item.switch_cost_usd is None else format_usd(from_usd(item.switch_cost_usd)),
+        _UNKNOWN if item.switch_cost_usd is None else format_dollars(item.switch_cost_usd),
         _part(item.score),
         "yes" if item.greedy else "no",
         "yes" if item.chosen else "no",

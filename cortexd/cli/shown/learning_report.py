@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import one_line, print_text
-from cortexd.domain.money import format_usd, from_usd
+from cortexd.domain.money import format_dollars, format_usd
 
 if TYPE_CHECKING:
     from cortexd.client import Interval, LearnedModel, LearnedTask, LearningReport, Outlook
@@ -165,4 +165,4 @@ def _score(value: float | None) -> str:
 
 
 def _usd(value: float) -> str:
-    return format_usd(from_usd(value)) if value >= 0 else f"-{format_usd(from_usd(-value))}"
+    return format_dollars(value) if value >= 0 else f"-{format_dollars(-value)}"

@@ -24,11 +24,16 @@ def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
 
 
 async def _converse(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    async with client_of(settings) as client:
+        return await with_password(client, work)
+
+
+def client_of(settings: Settings, *, start: bool = True) -> AsyncClient:
+    """A client of the bus and with the patience that the command line asks for; `start` as AsyncClient has it."""
     from cortexd.client import DEFAULT_TIMEOUT_S, AsyncClient
 
     timeout_s = DEFAULT_TIMEOUT_S if settings.timeout_s is None else settings.timeout_s
-    async with AsyncClient(settings.bus, timeout_s=timeout_s) as client:
-        return await with_password(client, work)
+    return AsyncClient(settings.bus, timeout_s=timeout_s, start=start)
 
 
 async def with_password(client: AsyncClient, work: Callable[[AsyncClient], Awaitable[T]]) -> T:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import NamedTuple
 
+from cortexd.config.settings import LearnedSettings
 from cortexd.domain.steps import step_of
 from cortexd.domain.targets import Target
 from cortexd.routing.candidates import Candidate, Field
@@ -17,7 +18,6 @@ from cortexd.routing.forecast import NO_SWITCH, Switch
 from cortexd.routing.health import State
 from cortexd.routing.learned import Arm, Choice, Rules, Score, Standing
 
-DRY_RUN = "dry_run"
 _NEXT = "next by outcomes"
 
 
@@ -39,8 +39,8 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     equals in the order that they came in."""
     if not candidates:
         return []
-    task, rules = field.question.task_type, rules_of(field)
-    barred = field.barred or ("" if may_explore else DRY_RUN)
+    task, rules = field.question.task_type, rules_of(field.config.routing.learned)
+    barred = field.barred or ("" if may_explore else "dry_run")
     candidates, switches = _in_conversation(candidates, field)
     parts = _parts(candidates, switches, rules)
     limit = field.question.options.max_cost_nano
@@ -52,12 +52,11 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     led = next((arm.target for arm in asked if arm.target == field.leader), None) if field.leader else None
     chosen = led or choice.chosen
     rows = zip(candidates, scores, parts, strict=True)
-    stood = [_stood(item, score, choice, chosen, part, told=barred == DRY_RUN) for item, score, part in rows]
+    stood = [_stood(item, score, choice, chosen, part, told=not may_explore) for item, score, part in rows]
     return sorted(stood, key=lambda item: (item.standing is None or not item.standing.chosen, -(item.score or 0.0)))
 
 
-def rules_of(field: Field) -> Rules:
-    wanted = field.config.routing.learned
+def rules_of(wanted: LearnedSettings) -> Rules:
     return Rules(wanted.cost_weight, wanted.latency_weight, wanted.explore_share, wanted.explore_first)
 
 
@@ -110,7 +109,8 @@ def _all_scores(arms: Sequence[Arm], choice: Choice, field: Field) -> list[Score
     """Of all arms, in their order; those that could not be chosen are scored alike."""
     known = {score.target: score for score in choice.scores}
     others = [arm for arm in arms if arm.target not in known]
-    known |= {score.target: score for score in field.learner.scores(field.question.task_type, others, rules_of(field))}
+    rules = rules_of(field.config.routing.learned)
+    known |= {score.target: score for score in field.learner.scores(field.question.task_type, others, rules)}
     return [known[arm.target] for arm in arms]
 
 
