@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +15,6 @@ from cortexd.ledger import Ledger, NewRequest, Period
 from tests.eventually import assert_eventually_async
 
 TODAY = datetime.now().astimezone().date()
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(LedgerSettings(path=tmp_path / "state" / "ledger.sqlite3"))
-    yield opened
-    await opened.close()
 
 
 class Clock:

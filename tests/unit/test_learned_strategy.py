@@ -70,6 +70,11 @@ class TestRanking:
         assert planned(learner((KIMI, 0.8, 50), (CLAUDE, 0.8, 50)), dry_run=True).candidates[0].target == KIMI
         assert planned(learner((KIMI, 0.6, 50), (CLAUDE, 0.9, 50)), dry_run=True).candidates[0].target == CLAUDE
 
+    def test_each_says_so_wherever_nothing_is_tried(self) -> None:
+        """In a dry run of a privileged request too, whose own word says why nobody is tried."""
+        made = planned(learner((KIMI, 1.0, 50)), question(TaskType.SYSTEM_OPERATION), dry_run=True)
+        assert all("likely" in item.reason for item in made.candidates)
+
     def test_each_says_where_it_stands(self) -> None:
         """The mean, how many outcomes said so, the penalty, and what is left as the score."""
         made = planned(learner((KIMI, 1.0, 50)), dry_run=True)

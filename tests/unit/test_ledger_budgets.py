@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -217,13 +217,6 @@ class TestKill:
         assert recovered > 0, "no kill met a pending request: the test proves nothing"
         assert "over\n" in said
         assert audited(path).wrong_rows == 0
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    ledger = await Ledger.open(settings(tmp_path))
-    yield ledger
-    await ledger.close()
 
 
 async def spend(ledger: Ledger, nano: int, limits: Sequence[Limit], worst: int | None = None, **given: Any) -> Any:

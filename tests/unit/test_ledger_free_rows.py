@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,6 @@ WIDE = {f"{'k' * 60}{number:04}": "v" * 256 for number in range(16)}
 SHORT = {"job": "nightly", "team": "search"}
 FAILED = attempt(0, KIMI, outcome="overloaded", usage=None)
 UNSURE = attempt(0, KIMI, outcome="timeout", cost_known=False)
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    ledger = await Ledger.open(settings(tmp_path))
-    yield ledger
-    await ledger.close()
 
 
 async def end(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,18 +26,6 @@ from tests.unit.test_ledger_parts import (
     settings,
     while_locked,
 )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return settings(tmp_path).path
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(settings(tmp_path))
-    yield opened
-    await opened.close()
 
 
 class TestReserve:

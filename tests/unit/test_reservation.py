@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from cortexd.ledger import Ledger, Limit, Period
 from cortexd.requests.reservation import Reservation
-from tests.unit.test_ledger_parts import audited, request, settings
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return settings(tmp_path).path
-
-
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(settings(tmp_path))
-    yield opened
-    await opened.close()
+from tests.unit.test_ledger_parts import audited, request
 
 
 class TestReservation:

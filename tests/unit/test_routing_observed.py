@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from cortexd.config.settings import LedgerSettings
 from cortexd.daemon.recollection import recollect
 from cortexd.domain.answered import Answered
 from cortexd.domain.messages import Usage
@@ -162,13 +160,6 @@ class TestMemory:
         assert observed.timing("kimi_k2", "m", 100, 50).ms is not None
 
 
-@pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    opened = await Ledger.open(LedgerSettings(path=tmp_path / "state" / "ledger.sqlite3"))
-    yield opened
-    await opened.close()
-
-
 async def settle(ledger: Ledger, *records: AttemptRecord, ago: timedelta = timedelta(minutes=1)) -> None:
     begun = datetime.now(UTC) - ago
     row = NewRequest(1000, "alice", f"r{begun.timestamp()}", False, b"x" * 32, "user_chat", begun)
@@ -203,10 +194,10 @@ class TestRecollection:
         await recollect(ledger, observed)
         assert observed.timing(*WHO, 100, 50).ms is None
 
-    async def test_a_ledger_that_cannot_be_read(self, ledger: Ledger, tmp_path: Path) -> None:
+    async def test_a_ledger_that_cannot_be_read(self, ledger: Ledger, path: Path) -> None:
         """Predictions begin anew, and the daemon goes on."""
         await settle(ledger, record())
-        with closing(sqlite3.connect(tmp_path / "state" / "ledger.sqlite3")) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             connection.execute("ALTER TABLE attempts RENAME TO elsewhere")
         observed = Observed()
         await recollect(ledger, observed)
