@@ -110,8 +110,8 @@ class Cells:
         left = self._left(task, cell)
         return Beta(good + cell.good * left or _LEAST, bad + cell.bad * left or _LEAST, cell.count)
 
-    def learn(self, task: str, target: Target, score: float, weight: float = 1.0) -> tuple[Key, Key]:
-        """An outcome of 0 to 1; the two cells that it has changed."""
+    def learn(self, task: str, target: Target, score: float, weight: float = 1.0) -> None:
+        """Take in an outcome of 0 to 1."""
         target = shared(target.provider, target.model)
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key, memory in zip(keys, (_MODEL_MEMORY, _TASK_MEMORY), strict=True):
@@ -120,14 +120,12 @@ class Cells:
                 cell.fade(self._left(task, cell))
             cell.seen = self._decisions.get(key[0], 0)
             cell.add(score, weight, memory)
-        return keys
 
-    def correct(self, task: str, target: Target, before: Outcome, now: Outcome) -> tuple[Key, Key]:
+    def correct(self, task: str, target: Target, before: Outcome, now: Outcome) -> None:
         """Another outcome in place of an earlier one."""
         keys: tuple[Key, Key] = (("", target), (task, target))
         for key in keys:
             self._cells.touch(key).replace(before, now)
-        return keys
 
     def adopt(self, changed: Mapping[Key, Cell]) -> None:
         """Have these in place of their like."""
