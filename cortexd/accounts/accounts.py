@@ -15,29 +15,47 @@ from typing import Any
 from cortexd.access import Turns
 from cortexd.accounts.allowances import check_allowed
 from cortexd.accounts.limits import Budgets, period_end, severity
+from cortexd.accounts.own_caps import OwnCaps
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
+from cortexd.domain.own_cap import AtLimit, OwnCap
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
-from cortexd.ledger import BudgetState, Judged, Ledger, Limit, LimitOverride, Spent, Stats, UsageQuery, UsageRow
+from cortexd.ledger import (
+    OWN,
+    PAUSE,
+    BudgetState,
+    Judged,
+    Ledger,
+    Limit,
+    LimitOverride,
+    Spent,
+    Stats,
+    UsageQuery,
+    UsageRow,
+)
 from cortexd.routing import Allowed, Wishes
 from cortexd.routing.allowed import EVERYTHING
 from cortexd.validation import BudgetWish, LearningWish, parse_budget, parse_preferences, parse_usage_query
 
 _READINGS_PER_USER = 16  # of the ledger at a time
 _REPORTS_PER_USER = 1  # which then waits behind one report of each other user, and the next anew
+_NO_CAPS: Mapping[int, OwnCap] = {}
 _WISHES_KEPT = 4096  # users whose preferences are at hand
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetView:
-    """One limit as its caller may see it: exact with all `figures`, else as it is `seen`, and only what is left."""
+    """One limit as its caller may see it: exact with all `figures`, else as it is `seen`, and only what is left.
+
+    `at_limit`: of the caller's own cap."""
 
     state: BudgetState
     severity: str
     resets_at: datetime
     figures: bool
+    at_limit: AtLimit | None = None
 
 
 class Accounts:
@@ -49,6 +67,7 @@ class Accounts:
         authorizer: Authorizer,
         settings: BudgetSettings,
         overrides: Mapping[Any, LimitOverride],
+        own_caps: Mapping[int, OwnCap] = _NO_CAPS,
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
@@ -56,6 +75,7 @@ class Accounts:
         self._readings = Turns(_READINGS_PER_USER)
         self._reports = Turns(_REPORTS_PER_USER)
         self._overrides = dict(overrides)
+        self.own_caps = OwnCaps(ledger, own_caps)
         self._wishes: OrderedDict[int, Wishes] = OrderedDict()
         self._replaced = 0  # how often anybody's preferences were
         self.adopt(settings)
@@ -113,8 +133,8 @@ class Accounts:
             return await self._ledger.judged(since, until, most, uid=uid, task_type=wish.task_type or None)
 
     async def limits(self, caller: Caller) -> tuple[Limit, ...]:
-        """Every limit that binds `caller`."""
-        return await self._budgets.limits_for(caller.uid, caller.user)
+        """Every limit that binds `caller`: the operator's, and the caller's own."""
+        return (*await self._budgets.limits_for(caller.uid, caller.user), *self.own_caps.limits(caller.uid))
 
     async def standing_of(self, uid: int, limits: Sequence[Limit]) -> list[BudgetState]:
         """Where those limits stand, with that user's part in it."""
@@ -124,15 +144,19 @@ class Accounts:
     async def budgets(self, caller: Caller) -> list[BudgetView]:
         """Where each limit that binds `caller` stands; what others spent in steps, but for who may view all usage."""
         limits = await self.limits(caller)
-        shared = any(limit.scope != "user" for limit in limits)
+        shared = any(not limit.personal for limit in limits)
         all_figures = shared and await self.may(caller, Action.VIEW_ALL_USAGE)
         now = datetime.now().astimezone()
         states = await self.standing_of(caller.uid, limits)
-        return [self._view(state, now, all_figures or state.limit.scope == "user") for state in states]
+        cap = self.own_caps.of(caller.uid)
+        return [self._view(state, now, cap, all_figures or state.limit.personal) for state in states]
 
-    def _view(self, state: BudgetState, now: datetime, figures: bool) -> BudgetView:
-        state = state if figures else state.seen
-        return BudgetView(state, severity(state, self.thresholds), period_end(state.limit.period, now), figures)
+    def _view(self, state: BudgetState, now: datetime, cap: OwnCap, figures: bool) -> BudgetView:
+        state, limit = state if figures else state.seen, state.limit
+        paused_until = cap.paused_until if limit.scope == PAUSE else None
+        end = paused_until.astimezone() if paused_until else period_end(limit.period, now)
+        at_limit = cap.at_limit if limit.scope == OWN else None
+        return BudgetView(state, severity(state, self.thresholds), end, figures, at_limit)
 
     async def set_budget(self, caller: Caller, value: object) -> None:
         """Set or remove limits that stand above the configuration's."""
@@ -174,6 +198,7 @@ class Accounts:
         """What is at hand of `uid` was somebody else's."""
         self._replaced += 1
         self._wishes.pop(uid, None)
+        self.own_caps.forget(uid)
 
     async def wishes(self, uid: int) -> Wishes:
         """That user's preferences, as routing takes them."""

@@ -11,15 +11,17 @@ from functools import lru_cache
 from cortexd.accounts.groups import Groups, Uids
 from cortexd.config.settings import BudgetSettings, LimitUsd
 from cortexd.domain.money import NANO_PER_USD, from_usd
+from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import BudgetExceeded, Detail
-from cortexd.ledger.records import BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
+from cortexd.ledger.records import PAUSE, BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
 
 Overrides = Mapping[tuple[str, str], LimitOverride]
 _NO_OVERRIDES: Overrides = {}
 _NOTHING_SET = LimitOverride()
 _ALL = Fraction(1)
 _RETRY_AFTER_MS = 1000
-OWN_SHARE = "own_share"
+OWN_SHARE, OWN_CAP, PAUSED = "own_share", "own_cap", "paused"
+_SAID = {"refuse": "You refused more when you were asked. ", "none": "You were asked, and no answer came in time. "}
 
 
 class Budgets:
@@ -130,6 +132,32 @@ def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
         if state.own.reserved_nano:
             details["retry_after_ms"] = _RETRY_AFTER_MS
     return BudgetExceeded(_too_much(over, end), **details)
+
+
+def own_cap_exceeded(over: OverBudget, cap: OwnCap, answer: str = "") -> BudgetExceeded:
+    """The refusal where its own user has set the limit. `answer`: what he said when he was asked.
+
+    Details: `cause` (own_cap or paused), `period`, `limit_usd`, `resets_at`, and `answer` (refuse or none).
+    """
+    state, limit, now = over.state, over.state.limit, datetime.now().astimezone()
+    paused = limit.scope == PAUSE and cap.paused_until is not None
+    end = cap.paused_until.astimezone() if paused and cap.paused_until else period_end(limit.period, now)
+    details: dict[str, Detail] = {
+        "cause": PAUSED if paused else OWN_CAP,
+        "period": limit.period.value,
+        "limit_usd": _usd(limit.nano),
+        "resets_at": end.isoformat(),
+    }
+    if answer:
+        details["answer"] = answer
+    if paused:
+        return BudgetExceeded(f"You have paused your spending until {end:%Y-%m-%d %H:%M}. End the pause.", **details)
+    said = _SAID.get(answer, "")
+    return BudgetExceeded(
+        f"This request may cost more than the ${_usd(state.left_nano)} left of the ${_usd(limit.nano)} that you allow "
+        f"yourself a {limit.period}. {said}Allow more, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}.",
+        **details,
+    )
 
 
 def _too_much(over: OverBudget, end: datetime) -> str:

@@ -22,7 +22,7 @@ from cortexd.requests.batches import Batches
 from cortexd.requests.intake import prompt_messages
 from cortexd.requests.learning_report import LearningReports
 from cortexd.requests.service import Service
-from cortexd.validation import parse_learning_query
+from cortexd.validation import parse_hold_answer, parse_learning_query, parse_own_budget
 
 FEATURES = (
     "tools",
@@ -32,6 +32,7 @@ FEATURES = (
     "streams",
     "batch",
     "budgets",
+    "own_budget",
     "cache",
     "outcomes",
     "preferences",
@@ -143,6 +144,17 @@ class Methods:
         await self._service.accounts.set_budget(caller, budget)
         return []
 
+    async def set_own_budget(self, caller: Caller, budget: Any) -> list[Any]:
+        await self._service.holds.set_cap(caller.uid, parse_own_budget(budget))
+        return []
+
+    async def list_holds(self, caller: Caller) -> list[Any]:
+        return [wire.dictionaries([replies.hold(view) for view in self._service.holds.views(caller.uid)])]
+
+    async def answer_hold(self, caller: Caller, hold_id: str, answer: str, options: Any) -> list[Any]:
+        await self._service.holds.answer(caller.uid, hold_id, *parse_hold_answer(answer, options))
+        return []
+
     async def get_learned(self, _caller: Caller) -> list[Any]:
         return [wire.dictionary(overview(self._learned.overview()))]
 
@@ -194,6 +206,9 @@ class Methods:
             (wire.INTERFACE, "ReportOutcome"): self.report_outcome,
             (wire.INTERFACE, "GetRequest"): self.get_request,
             (wire.INTERFACE, "Route"): self.route,
+            (wire.USAGE_INTERFACE, "SetOwnBudget"): self.set_own_budget,
+            (wire.USAGE_INTERFACE, "ListHolds"): self.list_holds,
+            (wire.USAGE_INTERFACE, "AnswerHold"): self.answer_hold,
             (wire.USAGE_INTERFACE, "Subscribe"): self.subscribe,
             (wire.USAGE_INTERFACE, "Unsubscribe"): self.unsubscribe,
             (wire.USAGE_INTERFACE, "GetStats"): self.get_stats,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cortexd.accounts.accounts import BudgetView
+from cortexd.accounts.holds import HoldView
 from cortexd.catalog import Catalog, Said
 from cortexd.config import ProviderSettings, how_to_configure
 from cortexd.config.settings import ANY_MODEL
@@ -265,6 +266,7 @@ def budget(view: BudgetView) -> dict[str, Any]:
         "limit_nano_usd": limit.nano,
         "resets_at": view.resets_at.isoformat(timespec="seconds"),
         "severity": view.severity,
+        "at_limit": view.at_limit and view.at_limit.value,
     }
     figures = {"remaining": state.left_nano}
     if view.figures:
@@ -272,6 +274,31 @@ def budget(view: BudgetView) -> dict[str, Any]:
     if limit.step_nano:
         figures["step"] = limit.step_nano
     for name, nano in figures.items():
+        shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
+    return shown
+
+
+def hold(view: HoldView) -> dict[str, Any]:
+    """A question of BudgetHeld, as ListHolds gives it."""
+    first = view.first
+    shown: dict[str, Any] = {
+        "hold_id": view.hold_id,
+        "scope": view.limit.scope,
+        "period": view.limit.period.value,
+        "requests": view.requests,
+        "until": view.until.isoformat(timespec="seconds"),
+        "request_id": first.request_id,
+        "task_type": first.task_type,
+        "app": first.app or None,
+        "provider": first.provider,
+        "model": first.model,
+    }
+    for name, nano in (
+        ("may_cost", view.nano),
+        ("limit", view.limit.nano),
+        ("left", view.left_nano),
+        ("more", view.more_nano),
+    ):
         shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
     return shown
 

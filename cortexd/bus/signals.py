@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cortexd.accounts import thresholds_crossed
+from cortexd.accounts.holds import HoldEnd, HoldView
 from cortexd.authority import Caller
 from cortexd.bus import replies
 from cortexd.bus.totals import PublicTotals
@@ -103,6 +104,17 @@ class Signals:
         for change in event.settled.budgets:
             self._budget_changed(event.uid, change)
 
+    def hold(self, told: HoldView | HoldEnd) -> None:
+        """A question to a user about his own cap, or its end: to his own subscribers."""
+        if isinstance(told, HoldView):
+            details = wire.dictionary(replies.hold(told))
+            name, signature = "BudgetHeld", "sda{sv}"
+            body: list[Any] = [told.hold_id, to_usd(told.nano), details]
+        else:
+            name, signature, body = "HoldEnded", "ss", [told.hold_id, told.answer]
+        for connection in self._connections_of(told.uid):
+            self._connection.send(_signal(wire.INTERFACE, name, signature, body, connection))
+
     def period_started(self, period: Period) -> None:
         """A new day or month has begun on this machine."""
         self._connection.send(_signal(wire.INTERFACE, "PeriodStarted", "s", [period.value]))
@@ -136,13 +148,17 @@ class Signals:
         """Tell each threshold that was crossed: to the user's own subscribers; in the log where it is others' too."""
         limit = change.limit
         for fraction in thresholds_crossed(change, self._config().budgets.thresholds):
-            if limit.scope != "user":
+            if not limit.personal:
                 whose = f"{limit.scope} {limit.name}".strip()
                 log.warning("%g %% of the %s's budget for this %s is used", fraction * 100, whose, limit.period)
                 continue
             body = [limit.period.value, fraction, to_usd(change.after_nano), to_usd(limit.nano)]
-            for connection in {item.connection for item in self._subscriptions.values() if item.uid == uid}:
+            for connection in self._connections_of(uid):
                 self._connection.send(_signal(wire.INTERFACE, "BudgetThreshold", "sddd", body, connection))
+
+    def _connections_of(self, uid: int) -> set[str]:
+        """Of a user's subscribers."""
+        return {item.connection for item in self._subscriptions.values() if item.uid == uid}
 
     def _count(self) -> None:
         self._counting = None

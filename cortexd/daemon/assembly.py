@@ -94,6 +94,8 @@ class Assembly:
             observed=self.observed,
             asking=self.asking,
             learner=self.learner,
+            own_caps=await self.ledger.own_caps(),
+            tell_hold=lambda told: self.signals.hold(told),
         )
         owners.before_change.append(service.end_requests)
         owners.on_change += [service.forget, self.callers.forget]

@@ -3,6 +3,8 @@
 from cortexd.ledger.engines import TemporarilyUnavailable
 from cortexd.ledger.ledger import Ledger
 from cortexd.ledger.records import (
+    OWN,
+    PAUSE,
     AttemptRecord,
     BudgetChange,
     BudgetState,
@@ -27,6 +29,8 @@ from cortexd.ledger.records import (
 )
 
 __all__ = [
+    "OWN",
+    "PAUSE",
     "AttemptRecord",
     "BudgetChange",
     "BudgetState",

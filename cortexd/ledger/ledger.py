@@ -13,6 +13,7 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.domain.answered import Answered
 from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
 from cortexd.domain.outcomes import Outcome
+from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.records import (
     AttemptRecord,
@@ -311,6 +312,18 @@ class Ledger:
         from cortexd.ledger.writing import preferences
 
         await self._write(Change(lambda connection: preferences.keep_budget(connection, scope, name, override, by_uid)))
+
+    async def own_caps(self) -> dict[int, OwnCap]:
+        """The cap of each user who has set one."""
+        from cortexd.ledger.writing import own_caps
+
+        return await self._readers.read(own_caps.known)
+
+    async def set_own_cap(self, uid: int, cap: OwnCap | None) -> None:
+        """Replace a user's own cap; None removes it."""
+        from cortexd.ledger.writing import own_caps
+
+        await self._write(Change(lambda connection: own_caps.keep(connection, uid, cap)))
 
     async def prune(self, before: date) -> Pruned:
         """Turn settled requests of days before `before` into daily sums, which stay for good, and delete them.

@@ -48,13 +48,16 @@ class Period(StrEnum):
     MONTH = "month"
 
 
+OWN, PAUSE = "own", "pause"  # the scopes of limits that their user has set
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The most that may be spent and reserved in a period, in nano-dollars, by `uids` together; None is everybody.
 
-    `scope`: user, group or machine; `name`: of the user or group. `step_nano`: who is bound by it learns of others'
-    spending in whole steps, 0 for all of it. `share`: the part of what is left that one user's uncertain costs may
-    take.
+    `scope`: user, group, machine, OWN or PAUSE; `name`: of the user or group. `step_nano`: who is bound by it learns
+    of others' spending in whole steps, 0 for all of it. `share`: the part of what is left that one user's uncertain
+    costs may take.
     """
 
     scope: str
@@ -64,6 +67,16 @@ class Limit:
     uids: frozenset[int] | None
     step_nano: int = 0
     share: Fraction = Fraction(1)
+
+    @property
+    def own(self) -> bool:
+        """Its user has set it."""
+        return self.scope in (OWN, PAUSE)
+
+    @property
+    def personal(self) -> bool:
+        """It binds one user alone, who may know all of it."""
+        return self.own or self.scope == "user"
 
 
 class Own(NamedTuple):

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from cortexd.accounts import budget_exceeded
+from cortexd.accounts.holds import Holds, Wanted
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Answer
 from cortexd.errors import (
@@ -53,9 +54,9 @@ T = TypeVar("T")
 class Execution:
     """One request's reservation, attempts and settlement.
 
-    `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, in nano-dollars,
-    or None; where it is not given an exhausted budget is the end. `reserved` is set once the money is. `cut_off`: the
-    attempt that was under way when the request ended.
+    `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, or None; where it
+    is not given an exhausted budget is the end, but for a cap of the caller's own, about which `holds` may ask.
+    `reserved` is set once the money is. `cut_off`: the attempt that was under way when the request ended.
     """
 
     request: Request
@@ -66,7 +67,8 @@ class Execution:
     health: Health
     tell: Callable[[CostEvent], None]
     limits: tuple[Limit, ...] = ()
-    cheaper: Callable[[int], Plan | None] | None = None
+    cheaper: Callable[[OverBudget], Plan | None] | None = None
+    holds: Holds | None = None
     sink: DeltaSink | None = None
     dropped_options: tuple[str, ...] = ()
     observed: Observed = field(default_factory=Observed)
@@ -148,14 +150,32 @@ class Execution:
             try:
                 return await self._reserve(nano, self.limits, self._decision)
             except OverBudget as over:
-                plan = self.cheaper(over.room_nano) if self.cheaper else None
-                if plan is None or plan.candidates[0].worst_case_nano >= nano:
-                    raise self._exceeded(over) from None
-                self.plan = plan
+                await self._find_room(over, nano)
 
-    @staticmethod
-    def _exceeded(over: OverBudget) -> CortexError:
-        return budget_exceeded(over, datetime.now().astimezone())
+    async def _find_room(self, over: OverBudget, nano: int) -> None:
+        """Take a cheaper plan, or what the caller allows himself. Raises BudgetExceeded."""
+        plan = self.cheaper(over) if self.cheaper else None
+        if plan is not None and plan.candidates[0].worst_case_nano < nano:
+            self.plan = plan
+        elif self.holds is not None and over.state.limit.own:
+            await self._hold(self.holds, over, nano)
+        else:
+            raise budget_exceeded(over, datetime.now().astimezone()) from None
+
+    async def _hold(self, holds: Holds, over: OverBudget, nano: int) -> None:
+        request, first, state = self.request, self.plan.candidates[0], self.ticket.state
+        app = request.question.options.labels.get("app", "")
+        task_type = request.question.task_type.value
+        wanted = Wanted(request.request_id, task_type, app, first.provider, first.model, nano)
+        self.ticket.state = "held"
+        try:
+            own = await holds.ask(request.caller.uid, wanted, over, request.left_s)
+        except asyncio.CancelledError:
+            raise self.ticket.interruption from None
+        finally:
+            self.ticket.state = state
+        self.limits = (*(limit for limit in self.limits if not limit.own), *own)
+        self.began = time.monotonic()
 
     @property
     def _decision(self) -> Decided | None:

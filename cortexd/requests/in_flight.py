@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request from its arrival to its end. `state`: queued, authorizing, running or streaming.
+    """One request from its arrival to its end. `state`: queued, authorizing, running, streaming or held.
 
     `detached`: the caller chose the id, so the request outlives its caller. `joined`: how many later calls wait for its
     answer now.

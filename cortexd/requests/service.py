@@ -11,14 +11,17 @@ from typing import Any
 from cortexd.access import Admission, Place
 from cortexd.accounts.accounts import Accounts
 from cortexd.accounts.allowances import Allowances
+from cortexd.accounts.holds import HoldEnd, Holds, HoldView
 from cortexd.accounts.learned import LearnedKeeping
+from cortexd.accounts.own_caps import downgrades
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
 from cortexd.domain.messages import Role, stricter
+from cortexd.domain.own_cap import OwnCap
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, Cancelled, RequestNotFound, ShuttingDown, Timeout
-from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
+from cortexd.ledger import Ledger, Limit, LimitOverride, OverBudget, Totals
 from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
 from cortexd.requests.asking import Asking
@@ -52,6 +55,8 @@ class Service:
         observed: Observed | None = None,
         asking: Asking | None = None,
         learner: Learner | None = None,
+        own_caps: Mapping[int, OwnCap] | None = None,
+        tell_hold: Callable[[HoldView | HoldEnd], None] = lambda _hold: None,
     ) -> None:
         self._ledger = ledger
         self._authorizer = authorizer
@@ -59,7 +64,8 @@ class Service:
         self.health = health
         self.observed = observed or Observed()
         self.learner = learner or Learner()
-        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {})
+        self.accounts = Accounts(ledger, authorizer, setup.config.budgets, overrides or {}, own_caps or {})
+        self.holds = Holds(self.accounts.own_caps, tell_hold)
         self.learned = LearnedKeeping(ledger, self.learner)
         self.allowances = Allowances(setup.config.routing.allowed)
         self._in_flight: InFlight[Completion] = InFlight(held_bytes, on_activity)
@@ -198,6 +204,7 @@ class Service:
     async def close(self, drain_timeout_s: float) -> bool:
         """Refuse new requests and wait for those under way. True if none had to be cancelled."""
         self._closing = True
+        self.holds.close()
         drained = await self._in_flight.drain(drain_timeout_s)
         await self._streams.close()
         await self.outcomes.close()
@@ -264,6 +271,7 @@ class Service:
             self._settled,
             limits,
             self._cheaper(request, plan),
+            self.holds,
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
@@ -303,12 +311,18 @@ class Service:
             self._admission.cost_nothing(event.uid)
         self._tell(event)
 
-    def _cheaper(self, request: Request, plan: Plan) -> Callable[[int], Plan | None] | None:
-        """What a budget's last money may still buy, where the operator wants that."""
-        config, catalog = self.config, self.catalog
-        if config.budgets.at_limit != "downgrade":
-            return None
-        return lambda left: downgrade(plan, request.question, config, catalog, self.health, left)
+    def _cheaper(self, request: Request, plan: Plan) -> Callable[[OverBudget], Plan | None]:
+        """What a budget's last money may still buy, where whoever has set it wants that."""
+        config, catalog, uid = self.config, self.catalog, request.caller.uid
+
+        def cheaper(over: OverBudget) -> Plan | None:
+            limit, cap = over.state.limit, self.accounts.own_caps.of(uid)
+            wanted = downgrades(cap, limit) if limit.own else config.budgets.at_limit == "downgrade"
+            if not wanted:
+                return None
+            return downgrade(plan, request.question, config, catalog, self.health, over.room_nano)
+
+        return cheaper
 
     async def _admit(self, request: Request) -> Place:
         try:

@@ -7,6 +7,7 @@ from cortexd.validation.bounds import Bounds
 from cortexd.validation.content import base64_length, content_hash, images_of, prompt_bytes
 from cortexd.validation.messages import check_asked, parse_messages
 from cortexd.validation.options import parse_options
+from cortexd.validation.own_caps import OwnCapWish, parse_hold_answer, parse_own_budget
 from cortexd.validation.queries import (
     BudgetWish,
     LearningWish,
@@ -25,6 +26,7 @@ __all__ = [
     "BudgetWish",
     "LearningWish",
     "OutcomeWish",
+    "OwnCapWish",
     "UsageWish",
     "base64_length",
     "check_asked",
@@ -32,10 +34,12 @@ __all__ = [
     "images_of",
     "parse_batch_options",
     "parse_budget",
+    "parse_hold_answer",
     "parse_learning_query",
     "parse_messages",
     "parse_options",
     "parse_outcome",
+    "parse_own_budget",
     "parse_preferences",
     "parse_usage_query",
     "prompt_bytes",

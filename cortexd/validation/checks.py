@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from cortexd.domain.money import from_usd
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument
 
@@ -20,6 +22,8 @@ LABEL_KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MAX_ID = 256
 MAX_LABELS = 16
 MAX_LABEL_VALUE = 256
+_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_MAX_USD = 1_000_000_000  # what the ledger's 64-bit nano-dollars can hold
 
 
 def shown(value: object) -> str:
@@ -86,6 +90,15 @@ def as_integer(low: int, high: int) -> Callable[[object, str], int]:
         return value
 
     return parse
+
+
+def as_usd(value: object, path: str) -> int:
+    """Dollars, a number or decimal text, in nano-dollars."""
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise InvalidArgument(f'{path}: expected dollars such as "0.10", got {shown(value)}')
+        return from_usd(Decimal(value))
+    return from_usd(as_number(0, _MAX_USD)(value, path))
 
 
 def as_boolean(value: object, path: str) -> bool:

@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.modes import clash
-from cortexd.domain.money import from_usd
 from cortexd.domain.outcomes import REPORTED, Source
 from cortexd.domain.targets import MOST_TARGETS, Target, covered, parse_targets, written
 from cortexd.domain.tasks import TaskType
@@ -29,17 +27,16 @@ from cortexd.validation.checks import (
     as_number,
     as_sequence,
     as_text,
+    as_usd,
     known_keys,
     matching,
     shown,
 )
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2999, 12, 31)
 _USUAL_DAYS = 30
 _MAX_DAYS = 3700
-_MAX_BUDGET_USD = 1_000_000_000  # what the ledger's 64-bit nano-dollars can hold
 _MAX_PARALLEL = 64
 _PARALLEL = 8
 _MOST_ROW = 4096  # characters
@@ -284,14 +281,6 @@ def _target(value: object, path: str) -> str:
         raise InvalidArgument(f'{path}: expected "provider" or "provider/model", got {shown(value)}') from None
 
 
-def _limit(value: object, path: str) -> int:
-    if isinstance(value, str):
-        if not _DECIMAL.fullmatch(value):
-            raise InvalidArgument(f'{path}: expected dollars such as "0.10", got {shown(value)}')
-        return from_usd(Decimal(value))
-    return from_usd(as_number(0, _MAX_BUDGET_USD)(value, path))
-
-
 def _reason(value: object, path: str) -> str:
     return as_text(value, path, 256) if value != "" else ""
 
@@ -321,8 +310,8 @@ _PREFERENCES: dict[str, tuple[str, Parser]] = {
 _BUDGET: dict[str, tuple[str, Parser]] = {
     "scope": ("scope", _scope),
     "name": ("name", as_name),
-    "day_usd": ("day_nano", _limit),
-    "month_usd": ("month_nano", _limit),
+    "day_usd": ("day_nano", as_usd),
+    "month_usd": ("month_nano", as_usd),
     "remove": ("remove", as_boolean),
 }
 _OUTCOME: dict[str, tuple[str, Parser]] = {

@@ -23,6 +23,9 @@ METHODS = {
     "GetUsage": ("org.cortexlinux.LLMRouter.Usage", "(a{sv})"),
     "GetLearningReport": ("org.cortexlinux.LLMRouter.Usage", "(a{sv})"),
     "GetBudget": ("org.cortexlinux.LLMRouter.Usage", "()"),
+    "SetOwnBudget": ("org.cortexlinux.LLMRouter.Usage", "(a{sv})"),
+    "ListHolds": ("org.cortexlinux.LLMRouter.Usage", "()"),
+    "AnswerHold": ("org.cortexlinux.LLMRouter.Usage", "(ssa{sv})"),
     "ListProviders": ("org.cortexlinux.LLMRouter.Manager", "()"),
     "GetPreferences": ("org.cortexlinux.LLMRouter.Manager", "()"),
     "SetPreferences": ("org.cortexlinux.LLMRouter.Manager", "(a{sv})"),
@@ -40,5 +43,7 @@ SIGNALS = {
     "TotalsChanged": "(tda{sv})",
     "ProviderStateChanged": "(ssa{sv})",
     "BudgetThreshold": "(sddd)",
+    "BudgetHeld": "(sda{sv})",
+    "HoldEnded": "(ss)",
     "PeriodStarted": "(s)",
 }

@@ -158,7 +158,7 @@ class TestOlderLedgers:
         path = settings(tmp_path).path
         with closing(sqlite3.connect(path)) as connection:
             key = connection.execute("SELECT id FROM requests").fetchone()[0]
-            for table in ("outcomes", "decisions", "learned_cells", "learned_counts"):
+            for table in ("outcomes", "decisions", "learned_cells", "learned_counts", "own_caps"):
                 connection.execute(f"DROP TABLE {table}")
             connection.execute(OUTCOMES_BEFORE)
             connection.execute("INSERT INTO outcomes VALUES (?, 0.25, 'slow', '{}', '2026-11-01 00:00:00')", (key,))

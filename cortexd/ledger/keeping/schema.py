@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -237,6 +237,21 @@ budget_overrides = Table(
     Column("month_nano", BigInteger),
     Column("by_uid", BigInteger, nullable=False),
     Column("at", DateTime, nullable=False),
+)
+
+# domain/own_cap.py. NULL: no such limit, no pause. What was allowed on top holds for `extra_day` and `extra_month`.
+own_caps = Table(
+    "own_caps",
+    metadata,
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("day_nano", BigInteger),
+    Column("month_nano", BigInteger),
+    Column("at_limit", Text, nullable=False),
+    Column("paused_until", DateTime),
+    Column("extra_day", Text, nullable=False),
+    Column("extra_day_nano", BigInteger, nullable=False),
+    Column("extra_month", Text, nullable=False),
+    Column("extra_month_nano", BigInteger, nullable=False),
 )
 
 meta = Table(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from cortexd.ledger.records import NOBODY, BudgetState, Limit, OverBudget, Own, Period
+from cortexd.ledger.records import NOBODY, PAUSE, BudgetState, Limit, OverBudget, Own, Period
 from cortexd.ledger.writing.books import Before, Books, Held
 from cortexd.ledger.writing.tallies import Tally, Uids
 
@@ -38,16 +38,19 @@ class Balance:
     def refuse_over_budget(self, connection: Connection, held: Held, nano: int, already: int = 0) -> None:
         """Raise OverBudget, for the limit with the least left, where `nano` more does not fit into each of its limits.
 
-        `already`: what this very request has reserved. Nothing more always fits: a free answer costs no budget
-        anything.
+        Limits that the user has set come last: nobody shall be asked about what could not be anyway. `already`: what
+        this very request has reserved. Nothing more always fits: a free answer costs no budget anything.
         """
         if not nano or not held.limits:
             return
         seen = [state.seen for state in self.states(connection, held.limits, held.day, held.uid)]
-        if over := [state for state in seen if nano > state.left_nano]:
-            raise OverBudget(min(over, key=lambda state: state.left_nano))
-        if over := [state for state in seen if _beyond_share(state, nano, already)]:
-            raise OverBudget(min(over, key=lambda state: state.share_nano), own_share=True)
+        over = [state for state in seen if nano > state.left_nano]
+        if operators := [state for state in over if not state.limit.own]:
+            raise OverBudget(min(operators, key=lambda state: state.left_nano))
+        if beyond := [state for state in seen if not state.limit.own and _beyond_share(state, nano, already)]:
+            raise OverBudget(min(beyond, key=lambda state: state.share_nano), own_share=True)
+        if over:
+            raise OverBudget(min(over, key=lambda state: (state.limit.scope != PAUSE, state.left_nano)))
 
     def before(self, connection: Connection, held: Held) -> Before:
         """What is spent by a request's user and under its limits, now, before it is settled."""

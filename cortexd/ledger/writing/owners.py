@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, String, cast, delete, insert, select, update
 
-from cortexd.ledger.keeping.schema import owners, preferences, requests, resets
+from cortexd.ledger.keeping.schema import own_caps, owners, preferences, requests, resets
 from cortexd.ledger.reading import queries, statistics
 
 
@@ -22,7 +22,7 @@ def note(connection: Connection, uid: int, user: str) -> None:
 
 
 def take_over(connection: Connection, uid: int, user: str) -> None:
-    """`uid` is `user`'s from now on: sums and statistics begin anew, preferences go, request ids are given up.
+    """`uid` is `user`'s from now on: sums and statistics begin anew, preferences and cap go, request ids are given up.
 
     The rows stay, under the former name, for reports over all users.
     """
@@ -31,7 +31,8 @@ def take_over(connection: Connection, uid: int, user: str) -> None:
     statistics.forget(connection, uid)
     connection.execute(delete(resets).where(resets.c.uid == uid))
     connection.execute(insert(resets), {"uid": uid, "seq": last})
-    connection.execute(delete(preferences).where(preferences.c.uid == uid))
+    for kept in (preferences, own_caps):
+        connection.execute(delete(kept).where(kept.c.uid == uid))
     given_up = requests.c.request_id + "#" + cast(requests.c.id, String)
     connection.execute(update(requests).where(requests.c.uid == uid).values(request_id=given_up))
 

@@ -1,0 +1,48 @@
+"""The caps that users have set on their own spending."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
+from cortexd.ledger.keeping.schema import own_caps
+
+
+def known(connection: Connection) -> dict[int, OwnCap]:
+    """By uid."""
+    return {row.uid: _cap(row) for row in connection.execute(select(own_caps))}
+
+
+def keep(connection: Connection, uid: int, cap: OwnCap | None) -> None:
+    """Replace the cap of `uid`; None removes it."""
+    connection.execute(delete(own_caps).where(own_caps.c.uid == uid))
+    if cap is not None:
+        connection.execute(insert(own_caps), {"uid": uid} | _columns(cap))
+
+
+def _columns(cap: OwnCap) -> dict[str, Any]:
+    return {
+        "day_nano": cap.day_nano,
+        "month_nano": cap.month_nano,
+        "at_limit": cap.at_limit.value,
+        "paused_until": None if cap.paused_until is None else cap.paused_until.astimezone(UTC).replace(tzinfo=None),
+        "extra_day": cap.day_extra.period,
+        "extra_day_nano": cap.day_extra.nano,
+        "extra_month": cap.month_extra.period,
+        "extra_month_nano": cap.month_extra.nano,
+    }
+
+
+def _cap(row: Row[Any]) -> OwnCap:
+    until: datetime | None = row.paused_until
+    return OwnCap(
+        row.day_nano,
+        row.month_nano,
+        AtLimit(row.at_limit),
+        None if until is None else until.replace(tzinfo=UTC),
+        Extra(row.extra_day, row.extra_day_nano),
+        Extra(row.extra_month, row.extra_month_nano),
+    )

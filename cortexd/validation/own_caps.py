@@ -1,0 +1,60 @@
+"""The dictionaries of SetOwnBudget and AnswerHold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cortexd.domain.own_cap import AtLimit, HoldAnswer
+from cortexd.errors import InvalidArgument
+from cortexd.validation.checks import as_boolean, as_integer, as_mapping, as_member, as_usd, known_keys
+
+_LONGEST_PAUSE_S = 31 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCapWish:
+    """What SetOwnBudget shall set; what is None stays as it is. `pause_s` 0 ends a pause; `more_nano`: may be spent
+    from now on, whatever the cap says of today and this month."""
+
+    day_nano: int | None = None
+    month_nano: int | None = None
+    at_limit: AtLimit | None = None
+    pause_s: int | None = None
+    more_nano: int | None = None
+    remove: bool = False
+
+
+def parse_own_budget(value: object) -> OwnCapWish:
+    """Raises InvalidArgument."""
+    row = as_mapping(value, "budget")
+    known_keys(row, tuple(_CHECKS), "budget")
+    wish = OwnCapWish(**{_CHECKS[key][0]: _CHECKS[key][1](item, f"budget.{key}") for key, item in row.items()})
+    if wish.remove and len(row) > 1:
+        raise InvalidArgument("budget.remove: expected nothing beside it")
+    if wish == OwnCapWish():
+        raise InvalidArgument(f"budget: expected at least one of {', '.join(_CHECKS)}")
+    return wish
+
+
+def parse_hold_answer(answer: object, options: object) -> tuple[HoldAnswer, int | None]:
+    """The answer, and how much more may be spent, in nano-dollars, where it says so. Raises InvalidArgument."""
+    parsed = as_member(HoldAnswer)(answer, "answer")
+    row: Mapping[str, Any] = as_mapping(options, "options")
+    known_keys(row, ("more_usd",), "options")
+    if "more_usd" not in row:
+        return parsed, None
+    if parsed is not HoldAnswer.TODAY:
+        raise InvalidArgument(f"options.more_usd: expected with {HoldAnswer.TODAY} alone, the answer is {parsed}")
+    return parsed, as_usd(row["more_usd"], "options.more_usd")
+
+
+_CHECKS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
+    "day_usd": ("day_nano", as_usd),
+    "month_usd": ("month_nano", as_usd),
+    "at_limit": ("at_limit", as_member(AtLimit)),
+    "pause_s": ("pause_s", as_integer(0, _LONGEST_PAUSE_S)),
+    "more_usd": ("more_nano", as_usd),
+    "remove": ("remove", as_boolean),
+}
