@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _PAUSE_S = 0.01
+_DEADLINE_S = 30.0  # of a busy machine
 T = TypeVar("T")
 
 
-def assert_eventually(predicate: Callable[[], T | None], timeout: float = 10.0, message: str = "") -> T:
+def assert_eventually(predicate: Callable[[], T | None], timeout: float = _DEADLINE_S, message: str = "") -> T:
     """The first true value of `predicate`; an AssertionError with `message` after `timeout` seconds without one.
 
     An AssertionError inside `predicate` counts as "not yet", and the last one is shown.
@@ -26,7 +27,9 @@ def assert_eventually(predicate: Callable[[], T | None], timeout: float = 10.0, 
         time.sleep(_PAUSE_S)
 
 
-async def assert_eventually_async(predicate: Callable[[], T | None], timeout: float = 10.0, message: str = "") -> T:
+async def assert_eventually_async(
+    predicate: Callable[[], T | None], timeout: float = _DEADLINE_S, message: str = ""
+) -> T:
     """The same for a predicate that another task of this loop will make true."""
     deadline = time.monotonic() + timeout
     while True:

@@ -124,9 +124,9 @@ class TestPeriods:
         """In the machine's own time zone: a spent day is over at its end, to the second, while the month goes on, and
         PeriodStarted is broadcast within half a minute."""
         simulated.behave("claude", Behaviour(input_tokens=5, output_tokens=1_999))
-        midnight = datetime.now().astimezone() + timedelta(seconds=10)
+        midnight = datetime.now().astimezone() + timedelta(seconds=20)
         config = f'{PRELOAD}[budgets.users.alice]\nday_usd = "0.01"\nmonth_usd = "5"\n'
-        daemon(config, environment={"TZ": zone_where_it_is(time(23, 59, 50))})
+        daemon(config, environment={"TZ": zone_where_it_is(time(23, 59, 40))})
         await program.hear_broadcasts()
         async with programs_of("alice") as [alice]:
             await alice.complete("user_chat", "hello", max_tokens=1)
