@@ -111,14 +111,14 @@ class Holds:
         hold.waiting[waiter] = None
         self._tell_soon(hold)
         try:
-            async with asyncio.timeout(min(left_s, hold.until - loop.time())):
-                decided = await waiter.decided
-        except TimeoutError:
-            self._leave(hold, waiter, UNANSWERED)
-            raise own_cap_exceeded(over, cap, UNANSWERED) from None
+            await asyncio.wait((waiter.decided,), timeout=min(left_s, hold.until - loop.time()))
         except asyncio.CancelledError:
             self._leave(hold, waiter, GONE)
             raise
+        if not waiter.decided.done():
+            self._leave(hold, waiter, UNANSWERED)
+            raise own_cap_exceeded(over, cap, UNANSWERED)
+        decided = waiter.decided.result()
         if isinstance(decided, CortexError):
             raise decided
         return decided
@@ -153,6 +153,10 @@ class Holds:
         if hold := self._held.get(uid):
             self._end(hold, HoldAnswer.TODAY, {}, self._caps.limits(uid))
 
+    def forget(self, uid: int) -> None:
+        """It is another user's now, who has refused nothing."""
+        self._quiet.pop(uid, None)
+
     def close(self) -> None:
         """Nobody waits any longer."""
         self._closed = True
@@ -183,7 +187,7 @@ class Holds:
     def _leave(self, hold: _Hold, waiter: _Waiter, why: str) -> None:
         """One request waits no longer; with the last of them the question ends."""
         hold.waiting.pop(waiter, None)
-        if hold.waiting:
+        if hold.waiting or self._held.get(hold.uid) is not hold:
             return
         if why == UNANSWERED and asyncio.get_running_loop().time() >= hold.until:
             self._be_quiet(hold.uid)
@@ -238,10 +242,10 @@ class Holds:
         )
 
     def _more(self, hold: _Hold) -> int:
-        """A part of the cap, or what waits where that is more; in whole cents."""
+        """A part of the cap, or what was told of where that is more; in whole cents."""
         cap, period = self._caps.of(hold.uid), hold.over.state.limit.period
         amount = (cap.day_nano if period is Period.DAY else cap.month_nano) or 0
-        needed = max(amount // _PART[period], sum(waiter.wanted.nano for waiter in hold.waiting))
+        needed = max(amount // _PART[period], sum(waiter.wanted.nano for waiter in hold.known))
         return -(-needed // _CENT) * _CENT
 
 

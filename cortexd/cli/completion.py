@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import click
 
+from cortexd.domain.own_cap import HoldAnswer
 from cortexd.domain.tasks import TaskType
 
 _FILES = "<files>"
@@ -21,6 +22,7 @@ _POSITIONAL = {
     "[TASK|strategy|learned|local-only|secrets|excluded|on-break]...": [*TaskType, *_CLEARED],
     "ID|last": ["last"],
     "good|bad|SCORE": ["good", "bad"],
+    "[HOLD] today|once|refuse": [item.value for item in HoldAnswer],
 }
 
 _BASH = """\

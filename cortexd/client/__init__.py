@@ -22,6 +22,7 @@ from cortexd.client.figures import (
     Stats,
     UsageRow,
 )
+from cortexd.client.holds import BudgetHeld, Hold, HoldEnded
 from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.learned import Learned, LearnedCell
 from cortexd.client.learning import Interval, LearnedModel, LearnedTask, LearningReport, Outlook
@@ -51,6 +52,7 @@ __all__ = [
     "DEFAULT_TIMEOUT_S",
     "AsyncClient",
     "Attempt",
+    "BudgetHeld",
     "BudgetInfo",
     "BudgetThreshold",
     "Candidate",
@@ -62,6 +64,8 @@ __all__ = [
     "DoneEvent",
     "Event",
     "FallbackEvent",
+    "Hold",
+    "HoldEnded",
     "Interval",
     "Learned",
     "LearnedCell",

@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from cortexd.client.administration import Preferences, Verification
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
+from cortexd.client.holds import Hold
 from cortexd.client.learned import Learned
 from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
@@ -17,9 +18,11 @@ from cortexd.client.outgoing import (
     Messages,
     Usd,
     budget_out,
+    hold_answer_out,
     messages_out,
     options_out,
     outcome_out,
+    own_budget_out,
     requests_out,
     usage_query_out,
 )
@@ -218,6 +221,35 @@ class AsyncClient:
         """Every limit that binds this user."""
         [rows] = await self._call("GetBudget", interface=wire.USAGE_INTERFACE)
         return rows_of(BudgetInfo, rows)
+
+    async def set_own_budget(
+        self,
+        day_usd: Usd | None = None,
+        month_usd: Usd | None = None,
+        at_limit: str | None = None,
+        pause_s: int | None = None,
+        more_usd: Usd | None = None,
+        remove: bool = False,
+    ) -> None:
+        """Cap this user's own spending; needs nobody's leave, as the operator's limits stay. What is not given stays.
+
+        `at_limit`: what becomes of a request without room: ask (at first; see holds()), downgrade or refuse. `pause_s`:
+        so long nothing may cost anything, 0 ends that. `more_usd`: may be spent today from now on. `remove`: give up
+        cap and pause.
+        """
+        budget = own_budget_out(day_usd, month_usd, at_limit, pause_s, more_usd, remove)
+        await self._call("SetOwnBudget", "a{sv}", [budget], interface=wire.USAGE_INTERFACE)
+
+    async def holds(self) -> list[Hold]:
+        """What waits for this user's word: one question at most."""
+        [rows] = await self._call("ListHolds", interface=wire.USAGE_INTERFACE)
+        return rows_of(Hold, rows)
+
+    async def answer_hold(self, hold_id: str, answer: str, more_usd: Usd | None = None) -> None:
+        """Let what is held go on, or not. `answer`: today (`more_usd`, or the hold's own amount, may be spent on top),
+        once (what was told of, and nothing else) or refuse. Raises RequestNotFound where nothing is held by that id."""
+        arguments = hold_answer_out(hold_id, answer, more_usd)
+        await self._call("AnswerHold", "ssa{sv}", arguments, interface=wire.USAGE_INTERFACE)
 
     async def stats(self) -> Stats:
         """This user's counters since the last reset."""

@@ -73,7 +73,8 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class BudgetInfo:
-    """A limit that binds this user. `scope`: user, group (then `name` says which) or machine. `resets_at` is ISO 8601.
+    """A limit that binds this user. `scope`: user, group (then `name` says which), machine, own (the cap that this user
+    has set, and `at_limit`: ask, downgrade or refuse) or pause (of the own spending). `resets_at` is ISO 8601.
 
     `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*` and `reserved_*` are None where this user
     may not see them; then `remaining_*` takes what others spent for the next multiple of `step_*`.
@@ -94,6 +95,7 @@ class BudgetInfo:
     remaining_nano_usd: int | None = None
     step_usd: float | None = None
     step_nano_usd: int | None = None
+    at_limit: str = ""
     raw: Row = field(default_factory=dict, repr=False)
 
 

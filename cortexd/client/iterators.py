@@ -122,7 +122,7 @@ class SyncSubscription(_Opened):
         return self._next(self._subscription.__anext__())
 
     def events(self) -> Iterator[Event]:
-        """Costs, thresholds passed, days and months begun, and the service's leaving and returning, in order."""
+        """As Subscription.events()."""
         try:
             while True:
                 yield self._next(self._subscription.next_event())

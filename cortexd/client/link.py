@@ -38,7 +38,8 @@ _ABSENT = frozenset({f"{_STANDARD}ServiceUnknown", f"{_STANDARD}NameHasNoOwner"}
 _FOREIGN = frozenset({f"{_STANDARD}UnknownObject", f"{_STANDARD}UnknownInterface"})
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNKNOWN_METHOD = f"{_STANDARD}UnknownMethod"
-ABSENT = "absent"  # the detail `cause` of a service that nobody could start
+# the detail `cause` of a service that nobody could start, and of one that lacks what this client asks for
+ABSENT, OLDER = "absent", "older"
 _ENDED = frozenset({f"{_STANDARD}NoReply", f"{_STANDARD}Disconnected"})
 _NOT_STARTED = (f"{_STANDARD}Spawn.", f"{_STANDARD}TimedOut", "org.freedesktop.systemd1.")  # the last: masked
 _BUSES = {"system": system_address, "session": session_address}
@@ -209,6 +210,12 @@ class Link:
             return ServiceUnavailable(
                 f"another program answers for {wire.BUS_NAME} on {self.bus_in_words}: "
                 f"busctl status {wire.BUS_NAME} names it; stop it, and cortexd comes with the next call"
+            )
+        if error.name == _UNKNOWN_METHOD:
+            return ServiceUnavailable(
+                f"cortexd on {self.bus_in_words} is older than this program: it has no {message.member}. Restart it "
+                "after an update, or update it",
+                cause=OLDER,
             )
         if error.name in _ENDED:
             return ServiceUnavailable("cortexd left the bus before it answered")

@@ -75,6 +75,24 @@ def budget_out(scope: str, name: str, day_usd: Usd | None, month_usd: Usd | None
     return options_out({"scope": scope, "name": name or None, **limits, "remove": remove or None})
 
 
+def own_budget_out(
+    day_usd: Usd | None,
+    month_usd: Usd | None,
+    at_limit: str | None,
+    pause_s: int | None,
+    more_usd: Usd | None,
+    remove: bool,
+) -> dict[str, Variant]:
+    """SetOwnBudget's argument; what is not given is left out. Raises InvalidArgument."""
+    amounts = {"day_usd": _usd(day_usd), "month_usd": _usd(month_usd), "more_usd": _usd(more_usd)}
+    return options_out({**amounts, "at_limit": at_limit, "pause_s": pause_s, "remove": remove or None})
+
+
+def hold_answer_out(hold_id: str, answer: str, more_usd: Usd | None) -> list[Any]:
+    """AnswerHold's arguments. Raises InvalidArgument."""
+    return [str(hold_id), str(answer), options_out({"more_usd": _usd(more_usd)})]
+
+
 def _day(day: date | str | None) -> str | None:
     """A datetime is a date too: only its day is sent."""
     return day.strftime("%Y-%m-%d") if isinstance(day, date) else day

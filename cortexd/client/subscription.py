@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cortexd.client.figures import BudgetThreshold, CostEvent, PeriodStarted, ServiceChange, Snapshot
+from cortexd.client.holds import BudgetHeld, HoldEnded
 from cortexd.client.link import CONNECT_TIMEOUT_S, Link
 from cortexd.client.outgoing import options_out
 from cortexd.client.results import filled
@@ -27,18 +28,20 @@ _PERIOD_RULE = (
 )
 _END = object()
 
-Event = CostEvent | BudgetThreshold | PeriodStarted | ServiceChange | Snapshot
+Event = CostEvent | BudgetThreshold | BudgetHeld | HoldEnded | PeriodStarted | ServiceChange | Snapshot
 _SIGNALS: dict[tuple[str, str], Callable[..., Event]] = {
     ("CostIncurred", "ssssda{sv}"): CostEvent.of,
     ("BudgetThreshold", "sddd"): BudgetThreshold,
+    ("BudgetHeld", "sda{sv}"): BudgetHeld.of,
+    ("HoldEnded", "ss"): HoldEnded,
     ("PeriodStarted", "s"): PeriodStarted,
 }
 
 
 class Subscription:
-    """An async iterator of CostEvent, over this user's requests; events() tells of budgets, new days and months, the
-    service's comings and goings, and where the figures stand after its return too. Begins with `async with`, or with
-    the first event asked for; ends with close().
+    """An async iterator of CostEvent, over this user's requests; events() tells of budgets, held requests, new days and
+    months, the service's comings and goings, and where the figures stand after its return too. Begins with `async
+    with`, or with the first event asked for; ends with close().
 
     A service may be started by the beginning, without `start` not even there: then `running` says whether there is
     one. Later ones are only followed, so that nobody restarts what an administrator stopped. What is not read is
@@ -114,8 +117,8 @@ class Subscription:
                 return event
 
     async def events(self) -> AsyncIterator[Event]:
-        """Costs, thresholds passed, days and months begun, the service's leaving and returning, and a Snapshot after
-        each return, in order."""
+        """Costs, thresholds passed, requests held and no longer held, days and months begun, the service's leaving and
+        returning, and a Snapshot after each return, in order."""
         try:
             while True:
                 yield await self.next_event()

@@ -10,6 +10,7 @@ from typing import Any, Self
 from cortexd.client.administration import Preferences, Verification
 from cortexd.client.asynchronous import AsyncClient
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
+from cortexd.client.holds import Hold
 from cortexd.client.iterators import SyncStream, SyncSubscription
 from cortexd.client.learned import Learned
 from cortexd.client.learning import LearningReport
@@ -133,6 +134,26 @@ class Client:
     def budgets(self) -> list[BudgetInfo]:
         """Every limit that binds this user."""
         return self._portal.run(self._client.budgets())
+
+    def set_own_budget(
+        self,
+        day_usd: Usd | None = None,
+        month_usd: Usd | None = None,
+        at_limit: str | None = None,
+        pause_s: int | None = None,
+        more_usd: Usd | None = None,
+        remove: bool = False,
+    ) -> None:
+        """Cap or pause this user's own spending; see AsyncClient."""
+        self._portal.run(self._client.set_own_budget(day_usd, month_usd, at_limit, pause_s, more_usd, remove))
+
+    def holds(self) -> list[Hold]:
+        """What waits for this user's word: one question at most."""
+        return self._portal.run(self._client.holds())
+
+    def answer_hold(self, hold_id: str, answer: str, more_usd: Usd | None = None) -> None:
+        """Let what is held go on (today, once), or not (refuse); see AsyncClient."""
+        self._portal.run(self._client.answer_hold(hold_id, answer, more_usd))
 
     def stats(self) -> Stats:
         """This user's counters since the last reset."""

@@ -105,6 +105,7 @@ class Service:
     def forget(self, uid: int) -> None:
         """`uid` is another user's now: what is at hand of the former one goes."""
         self.accounts.forget(uid)
+        self.holds.forget(uid)
         self._in_flight.forget(uid)
         self._cache.forget(uid)
         self._planning.forget(uid)

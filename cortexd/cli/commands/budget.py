@@ -1,4 +1,4 @@
-"""cortexctl budget, budget set, budget remove"""
+"""cortexctl budget, budget set, budget remove, and of the own cap budget pause, resume, allow, holds, answer"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.own_budget import commands as own
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.bars import gauge
 from cortexd.cli.shown.failures import LIMIT, local_time
@@ -15,10 +16,12 @@ from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
+from cortexd.domain.own_cap import AtLimit
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, BudgetInfo
 
+_MINE = "mine"
 _GAUGE = 20
 _UNSEEN = "–"
 _COLUMNS = (
@@ -32,6 +35,8 @@ _COLUMNS = (
     Column("starts again"),
 )
 _GAUGES = Column("")
+_OWNERS = {"user": "you", "machine": "this machine", "own": "you allow yourself"}
+_AT_LIMIT = {"ask": "you are asked", "downgrade": "a cheaper model", "refuse": "refused"}
 
 
 @click.group("budget", invoke_without_command=True)
@@ -67,14 +72,21 @@ def _print_budgets(budgets: list[BudgetInfo]) -> None:
     if not budgets:
         print_text("no limits bind you")
     elif is_terminal(sys.stdout):
-        print_table((*_COLUMNS, _GAUGES), [(*_cells(item), gauge(_used(item) or 0.0, _GAUGE)) for item in budgets])
+        print_table((*_COLUMNS, _GAUGES), [(*_cells(item), _gauge(item)) for item in budgets])
     else:
         print_table(_COLUMNS, [_cells(item) for item in budgets])
 
 
+def _gauge(item: BudgetInfo) -> str:
+    return "" if item.scope == "pause" else gauge(_used(item) or 0.0, _GAUGE)
+
+
 def _cells(item: BudgetInfo) -> tuple[str, ...]:
-    owner = {"user": "you", "machine": "this machine"}.get(item.scope, f"{item.scope} {item.name}".strip())
+    if item.scope == "pause":
+        return ("your pause", *(_UNSEEN,) * 5, "nothing may cost anything", local_time(item.resets_at))
+    owner = _OWNERS.get(item.scope, f"{item.scope} {item.name}".strip())
     used = _used(item)
+    at_limit = _AT_LIMIT.get(item.at_limit, item.at_limit)
     return (
         f"{owner}, {item.period}",
         format_usd(item.limit_nano_usd),
@@ -82,7 +94,7 @@ def _cells(item: BudgetInfo) -> tuple[str, ...]:
         _usd(item.reserved_nano_usd),
         _usd(item.remaining_nano_usd),
         _UNSEEN if used is None else f"{used:.0%}",
-        item.severity,
+        f"{item.severity}, at the limit {at_limit}" if at_limit else item.severity,
         local_time(item.resets_at),
     )
 
@@ -101,6 +113,7 @@ def _used(item: BudgetInfo) -> float | None:
 
 def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
+        click.option("--mine", is_flag=True, help="Of your own, set by yourself; needs no administrator."),
         click.option("--each-user", is_flag=True, help="Of every user without an own limit."),
         click.option("--machine", is_flag=True, help="Of all users together."),
         click.option("--group", metavar="NAME", help="Of a group's members together."),
@@ -114,19 +127,32 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_scope_options
 @click.option("--day", type=click.FloatRange(min=0), metavar="USD", help="The most for a day.")
 @click.option("--month", type=click.FloatRange(min=0), metavar="USD", help="The most for a month.")
+@click.option(
+    "--at-limit",
+    type=click.Choice([item.value for item in AtLimit]),
+    help="With --mine: what becomes of a request without room; you are asked, a cheaper model is, or nobody.",
+)
 @click.pass_obj
-def set_command(settings: Settings, /, day: float | None, month: float | None, **scopes: Any) -> None:
-    """Set a limit, above what config.toml says; for administrators. What is not given stays as it is.
+def set_command(
+    settings: Settings, /, day: float | None, month: float | None, at_limit: str | None, **scopes: Any
+) -> None:
+    """Set a limit, above what config.toml says; for administrators, but for your own. What is not given stays.
 
     \b
       cortexctl budget set --user alice --day 1.50 --month 20
+      cortexctl budget set --mine --day 2 --at-limit ask
     """
-    if day is None and month is None:
-        raise click.UsageError("Nothing to set: give --day, --month or both.", click.get_current_context())
     scope, name = _scope(**scopes)
+    if scope != _MINE and at_limit:
+        raise click.UsageError("--at-limit goes with --mine alone.", click.get_current_context())
+    if day is None and month is None and at_limit is None:
+        raise click.UsageError("Nothing to set: give --day, --month or both.", click.get_current_context())
 
     async def change(client: AsyncClient) -> None:
-        await client.set_budget(scope, name, day_usd=day, month_usd=month)
+        if scope == _MINE:
+            await client.set_own_budget(day_usd=day, month_usd=month, at_limit=at_limit)
+        else:
+            await client.set_budget(scope, name, day_usd=day, month_usd=month)
 
     run(settings, change)
     print_note("set, and kept over restarts")
@@ -136,17 +162,23 @@ def set_command(settings: Settings, /, day: float | None, month: float | None, *
 @_scope_options
 @click.pass_obj
 def remove_command(settings: Settings, /, **scopes: Any) -> None:
-    """Give up what cortexctl budget set has set, so that config.toml's limits hold again; for administrators."""
+    """Give up what cortexctl budget set has set, so that config.toml's limits hold again; for administrators, but for
+    your own, with which a pause goes too."""
     scope, name = _scope(**scopes)
 
     async def remove(client: AsyncClient) -> None:
-        await client.set_budget(scope, name, remove=True)
+        if scope == _MINE:
+            await client.set_own_budget(remove=True)
+        else:
+            await client.set_budget(scope, name, remove=True)
 
     run(settings, remove)
-    print_note("removed; config.toml's limits hold again")
+    print_note(
+        "removed; the operator's limits hold alone" if scope == _MINE else "removed; config.toml's limits hold again"
+    )
 
 
-def _scope(user: str | None, group: str | None, machine: bool, each_user: bool) -> tuple[str, str]:
+def _scope(user: str | None, group: str | None, machine: bool, each_user: bool, mine: bool) -> tuple[str, str]:
     """The one scope that was chosen, and its name. Raises click.UsageError."""
     chosen = [
         (scope, name or "")
@@ -155,11 +187,16 @@ def _scope(user: str | None, group: str | None, machine: bool, each_user: bool) 
             ("group", group, group is not None),
             ("machine", "", machine),
             ("each_user", "", each_user),
+            (_MINE, "", mine),
         )
         if given
     ]
     if len(chosen) != 1:
         raise click.UsageError(
-            "Whose limit? Give one of --user, --group, --machine and --each-user.", click.get_current_context()
+            "Whose limit? Give one of --user, --group, --machine, --each-user and --mine.", click.get_current_context()
         )
     return chosen[0]
+
+
+for _command in own.COMMANDS:
+    command.add_command(_command)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.shown.terminal import one_line, print_json, print_text
+from cortexd.cli.shown.holds import ended, question
+from cortexd.cli.shown.terminal import is_terminal, one_line, print_json, print_text
+from cortexd.cli.talking.questions import Questions, open_holds, questions_at_terminal
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_dollars, format_usd
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, BudgetThreshold, CostEvent, PeriodStarted, ServiceChange, Snapshot
+    from cortexd.client import (
+        AsyncClient,
+        BudgetHeld,
+        BudgetThreshold,
+        CostEvent,
+        PeriodStarted,
+        ServiceChange,
+        Snapshot,
+    )
 
 
 @click.command("watch")
@@ -36,9 +49,9 @@ def command(
 ) -> None:
     """Show the cost of each of your requests as it arises, until Ctrl-C.
 
-    Also when your spending passes a threshold of a budget, and when a new day or month begins. With --json one
-    document per line: event is "watching" first and after each return of cortexd, then "cost", "budget", "period" or
-    "service".
+    Also when your spending passes a threshold of a budget, and when a new day or month begins. What your own cap holds
+    is asked at the terminal. With --json one document per line: event is "watching" first and after each return of
+    cortexd, then "cost", "budget", "held", "hold_ended", "period" or "service".
 
     With --format it never starts cortexd, says so when cortexd is away, and ends with its pipe.
     """
@@ -50,20 +63,41 @@ def command(
         print_changes(settings, panel)
         return
     chosen = {key: value for key, value in (("task_type", task), ("provider", provider)) if value}
-    show = _print_event if settings.json or as_json else _print_line
+    run(settings, lambda client: _watch(client, chosen, count, settings.json or as_json))
 
-    async def watch(client: AsyncClient) -> None:
-        left = count
-        async with client.subscribe(chosen) as costs:
-            show(costs.snapshot)
-            async for event in costs.events():
-                show(event)
-                if left is not None and type(event).__name__ == "CostEvent":
-                    left -= 1
-                    if left == 0:
-                        return
 
-    run(settings, watch)
+async def _watch(client: AsyncClient, chosen: dict[str, str], count: int | None, as_json: bool) -> None:
+    from cortexd.client import BudgetHeld
+
+    left = count
+    async with _shown(client, as_json) as show, client.subscribe(chosen) as costs:
+        show(costs.snapshot)
+        for hold in await open_holds(client):
+            show(BudgetHeld(hold))
+        async for event in costs.events():
+            show(event)
+            if left is not None and type(event).__name__ == "CostEvent":
+                left -= 1
+                if left == 0:
+                    return
+
+
+@asynccontextmanager
+async def _shown(client: AsyncClient, as_json: bool) -> AsyncIterator[Callable[[Any], None]]:
+    """Where an event goes: to stdout, and what is held to the person at the terminal too, but for JSON."""
+    if as_json:
+        yield _print_event
+        return
+    async with questions_at_terminal(client, tells=not is_terminal(sys.stdout)) as questions:
+        yield _print_line if questions is None else partial(_print_and_ask, questions)
+
+
+def _print_and_ask(questions: Questions, event: Any) -> None:
+    questions.make_room()
+    _print_line(event)
+    if type(event).__name__ not in _OF_HOLDS:
+        questions.prompt()
+    questions.heard(event)
 
 
 def _print_line(event: Any) -> None:
@@ -73,7 +107,8 @@ def _print_line(event: Any) -> None:
 
 def _print_event(event: Any) -> None:
     name, _in_words = _EVENTS[type(event).__name__]
-    print_json({"event": name, "time": datetime.now(UTC).isoformat(), **asdict(event)}, indent=None)
+    fields = dict(event.hold.raw) if name == "held" else asdict(event)
+    print_json({"event": name, "time": datetime.now(UTC).isoformat(), **fields}, indent=None)
 
 
 def _snapshot(event: Snapshot) -> str:
@@ -99,6 +134,10 @@ def _period(event: PeriodStarted) -> str:
     return f"a new {event.period} has begun; its sums start from nothing"
 
 
+def _held(event: BudgetHeld) -> str:
+    return question(event.hold)
+
+
 def _service(event: ServiceChange) -> str:
     return "cortexd is back" if event.running else "cortexd has left the bus; waiting for it to return"
 
@@ -108,6 +147,9 @@ _EVENTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Snapshot": ("watching", _snapshot),  # first, and after each return of the service
     "CostEvent": ("cost", _cost),
     "BudgetThreshold": ("budget", _threshold),
+    "BudgetHeld": ("held", _held),
+    "HoldEnded": ("hold_ended", ended),
     "PeriodStarted": ("period", _period),
     "ServiceChange": ("service", _service),
 }
+_OF_HOLDS = ("BudgetHeld", "HoldEnded")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cortexd.cli.panels.spending import Spending, State, left_of, state_of, used_of
+from cortexd.cli.panels.spending import PAUSE, Spending, State, left_of, state_of, used_of
 from cortexd.cli.shown import failures
+from cortexd.cli.shown.failures import local_time
+from cortexd.cli.shown.holds import HOW_TO_ANSWER, question
+from cortexd.cli.talking.questions import open_holds
 from cortexd.errors import CortexError, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, Event, Subscription
+    from cortexd.client import AsyncClient, BudgetInfo, Event, Hold, Subscription
 
 _AT_MOST_EVERY_S = 0.25
 _NO_KEY = "No provider has a key yet: sudo cortexctl credentials set NAME"
@@ -27,6 +31,7 @@ class Following:
         self._show = show
         self._shown: Spending | None = None
         self._known = Spending()
+        self._hold: Hold | None = None
         self._changed = asyncio.Event()
 
     async def follow(self) -> None:
@@ -34,6 +39,8 @@ class Following:
         self._tell(self._known)
         async with self._client.subscribe() as costs:
             self._stands(costs)
+            with suppress(ServiceUnavailable):
+                self._hold = next(iter(await open_holds(self._client)), None)
             hearing = asyncio.create_task(self._hear(costs))
             try:
                 while not hearing.done():
@@ -53,18 +60,23 @@ class Following:
             self._changed.set()
 
     def _heard(self, event: Event, costs: Subscription) -> None:
-        from cortexd.client import CostEvent, PeriodStarted
+        from cortexd.client import BudgetHeld, CostEvent, HoldEnded, PeriodStarted, ServiceChange, Snapshot
 
         if isinstance(event, CostEvent):
             self._known = replace(self._known, day_usd=event.day_usd, month_usd=event.month_usd)
         elif isinstance(event, PeriodStarted):
             month = 0.0 if event.period == "month" else self._known.month_usd
             self._known = replace(self._known, day_usd=0.0, month_usd=month)
-        else:
+        elif isinstance(event, BudgetHeld):
+            self._hold = event.hold
+        elif isinstance(event, HoldEnded):
+            self._hold = None
+        elif isinstance(event, ServiceChange | Snapshot):
             self._stands(costs)
         self._changed.set()
 
     def _stands(self, costs: Subscription) -> None:
+        self._hold = None  # whatever was held has ended with the service
         if costs.running:
             snapshot = costs.snapshot
             self._known = replace(self._known, day_usd=snapshot.day_usd, month_usd=snapshot.month_usd)
@@ -92,9 +104,17 @@ class Following:
         stats = await self._client.stats()
         if not stats.ledger_writable:
             return replace(known, state=State.ERROR, next_step="The ledger cannot be written: cortexctl status")
-        return replace(known, state=state_of(budgets))
+        if self._hold is not None:
+            return replace(known, state=State.HELD, next_step=f"{question(self._hold)} Answer: {HOW_TO_ANSWER}")
+        return replace(known, state=state_of(budgets), next_step=_paused(budgets))
 
     async def _stale(self) -> Spending:
         away = ServiceUnavailable("cortexd is not running. The figures are from before.", cause="absent")
         words = await asyncio.to_thread(failures.told, away, self._bus)
         return replace(self._known, state=State.STALE, left=None, used=None, next_step=words)
+
+
+def _paused(budgets: Sequence[BudgetInfo]) -> str:
+    """What to do about a pause of the own spending, where there is one."""
+    until = next((local_time(item.resets_at) for item in budgets if item.scope == PAUSE), "")
+    return f"You have paused your spending until {until}. To end that: cortexctl budget resume" if until else ""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from html import escape
 
-from cortexd.cli.panels.spending import Spending, State
+from cortexd.cli.panels.spending import Left, Spending, State
 from cortexd.domain.money import format_dollars
 
 UNKNOWN = "—"
@@ -21,10 +21,14 @@ _LOOKS = {
     State.OK: ("●", ""),
     State.WARN: ("▲", "#e5a50a"),
     State.OVER: ("■", "#e01b24"),
+    State.HELD: ("◆", "#3584e4"),
     State.STALE: ("◌", "#9a9996"),
     State.UNCONFIGURED: ("○", "#9a9996"),
     State.ERROR: ("✕", "#e01b24"),
 }
+
+# by its scope, whose limit it is
+_LIMITS = {"user": "your {limit}", "own": "the {limit} that you allow yourself"}
 
 
 def text(spending: Spending) -> str:
@@ -37,9 +41,13 @@ def sentences(spending: Spending) -> list[str]:
     lines = [f"Today {_usd(spending.day_usd)}, this month {_usd(spending.month_usd)}."]
     if spending.left is not None:
         left = spending.left
-        whose = "your" if left.scope == "user" else f"the {left.scope}'s"
-        lines.append(f"{_usd(left.usd)} left of {whose} {_usd(left.limit_usd)} this {left.period}.")
+        lines.append(f"{_usd(left.usd)} left of {_whose(left)} this {left.period}.")
     return [*lines, spending.next_step] if spending.next_step else lines
+
+
+def _whose(left: Left) -> str:
+    limit = _usd(left.limit_usd)
+    return _LIMITS.get(left.scope, "the {scope}'s {limit}").format(scope=left.scope, limit=limit)
 
 
 def _plain(spending: Spending) -> str:
@@ -59,7 +67,7 @@ def _waybar(spending: Spending) -> str:
 
 def _i3blocks(spending: Spending) -> str:
     colour = _LOOKS[spending.state][1]
-    urgent = {"urgent": True} if spending.state is State.OVER else {}
+    urgent = {"urgent": True} if spending.state in (State.OVER, State.HELD) else {}
     shown = {"full_text": text(spending), "short_text": _usd(spending.day_usd), **urgent}
     return _dumped({**shown, "color": colour} if colour else shown)
 

@@ -16,11 +16,13 @@ class State(StrEnum):
     OK = "ok"
     WARN = "warn"  # a budget's first threshold is passed
     OVER = "over"  # a budget is used up
+    HELD = "held"  # a request waits for the person's word
     STALE = "stale"  # the service is away: the figures are of before
     UNCONFIGURED = "unconfigured"  # no provider has a key yet
     ERROR = "error"  # the service does not say
 
 
+PAUSE = "pause"  # the scope of a limit of nothing, for a while
 _OF_SEVERITY = {"ok": State.OK, "exceeded": State.OVER}  # any other word is a warning
 _RANK = (State.OK, State.WARN, State.OVER)
 
@@ -55,7 +57,8 @@ def state_of(budgets: Iterable[BudgetInfo]) -> State:
 
 
 def left_of(budgets: Sequence[BudgetInfo]) -> Left | None:
-    known = [item for item in budgets if item.remaining_usd is not None]
+    """A pause has nothing to be left."""
+    known = [item for item in budgets if item.remaining_usd is not None and item.scope != PAUSE]
     if not known:
         return None
     least = min(known, key=lambda item: item.remaining_usd or 0.0)

@@ -38,6 +38,7 @@ _STATUS: dict[type[CortexError], int] = {
     errors.TooLarge: LIMIT,
     errors.Timeout: TIMEOUT,
 }
+_ALLOW_MORE = "To allow more today: cortexctl budget allow USD."
 # what a person is told of a detail beside the sentence; None: the sentence says it, the detail is for programs
 DETAILS_IN_WORDS: dict[str, Callable[[int], str] | None] = {
     "retry_after_ms": lambda value: f"try again in {duration(value)}",
@@ -50,6 +51,14 @@ DETAILS_IN_WORDS: dict[str, Callable[[int], str] | None] = {
     "left_out": None,
     "action": None,
     "cause": None,
+    "answer": None,
+}
+# by the details `cause` and `answer`: the command that is the next step
+_NEXT_STEPS = {
+    ("own_cap", ""): _ALLOW_MORE,
+    ("own_cap", "refuse"): _ALLOW_MORE,
+    ("own_cap", "none"): f"{_ALLOW_MORE} To be asked at a terminal: cortexctl watch.",
+    ("paused", ""): "That is: cortexctl budget resume.",
 }
 
 
@@ -68,7 +77,15 @@ def told(error: CortexError, bus: str) -> str:
 
 
 def in_words(error: CortexError) -> str:
-    """The error's text, with what its details say beside it as a last sentence, or in brackets behind half a one."""
+    """The error's text, with what its details say beside it as a last sentence, or in brackets behind half a one; then
+    the command to go on with, where there is one."""
+    details = error.details
+    step = _NEXT_STEPS.get((str(details.get("cause", "")), str(details.get("answer", ""))))
+    said = _with_details(error)
+    return f"{said} {step}" if step else said
+
+
+def _with_details(error: CortexError) -> str:
     details = ", ".join(words for key, value in error.details.items() if (words := _in_words(key, value)))
     if not details:
         return error.message

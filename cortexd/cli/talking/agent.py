@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cortexd.cli.shown.terminal import is_terminal
+from cortexd.cli.talking.person import NobodyThere, open_terminal
 from cortexd.errors import AccessDenied, InteractiveAuthorizationRequired
 
 _REGISTER_S = 10.0
 _LEAVE_S = 2.0
+_NO_TERMINAL = "there is no terminal to ask for a password at"
+_BACKGROUND = "a command in the background cannot ask for a password"
 
 
 @asynccontextmanager
@@ -35,17 +36,10 @@ async def authentication_agent(refusal: InteractiveAuthorizationRequired) -> Asy
 
 
 def _terminal(refusal: InteractiveAuthorizationRequired) -> int:
-    """The controlling terminal, where a person sits at it and we are in the foreground."""
-    if is_terminal(sys.stdin) or is_terminal(sys.stderr):
-        try:
-            terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
-        except OSError as error:
-            raise _nobody_to_ask(refusal, "there is no terminal to ask for a password at") from error
-        if os.tcgetpgrp(terminal) == os.getpgrp():
-            return terminal
-        os.close(terminal)
-        raise _nobody_to_ask(refusal, "a command in the background cannot ask for a password")
-    raise _nobody_to_ask(refusal, "there is no terminal to ask for a password at")
+    try:
+        return open_terminal()
+    except NobodyThere as nobody:
+        raise _nobody_to_ask(refusal, _BACKGROUND if nobody.background else _NO_TERMINAL) from nobody
 
 
 def _nobody_to_ask(refusal: InteractiveAuthorizationRequired, why: str) -> AccessDenied:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cortexd.cli.shown.failures import duration
 from cortexd.cli.shown.live import LiveText
 from cortexd.cli.shown.terminal import is_terminal, print_notice
+from cortexd.cli.talking.questions import asking_for_word
 from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, ProviderFailed
 
@@ -24,7 +25,8 @@ Messages = Sequence[Mapping[str, Any]]
 async def answer_at_once(client: AsyncClient, task: str, messages: Messages, options: Mapping[str, Any]) -> Completion:
     """The whole answer. A request with an id of its own survives our death, but not a Ctrl-C."""
     try:
-        return await client.complete(task, messages, **options)
+        async with asking_for_word(client):
+            return await client.complete(task, messages, **options)
     except asyncio.CancelledError:
         if options.get("request_id"):
             await cancel_quietly(client, [options["request_id"]])
@@ -47,7 +49,10 @@ async def answer_live(
 
     shown = LiveText()
     try:
-        async with client.stream(task, messages, **options) as stream:
+        stream = client.stream(task, messages, **options)
+        async with asking_for_word(client):  # held is what has not begun
+            await stream.open()
+        async with stream:
             began(stream)
             async for event in stream.events():
                 if isinstance(event, TextEvent):

@@ -1,0 +1,1 @@
+"""The cap that a person sets on the own spending: setting it, and answering what it holds."""
