@@ -7,28 +7,21 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
 
 from gi.repository import GLib
 
 import cortex_llm_applet
 from cortex_llm_applet.app import Applet
+from cortex_llm_applet.installed import ICONS, LOCALES, made_at
 from cortex_llm_applet.texts import speak
-
-_PACKAGE = Path(cortex_llm_applet.__file__).parent
-_IN_EVERY_THEME = Path("/usr/share")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
-    share = _PACKAGE.parent.parent  # of …/share/cortex-llm-applet/cortex_llm_applet
-    speak(share / "locale")
-    icons = "" if share == _IN_EVERY_THEME else str(share / "icons")
-    made_at = datetime.fromtimestamp(Path(__file__).stat().st_mtime).astimezone()
+    speak(LOCALES)
     try:
-        applet = Applet(options.bus, icons, made_at, symbolic=options.symbolic)
+        applet = Applet(options.bus, ICONS, made_at(), symbolic=options.symbolic)
     except GLib.Error as error:
         print(f"cortex-llm-applet: there is no session bus: {error.message}", file=sys.stderr)
         return 1

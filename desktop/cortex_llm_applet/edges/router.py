@@ -55,8 +55,24 @@ class Router:
         self._watches.end()
         self._owner = ""
 
-    def cancel(self, request_id: str) -> None:
-        self._call("Cancel", (request_id,), lambda: None)
+    def call(
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        done: Callable[..., None],
+        failed: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """What the owner of now answers; the answer of one that has left meanwhile is nobody's."""
+        owner = self._owner
+        interface, signature = wire.METHODS[method]
+        call(
+            self._bus,
+            (owner, wire.OBJECT_PATH, interface),
+            method,
+            GLib.Variant(signature, arguments),
+            lambda *values: done(*values) if owner == self._owner else None,
+            lambda error: failed(error) if owner == self._owner else None,
+        )
 
     def refresh(self, then: Callable[[], None] | None = None) -> None:
         """Ask how budgets, running requests and ledger stand; `then` is called when that is known, or is not to be had.
@@ -118,9 +134,9 @@ class Router:
             self._early = []
             self._changed()
             if before:
-                self._call("Unsubscribe", (before,), lambda: None)
+                self.call("Unsubscribe", (before,), lambda: None)
 
-        self._call("Subscribe", ({},), subscribed, self._refused)
+        self.call("Subscribe", ({},), subscribed, self._refused)
 
     def _refused(self, error: str) -> None:
         if error in _DENIED:
@@ -162,7 +178,7 @@ class Router:
             self._model.providers(rows)
             self._changed()
 
-        self._call("ListProviders", (), listed)
+        self.call("ListProviders", (), listed)
 
     def _check_clock(self) -> None:
         now = datetime.now().astimezone()
@@ -173,7 +189,7 @@ class Router:
             self._model.clock(is_wrong(now, self._made_at, later))
             self._changed()
 
-        self._call("GetUsage", ({"since": GLib.Variant("s", since), "until": GLib.Variant("s", until)},), summed)
+        self.call("GetUsage", ({"since": GLib.Variant("s", since), "until": GLib.Variant("s", until)},), summed)
 
     def _ask(self, method: str, learnt: Callable[..., None]) -> None:
         self._asking += 1
@@ -182,7 +198,7 @@ class Router:
             learnt(*values)
             self._one_answered()
 
-        self._call(method, (), answered, lambda _error: self._one_answered())
+        self.call(method, (), answered, lambda _error: self._one_answered())
 
     def _one_answered(self) -> None:
         self._asking -= 1
@@ -199,22 +215,3 @@ class Router:
         waiting, self._asked = self._asked, []
         for then in waiting:
             then()
-
-    def _call(
-        self,
-        method: str,
-        arguments: tuple[Any, ...],
-        done: Callable[..., None],
-        failed: Callable[[str], None] = lambda _name: None,
-    ) -> None:
-        """What the owner of now answers; the answer of one that has left meanwhile is nobody's."""
-        owner = self._owner
-        interface, signature = wire.METHODS[method]
-        call(
-            self._bus,
-            (owner, wire.OBJECT_PATH, interface),
-            method,
-            GLib.Variant(signature, arguments),
-            lambda *values: done(*values) if owner == self._owner else None,
-            lambda error: failed(error) if owner == self._owner else None,
-        )
