@@ -100,9 +100,11 @@ class TestChart:
 
     @given(st.integers(0, 10**18))
     def test_upper_edge_is_near(self, nano: int) -> None:
-        """The highest bar takes at least two fifths of the height."""
-        assert nano <= top_of(nano)
-        assert nano == 0 or 5 * nano > 2 * top_of(nano) or nano == top_of(nano)
+        """The highest bar takes at least three fifths of the height, and the edge is a round number."""
+        top = top_of(nano)
+        assert nano <= top
+        assert nano < 10 or 5 * nano > 3 * top
+        assert top % 5 == 0
 
 
 class TestProjection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cortex_llm_applet.logic import wishes
+from cortex_llm_applet.logic.failures import Failure
 from cortex_llm_applet.logic.wishes import CHOICES, MACHINES
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +67,18 @@ class TestChanges:
             {"name": "kimi_k2", "configured": False, "models": ["k2"]},
         ]
         assert wishes.targets(rows, ["claude/opus"]) == ("claude", "claude/haiku")
+
+
+class TestFailures:
+    def test_words_and_details(self) -> None:
+        """A person reads the service's words, without the values that stand at their end for programs."""
+        failure = Failure("org.freedesktop.DBus.Error.AccessDenied", "not for you [cause=not_allowed provider=claude]")
+        assert (failure.words, failure.details) == ("not for you", {"cause": "not_allowed", "provider": "claude"})
+        assert failure == "org.freedesktop.DBus.Error.AccessDenied"
+
+    @pytest.mark.parametrize("name", ["", "org.cortexlinux.LLMRouter.Error.InvalidArgument", "com.example.New"])
+    def test_next_step(self, name: str) -> None:
+        """Each has one, also an error that is not known here; brackets within the words are words."""
+        failure = Failure(name, "expected [a, b], got c")
+        assert failure.step
+        assert (failure.words, failure.details) == ("expected [a, b], got c", {})

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-METHOD_DAYS = 30
+METHOD_DAYS = 30  # whole days that the pace looks back at
 _LAST_ACTIVE = 7
 
 

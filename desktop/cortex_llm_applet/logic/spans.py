@@ -24,10 +24,11 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """`unit`: GetUsage's group of a bar. `marked`: every so many bars one is named below."""
+    """`spent` stands below the sum. `unit`: GetUsage's group of a bar. `marked`: every so many one is named below."""
 
     name: str
     title: str
+    spent: str
     days: int
     unit: str
     marked: int
@@ -54,12 +55,17 @@ class Query:
 
     since: str
     until: str
-    group_by: tuple[str, str]
+    group_by: tuple[str, ...]
     label: str = ""
 
 
 def query_of(span: Span, grouping: Grouping, today: date) -> Query:
     return Query(span.since(today).isoformat(), today.isoformat(), (span.unit, grouping.key), grouping.label)
+
+
+def days_query(today: date, days: int) -> Query:
+    """Sums of so many days up to today."""
+    return Query((today - timedelta(days=days - 1)).isoformat(), today.isoformat(), ("day",))
 
 
 def _hours(today: date) -> tuple[Bucket, ...]:
@@ -78,9 +84,9 @@ def _days(count: int, axis: Callable[[date], str]) -> Callable[[date], tuple[Buc
 
 
 SPANS = (
-    Span("today", N_("Today"), 1, "hour", 6, _hours),
-    Span("week", N_("7 days"), 7, "day", 1, _days(7, weekday)),
-    Span("month", N_("30 days"), 30, "day", 6, _days(30, day_and_month)),
+    Span("today", N_("Today"), N_("spent today"), 1, "hour", 6, _hours),
+    Span("week", N_("7 days"), N_("spent in the last 7 days"), 7, "day", 1, _days(7, weekday)),
+    Span("month", N_("30 days"), N_("spent in the last 30 days"), 30, "day", 6, _days(30, day_and_month)),
 )
 GROUPINGS = (
     Grouping("provider", N_("Provider"), "provider", N_("no provider")),

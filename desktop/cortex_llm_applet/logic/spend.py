@@ -14,7 +14,7 @@ from cortex_llm_applet.texts import _
 
 Row = Mapping[str, Any]
 MOST_SERIES = 6
-_STEPS = (1, 2, 5)
+_STEPS = (10, 15, 20, 30, 40, 50, 60, 80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,13 @@ def chart_of(rows: Iterable[Row], span: Span, grouping: Grouping, today: date) -
     return Chart(series, bars, top_of(max(bar.nano for bar in bars)))
 
 
+def by_day(rows: Iterable[Row]) -> dict[str, int]:
+    """Nano-dollars of each day, of the rows of a days_query."""
+    return {str(row.get("day", "")): _whole(row, "cost_nano_usd") for row in rows}
+
+
 def top_of(nano: int) -> int:
-    """The least of 1, 2, 5, 10, 20, … that is not below; 1 for nothing."""
+    """The least round number that is not below, never less than 10."""
     unit = 1
     while True:
         for step in _STEPS:

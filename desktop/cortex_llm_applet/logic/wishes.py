@@ -50,7 +50,7 @@ CHOICES = (
     Choice(
         "secrets",
         N_("Secrets in a text"),
-        N_("Keys and passwords that are found; only ever stricter than the computer's rule"),
+        N_("Keys and passwords; only ever stricter than the rule here"),
         {
             "off": N_("Do not look for them"),
             "warn": N_("Count them"),
