@@ -167,7 +167,7 @@ class TestRing:
         days = days_back(TODAY, dict.fromkeys(range(31), USD))
         budget = Budget("user", "", "month", 40 * USD, 8 * USD, "", "warning", 30 * USD, 2 * USD)
         ring = ring_of(budget, days, TODAY)
-        assert (ring.spent, ring.reserved, ring.middle) == (0.75, 0.05, "20 %")
+        assert (ring.spent, ring.reserved, ring.middle) == (0.75, 0.05, "20%")
         assert dict(ring.lines) == {
             "Left": "$8.00 of $40.00",
             "Spent": "$30.00",
@@ -195,7 +195,7 @@ class TestRing:
         ring = ring_of(budget, {}, TODAY)
         assert ring.spent is not None
         assert 0 <= ring.spent <= ring.spent + ring.reserved <= 1.000001
-        assert (ring.middle == "0 %") == (limit - spent - reserved <= 0)
+        assert (ring.middle == "0%") == (limit - spent - reserved <= 0)
 
     def test_month_without_a_budget(self) -> None:
         """The outlook needs no limit; nothing known is a dash."""

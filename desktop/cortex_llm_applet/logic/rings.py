@@ -101,12 +101,12 @@ def _share(nano: int | None, limit: int | None) -> float | None:
 
 
 def _middle(left: int | None, limit: int | None) -> str:
-    """How much is left, in per cent: never 0 % of what has a rest, nor 100 % of what was used."""
+    """How much is left, in per cent: never 0% of what has a rest, nor 100% of what was used."""
     if left is None or limit is None:
         return MISSING
     if limit <= 0 or left == 0:
-        return "0 %"
-    return f"{min(max(1, round(100 * left / limit)), 100 if left >= limit else 99)} %"
+        return "0%"
+    return f"{min(max(1, round(100 * left / limit)), 100 if left >= limit else 99)}%"
 
 
 def _of(left: int | None, limit: int | None) -> str:

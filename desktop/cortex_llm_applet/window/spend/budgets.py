@@ -18,7 +18,8 @@ class Budgets(Gtk.Box):
         self._place = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=12)
         self._month = Figures()
         self._unlimited = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=12, css_classes=["card", "spend-card"])
-        self._unlimited.append(Gtk.Label(label=_("No budget is set for you"), xalign=0, css_classes=["heading"]))
+        self._heading = Gtk.Label(xalign=0, wrap=True, css_classes=["heading"])
+        self._unlimited.append(self._heading)
         self._unlimited.append(self._month)
         self.append(Gtk.Label(label=_("Budgets"), xalign=0, css_classes=["title-4"]))
         self.append(self._place)
@@ -36,4 +37,6 @@ class Budgets(Gtk.Box):
         for card, ring in zip(self._cards, rings, strict=True):
             card.show_ring(ring)
         self._unlimited.set_visible(not rings)
+        known = month_nano is not None
+        self._heading.set_text(_("No budget is set for you") if known else _("Your budgets are not known"))
         self._month.show_lines(month_lines(month_nano, days, today))

@@ -41,7 +41,7 @@ class LegendRow(Adw.ActionRow):
         self._swatch.show_look(look_of(series.number))
         self.set_title(series.name)
         self.set_subtitle(
-            _("Requests: {count}, {share} of the cost").format(count=series.requests, share=_share(share))
+            _("Requests: {count}, {share} of the cost").format(count=series.requests, share=f"{share:.0%}")
         )
         self._amount.set_text(series.amount)
 
@@ -61,7 +61,3 @@ class Legend(Gtk.ListBox):
             self.remove(self._rows.pop())
         for row, series in zip(self._rows, chart.series, strict=True):
             row.show_series(series, chart.share(series))
-
-
-def _share(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
