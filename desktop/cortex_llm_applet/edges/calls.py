@@ -8,6 +8,8 @@ from typing import Any
 
 from gi.repository import Gio, GLib
 
+from cortex_llm_applet.logic.failures import Failure
+
 log = logging.getLogger("cortex-llm-applet")
 TIMEOUT_MS = 10_000
 DBUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
@@ -21,11 +23,11 @@ def call(
     method: str,
     arguments: GLib.Variant | None,
     done: Callable[..., None],
-    failed: Callable[[str], None] = lambda _name: None,
+    failed: Callable[[Failure], None] = lambda _failure: None,
     *,
     may_start: bool = False,
 ) -> None:
-    """`done` gets the reply's values as plain Python, `failed` the error's D-Bus name, or "" for one of the bus."""
+    """`done` gets the reply's values as plain Python, `failed` the error; one of the bus has no name."""
     flags = Gio.DBusCallFlags.NONE if may_start else Gio.DBusCallFlags.NO_AUTO_START
 
     def answered(connection: Gio.DBusConnection, result: Gio.AsyncResult) -> None:
@@ -33,7 +35,8 @@ def call(
             values = connection.call_finish(result).unpack()
         except GLib.Error as error:
             log.debug("%s: %s", method, error.message)
-            failed(Gio.dbus_error_get_remote_error(error) or "")
+            name = Gio.dbus_error_get_remote_error(error) or ""
+            failed(Failure(name, error.message.removeprefix(f"GDBus.Error:{name}: ")))
         else:
             done(*values)
 

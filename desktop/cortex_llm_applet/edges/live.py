@@ -15,6 +15,7 @@ from cortex_llm_applet.edges.machine import Permission, Unit, on_wake_up
 from cortex_llm_applet.edges.router import Router
 from cortex_llm_applet.edges.timers import Timer
 from cortex_llm_applet.logic.clock import seconds_to_midnight
+from cortex_llm_applet.logic.failures import Failure
 from cortex_llm_applet.logic.model import Model
 from cortex_llm_applet.logic.notices import Notice
 from cortex_llm_applet.logic.view import Absence, Service, View
@@ -99,16 +100,23 @@ class Live:
         method: str,
         arguments: tuple[Any, ...],
         done: Callable[..., None] = lambda *_values: None,
-        failed: Callable[[str], None] = lambda _error: None,
+        failed: Callable[[Failure], None] = lambda _failure: None,
     ) -> None:
         """Call a method of the router, by its name in wire_facts; dictionaries hold GLib.Variants.
 
-        `done` gets the reply's values, `failed` the D-Bus name of the error, or "" where no router is there to say.
+        `done` gets the reply's values, `failed` the error, which has no name where no router is there to say.
         """
         if self._machine and self.view.service is Service.THERE:
             self._machine.router.call(method, arguments, done, failed)
         else:
-            failed("")
+            failed(Failure())
+
+    def read(self, name: str, done: Callable[[Any], None], failed: Callable[[Failure], None]) -> None:
+        """A property of the router's first interface."""
+        if self._machine and self.view.service is Service.THERE:
+            self._machine.router.read(name, done, failed)
+        else:
+            failed(Failure())
 
     def on_absence(self, absence: Absence) -> None:
         self.model.absence(absence)

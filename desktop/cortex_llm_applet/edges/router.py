@@ -11,6 +11,7 @@ from gi.repository import Gio, GLib
 from cortex_llm_applet import wire_facts as wire
 from cortex_llm_applet.edges.calls import PROPERTIES, Watches, call
 from cortex_llm_applet.logic.clock import is_wrong, later_days
+from cortex_llm_applet.logic.failures import Failure
 from cortex_llm_applet.logic.model import Model
 
 _DENIED = frozenset(
@@ -60,7 +61,7 @@ class Router:
         method: str,
         arguments: tuple[Any, ...],
         done: Callable[..., None],
-        failed: Callable[[str], None] = lambda _name: None,
+        failed: Callable[[Failure], None] = lambda _failure: None,
     ) -> None:
         """What the owner of now answers; the answer of one that has left meanwhile is nobody's."""
         owner = self._owner
@@ -71,6 +72,18 @@ class Router:
             method,
             GLib.Variant(signature, arguments),
             lambda *values: done(*values) if owner == self._owner else None,
+            lambda error: failed(error) if owner == self._owner else None,
+        )
+
+    def read(self, name: str, done: Callable[[Any], None], failed: Callable[[Failure], None]) -> None:
+        """A property of wire.INTERFACE; as call()."""
+        owner = self._owner
+        call(
+            self._bus,
+            (owner, wire.OBJECT_PATH, PROPERTIES),
+            "Get",
+            GLib.Variant("(ss)", (wire.INTERFACE, name)),
+            lambda value: done(value) if owner == self._owner else None,
             lambda error: failed(error) if owner == self._owner else None,
         )
 

@@ -13,7 +13,8 @@ _TYPES = {"str": str, "int": int, "bool": bool, "int | None": int, "float | None
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit that binds this user; `severity`: ok, warning, exceeded, or a newer service's word."""
+    """A limit that binds this user; `severity`: ok, warning, exceeded, or a newer service's word. What is spent and
+    reserved is told of the own budget alone."""
 
     scope: str = ""
     name: str = ""
@@ -22,6 +23,8 @@ class Budget:
     remaining_nano_usd: int | None = None
     resets_at: str = ""
     severity: str = ""
+    spent_nano_usd: int | None = None
+    reserved_nano_usd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

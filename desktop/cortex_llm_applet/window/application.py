@@ -11,6 +11,7 @@ from gi.repository import Gio, GLib
 import cortex_llm_applet
 from cortex_llm_applet.edges.live import Live
 from cortex_llm_applet.texts import _, direction
+from cortex_llm_applet.window import style
 from cortex_llm_applet.window.main_window import MainWindow
 from cortex_llm_applet.window.pages import PAGES
 from cortex_llm_applet.window.shortcuts import shortcuts_window
@@ -35,6 +36,7 @@ class Application(Adw.Application):
         Gtk.Widget.set_default_direction(_DIRECTIONS[direction()])
         if self._icons:
             Gtk.IconTheme.get_for_display(Gdk.Display.get_default()).add_search_path(self._icons)
+        style.use(Gdk.Display.get_default())
         Gtk.Window.set_default_icon_name(_ICON)
         self._actions()
         self._live.start()

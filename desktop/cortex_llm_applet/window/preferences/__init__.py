@@ -1,0 +1,1 @@
+"""The parts of the preferences page: the rows, and who keeps what they change."""

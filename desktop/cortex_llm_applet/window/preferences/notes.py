@@ -1,0 +1,55 @@
+"""What the page has to say beside its rows: that it waits, that the router is away, what it refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gi.repository import GLib
+
+from cortex_llm_applet.logic.failures import Failure
+from cortex_llm_applet.texts import _
+from cortex_llm_applet.window.toolkit import Adw, Gtk
+
+_UNTIL_CLOSED = 0
+_UNDO_S = 10
+
+
+class Notes:
+    """The page within a stack of what may stand in its place, below a place for passing words."""
+
+    def __init__(self) -> None:
+        self._overlay = Adw.ToastOverlay()
+        self._stack = Gtk.Stack(vhomogeneous=False)
+        self._away = Adw.StatusPage(icon_name="network-offline-symbolic", title=_("Preferences cannot be read"))
+        self._refusal: Adw.Toast | None = None
+        self._stack.add_named(Gtk.Spinner(spinning=True, width_request=48, halign=Gtk.Align.CENTER), "loading")
+        self._stack.add_named(self._away, "away")
+        self._overlay.set_child(self._stack)
+
+    def around(self, page: Gtk.Widget) -> Gtk.Widget:
+        self._stack.add_named(page, "page")
+        return self._overlay
+
+    def ready(self) -> None:
+        self._stack.set_visible_child_name("page")
+
+    def waiting(self) -> None:
+        self._stack.set_visible_child_name("loading")
+
+    def away(self, why: str, step: str) -> None:
+        self._away.set_description(GLib.markup_escape_text("\n".join(filter(None, [why, step]))))
+        self._stack.set_visible_child_name("away")
+
+    def refused(self, failure: Failure) -> None:
+        """Stays until it is read: the router's words and what to do."""
+        words = failure.words or _("cortexd does not answer")
+        label = Gtk.Label(label=f"{words}\n{_(failure.step)}", wrap=True, xalign=0, max_width_chars=48)
+        if self._refusal:
+            self._refusal.dismiss()
+        self._refusal = Adw.Toast(custom_title=label, timeout=_UNTIL_CLOSED, priority=Adw.ToastPriority.HIGH)
+        self._overlay.add_toast(self._refusal)
+
+    def undo(self, words: str, undo: Callable[[], None]) -> None:
+        toast = Adw.Toast(title=words, button_label=_("Undo"), timeout=_UNDO_S)
+        toast.connect("button-clicked", lambda _toast: undo())
+        self._overlay.add_toast(toast)
