@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.desktop.picture import Colour, Picture
 
 _HEADER_WORDS = 25
+_WIDTH, _HEIGHT = 640, 400
 
 
 class Screen:
@@ -45,7 +46,7 @@ def _rgb(row: bytes) -> bytes:
 
 
 @contextmanager
-def screen(directory: Path, width: int = 640, height: int = 400) -> Iterator[Screen]:
+def screen(directory: Path, width: int = _WIDTH, height: int = _HEIGHT) -> Iterator[Screen]:
     """On a display number that nobody has."""
     reader, writer = os.pipe()
     argv = ["Xvfb", "-displayfd", str(writer), "-fbdir", str(directory), "-nolisten", "tcp"]
