@@ -51,7 +51,8 @@ class Stage:
             self._start_simulated()
         self._write_keys()
         self.configure("")
-        self._start_daemon()
+        self._open.callback(self._end_daemon)
+        self.start_daemon()
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -66,6 +67,30 @@ class Stage:
             before = self.log.read_text().count("configuration reloaded")
             self._daemon.send_signal(signal.SIGHUP)
             _wait(lambda: self.log.read_text().count("configuration reloaded") > before, "the reload")
+
+    def stop_daemon(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._daemon is not None:
+            self._daemon.send_signal(number)
+            self._daemon.wait(_READY_S)
+            self._daemon = None
+
+    def start_daemon(self, *, keys: bool = True) -> None:
+        """Returns once it serves; without `keys` no provider can be asked."""
+        argv = [sys.executable, "-m", "cortexd", "--config", str(self._directory / "config.toml")]
+        credentials = {"CREDENTIALS_DIRECTORY": str(self._directory / "credentials")} if keys else {}
+        with self.log.open("wb") as log:
+            self._daemon = subprocess.Popen(
+                self.as_user("cortexd", argv), env={**self.environment("cortexd"), **credentials},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        _wait(lambda: b"serving" in self.log.read_bytes() or self._daemon_left(), "cortexd")
+        if self._daemon_left():
+            raise SystemExit(f"cortexd did not start:\n{self.log.read_text()}")
+
+    def hold_daemon(self, *, held: bool) -> None:
+        """Held, it has its name on the bus and answers nobody."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGSTOP if held else signal.SIGCONT)
 
     def run(self, user: str, line: str) -> str:
         """Show and run a shell command as `user`; what it printed, errors included."""
@@ -144,17 +169,9 @@ class Stage:
         base = f"http://127.0.0.1:{port_file.read_text().strip()}"
         self._base_urls = {name: f"{base}/{path}" for name, path in _WIRES.items()}
 
-    def _start_daemon(self) -> None:
-        argv = [sys.executable, "-m", "cortexd", "--config", str(self._directory / "config.toml")]
-        environment = {**self.environment("cortexd"), "CREDENTIALS_DIRECTORY": str(self._directory / "credentials")}
-        with self.log.open("wb") as log:
-            self._daemon = subprocess.Popen(
-                self.as_user("cortexd", argv), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self._open.callback(_end, self._daemon)
-        _wait(lambda: b"serving" in self.log.read_bytes() or self._daemon_left(), "cortexd")
-        if self._daemon_left():
-            raise SystemExit(f"cortexd did not start:\n{self.log.read_text()}")
+    def _end_daemon(self) -> None:
+        if self._daemon is not None:
+            _end(self._daemon)
 
     def _daemon_left(self) -> bool:
         return self._daemon is not None and self._daemon.poll() is not None

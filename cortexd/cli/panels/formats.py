@@ -15,8 +15,9 @@ from cortexd.cli.panels.spending import Left, Spending, State
 from cortexd.domain.money import format_dollars
 
 UNKNOWN = "—"
+_SPANS = {"day": "today", "month": "this month"}
 # a shape and a colour each, so that neither is needed alone; "": the panel's own colour
-_LOOKS = {
+LOOKS = {
     State.LOADING: ("…", ""),
     State.OK: ("●", ""),
     State.WARN: ("▲", "#e5a50a"),
@@ -33,7 +34,7 @@ _LIMITS = {"user": "your {limit}", "own": "the {limit} that you allow yourself"}
 
 def text(spending: Spending) -> str:
     """The mark and today's amount."""
-    return f"{_LOOKS[spending.state][0]} {_usd(spending.day_usd)}"
+    return f"{LOOKS[spending.state][0]} {_usd(spending.day_usd)}"
 
 
 def sentences(spending: Spending) -> list[str]:
@@ -41,7 +42,7 @@ def sentences(spending: Spending) -> list[str]:
     lines = [f"Today {_usd(spending.day_usd)}, this month {_usd(spending.month_usd)}."]
     if spending.left is not None:
         left = spending.left
-        lines.append(f"{_usd(left.usd)} left of {_whose(left)} this {left.period}.")
+        lines.append(f"{_usd(left.usd)} left of {_whose(left)} {_SPANS.get(left.period, left.period)}.")
     return [*lines, spending.next_step] if spending.next_step else lines
 
 
@@ -66,19 +67,19 @@ def _waybar(spending: Spending) -> str:
 
 
 def _i3blocks(spending: Spending) -> str:
-    colour = _LOOKS[spending.state][1]
+    colour = LOOKS[spending.state][1]
     urgent = {"urgent": True} if spending.state in (State.OVER, State.HELD) else {}
     shown = {"full_text": text(spending), "short_text": _usd(spending.day_usd), **urgent}
     return _dumped({**shown, "color": colour} if colour else shown)
 
 
 def _polybar(spending: Spending) -> str:
-    colour = _LOOKS[spending.state][1]
+    colour = LOOKS[spending.state][1]
     return f"%{{F{colour}}}{text(spending)}%{{F-}}" if colour else text(spending)
 
 
 def _xmobar(spending: Spending) -> str:
-    colour = _LOOKS[spending.state][1]
+    colour = LOOKS[spending.state][1]
     return f"<fc={colour}>{text(spending)}</fc>" if colour else text(spending)
 
 

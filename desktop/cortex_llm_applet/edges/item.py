@@ -7,7 +7,7 @@ from typing import Any
 
 from gi.repository import Gio, GLib
 
-from cortex_llm_applet.edges.calls import call
+from cortex_llm_applet.edges.calls import call, export
 from cortex_llm_applet.edges.interfaces import ITEM, ITEM_XML
 from cortex_llm_applet.edges.menu import MENU_PATH
 from cortex_llm_applet.logic.picture import Picture
@@ -26,8 +26,7 @@ class Item:
     def __init__(self, session: Gio.DBusConnection, picture: Picture, icons: str, *, symbolic: bool) -> None:
         self._session, self._picture, self._icons, self._symbolic = session, picture, icons, symbolic
         self.name = f"{ITEM}-{os.getpid()}-1"
-        info = Gio.DBusNodeInfo.new_for_xml(ITEM_XML).interfaces[0]
-        session.register_object(PATH, info, self._called, self._property, None)
+        export(session, PATH, ITEM_XML, self._called, self._property)
         self._owned = Gio.bus_own_name_on_connection(session, self.name, Gio.BusNameOwnerFlags.NONE, None, None)
         self._watching = Gio.bus_watch_name_on_connection(
             session, _WATCHER, Gio.BusNameWatcherFlags.NONE, self._watcher_came, None

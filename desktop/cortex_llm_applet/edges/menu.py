@@ -7,6 +7,7 @@ from typing import Any
 
 from gi.repository import Gio, GLib
 
+from cortex_llm_applet.edges.calls import export
 from cortex_llm_applet.edges.interfaces import MENU, MENU_XML
 from cortex_llm_applet.logic.menu import Entry
 from cortex_llm_applet.logic.picture import changed
@@ -38,8 +39,7 @@ class Menu:
             "Event": self._event,
             "EventGroup": self._events,
         }
-        info = Gio.DBusNodeInfo.new_for_xml(MENU_XML).interfaces[0]
-        session.register_object(MENU_PATH, info, self._called, self._property, None)
+        export(session, MENU_PATH, MENU_XML, self._called, self._property)
 
     def show(self, entries: tuple[Entry, ...]) -> bool:
         """Tell what changed, in one signal, and whether anything did."""
