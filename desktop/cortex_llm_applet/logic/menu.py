@@ -16,7 +16,7 @@ from cortex_llm_applet.texts import N_, _
 TROUBLE, STEP, TODAY, MONTH, BUDGETS = 1, 2, 4, 5, 10
 COSTS_HEAD, COSTS, RUNNING_HEAD, RUNNING, MORE, QUIT = 21, 30, 41, 50, 61, 71
 BUDGET_ENTRIES = 4
-_LEFT = {
+LEFT = {
     ("user", "day"): N_("Left of your budget today: {left} of {limit}"),
     ("user", "month"): N_("Left of your budget this month: {left} of {limit}"),
     ("group", "day"): N_("Left of {name}'s budget today: {left} of {limit}"),
@@ -24,6 +24,7 @@ _LEFT = {
     ("machine", "day"): N_("Left of this computer's budget today: {left} of {limit}"),
     ("machine", "month"): N_("Left of this computer's budget this month: {left} of {limit}"),
 }
+LEFT_OF_ANY = N_("Left of a budget: {left} of {limit}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def _fixed(first: int, count: int, labels: list[str]) -> Iterator[Entry]:
 
 
 def _left(budget: Budget) -> str:
-    text = _LEFT.get((budget.scope, budget.period), N_("Left of a budget: {left} of {limit}"))
+    text = LEFT.get((budget.scope, budget.period), LEFT_OF_ANY)
     left = None if budget.remaining_nano_usd is None else max(0, budget.remaining_nano_usd)
     return _(text).format(name=budget.name, left=usd(left), limit=usd(budget.limit_nano_usd))
 
