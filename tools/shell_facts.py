@@ -15,7 +15,17 @@ from cortex_llm_applet.logic.trouble import TROUBLES, UNIT
 
 FACTS = Path(__file__).resolve().parents[1] / "desktop/gnome-shell/logic/facts.js"
 _HEAD = "// Names, words and entries that the applet has too, made by script/applet-facts from its tables.\n\n"
-_NAMES = ("BUS_NAME", "OBJECT_PATH", "INTERFACE", "ASK_ACTION", "METHODS")
+_NAMES = ("BUS_NAME", "OBJECT_PATH", "INTERFACE", "ASK_ACTION")
+_METHODS = (
+    "Subscribe",
+    "Unsubscribe",
+    "GetBudget",
+    "GetStats",
+    "ListRequests",
+    "Cancel",
+    "ListProviders",
+    "GetUsage",
+)
 _TROUBLE = ("name", "state", "meaning", "step")
 _ENTRIES = ("TROUBLE", "STEP", "TODAY", "MONTH", "BUDGETS", "COSTS_HEAD", "COSTS", "RUNNING_HEAD", "RUNNING", "MORE")
 
@@ -28,6 +38,7 @@ def facts() -> str:
 def _values() -> Mapping[str, object]:
     return {
         **{name: getattr(wire_facts, name) for name in _NAMES},
+        "METHODS": {name: wire_facts.METHODS[name] for name in _METHODS},
         "UNIT": UNIT,
         "IN_WORDS": IN_WORDS,
         "TROUBLES": [{key: getattr(item, key) for key in _TROUBLE} for item in TROUBLES],

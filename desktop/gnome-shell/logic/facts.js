@@ -5,33 +5,14 @@ export const OBJECT_PATH = "/org/cortexlinux/LLMRouter";
 export const INTERFACE = "org.cortexlinux.LLMRouter";
 export const ASK_ACTION = "org.cortexlinux.LLMRouter.complete";
 export const METHODS = {
-    "Ask": ["org.cortexlinux.LLMRouter", "(ss)"],
-    "Complete": ["org.cortexlinux.LLMRouter", "(saa{sv})"],
-    "CompleteWithOptions": ["org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"],
-    "CompleteBatch": ["org.cortexlinux.LLMRouter", "(a(saa{sv})a{sv})"],
-    "OpenStream": ["org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"],
-    "Cancel": ["org.cortexlinux.LLMRouter", "(s)"],
-    "ListRequests": ["org.cortexlinux.LLMRouter", "()"],
-    "ReportOutcome": ["org.cortexlinux.LLMRouter", "(sda{sv})"],
-    "GetRequest": ["org.cortexlinux.LLMRouter", "(s)"],
-    "Route": ["org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"],
     "Subscribe": ["org.cortexlinux.LLMRouter.Usage", "(a{sv})"],
     "Unsubscribe": ["org.cortexlinux.LLMRouter.Usage", "(u)"],
-    "GetStats": ["org.cortexlinux.LLMRouter.Usage", "()"],
-    "ResetStats": ["org.cortexlinux.LLMRouter.Usage", "()"],
-    "GetUsage": ["org.cortexlinux.LLMRouter.Usage", "(a{sv})"],
-    "GetLearningReport": ["org.cortexlinux.LLMRouter.Usage", "(a{sv})"],
     "GetBudget": ["org.cortexlinux.LLMRouter.Usage", "()"],
+    "GetStats": ["org.cortexlinux.LLMRouter.Usage", "()"],
+    "ListRequests": ["org.cortexlinux.LLMRouter", "()"],
+    "Cancel": ["org.cortexlinux.LLMRouter", "(s)"],
     "ListProviders": ["org.cortexlinux.LLMRouter.Manager", "()"],
-    "GetPreferences": ["org.cortexlinux.LLMRouter.Manager", "()"],
-    "SetPreferences": ["org.cortexlinux.LLMRouter.Manager", "(a{sv})"],
-    "SetBudget": ["org.cortexlinux.LLMRouter.Manager", "(a{sv})"],
-    "GetLearned": ["org.cortexlinux.LLMRouter.Manager", "()"],
-    "ExportLearned": ["org.cortexlinux.LLMRouter.Manager", "()"],
-    "ImportLearned": ["org.cortexlinux.LLMRouter.Manager", "(sa{sv})"],
-    "ResetLearned": ["org.cortexlinux.LLMRouter.Manager", "(a{sv})"],
-    "Reload": ["org.cortexlinux.LLMRouter.Manager", "()"],
-    "VerifyProvider": ["org.cortexlinux.LLMRouter.Manager", "(s)"],
+    "GetUsage": ["org.cortexlinux.LLMRouter.Usage", "(a{sv})"],
 };
 export const UNIT = "cortex-llm-router.service";
 export const IN_WORDS = {
