@@ -137,7 +137,7 @@ def rows_of(kind: type[T], rows: Iterable[Row]) -> tuple[T, ...]:
 def cost_of(request_id: str, task_type: str, provider: str, model: str, details: Row) -> Cost:
     nano = details.get("cost_nano_usd")
     known = bool(details.get("cost_known", True))
-    return Cost(request_id, task_type, provider, model, nano if isinstance(nano, int) else None, known)
+    return Cost(request_id, task_type, provider, model, nano if type(nano) is int else None, known)
 
 
 def cost_of_record(record: Record) -> Cost:

@@ -6,7 +6,7 @@ from cortex_llm_applet.logic.amounts import usd
 from cortex_llm_applet.logic.figures import Budget, Candidate, Cost, Record, Request
 from cortex_llm_applet.texts import N_, _
 
-_LEFT = {
+LEFT = {
     ("user", "day"): N_("Left of your budget today"),
     ("user", "month"): N_("Left of your budget this month"),
     ("group", "day"): N_("Left of {name}'s budget today"),
@@ -14,15 +14,17 @@ _LEFT = {
     ("machine", "day"): N_("Left of this computer's budget today"),
     ("machine", "month"): N_("Left of this computer's budget this month"),
 }
+LEFT_OF_ANY = N_("Left of a budget")
+LEFT_IN_WORDS = N_("{left} of {limit}")
 
 
 def left_of(budget: Budget) -> str:
-    return _(_LEFT.get((budget.scope, budget.period), N_("Left of a budget"))).format(name=budget.name)
+    return _(LEFT.get((budget.scope, budget.period), LEFT_OF_ANY)).format(name=budget.name)
 
 
 def left_in_words(budget: Budget) -> str:
     left = None if budget.remaining_nano_usd is None else max(0, budget.remaining_nano_usd)
-    return _("{left} of {limit}").format(left=usd(left), limit=usd(budget.limit_nano_usd))
+    return _(LEFT_IN_WORDS).format(left=usd(left), limit=usd(budget.limit_nano_usd))
 
 
 def cost_in_words(cost: Cost) -> str:

@@ -1,0 +1,27 @@
+// What a panel shows of a view.
+
+import {usd} from './amounts.js';
+import {IN_WORDS} from './facts.js';
+import {entries, nextStep, put} from './menu.js';
+import {beyond} from './slots.js';
+import {stateOf, troubleOf} from './trouble.js';
+
+// `label` is what stands beside the icon; `icon_words` says the icon to who cannot see it.
+export function pictureOf(view, slots, say) {
+    const state = stateOf(view);
+    const label = usd(view.sums.day_nano_usd);
+    return {
+        state, label,
+        title: put(say('Language models today: {amount}'), {amount: label}),
+        tooltip: tooltip(view, state, say),
+        icon_words: say(IN_WORDS[state]),
+        menu: entries(view, slots, beyond(slots, view.running), say),
+    };
+}
+
+function tooltip(view, state, say) {
+    const trouble = troubleOf(view);
+    const month = put(say('This month: {amount}'), {amount: usd(view.sums.month_nano_usd)});
+    const said = trouble ? [say(trouble.meaning), nextStep(trouble, say)] : [say(IN_WORDS[state])];
+    return [month, ...said].join('\n');
+}
