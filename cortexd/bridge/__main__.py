@@ -10,10 +10,14 @@ import socket
 import sys
 import time
 
-from aiohttp import web
+from cortexd.vendored import make_importable
 
-from cortexd.bridge.server import Bridge
-from cortexd.client import AsyncClient
+make_importable()
+
+from aiohttp import web  # noqa: E402
+
+from cortexd.bridge.server import Bridge  # noqa: E402
+from cortexd.client import AsyncClient  # noqa: E402
 
 _FIRST_FD = 3
 _LOOK_S = 5.0
@@ -27,6 +31,8 @@ def main() -> int:
     )
     parser.add_argument("--port-fd", type=int, metavar="FD", help="where to write the port")
     parser.add_argument("--app", default="", help="the label of all requests")
+    parser.add_argument("--model", default="", help="answers where an unknown model is asked for")
+    parser.add_argument("--task", default="", help="the task type of requests that do not say")
     parser.add_argument("--idle-s", type=float, default=0.0, help="leave after so long without a request")
     parser.add_argument("--bus", default="system")
     asyncio.run(_serve(parser.parse_args()))
@@ -36,7 +42,7 @@ def main() -> int:
 async def _serve(given: argparse.Namespace) -> None:
     token = os.environ.pop("CORTEX_LLM_TOKEN", "")
     async with AsyncClient(given.bus) as client:
-        bridge = Bridge(client, os.getuid(), token, given.app)
+        bridge = Bridge(client, os.getuid(), token, given.app, given.model, given.task)
         runner = web.AppRunner(bridge.application(), handler_cancellation=True, access_log=None, shutdown_timeout=5.0)
         await runner.setup()
         sockets = _sockets(given)

@@ -25,15 +25,26 @@ class Named:
 
 
 class Names:
-    """What may be asked for. The service is asked who there is at most every half minute."""
+    """What may be asked for; `instead`: the name that stands for every other one, where there is one. The service is
+    asked who there is at most every half minute."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, instead: str = "") -> None:
         self._client = client
+        self._instead = instead
         self._providers: Sequence[ProviderInfo] = ()
         self._asked_at = float("-inf")
 
     async def resolve(self, name: str) -> Named:
         """Raises UnknownProvider with the nearest names."""
+        found = await self._found(name)
+        if found is None and self._instead:
+            name, found = self._instead, await self._found(self._instead)
+        if found is not None:
+            return found
+        near = get_close_matches(name, await self.all(), n=3, cutoff=0.4) or [AUTO]
+        raise UnknownProvider(f"model: there is no {name!r:.80}. Ask for {' or '.join(near)}.")
+
+    async def _found(self, name: str) -> Named | None:
         if name in ("", AUTO):
             return Named("", {})
         if name.startswith(TASK) and name.removeprefix(TASK) in tuple(TaskType):
@@ -44,8 +55,7 @@ class Names:
             for model in provider.models:
                 if name in (model, f"{provider.name}/{model}"):
                     return Named("", {"provider": provider.name, "model": model})
-        near = get_close_matches(name, await self.all(), n=3, cutoff=0.4) or [AUTO]
-        raise UnknownProvider(f"model: there is no {name!r:.80}. Ask for {' or '.join(near)}.")
+        return None
 
     async def all(self) -> list[str]:
         """auto, the task types, and each provider's models by their full names."""

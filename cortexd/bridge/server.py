@@ -5,6 +5,7 @@ aiohttp serves: it is a dependency already, its parser is in C, and a handler en
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -28,22 +29,29 @@ from cortexd.errors import AccessDenied, CortexError, InvalidArgument, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
+_AT_A_TIME = 100  # the bus lets a connection wait for 128 replies
 CHAT, MESSAGES = ChatFormat(), MessagesFormat()
 
 
 @dataclass(slots=True)
 class Bridge:
-    """`token`: what programs have to give on a loopback port, "" where there is none. `uid`: whose bridge this is."""
+    """`token`: what programs have to give on a loopback port, "" where there is none. `uid`: whose bridge this is.
+
+    `app`: the one program that it is for. `model` answers where an unknown one is asked for; `task`: what requests are
+    for that do not say."""
 
     client: AsyncClient
     uid: int
     token: str = ""
-    app: str = ""  # of the one program that this bridge is for
+    app: str = ""
+    model: str = ""
+    task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
-        self._names = Names(self.client)
+        self._names = Names(self.client, self.model)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST)
@@ -93,13 +101,14 @@ class Bridge:
 
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
         named = await self._names.resolve(asked.model)
-        task = named.task_type or request.headers.get(words.TASK) or _USUAL_TASK
+        task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
         app = self.app or _app(request)
         labels = {"labels": {"app": app}} if app else {}
         options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
         if asked.stream:
             return await self._stream(request, form, asked, task, options)
-        completion = await self.client.complete(task, asked.messages, **options)
+        async with self._room:
+            completion = await self.client.complete(task, asked.messages, **options)
         return _json(form.answer(completion), 200, _told(completion, asked))
 
     async def _stream(
@@ -107,7 +116,10 @@ class Bridge:
     ) -> web.StreamResponse:
         """What fails until the money is reserved has a status of its own; what fails later ends the stream."""
         options.setdefault("on_break", "continue")  # the forms have no word for an answer that begins anew
-        async with self.client.stream(task, asked.messages, **options) as stream:
+        stream = self.client.stream(task, asked.messages, **options)
+        async with self._room:
+            await stream.open()
+        async with stream:
             telling = form.telling(asked, stream.request_id)
             response = web.StreamResponse(
                 headers={
@@ -131,7 +143,7 @@ class Bridge:
     async def _count(self, _request: web.Request, _form: Format, asked: Asked) -> web.StreamResponse:
         """By the router's forecast, which knows each model's share of letters to tokens."""
         named = await self._names.resolve(asked.model)
-        task = named.task_type or _USUAL_TASK
+        task = named.task_type or self.task or _USUAL_TASK
         decision = await self.client.route(task, asked.messages, **{**asked.options, **named.options})
         known = [item.input_tokens for item in decision.candidates if item.input_tokens is not None]
         return _json({"input_tokens": known[0] if known else _by_length(asked)}, 200, {})

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -254,6 +255,43 @@ class TestGuards:
         assert as_user("root", command).stdout.strip() == "200"
 
 
+class TestRun:
+    def test_a_program_needs_no_key(self, shared: Shared) -> None:
+        """Its variables lead to the machine's models; its name is the label, its status ours."""
+        shared.behave("claude", Behaviour(reply="good day", input_tokens=50, output_tokens=20))
+        done = _run("--model", "auto", "--", sys.executable, "-c", _PROGRAM)
+        assert (done.stdout, done.returncode) == ("good day\n", 7)
+        row = shared.books().rows[-1]
+        assert (row["state"], Path(sys.executable).name in row["labels"]) == ("done", True)
+
+    def test_nothing_is_left_behind(self, shared: Shared) -> None:
+        """The endpoint ends with the program, also where there is none."""
+        done = _run("--", "no-such-program")
+        assert (done.returncode, "command not found" in done.stderr) == (127, True)
+        assert not [line for line in _processes() if "cortexd.bridge" in line and "no-such-program" in line]
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cortexd.cli", "run", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _processes() -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+_PROGRAM = """
+import sys
+from openai import OpenAI
+
+answer = OpenAI().chat.completions.create(model="gpt-hard-coded", messages=[{"role": "user", "content": "hello"}])
+print(answer.choices[0].message.content)
+sys.exit(7)
+"""
 _ASK = """
 import json, sys, urllib.error, urllib.request
 request = urllib.request.Request(sys.argv[1] + "/v1/models", headers={"Authorization": "Bearer " + sys.argv[2]})
