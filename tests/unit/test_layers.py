@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("routing", "pool"),
     ("accounts",),
     ("requests", "library"),
-    ("telemetry", "bus", "cli"),
+    ("telemetry", "bus", "cli", "bridge"),
     ("daemon",),
     ("__main__",),
 )
@@ -33,13 +33,13 @@ LIBRARIES = {
     "alembic": {"ledger"},
     "click": {"cli"},
     "rich": {"cli"},
-    "aiohttp": {"providers"},
+    "aiohttp": {"providers", "bridge"},
 }
 # what a client program must be able to import with nothing but the standard library and dbus-next
 CLIENT_SIDE = {"errors", "domain", "validation", "connection", "client"}
 # what runs in a user's own process never imports the daemon's side
 DAEMON_SIDE = {"daemon", "bus", "telemetry", "requests", "accounts", "authority", "access"}
-USERS_SIDE = {"client", "library", "cli"}
+USERS_SIDE = {"client", "library", "cli", "bridge"}
 MAX_FLOORS, MAX_LOOSE_MODULES, MAX_LINES = 12, 8, 400
 NOT_SHIPPED = "demo"  # the old address of simulated/
 

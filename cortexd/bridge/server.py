@@ -1,0 +1,208 @@
+"""The bridge's HTTP server: each request is decoded by its API's form, asked on the bus, and answered in that form.
+
+aiohttp serves: it is a dependency already, its parser is in C, and a handler ends when its client leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from cortexd.bridge import headers as words
+from cortexd.bridge.asked import Asked
+from cortexd.bridge.failures import headers as failure_headers
+from cortexd.bridge.formats import Format
+from cortexd.bridge.formats.chat import ChatFormat
+from cortexd.bridge.formats.messages import MessagesFormat
+from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
+from cortexd.bridge.names import Names
+from cortexd.bridge.program import program_behind
+from cortexd.bridge.sock_diag import uid_behind
+from cortexd.client import AsyncClient, Completion
+from cortexd.errors import AccessDenied, CortexError, InvalidArgument, TooLarge
+
+_LARGEST = 64 * 1024 * 1024
+_USUAL_TASK = "user_chat"
+_AT_A_TIME = 100  # the bus lets a connection wait for 128 replies
+CHAT, MESSAGES = ChatFormat(), MessagesFormat()
+
+
+@dataclass(slots=True)
+class Bridge:
+    """`token`: what programs have to give on a loopback port, "" where there is none. `uid`: whose bridge this is.
+
+    `app`: the one program that it is for. `model` answers where an unknown one is asked for; `task`: what requests are
+    for that do not say."""
+
+    client: AsyncClient
+    uid: int
+    token: str = ""
+    app: str = ""
+    model: str = ""
+    task: str = ""
+    under_way: int = 0
+    _names: Names = field(init=False)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
+
+    def __post_init__(self) -> None:
+        self._names = Names(self.client, self.model)
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=_LARGEST)
+        app.add_routes(
+            [
+                web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
+                web.post("/chat/completions", self._in(CHAT, self._complete)),
+                web.post("/v1/messages", self._in(MESSAGES, self._complete)),
+                web.post("/v1/messages/count_tokens", self._in(MESSAGES, self._count)),
+                web.get("/v1/models", self._models),
+                web.get("/models", self._models),
+                web.get("/health", self._health),
+                web.get("/", self._health),
+            ]
+        )
+        return app
+
+    def _in(
+        self, form: Format, answer: Callable[[web.Request, Format, Asked], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """A handler that reads a body of `form`, and says every failure in it."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            self.under_way += 1
+            try:
+                self._admit(request)
+                return await answer(request, form, form.asked(await _body(request)))
+            except CortexError as error:
+                status, body = form.error(error)
+                return _json(body, status, failure_headers(error))
+            finally:
+                self.under_way -= 1
+
+        return handle
+
+    def _admit(self, request: web.Request) -> None:
+        """Raises AccessDenied, or InvalidArgument for another content type."""
+        peer = _socket(request)
+        tcp = peer.family != socket.AF_UNIX
+        refuse_browsers(request.headers, request.method, tcp)
+        if not tcp:
+            refuse_other_users(peer)
+            return
+        refuse_without(self.token, request.headers)
+        if uid_behind(peer) != self.uid:
+            raise AccessDenied("This bridge is another user's.")
+
+    async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
+        named = await self._names.resolve(asked.model)
+        task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
+        app = self.app or _app(request)
+        labels = {"labels": {"app": app}} if app else {}
+        options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
+        if asked.stream:
+            return await self._stream(request, form, asked, task, options)
+        async with self._room:
+            completion = await self.client.complete(task, asked.messages, **options)
+        return _json(form.answer(completion), 200, _told(completion, asked))
+
+    async def _stream(
+        self, request: web.Request, form: Format, asked: Asked, task: str, options: dict[str, Any]
+    ) -> web.StreamResponse:
+        """What fails until the money is reserved has a status of its own; what fails later ends the stream."""
+        options.setdefault("on_break", "continue")  # the forms have no word for an answer that begins anew
+        stream = self.client.stream(task, asked.messages, **options)
+        async with self._room:
+            await stream.open()
+        async with stream:
+            telling = form.telling(asked, stream.request_id)
+            response = web.StreamResponse(
+                headers={
+                    "content-type": "text/event-stream",
+                    "cache-control": "no-cache",
+                    "x-request-id": stream.request_id,
+                    **words.told_lost(asked),
+                }
+            )
+            await response.prepare(request)
+            await response.write(telling.begin())
+            try:
+                async for event in stream.events():
+                    if piece := telling.event(event):
+                        await response.write(piece)
+            except CortexError as error:
+                await response.write(telling.failed(error))
+        await response.write_eof()
+        return response
+
+    async def _count(self, _request: web.Request, _form: Format, asked: Asked) -> web.StreamResponse:
+        """By the router's forecast, which knows each model's share of letters to tokens."""
+        named = await self._names.resolve(asked.model)
+        task = named.task_type or self.task or _USUAL_TASK
+        decision = await self.client.route(task, asked.messages, **{**asked.options, **named.options})
+        known = [item.input_tokens for item in decision.candidates if item.input_tokens is not None]
+        return _json({"input_tokens": known[0] if known else _by_length(asked)}, 200, {})
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        anthropic = "anthropic-version" in request.headers
+        form: Format = MESSAGES if anthropic else CHAT
+        try:
+            self._admit(request)
+            names = await self._names.all()
+        except CortexError as error:
+            status, body = form.error(error)
+            return _json(body, status, failure_headers(error))
+        if anthropic:
+            rows = [{"type": "model", "id": name, "display_name": name, "created_at": _BEGINNING} for name in names]
+            return _json({"data": rows, "has_more": False, "first_id": names[0], "last_id": names[-1]}, 200, {})
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "cortexd"} for name in names]
+        return _json({"object": "list", "data": models}, 200, {})
+
+    async def _health(self, _request: web.Request) -> web.StreamResponse:
+        """Says nothing but that it is there."""
+        return _json({"status": "ok"}, 200, {})
+
+
+_BEGINNING = "1970-01-01T00:00:00Z"  # when models appeared is not known
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """Raises InvalidArgument or TooLarge."""
+    try:
+        body = msgspec.json.decode(await request.read())
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"The body may have {_LARGEST} bytes at most.") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"The body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise InvalidArgument("The body is no JSON object.")
+    return body
+
+
+def _socket(request: web.Request) -> socket.socket:
+    peer = None if request.transport is None else request.transport.get_extra_info("socket")
+    if peer is None:
+        raise AccessDenied("The connection has closed already.")
+    return peer  # type: ignore[no-any-return]
+
+
+def _app(request: web.Request) -> str:
+    peer = _socket(request)
+    return program_behind(peer) if peer.family == socket.AF_UNIX else ""
+
+
+def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def _told(completion: Completion, asked: Asked) -> dict[str, str]:
+    return words.told(completion) | words.told_lost(asked, completion.dropped_options)
+
+
+def _by_length(asked: Asked) -> int:
+    return len(msgspec.json.encode(asked.messages)) // 4
