@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 
-from cortex_llm_applet.texts import N_
+from cortex_llm_applet.logic.trouble import TROUBLES
+from cortex_llm_applet.texts import N_, _
 
 _PREFIX = "org.cortexlinux.LLMRouter.Error."
 _DETAILS = re.compile(r"\s*\[((?:[a-z_]+=\S*\s?)+)\]$")
 _STEPS = {
     _PREFIX + "InvalidArgument": N_("Choose something else."),
     _PREFIX + "UnknownProvider": N_("Choose another provider: cortexctl providers lists them."),
-    _PREFIX + "LedgerUnavailable": N_("Make room on the disk; journalctl -b -u cortex-llm-router says more."),
     _PREFIX + "TooLarge": N_("Choose less."),
     _PREFIX + "RateLimited": N_("Wait a little, and try again."),
     _PREFIX + "ShuttingDown": N_("Try again in a moment."),
     "org.freedesktop.DBus.Error.AccessDenied": N_("Choose another model, or ask an administrator."),
-    "": N_("Your next request starts it, or: sudo systemctl start cortex-llm-router"),
 }
-_LOG = N_("See why: journalctl -b -u cortex-llm-router")
+_TROUBLES = {_PREFIX + "LedgerUnavailable": "ledger_full", "": "stopped"}
+_OTHER = "failed"
 
 
 class Failure(str):
@@ -39,6 +39,9 @@ class Failure(str):
     details: dict[str, str]
 
     @property
-    def step(self) -> str:
-        """What to do next, not yet translated."""
-        return _STEPS.get(self, _LOG)
+    def next_step(self) -> str:
+        """In the person's language."""
+        if self in _STEPS:
+            return _(_STEPS[self])
+        name = _TROUBLES.get(self, _OTHER)
+        return next(trouble.next_step for trouble in TROUBLES if trouble.name == name)

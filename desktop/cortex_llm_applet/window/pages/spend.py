@@ -60,9 +60,9 @@ class Spend(Page):
         if rows is not None:
             self._panel.show_chart(chart_of(rows, span, grouping, today), span)
         elif trouble is not None and self._view.service is not Service.THERE:
-            self._panel.show_words(_(trouble.meaning), _(trouble.step))
+            self._panel.show_words(_(trouble.meaning), trouble.next_step)
         elif failure is not None and self._view.service is Service.THERE:
-            self._panel.show_words(failure.words, _(failure.step))
+            self._panel.show_words(failure.words, failure.next_step)
         else:
             self._panel.show_loading()
 

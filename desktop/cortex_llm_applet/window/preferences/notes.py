@@ -43,7 +43,7 @@ class Notes:
     def refused(self, failure: Failure) -> None:
         """Stays until it is read: the router's words and what to do."""
         words = failure.words or _("cortexd does not answer")
-        label = Gtk.Label(label=f"{words}\n{_(failure.step)}", wrap=True, xalign=0, max_width_chars=48)
+        label = Gtk.Label(label=f"{words}\n{failure.next_step}", wrap=True, xalign=0, max_width_chars=48)
         if self._refusal:
             self._refusal.dismiss()
         self._refusal = Adw.Toast(custom_title=label, timeout=_UNTIL_CLOSED, priority=Adw.ToastPriority.HIGH)
