@@ -21,11 +21,10 @@ _DEADLINE_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """An object that is visible: what it is, and what is said of it."""
+    """An object that is visible: what is said of it."""
 
     owner: str
     path: str
-    role: str
     name: str
 
 
@@ -45,25 +44,34 @@ class Reader:
             level = [tuple(child) for _spoken, children in read for child in children]
         return found
 
+    async def registered(self) -> bool:
+        """Whether the registry is there, so that a program that starts now finds it."""
+        try:
+            await self._children(REGISTRY, ROOT)
+        except BusError:
+            return False
+        return True
+
     async def names(self) -> set[str]:
         return {spoken.name for spoken in await self.all()}
 
-    async def press(self, name: str, role: str = "button") -> None:
-        """Whoever is called so; there has to be one."""
-        [found] = [spoken for spoken in await self.all() if (spoken.name, spoken.role) == (name, role)]
-        await self._call(found.owner, found.path, _ACTION, "DoAction", "i", 0)
+    async def press(self, name: str) -> None:
+        """The button that is called so; there has to be one."""
+        named = [spoken for spoken in await self.all() if spoken.name == name]
+        roles = [(await self._call(found.owner, found.path, _ACCESSIBLE, "GetRoleName"))[0] for found in named]
+        [button] = [found for found, role in zip(named, roles, strict=True) if role.endswith("button")]
+        await self._call(button.owner, button.path, _ACTION, "DoAction", "i", 0)
 
     async def _read(self, owner: str, path: str) -> tuple[Spoken | None, list[Any]]:
         try:
             [state] = await self._call(owner, path, _ACCESSIBLE, "GetState")
+            if path != ROOT and not state[0] & 1 << _VISIBLE:
+                return None, []
             [name] = await self._call(owner, path, _PROPERTIES, "Get", "ss", _ACCESSIBLE, "Name")
-            [role] = await self._call(owner, path, _ACCESSIBLE, "GetRoleName")
             children = await self._children(owner, path)
         except BusError:
             return None, []
-        if path != ROOT and not state[0] & 1 << _VISIBLE:
-            return None, []
-        return Spoken(owner, path, role, name), children
+        return Spoken(owner, path, name), children
 
     async def _children(self, owner: str, path: str) -> list[Any]:
         [children] = await self._call(owner, path, _ACCESSIBLE, "GetChildren")
