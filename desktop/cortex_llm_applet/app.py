@@ -15,7 +15,9 @@ from cortex_llm_applet.edges.live import Live
 from cortex_llm_applet.edges.menu import Menu
 from cortex_llm_applet.edges.notifier import Notifier
 from cortex_llm_applet.edges.timers import Surface, Timer
-from cortex_llm_applet.logic.menu import QUIT, slot_of
+from cortex_llm_applet.edges.window import can_open, open_window
+from cortex_llm_applet.installed import WINDOW
+from cortex_llm_applet.logic.menu import OPEN, QUIT, slot_of
 
 
 class Applet:
@@ -23,10 +25,12 @@ class Applet:
 
     def __init__(self, router_bus: str, icons: str, made_at: datetime, *, symbolic: bool) -> None:
         self._loop = GLib.MainLoop()
+        self._router_bus = router_bus
         self._session = session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
         self._notifier = Notifier(session, icons)
         self._live = Live(router_bus, made_at, self.changed, self._notifier.tell)
         self._model = self._live.model
+        self._model.has_window(can_open(WINDOW))
         # each for itself: a request that begins changes the menu, and shall not hold up the label when it has ended
         self._surfaces = (Surface(self._draw_item), Surface(self._draw_menu))
         self._outage = Timer(self._outage_due)
@@ -62,6 +66,9 @@ class Applet:
     def _clicked(self, id: int) -> None:
         if id == QUIT:
             self._loop.quit()
+            return
+        if id == OPEN:
+            open_window(WINDOW, self._router_bus)
             return
         slot = slot_of(id)
         request = None if slot is None else self._model.request_in(slot)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ from tests.desktop.screen import Screen, screen
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {"msgfmt": "gettext"}
+NEEDED_BY_WINDOW = {
+    "/usr/lib/*/girepository-1.0/Gtk-4.0.typelib": "gir1.2-gtk-4.0",
+    "/usr/lib/*/girepository-1.0/Adw-1.typelib": "gir1.2-adw-1",
+    "/usr/libexec/at-spi2-registryd": "at-spi2-core",
+}
 NEEDED_ON_SCREEN = {"Xvfb": "xvfb", "xfce4-panel": "xfce4-panel", "dunst": "dunst"}
 _ACTIVATION = "[D-BUS Service]\nName={name}\nExec=/usr/bin/touch {started}\n"
 
@@ -36,6 +42,18 @@ def need(programs: dict[str, str]) -> None:
         missing.append("python3-gi")
     if not missing:
         return
+    _skip(missing)
+
+
+def need_window() -> None:
+    """As need(), for what the window takes."""
+    need({**NEEDED, "Xvfb": "xvfb"})
+    missing = [package for path, package in NEEDED_BY_WINDOW.items() if not glob(path)]
+    if missing:
+        _skip(missing)
+
+
+def _skip(missing: list[str]) -> None:
     reason = f"needs the packages {', '.join(missing)}; script/bootstrap --tests installs them"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

@@ -62,11 +62,11 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 @contextmanager
-def screen(directory: Path) -> Iterator[Screen]:
+def screen(directory: Path, width: int = _WIDTH, height: int = _HEIGHT) -> Iterator[Screen]:
     """On a display number that nobody has."""
     reader, writer = os.pipe()
     argv = ["Xvfb", "-displayfd", str(writer), "-fbdir", str(directory), "-nolisten", "tcp"]
-    size = ["-screen", "0", f"{_WIDTH}x{_HEIGHT}x24"]
+    size = ["-screen", "0", f"{width}x{height}x24"]
     with subprocess.Popen([*argv, *size], pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
         os.close(writer)
         try:

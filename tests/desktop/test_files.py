@@ -75,14 +75,22 @@ class TestIcons:
 
 
 class TestDesktopFiles:
-    @pytest.mark.parametrize("name", ["org.cortexlinux.LLMApplet.desktop", "autostart.desktop"])
-    def test_entries(self, name: str) -> None:
-        """Both start the program, and have their texts in German."""
+    @pytest.mark.parametrize(
+        ("name", "program"),
+        [
+            ("org.cortexlinux.LLMApplet.desktop", "cortex-llm-applet"),
+            ("autostart.desktop", "cortex-llm-applet"),
+            ("org.cortexlinux.LLMWindow.desktop", "cortex-llm-window"),
+        ],
+    )
+    def test_entries(self, name: str, program: str) -> None:
+        """Each starts its program, and has its texts in German."""
         parser = configparser.RawConfigParser(delimiters=("=",), comment_prefixes=("#",))
         parser.optionxform = str  # type: ignore[method-assign,assignment]
         parser.read(DESKTOP / "data" / name, "utf-8")
         entry = parser["Desktop Entry"]
-        assert (entry["Exec"], entry["TryExec"]) == ("cortex-llm-applet", "cortex-llm-applet")
+        assert (entry["Exec"], entry["TryExec"]) == (program, program)
+        assert (DESKTOP / "bin" / program).exists()
         assert entry["Icon"] == "org.cortexlinux.LLMApplet"
         assert (ICONS / "scalable/apps" / f"{entry['Icon']}.svg").exists()
         assert {key for key in entry if key in ("Name", "Comment")} == {"Name", "Comment"}

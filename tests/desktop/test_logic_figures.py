@@ -128,8 +128,8 @@ class TestStates:
         assert trouble is not None
         assert trouble.name == name
         picture = picture_of(view, empty())
-        assert [entry.label for entry in picture.menu if entry.visible][:2] == [trouble.meaning, trouble.step]
-        assert picture.tooltip.endswith(f"{trouble.meaning}\n{trouble.step}")
+        assert [entry.label for entry in picture.menu if entry.visible][:2] == [trouble.meaning, trouble.next_step]
+        assert picture.tooltip.endswith(f"{trouble.meaning}\n{trouble.next_step}")
 
     def test_every_trouble_is_reachable(self) -> None:
         """None stands behind another one that always applies too."""

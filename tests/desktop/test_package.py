@@ -13,13 +13,16 @@ from tests.desktop.conftest import NEEDED, ROOT, need
 EXPECTED = (
     "./etc/xdg/autostart/org.cortexlinux.LLMApplet.desktop",
     "./usr/bin/cortex-llm-applet",
+    "./usr/bin/cortex-llm-window",
     "./usr/share/applications/org.cortexlinux.LLMApplet.desktop",
+    "./usr/share/applications/org.cortexlinux.LLMWindow.desktop",
     "./usr/share/cortex-llm-applet/cortex_llm_applet/__main__.py",
     "./usr/share/doc/cortex-llm-applet/copyright",
     "./usr/share/icons/hicolor/scalable/status/cortex-llm-ok.svg",
     "./usr/share/icons/hicolor/symbolic/status/cortex-llm-ok-symbolic.svg",
     "./usr/share/locale/de/LC_MESSAGES/cortex-llm-applet.mo",
     "./usr/share/man/man1/cortex-llm-applet.1.gz",
+    "./usr/share/man/man1/cortex-llm-window.1.gz",
     "./usr/share/metainfo/org.cortexlinux.LLMApplet.metainfo.xml",
 )
 
@@ -57,11 +60,14 @@ class TestPackage:
         assert {line[0] for line in lines} <= {"drwxr-xr-x", "-rw-r--r--", "-rwxr-xr-x"}
 
     def test_needs_no_compiler_and_no_cortexd(self, package: Path) -> None:
-        """One package for both Debians, on their PyGObject; the daemon may come later."""
+        """One package for both Debians, on their PyGObject; the daemon and the window's libraries may come later."""
         control = listed(package, "--field")
         assert "Architecture: all" in control
         [depends] = [line for line in control.splitlines() if line.startswith("Depends: ")]
         assert "python3-gi" in depends
+        assert "gir1.2-gtk" not in depends
+        [recommends] = [line for line in control.splitlines() if line.startswith("Recommends: ")]
+        assert "gir1.2-adw-1" in recommends
         assert "cortexd" not in depends
 
     def test_same_bytes(self, package: Path, tmp_path: Path) -> None:

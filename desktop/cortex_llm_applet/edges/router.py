@@ -10,10 +10,12 @@ from gi.repository import Gio, GLib
 
 from cortex_llm_applet import wire_facts as wire
 from cortex_llm_applet.edges.calls import PROPERTIES, Watches, call
+from cortex_llm_applet.edges.timers import Timer
 from cortex_llm_applet.logic.clock import is_wrong, later_days
 from cortex_llm_applet.logic.failures import Failure
 from cortex_llm_applet.logic.model import Model
 
+_LATER_S = 0.5
 _DENIED = frozenset(
     {
         "org.freedesktop.DBus.Error.AccessDenied",
@@ -47,11 +49,14 @@ class Router:
         self._asking = 0
         self._ask_again = False
         self._asked: list[Callable[[], None]] = []
+        self._later = Timer(self.refresh)
+        self._asked_later: set[str] = set()
         self._watching = Gio.bus_watch_name_on_connection(
             bus, wire.BUS_NAME, Gio.BusNameWatcherFlags.NONE, self._appeared, self._vanished
         )
 
     def close(self) -> None:
+        self._later.set(None)
         Gio.bus_unwatch_name(self._watching)
         self._watches.end()
         self._owner = ""
@@ -101,7 +106,7 @@ class Router:
         else:
             self._ask("GetBudget", self._model.budgets)
             self._ask("GetStats", self._model.stats)
-            self._ask("ListRequests", self._model.running)
+            self._ask("ListRequests", self._listed)
 
     def _appeared(self, _bus: Any, _name: str, owner: str) -> None:
         self._watches.end()
@@ -116,6 +121,7 @@ class Router:
         self._changed()
 
     def _vanished(self, _bus: Any, _name: str) -> None:
+        self._later.set(None)
         self._watches.end()
         self._owner, self._asking, self._ask_again = "", 0, False
         self._asked_all()
@@ -192,6 +198,14 @@ class Router:
             self._changed()
 
         self.call("ListProviders", (), listed)
+
+    def _listed(self, rows: list[dict[str, Any]]) -> None:
+        """No signal says whom a request that begins is going to: it is asked once more, a moment later."""
+        self._model.running(rows)
+        nameless = {request.request_id for request in self._model.view.running if not request.provider}
+        if nameless - self._asked_later:
+            self._later.set(_LATER_S)
+        self._asked_later = nameless
 
     def _check_clock(self) -> None:
         now = datetime.now().astimezone()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 Row = Mapping[str, Any]
-_TYPES = {"str": str, "int": int, "bool": bool, "int | None": int}
+_TYPES = {"str": str, "int": int, "bool": bool, "int | None": int, "float | None": float}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,26 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """`state`: ok, degraded, open, unconfigured, or a newer service's word."""
+    """`state`: ok, degraded, open, unconfigured, or a newer service's word. `last_failure`: why it is not ok, in
+    a word; `hint`: how to configure it, in the service's own words."""
 
     name: str = ""
     state: str = ""
     configured: bool = False
+    has_key: bool = False
+    local: bool = False
+    default_model: str = ""
+    last_failure: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One that waits or is under way."""
+    """One that waits or is under way. `state`: queued, authorizing, running, streaming, or a newer service's word."""
 
     request_id: str = ""
     task_type: str = ""
+    state: str = ""
     provider: str = ""
     model: str = ""
 
@@ -59,6 +66,50 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A request as the ledger has it. `started_at`: ISO 8601. Empty `provider`: nobody was asked."""
+
+    request_id: str = ""
+    task_type: str = ""
+    state: str = ""
+    provider: str = ""
+    model: str = ""
+    started_at: str = ""
+    cost_nano_usd: int | None = None
+    cost_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One that would be asked, and why; amounts are in USD."""
+
+    provider: str = ""
+    model: str = ""
+    reason: str = ""
+    state: str = ""
+    likely_cost_usd: float | None = None
+    worst_case_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One that would not be asked, and why."""
+
+    provider: str = ""
+    model: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a request would go: `candidates` in the order in which they would be asked, by `strategy`."""
+
+    strategy: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sums:
     """This user's, in nano-dollars; None where they are not known."""
 
@@ -66,7 +117,7 @@ class Sums:
     month_nano_usd: int | None = None
 
 
-T = TypeVar("T", Budget, Provider, Request, Sums)
+T = TypeVar("T", Budget, Provider, Request, Record, Candidate, LeftOut, Decision, Sums)
 
 
 def filled(kind: type[T], row: Row) -> T:
@@ -87,3 +138,13 @@ def cost_of(request_id: str, task_type: str, provider: str, model: str, details:
     nano = details.get("cost_nano_usd")
     known = bool(details.get("cost_known", True))
     return Cost(request_id, task_type, provider, model, nano if isinstance(nano, int) else None, known)
+
+
+def cost_of_record(record: Record) -> Cost:
+    nano, known = record.cost_nano_usd, record.cost_known
+    return Cost(record.request_id, record.task_type, record.provider, record.model, nano, known)
+
+
+def decision_of(row: Row) -> Decision:
+    candidates, left_out = row.get("candidates", ()), row.get("left_out", ())
+    return Decision(str(row.get("strategy", "")), rows_of(Candidate, candidates), rows_of(LeftOut, left_out))

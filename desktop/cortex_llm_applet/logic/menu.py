@@ -7,23 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_llm_applet.logic.amounts import MISSING, usd
-from cortex_llm_applet.logic.figures import Budget, Cost
+from cortex_llm_applet.logic.figures import Cost
 from cortex_llm_applet.logic.slots import SLOTS, Slot, Slots
 from cortex_llm_applet.logic.trouble import trouble_of
 from cortex_llm_applet.logic.view import LAST_COSTS, View
-from cortex_llm_applet.texts import N_, _
+from cortex_llm_applet.logic.words import asked, cancel_in_words, cost_in_words, left_in_words, left_of
+from cortex_llm_applet.texts import _
 
 TROUBLE, STEP, TODAY, MONTH, BUDGETS = 1, 2, 4, 5, 10
-COSTS_HEAD, COSTS, RUNNING_HEAD, RUNNING, MORE, QUIT = 21, 30, 41, 50, 61, 71
+COSTS_HEAD, COSTS, RUNNING_HEAD, RUNNING, MORE, OPEN, QUIT = 21, 30, 41, 50, 61, 71, 72
 BUDGET_ENTRIES = 4
-_LEFT = {
-    ("user", "day"): N_("Left of your budget today: {left} of {limit}"),
-    ("user", "month"): N_("Left of your budget this month: {left} of {limit}"),
-    ("group", "day"): N_("Left of {name}'s budget today: {left} of {limit}"),
-    ("group", "month"): N_("Left of {name}'s budget this month: {left} of {limit}"),
-    ("machine", "day"): N_("Left of this computer's budget today: {left} of {limit}"),
-    ("machine", "month"): N_("Left of this computer's budget this month: {left} of {limit}"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +36,7 @@ def entries(view: View, slots: Slots, more: int) -> tuple[Entry, ...]:
         *_trouble(view),
         Entry(TODAY, _("Today: {amount}").format(amount=usd(view.sums.day_nano_usd)), enabled=True),
         Entry(MONTH, _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd)), enabled=True),
-        *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in view.budgets]),
+        *_fixed(BUDGETS, BUDGET_ENTRIES, [f"{left_of(budget)}: {left_in_words(budget)}" for budget in view.budgets]),
         Entry(20, separator=True),
         Entry(COSTS_HEAD, _("Last requests") if view.costs else _("No request yet")),
         *_fixed(COSTS, LAST_COSTS, [_cost(cost) for cost in view.costs]),
@@ -52,6 +45,7 @@ def entries(view: View, slots: Slots, more: int) -> tuple[Entry, ...]:
         *(_running(RUNNING + number, slots[number]) for number in range(SLOTS)),
         Entry(MORE, _("and {count} more").format(count=more), visible=more > 0),
         Entry(70, separator=True),
+        Entry(OPEN, _("Open the Window"), enabled=True, visible=view.has_window),
         Entry(QUIT, _("Quit"), enabled=True),
     )
 
@@ -64,7 +58,7 @@ def slot_of(id: int) -> int | None:
 def _trouble(view: View) -> Iterator[Entry]:
     trouble = trouble_of(view)
     yield Entry(TROUBLE, _(trouble.meaning) if trouble else "", enabled=True, visible=trouble is not None)
-    yield Entry(STEP, _(trouble.step) if trouble else "", enabled=True, visible=trouble is not None)
+    yield Entry(STEP, trouble.next_step if trouble else "", enabled=True, visible=trouble is not None)
     yield Entry(3, separator=True, visible=trouble is not None)
 
 
@@ -74,17 +68,8 @@ def _fixed(first: int, count: int, labels: list[str]) -> Iterator[Entry]:
         yield Entry(first + number, labels[number] if given else "", enabled=True, visible=given)
 
 
-def _left(budget: Budget) -> str:
-    text = _LEFT.get((budget.scope, budget.period), N_("Left of a budget: {left} of {limit}"))
-    left = None if budget.remaining_nano_usd is None else max(0, budget.remaining_nano_usd)
-    return _(text).format(name=budget.name, left=usd(left), limit=usd(budget.limit_nano_usd))
-
-
 def _cost(cost: Cost) -> str:
-    amount = usd(cost.cost_nano_usd)
-    if not cost.cost_known:
-        amount = _("at most {amount}").format(amount=amount)
-    return f"{cost.task_type}   {cost.model or cost.provider or MISSING}   {amount}"
+    return f"{cost.task_type}   {asked(cost) or MISSING}   {cost_in_words(cost)}"
 
 
 def _running(id: int, slot: Slot | None) -> Entry:
@@ -93,7 +78,4 @@ def _running(id: int, slot: Slot | None) -> Entry:
     request = slot.request
     if slot.ended:
         return Entry(id, _("Ended: {task}").format(task=request.task_type))
-    who = request.model or request.provider
-    if who:
-        return Entry(id, _("Cancel {task} ({model})").format(task=request.task_type, model=who), enabled=True)
-    return Entry(id, _("Cancel {task}").format(task=request.task_type), enabled=True)
+    return Entry(id, cancel_in_words(request), enabled=True)

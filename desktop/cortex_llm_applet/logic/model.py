@@ -8,7 +8,18 @@ from datetime import date
 from typing import Any
 
 from cortex_llm_applet.logic.clock import month_changed
-from cortex_llm_applet.logic.figures import Budget, Provider, Request, Row, Sums, cost_of, filled, rows_of
+from cortex_llm_applet.logic.figures import (
+    Budget,
+    Provider,
+    Record,
+    Request,
+    Row,
+    Sums,
+    cost_of,
+    cost_of_record,
+    filled,
+    rows_of,
+)
 from cortex_llm_applet.logic.notices import Notice, Outages, Thresholds
 from cortex_llm_applet.logic.picture import Picture, picture_of
 from cortex_llm_applet.logic.slots import Slots, assigned, empty
@@ -54,6 +65,9 @@ class Model:
         self.view = self.view.with_cost(cost_of(request_id, task_type, provider, model, details), sums)
         self._sums(sums)
 
+    def earlier(self, record: Record) -> None:
+        self.view = self.view.with_earlier(cost_of_record(record))
+
     def threshold(self, period: str, fraction: float, spent_usd: float, limit_usd: float) -> None:
         self._told(self._thresholds.crossed(period, fraction, spent_usd, limit_usd, self._today().isoformat()))
 
@@ -84,6 +98,9 @@ class Model:
 
     def clock(self, wrong: bool) -> None:
         self.view = replace(self.view, clock_wrong=wrong)
+
+    def has_window(self, has_window: bool) -> None:
+        self.view = replace(self.view, has_window=has_window)
 
     def menu(self, *, open: bool) -> None:
         self._menu_open = open

@@ -61,7 +61,7 @@ def picture_of(view: View, slots: Slots) -> Picture:
 def _tooltip(view: View, state: State) -> str:
     trouble = trouble_of(view)
     month = _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))
-    said = [_(trouble.meaning), _(trouble.step)] if trouble else [_(_IN_WORDS[state])]
+    said = [_(trouble.meaning), trouble.next_step] if trouble else [_(_IN_WORDS[state])]
     return "\n".join([month, *said])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cortex_llm_applet.logic.view import Absence, Service, View
-from cortex_llm_applet.texts import N_
+from cortex_llm_applet.texts import N_, _
 
 UNIT = "cortex-llm-router.service"
 
@@ -26,13 +26,20 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """`meaning` and `step` are for a person, not yet translated."""
+    """`meaning` and `step` are for a person, not yet translated; `command`, where there is one, is what `step` says to
+    type."""
 
     name: str
     state: State
     meaning: str
     step: str
     applies: Callable[[View], bool]
+    command: str = ""
+
+    @property
+    def next_step(self) -> str:
+        """In the person's language."""
+        return _(self.step).format(command=self.command)
 
 
 def _gone(absence: Absence) -> Callable[[View], bool]:
@@ -63,29 +70,33 @@ TROUBLES: tuple[Trouble, ...] = (
         "masked",
         State.ERROR,
         N_("An administrator has switched cortexd off."),
-        N_("Switch it on: sudo systemctl unmask cortex-llm-router"),
+        N_("Switch it on: {command}"),
         _gone(Absence.MASKED),
+        "sudo systemctl unmask cortex-llm-router",
     ),
     Trouble(
         "failed",
         State.ERROR,
         N_("cortexd failed and does not run."),
-        N_("See why: journalctl -b -u cortex-llm-router"),
+        N_("See why: {command}"),
         _gone(Absence.FAILED),
+        "journalctl -b -u cortex-llm-router",
     ),
     Trouble(
         "restarting",
         State.ERROR,
         N_("cortexd fails and is started again and again."),
-        N_("See why: journalctl -b -u cortex-llm-router"),
+        N_("See why: {command}"),
         _gone(Absence.RESTARTING),
+        "journalctl -b -u cortex-llm-router",
     ),
     Trouble(
         "stopped",
         State.STALE,
         N_("cortexd does not run now."),
-        N_("Your next request starts it, or: sudo systemctl start cortex-llm-router"),
+        N_("Your next request starts it, or: {command}"),
         _gone(Absence.RESTING),
+        "sudo systemctl start cortex-llm-router",
     ),
     Trouble(
         "refused",
@@ -98,8 +109,9 @@ TROUBLES: tuple[Trouble, ...] = (
         "ledger_full",
         State.ERROR,
         N_("cortexd cannot write its ledger, so it spends nothing."),
-        N_("Make room on the disk; journalctl -b -u cortex-llm-router says more."),
+        N_("Make room on the disk; {command} says more."),
         _there(lambda view: not view.ledger_writable),
+        "journalctl -b -u cortex-llm-router",
     ),
     Trouble(
         "not_allowed",
@@ -112,15 +124,17 @@ TROUBLES: tuple[Trouble, ...] = (
         "no_key",
         State.UNCONFIGURED,
         N_("No provider has a key yet."),
-        N_("Set one: sudo cortexctl credentials set claude"),
+        N_("Set one: {command}"),
         _there(lambda view: not view.configured),
+        "sudo cortexctl credentials set claude",
     ),
     Trouble(
         "clock_wrong",
         State.ERROR,
         N_("The computer's clock is wrong, so costs count for the wrong day."),
-        N_("Set it: timedatectl set-ntp true"),
+        N_("Set it: {command}"),
         lambda view: view.clock_wrong,
+        "timedatectl set-ntp true",
     ),
     Trouble(
         "used_up",
@@ -134,6 +148,11 @@ TROUBLES: tuple[Trouble, ...] = (
 
 def trouble_of(view: View) -> Trouble | None:
     return next((trouble for trouble in TROUBLES if trouble.applies(view)), None)
+
+
+def trouble_away(view: View) -> Trouble | None:
+    """Only of a router that is not there."""
+    return None if view.service is Service.THERE else trouble_of(view)
 
 
 def state_of(view: View) -> State:

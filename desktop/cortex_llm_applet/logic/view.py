@@ -32,7 +32,8 @@ class Absence(StrEnum):
 @dataclass(frozen=True, slots=True)
 class View:
     """`allowed`: whether polkit lets this user ask, None where it did not say. `refused`: the router takes no
-    subscription of this user. `clock_wrong`: the computer's clock contradicts what was written before."""
+    subscription of this user. `clock_wrong`: the computer's clock contradicts what was written before.
+    `has_window`: there is a window to open."""
 
     service: Service = Service.UNKNOWN
     absence: Absence = Absence.RESTING
@@ -45,6 +46,7 @@ class View:
     allowed: bool | None = None
     refused: bool = False
     clock_wrong: bool = False
+    has_window: bool = False
 
     @property
     def configured(self) -> bool:
@@ -55,6 +57,10 @@ class View:
         """The newest cost first, each once."""
         others = (item for item in self.costs if item.request_id != cost.request_id)
         return replace(self, sums=sums, costs=(cost, *others)[:LAST_COSTS])
+
+    def with_earlier(self, cost: Cost) -> View:
+        """What was settled before anybody listened, where nothing has been since."""
+        return self if self.costs else replace(self, costs=(cost,))
 
     def with_provider_state(self, name: str, state: str) -> View:
         changed = (replace(item, state=state) if item.name == name else item for item in self.providers)

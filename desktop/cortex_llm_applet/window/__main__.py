@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
     speak(LOCALES)
+    GLib.set_prgname("cortex-llm-window")
     try:
         from cortex_llm_applet.window.application import Application
     except (ImportError, ValueError):  # as gi says that a typelib is not there
