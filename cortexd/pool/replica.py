@@ -11,6 +11,7 @@ from cortexd.config.addresses import parse_address
 from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.domain.newest import Newest
+from cortexd.domain.served import ServedModel
 from cortexd.errors import ProviderError
 from cortexd.pool.balancer import Load
 from cortexd.pool.pace import Mean, Pace, Timing, mean
@@ -70,6 +71,7 @@ class Replica:
     held: int = 0  # places kept for calls that have not begun
     heard_at: float = float("-inf")
     on_free: list[Callable[[], None]] = field(default_factory=list)
+    listed: frozenset[str] | None = None  # the models that it said it has; None before it said so
     _pace: Pace = field(default_factory=Pace)
     _latency: Mean | None = None
     _first_token: Mean | None = None
@@ -111,6 +113,12 @@ class Replica:
     def lacks(self, model: str) -> bool:
         """Whether it said of late that it does not have that model."""
         return time.monotonic() - self._lacked_at.get(model, float("-inf")) < _LACKS_S
+
+    async def ask_models(self) -> tuple[ServedModel, ...]:
+        """Which it has, and know it from then on. Raises ProviderError."""
+        models = await self.provider.models()
+        self.listed = frozenset(model.id for model in models)
+        return models
 
     def load(self, usual: float | None, affinity: str = "") -> Load:
         """As the choice sees it; what it was like a while ago counts less and less beside what is `usual`."""
