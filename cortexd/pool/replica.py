@@ -148,7 +148,7 @@ class Replica:
     def begin(self, flight: Flight) -> None:
         self.flights.add(flight)
         flight.queued = len(self.flights) > _UNLOADED
-        self.health.began()
+        self.health.began(flight)
         flight.prefix_age = self._prefixes.read(flight.call.affinity)
 
     def end(self, flight: Flight) -> None:
@@ -183,11 +183,11 @@ class Replica:
         if marks(error) and not flight.moved:
             self.health.failed(error, time.monotonic(), flight.began, hash(flight.call.messages))
         else:
-            self.health.left(flight.began)
+            self.health.left(flight)
 
     def left(self, flight: Flight) -> None:
         """The caller did not wait for the end."""
-        self.health.left(flight.began)
+        self.health.left(flight)
 
     def view(self, share: float) -> ReplicaView:
         return ReplicaView(
