@@ -25,12 +25,13 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from cortexd.config.replicas import endpoints
-from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.config.settings import ANY_MODEL, NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.domain.retry_budget import RetryBudget
 from cortexd.domain.served import ServedModel
 from cortexd.errors import Failure, ProviderError
 from cortexd.pool.balancer import chosen, usual_pace
+from cortexd.pool.listing import ask_all, listed_elsewhere
 from cortexd.pool.probe import Probes
 from cortexd.pool.replica import Flight, Replica
 from cortexd.pool.replica_health import ReplicaState, lacks_model, marks
@@ -46,7 +47,8 @@ _PLAIN = ProviderSettings("", "", "", "")
 
 
 class Pool:
-    """A Provider. `replicas` are its own until another pool takes them over (make_pool); `clock` in seconds."""
+    """A Provider. `replicas` are its own until another pool takes them over (make_pool). `on_models` is called when an
+    endpoint that is back has models that were not said before."""
 
     def __init__(self, settings: ProviderSettings, replicas: Sequence[Replica]) -> None:
         self.name = settings.name
@@ -56,7 +58,9 @@ class Pool:
         self._waiting = Waiting(lambda call: self._place_for(call))
         self._starting = Starting(local=settings.local)
         self._draw = random.Random()  # noqa: S311 - no secret
-        self._probes = Probes(self._waiting.serve)
+        self._probes = Probes(self._returned)
+        self._said: frozenset[str] | None = None
+        self.on_models: Callable[[], None] | None = None
         self._lent: set[Replica] = set()
         self._closed = False
         for item in self.replicas:
@@ -118,14 +122,10 @@ class Pool:
         return tuple(replace(view, credential=name) for view, name in zip(views, names, strict=True))
 
     async def models(self) -> tuple[ServedModel, ...]:
-        """What one of the endpoints says; the first that answers."""
-        failed = ProviderError(Failure.CONNECTION, "no endpoint can be asked")
-        for item in sorted(self.replicas, key=lambda item: not item.admits()):
-            try:
-                return await item.provider.models()
-            except ProviderError as error:
-                failed = error
-        raise failed
+        """What the endpoints say together, of all that answer."""
+        models = await ask_all(self.replicas)
+        self._said = frozenset(model.id for model in models)
+        return models
 
     async def aclose(self) -> None:
         if self._closed:
@@ -146,6 +146,13 @@ class Pool:
             return None
         self._lent.add(found)
         return found
+
+    def _returned(self) -> None:
+        """An endpoint is there again, and has said its models."""
+        self._waiting.serve()
+        known = frozenset().union(*(item.listed or () for item in self.replicas))
+        if self.on_models is not None and self._said is not None and not known <= self._said:
+            self.on_models()
 
     def _look_after_others(self) -> None:
         """Where there are several, those that were left alone may be there again."""
@@ -188,13 +195,19 @@ class Pool:
         """Who may be asked: those whose breaker is closed; where there is none, whoever may be open for bad prompts
         alone, or else the one that is due first."""
         able = [item for item in self.replicas if item.takes(call)]
-        able = [item for item in able if not item.lacks(call.model)] or able
+        able = [item for item in able if not self._lacks(item, call.model)] or able
         items = [item for item in able if item.id not in call.avoids] or able
         admitted = [item for item in items if item.admits()]
         if admitted or not items:
             return admitted
         doubtful = [item for item in items if not item.health.certain]
         return doubtful or [min(items, key=lambda item: item.health.open_until)]
+
+    def _lacks(self, item: Replica, model: str) -> bool:
+        """By what it answered; and by its list, where the lists decide what is asked for ("*"): who is told a name by
+        the operator may have the model under another one."""
+        listing = self._settings.model == ANY_MODEL
+        return item.lacks(model) or (listing and listed_elsewhere(item, model, self.replicas))
 
     def _has_room(self, item: Replica) -> bool:
         return item.has_room and item.queue_delay_s() <= self._settings.queue_delay_s
@@ -262,7 +275,7 @@ class Pool:
 
     def _others(self, call: Call, tried: Collection[str]) -> list[Replica]:
         """Who else may be asked now, and may have the model."""
-        able = [item for item in self.replicas if item.takes(call) and not item.lacks(call.model)]
+        able = [item for item in self.replicas if item.takes(call) and not self._lacks(item, call.model)]
         return [item for item in able if item.id not in tried and item.admits()]
 
     def _outdone(self, tried: Collection[str]) -> None:

@@ -13,7 +13,6 @@ from functools import partial
 
 from cortexd.errors import ProviderError
 from cortexd.pool.replica import Replica
-from cortexd.providers import Provider
 
 _WITHIN_S = 2.0
 _BUSY = 429
@@ -30,7 +29,7 @@ class Probes:
     def begin(self, replica: Replica) -> None:
         """Look at the endpoint if its pause is over."""
         if replica.health.begins_look(time.monotonic()):
-            task = asyncio.create_task(_answers(replica.provider))
+            task = asyncio.create_task(_answers(replica))
             self._tasks.add(task)
             task.add_done_callback(partial(self._looked, replica))
 
@@ -49,10 +48,10 @@ class Probes:
             self._on_return()
 
 
-async def _answers(provider: Provider) -> bool:
+async def _answers(replica: Replica) -> bool:
     try:
         async with asyncio.timeout(_WITHIN_S):
-            await provider.models()
+            await replica.ask_models()
     except TimeoutError:
         return False
     except ProviderError as error:

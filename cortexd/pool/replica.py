@@ -11,6 +11,7 @@ from cortexd.config.addresses import parse_address
 from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Answer, Call
 from cortexd.domain.newest import Newest
+from cortexd.domain.served import ServedModel
 from cortexd.errors import ProviderError
 from cortexd.pool.balancer import Load
 from cortexd.pool.pace import Mean, Pace, Timing, mean
@@ -70,6 +71,7 @@ class Replica:
     held: int = 0  # places kept for calls that have not begun
     heard_at: float = float("-inf")
     on_free: list[Callable[[], None]] = field(default_factory=list)
+    listed: frozenset[str] | None = None  # the models that it said it has; None before it said so
     _pace: Pace = field(default_factory=Pace)
     _latency: Mean | None = None
     _first_token: Mean | None = None
@@ -112,6 +114,12 @@ class Replica:
         """Whether it said of late that it does not have that model."""
         return time.monotonic() - self._lacked_at.get(model, float("-inf")) < _LACKS_S
 
+    async def ask_models(self) -> tuple[ServedModel, ...]:
+        """Which it has, and know it from then on. Raises ProviderError."""
+        models = await self.provider.models()
+        self.listed = frozenset(model.id for model in models)
+        return models
+
     def load(self, usual: float | None, affinity: str = "") -> Load:
         """As the choice sees it; what it was like a while ago counts less and less beside what is `usual`."""
         now, prefixes = time.monotonic(), self._prefixes
@@ -140,7 +148,7 @@ class Replica:
     def begin(self, flight: Flight) -> None:
         self.flights.add(flight)
         flight.queued = len(self.flights) > _UNLOADED
-        self.health.began()
+        self.health.began(flight)
         flight.prefix_age = self._prefixes.read(flight.call.affinity)
 
     def end(self, flight: Flight) -> None:
@@ -175,11 +183,11 @@ class Replica:
         if marks(error) and not flight.moved:
             self.health.failed(error, time.monotonic(), flight.began, hash(flight.call.messages))
         else:
-            self.health.left(flight.began)
+            self.health.left(flight)
 
     def left(self, flight: Flight) -> None:
         """The caller did not wait for the end."""
-        self.health.left(flight.began)
+        self.health.left(flight)
 
     def view(self, share: float) -> ReplicaView:
         return ReplicaView(

@@ -56,11 +56,11 @@ def lacks_model(error: ProviderError) -> bool:
 @dataclass(slots=True)
 class ReplicaHealth:
     """All times on the clock of whoever asks, in seconds. `last_failure`: of a Failure, "" before the first.
-    `on_trial`: the one call that is let through is under way. `certain`: that it is open is no prompt's doing."""
+    `certain`: that it is open is no prompt's doing."""
 
     last_failure: str = ""
     open_until: float = 0.0
-    on_trial: bool = False
+    _trial: object = None  # the call that is let through
     _opened_at: float | None = None
     _down_since: float = 0.0
     _looked_at: bool = True
@@ -104,23 +104,29 @@ class ReplicaHealth:
         elif self._opened_at is not None:
             self._open(now, self._longer_pause(now), certain=self.certain)
 
-    def began(self) -> None:
-        """A call goes there."""
-        self.on_trial = self.on_trial or self._opened_at is not None
+    @property
+    def on_trial(self) -> bool:
+        """The one call that is let through is under way."""
+        return self._trial is not None
+
+    def began(self, call: object) -> None:
+        """It goes there. Where everybody is open more than one may; the first is the trial."""
+        if self._opened_at is not None and self._trial is None:
+            self._trial = call
 
     def answered(self, now: float, began: float) -> None:
         self._run.clear()
         self._outcomes.append((now, None))
         if self._opened_at is None or began < self._opened_at:
             return
-        self._opened_at, self.on_trial = None, False
+        self._opened_at, self._trial = None, None
         self._pause_s, self._returned_at = _FIRST_PAUSE_S, now
         self._outcomes.clear()
 
-    def left(self, began: float) -> None:
-        """A call ended without saying anything of the endpoint."""
-        if self._opened_at is not None and began >= self._opened_at:
-            self.on_trial = False
+    def left(self, call: object) -> None:
+        """It ended without saying anything of the endpoint: where it was the trial, another one may be."""
+        if self._trial is call:
+            self._trial = None
 
     def failed(self, error: ProviderError, now: float, began: float, request: int) -> None:
         """Count a failure that `marks`; `request`: equal for equal ones."""
@@ -166,7 +172,7 @@ class ReplicaHealth:
             self._down_since = now
         jitter = 1.0 if told else random.uniform(0.75, 1.0)  # noqa: S311 - no secret
         self._opened_at, self.open_until = now, now + pause_s * jitter
-        self.certain, self._looked_at, self.on_trial = certain, told, False
+        self.certain, self._looked_at, self._trial = certain, told, None
 
     def _failing(self, now: float) -> bool:
         recent = [request for at, request in self._outcomes if now - at <= _RATE_WITHIN_S]

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 from cortexd.catalog import Said
 from cortexd.config import Config
@@ -15,6 +16,7 @@ from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import Strategy
 from cortexd.domain.served import ServedModel
 from cortexd.errors import CortexError, Failure, ProviderError
+from cortexd.pool import Pool
 from cortexd.providers import Provider, Starting, is_loading, pauses
 from cortexd.requests.intake import Request
 from cortexd.requests.setup import Setup
@@ -155,6 +157,8 @@ class Asking:
                 self._has_failed(name, answer)
                 return answer
             self._failed.pop(name, None)
+            if isinstance(provider, Pool):
+                provider.on_models = partial(self.again, name)
             log.info("%s says which models it has: %d", name, len(answer))
             self._take(self._setup().hearing(name, Said(answer, datetime.now(UTC))))
             return None

@@ -380,6 +380,74 @@ class TestOtherModels:
         await waiting[0]
 
 
+class TestListing:
+    """Endpoints that say which models they have, where any will do ("*")."""
+
+    @pytest.fixture
+    def unlike(self, make: MakePool, endpoints: SimulatedProviders) -> Pool:
+        """Two that share a model, of different contexts, and have one each that the other lacks."""
+        endpoints.behave("one", Behaviour(models=("llama-9", "qwen-9"), context_tokens=8192))
+        endpoints.behave("two", Behaviour(models=("llama-9", "gemma-9"), context_tokens=4096))
+        return make("one", "two", model="*")
+
+    async def test_all_models_are_said(self, unlike: Pool) -> None:
+        """Each once, in the order of the endpoints, with the context that fits wherever a call may go."""
+        said = await unlike.models()
+        assert [(model.id, model.context_tokens) for model in said] == [
+            ("llama-9", 4096),
+            ("qwen-9", 8192),
+            ("gemma-9", 4096),
+        ]
+
+    async def test_a_call_goes_where_its_model_is(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """Nobody else is asked, not even once; a model of both is answered by either."""
+        await unlike.models()
+        for _ in range(8):
+            await unlike.complete(replace(call(), model="gemma-9"))
+        assert requests(endpoints) == [0, 8, 0]
+        await asyncio.gather(*(unlike.complete(call(f"call {number}")) for number in range(30)))
+        assert all(requests(endpoints)[:2])
+
+    async def test_who_has_it_fails(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """Then nobody else is asked for what is not there."""
+        await unlike.models()
+        endpoints.behave("two", Behaviour(status=500))
+        with pytest.raises(ProviderError) as caught:
+            await unlike.complete(replace(call(), model="gemma-9"))
+        assert caught.value.failure is Failure.SERVER
+        assert endpoints.counts("one").requests == 0
+
+    async def test_a_name_of_the_operators(self, make: MakePool, endpoints: SimulatedProviders) -> None:
+        """Where he names the model, an endpoint may have it under another name: both are asked."""
+        endpoints.behave("one", Behaviour(listing='{"data": [{"id": "llama-9.gguf"}]}'))
+        pool = make("one", "two")
+        await pool.models()
+        await all_at_once(pool, 20)
+        assert all(requests(endpoints)[:2])
+
+    async def test_one_that_is_away_is_heard_when_it_is_back(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """Until then the others' models are there; whoever listens is told that there are more."""
+        told: list[bool] = []
+        unlike.on_models = lambda: told.append(True)
+        endpoints.behave("one", Behaviour(status=503))
+        assert [model.id for model in await unlike.models()] == ["llama-9", "gemma-9"]
+        while unlike.replicas[0].health.state(time.monotonic()) is not ReplicaState.OPEN:
+            await unlike.complete(call())
+        endpoints.behave("one", Behaviour(models=("llama-9", "qwen-9")))
+        async with asyncio.timeout(20):
+            while not told:
+                await unlike.complete(call())
+        assert "qwen-9" in [model.id for model in await unlike.models()]
+
+    async def test_nobody_answers(self, unlike: Pool, endpoints: SimulatedProviders) -> None:
+        """That is the failure of one of them."""
+        for name in ("one", "two"):
+            endpoints.behave(name, Behaviour(status=503))
+        with pytest.raises(ProviderError) as caught:
+            await unlike.models()
+        assert caught.value.failure is Failure.OVERLOADED
+
+
 class TestCapacity:
     async def test_it_says_at_once_that_it_is_full(self, make: MakePool, endpoints: SimulatedProviders) -> None:
         """Whoever has another choice need not wait: nothing is sent, nobody is marked."""

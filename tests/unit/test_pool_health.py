@@ -32,7 +32,7 @@ def on_trial(at: float) -> ReplicaHealth:
     """Looked at, with its trial call under way since `at`."""
     health = opened(at - 10)
     health.looked(at, alive=True)
-    health.began()
+    health.began("trial")
     return health
 
 
@@ -144,8 +144,16 @@ class TestComingBack:
         """A trial under way admits no second one; one that the caller ended leaves room for the next."""
         health = on_trial(200.0)
         assert not health.admits(200.0)
-        health.left(200.0)
+        health.left("trial")
         assert health.admits(200.0)
+
+    def test_another_call_does_not_end_the_trial(self) -> None:
+        """One that was sent there because nobody was left, and that its caller ended: the trial goes on alone."""
+        health = on_trial(200.0)
+        health.began("another")
+        health.left("another")
+        assert not health.admits(200.0)
+        assert health.on_trial
 
     def test_an_answer_closes_it_and_its_share_grows(self) -> None:
         """From a tenth to the whole in five seconds."""
