@@ -12,10 +12,10 @@ from cortexd.client import AsyncClient
 from cortexd.domain.money import format_usd
 from cortexd.errors import Cancelled
 from simulated import Behaviour
-from tests.desktop.applet import eventually
+from tests.desktop.applet import applet, eventually
 from tests.desktop.conftest import Router, need_window
 from tests.desktop.screen import Screen, screen
-from tests.desktop.window import Window, window
+from tests.desktop.window import Window, session_with_reader, window
 
 
 @pytest.fixture(name="shown_on", scope="module")
@@ -74,6 +74,18 @@ class TestWindow:
             await shown.second(program, "--page", "last_route")
             names = await shown.await_texts("Die letzte Anfrage", "Nicht gefragt")
             assert any(name.startswith("1. claude") for name in names)
+
+    async def test_opened_from_the_panel(
+        self, installed: Path, shown_on: Screen, router: Router, tmp_path: Path
+    ) -> None:
+        """The menu of the panel's item has an entry that opens it, on the same bus."""
+        async with session_with_reader(tmp_path, shown_on) as session:
+            address = session.environment["DBUS_SESSION_BUS_ADDRESS"]
+            async with applet(installed, address, router.address, session.environment) as item:
+                await item.click("Open the Window")
+                await eventually(session.reader.names, lambda names: "Nothing runs now" in names, "the window")
+                await session.quit_window()
+                await eventually(session.reader.names, lambda names: names == set(), "its end")
 
 
 async def cancellers(shown: Window) -> list[str]:
