@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 
-from cortex_llm_applet.texts import N_
+from cortex_llm_applet.texts import N_, _
 
 _PREFIX = "org.cortexlinux.LLMRouter.Error."
+_LOG = "journalctl -b -u cortex-llm-router"
 _DETAILS = re.compile(r"\s*\[((?:[a-z_]+=\S*\s?)+)\]$")
+# name -> the next step, and the command that it names
 _STEPS = {
-    _PREFIX + "InvalidArgument": N_("Choose something else."),
-    _PREFIX + "UnknownProvider": N_("Choose another provider: cortexctl providers lists them."),
-    _PREFIX + "LedgerUnavailable": N_("Make room on the disk; journalctl -b -u cortex-llm-router says more."),
-    _PREFIX + "TooLarge": N_("Choose less."),
-    _PREFIX + "RateLimited": N_("Wait a little, and try again."),
-    _PREFIX + "ShuttingDown": N_("Try again in a moment."),
-    "org.freedesktop.DBus.Error.AccessDenied": N_("Choose another model, or ask an administrator."),
-    "": N_("Your next request starts it, or: sudo systemctl start cortex-llm-router"),
+    _PREFIX + "InvalidArgument": (N_("Choose something else."), ""),
+    _PREFIX + "UnknownProvider": (N_("Choose another provider: {command} lists them."), "cortexctl providers"),
+    _PREFIX + "LedgerUnavailable": (N_("Make room on the disk; {command} says more."), _LOG),
+    _PREFIX + "TooLarge": (N_("Choose less."), ""),
+    _PREFIX + "RateLimited": (N_("Wait a little, and try again."), ""),
+    _PREFIX + "ShuttingDown": (N_("Try again in a moment."), ""),
+    "org.freedesktop.DBus.Error.AccessDenied": (N_("Choose another model, or ask an administrator."), ""),
+    "": (N_("Your next request starts it, or: {command}"), "sudo systemctl start cortex-llm-router"),
 }
-_LOG = N_("See why: journalctl -b -u cortex-llm-router")
+_ANY = (N_("See why: {command}"), _LOG)
 
 
 class Failure(str):
@@ -40,5 +42,6 @@ class Failure(str):
 
     @property
     def step(self) -> str:
-        """What to do next, not yet translated."""
-        return _STEPS.get(self, _LOG)
+        """What to do next, in the person's language."""
+        text, command = _STEPS.get(self, _ANY)
+        return _(text).format(command=command)
