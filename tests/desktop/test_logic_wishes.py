@@ -80,5 +80,5 @@ class TestFailures:
     def test_next_step(self, name: str) -> None:
         """Each has one, also an error that is not known here; brackets within the words are words."""
         failure = Failure(name, "expected [a, b], got c")
-        assert failure.next_step
+        assert failure.step
         assert (failure.words, failure.details) == ("expected [a, b], got c", {})

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 
-from cortex_llm_applet.logic.trouble import TROUBLES
 from cortex_llm_applet.texts import N_, _
 
 _PREFIX = "org.cortexlinux.LLMRouter.Error."
+_LOG = "journalctl -b -u cortex-llm-router"
 _DETAILS = re.compile(r"\s*\[((?:[a-z_]+=\S*\s?)+)\]$")
+# name -> the next step, and the command that it names
 _STEPS = {
-    _PREFIX + "InvalidArgument": N_("Choose something else."),
-    _PREFIX + "UnknownProvider": N_("Choose another provider: cortexctl providers lists them."),
-    _PREFIX + "TooLarge": N_("Choose less."),
-    _PREFIX + "RateLimited": N_("Wait a little, and try again."),
-    _PREFIX + "ShuttingDown": N_("Try again in a moment."),
-    "org.freedesktop.DBus.Error.AccessDenied": N_("Choose another model, or ask an administrator."),
+    _PREFIX + "InvalidArgument": (N_("Choose something else."), ""),
+    _PREFIX + "UnknownProvider": (N_("Choose another provider: {command} lists them."), "cortexctl providers"),
+    _PREFIX + "LedgerUnavailable": (N_("Make room on the disk; {command} says more."), _LOG),
+    _PREFIX + "TooLarge": (N_("Choose less."), ""),
+    _PREFIX + "RateLimited": (N_("Wait a little, and try again."), ""),
+    _PREFIX + "ShuttingDown": (N_("Try again in a moment."), ""),
+    "org.freedesktop.DBus.Error.AccessDenied": (N_("Choose another model, or ask an administrator."), ""),
+    "": (N_("Your next request starts it, or: {command}"), "sudo systemctl start cortex-llm-router"),
 }
-_TROUBLES = {_PREFIX + "LedgerUnavailable": "ledger_full", "": "stopped"}
-_OTHER = "failed"
+_ANY = (N_("See why: {command}"), _LOG)
 
 
 class Failure(str):
@@ -39,9 +41,7 @@ class Failure(str):
     details: dict[str, str]
 
     @property
-    def next_step(self) -> str:
-        """In the person's language."""
-        if self in _STEPS:
-            return _(_STEPS[self])
-        name = _TROUBLES.get(self, _OTHER)
-        return next(trouble.next_step for trouble in TROUBLES if trouble.name == name)
+    def step(self) -> str:
+        """What to do next, in the person's language."""
+        text, command = _STEPS.get(self, _ANY)
+        return _(text).format(command=command)

@@ -50,11 +50,11 @@ class Preferences(Page):
         elif view.service is Service.UNKNOWN or trouble is None:
             self._draw()
         elif view.service is not Service.THERE:
-            self._notes.away(_(trouble.meaning), trouble.next_step)
+            self._notes.trouble(trouble)
 
     def _read(self) -> None:
         if self._service is Service.THERE:
-            self._keeper.read(lambda failure: self._notes.away(failure.words, failure.next_step))
+            self._keeper.read(self._notes.unread)
 
     def _draw(self) -> None:
         keeper = self._keeper

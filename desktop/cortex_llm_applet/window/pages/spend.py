@@ -12,7 +12,7 @@ from cortex_llm_applet.logic.spans import GROUPINGS, SPANS, days_query, query_of
 from cortex_llm_applet.logic.spend import by_day, chart_of
 from cortex_llm_applet.logic.trouble import trouble_of
 from cortex_llm_applet.logic.view import Service, View
-from cortex_llm_applet.texts import N_, _
+from cortex_llm_applet.texts import N_
 from cortex_llm_applet.window.pages.page import Page
 from cortex_llm_applet.window.spend.budgets import Budgets
 from cortex_llm_applet.window.spend.choosing import Choosing
@@ -60,9 +60,9 @@ class Spend(Page):
         if rows is not None:
             self._panel.show_chart(chart_of(rows, span, grouping, today), span)
         elif trouble is not None and self._view.service is not Service.THERE:
-            self._panel.show_words(_(trouble.meaning), trouble.next_step)
+            self._panel.show_trouble(trouble)
         elif failure is not None and self._view.service is Service.THERE:
-            self._panel.show_words(failure.words, failure.next_step)
+            self._panel.show_words(failure.words, failure.step)
         else:
             self._panel.show_loading()
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from gi.repository import GLib
 
 from cortex_llm_applet.logic.failures import Failure
+from cortex_llm_applet.logic.trouble import Trouble
 from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.toolkit import Adw, Gtk
+from cortex_llm_applet.window.trouble_status import TroubleStatus
 
 _UNTIL_CLOSED = 0
 _UNDO_S = 10
@@ -20,10 +22,12 @@ class Notes:
     def __init__(self) -> None:
         self._overlay = Adw.ToastOverlay()
         self._stack = Gtk.Stack(vhomogeneous=False)
-        self._away = Adw.StatusPage(icon_name="network-offline-symbolic", title=_("Preferences cannot be read"))
+        self._trouble = TroubleStatus()
+        self._unread = Adw.StatusPage(icon_name="dialog-warning-symbolic", title=_("Preferences cannot be read"))
         self._refusal: Adw.Toast | None = None
         self._stack.add_named(Gtk.Spinner(spinning=True, width_request=48, halign=Gtk.Align.CENTER), "loading")
-        self._stack.add_named(self._away, "away")
+        self._stack.add_named(self._trouble, "trouble")
+        self._stack.add_named(self._unread, "unread")
         self._overlay.set_child(self._stack)
 
     def around(self, page: Gtk.Widget) -> Gtk.Widget:
@@ -33,17 +37,19 @@ class Notes:
     def ready(self) -> None:
         self._stack.set_visible_child_name("page")
 
-    def waiting(self) -> None:
-        self._stack.set_visible_child_name("loading")
+    def trouble(self, trouble: Trouble) -> None:
+        self._trouble.show_trouble(trouble)
+        self._stack.set_visible_child_name("trouble")
 
-    def away(self, why: str, step: str) -> None:
-        self._away.set_description(GLib.markup_escape_text("\n".join(filter(None, [why, step]))))
-        self._stack.set_visible_child_name("away")
+    def unread(self, failure: Failure) -> None:
+        words = "\n".join(filter(None, [failure.words, failure.step]))
+        self._unread.set_description(GLib.markup_escape_text(words))
+        self._stack.set_visible_child_name("unread")
 
     def refused(self, failure: Failure) -> None:
         """Stays until it is read: the router's words and what to do."""
         words = failure.words or _("cortexd does not answer")
-        label = Gtk.Label(label=f"{words}\n{failure.next_step}", wrap=True, xalign=0, max_width_chars=48)
+        label = Gtk.Label(label=f"{words}\n{failure.step}", wrap=True, xalign=0, max_width_chars=48)
         if self._refusal:
             self._refusal.dismiss()
         self._refusal = Adw.Toast(custom_title=label, timeout=_UNTIL_CLOSED, priority=Adw.ToastPriority.HIGH)

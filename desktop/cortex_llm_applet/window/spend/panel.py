@@ -7,10 +7,12 @@ from gi.repository import GLib
 from cortex_llm_applet.logic.amounts import MISSING
 from cortex_llm_applet.logic.spans import Span
 from cortex_llm_applet.logic.spend import Chart
+from cortex_llm_applet.logic.trouble import Trouble
 from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.spend.legend import Legend
 from cortex_llm_applet.window.spend.plot import Plot
 from cortex_llm_applet.window.toolkit import Adw, Gtk
+from cortex_llm_applet.window.trouble_status import TroubleStatus
 
 
 class ChartPanel(Gtk.Box):
@@ -22,10 +24,12 @@ class ChartPanel(Gtk.Box):
         self._of = Gtk.Label(xalign=0, wrap=True, css_classes=["dim-label"])
         self._plot, self._legend = Plot(), Legend()
         self._empty = Adw.StatusPage(css_classes=["compact"])
+        self._trouble = TroubleStatus()
         self._spinner = Gtk.Spinner(height_request=48, margin_top=48, margin_bottom=48)
         self._places = Gtk.Stack(vhomogeneous=False, hhomogeneous=False)
         self._places.add_named(self._drawn(), "chart")
         self._places.add_named(self._empty, "words")
+        self._places.add_named(self._trouble, "trouble")
         self._places.add_named(self._spinner, "loading")
         for part in (self._sum, self._of, self._places):
             self.append(part)
@@ -42,6 +46,11 @@ class ChartPanel(Gtk.Box):
     def show_loading(self) -> None:
         self._say_sum(MISSING, _("The ledger is being read"))
         self._turn_to("loading")
+
+    def show_trouble(self, trouble: Trouble) -> None:
+        self._say_sum(MISSING, _("What was spent is not known"))
+        self._trouble.show_trouble(trouble)
+        self._turn_to("trouble")
 
     def show_words(self, why: str, step: str) -> None:
         """Why there is no chart, and what to do."""
