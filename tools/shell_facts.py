@@ -13,7 +13,7 @@ from cortex_llm_applet.logic import menu, words
 from cortex_llm_applet.logic.picture import IN_WORDS
 from cortex_llm_applet.logic.trouble import TROUBLES, UNIT
 
-FACTS = Path(__file__).resolve().parents[1] / "desktop/gnome-shell/logic/facts.js"
+FACTS = Path(__file__).resolve().parents[1] / "desktop/shells/logic/facts.mjs"
 _HEAD = "// Names, words and entries that the applet has too, made by script/applet-facts from its tables.\n\n"
 _NAMES = ("BUS_NAME", "OBJECT_PATH", "INTERFACE", "ASK_ACTION")
 _METHODS = (

@@ -3,7 +3,7 @@
 import Gio from 'gi://Gio';
 import GLib from 'gi://GLib';
 
-import {dayOf} from './logic/clock.js';
+import {dayOf} from './logic/clock.mjs';
 
 const TIMEOUT_MS = 10000;
 

@@ -7,8 +7,8 @@ import St from 'gi://St';
 import Gettext from 'gettext';
 
 import {clock, systemBus} from './gio.js';
-import {slotOf} from './logic/menu.js';
-import {Spending} from './logic/spending.js';
+import {slotOf} from './logic/menu.mjs';
+import {Spending} from './logic/spending.mjs';
 
 const DOMAIN = 'cortex-llm-applet';
 const ROLE = 'cortex-llm';

@@ -26,7 +26,8 @@ from tools import shell_facts
 
 EXTENSION = ROOT / "desktop/gnome-shell"
 DRIVERS = ROOT / "tests/desktop/gnome"
-MODULES = sorted(EXTENSION.rglob("*.js"))
+LOGIC = ROOT / "desktop/shells/logic"
+MODULES = sorted([*EXTENSION.glob("*.js"), *LOGIC.glob("*.mjs")])
 OF_THE_TRAY_ALONE = (70, menu.OPEN, menu.QUIT)
 SAID = re.compile(r"say\((?:[^'()]*\? )?'([^']+)'(?: : '[^']+')?\)")
 IMPORTED = re.compile(r"""from '(\.[^']+)'""")
@@ -139,7 +140,7 @@ class TestFiles:
     def test_texts_have_their_german(self) -> None:
         """The extension says nothing that the applet's catalogue has not."""
         catalogue = dict(CATALOGUED.findall(GERMAN.read_text("utf-8")))
-        said = {text for path in (EXTENSION / "logic").glob("*.js") for text in SAID.findall(path.read_text("utf-8"))}
+        said = {text for path in LOGIC.glob("*.mjs") for text in SAID.findall(path.read_text("utf-8"))}
         assert "Today: {amount}" in said
         assert said <= catalogue.keys()
 
@@ -154,7 +155,7 @@ class TestFiles:
         assert metadata["shell-version"] == [str(version) for version in versions]
         imported = {
             (path.parent / name).resolve()
-            for path in place.rglob("*.js")
+            for path in place.rglob("*.*js")
             for name in IMPORTED.findall(path.read_text("utf-8"))
         }
         assert imported

@@ -6,7 +6,7 @@ import GLib from 'gi://GLib';
 import System from 'system';
 
 import {Bus, clock} from '../../../desktop/gnome-shell/gio.js';
-import {Spending} from '../../../desktop/gnome-shell/logic/spending.js';
+import {Spending} from '../../../desktop/shells/logic/spending.mjs';
 
 const FLAGS = Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION;
 const loop = new GLib.MainLoop(null, false);

@@ -3,7 +3,7 @@
 
 import Gio from 'gi://Gio';
 
-import {Model} from '../../../desktop/gnome-shell/logic/model.js';
+import {Model} from '../../../desktop/shells/logic/model.mjs';
 
 const CALLS = {
     router_there: model => model.routerThere(),

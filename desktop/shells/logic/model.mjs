@@ -1,13 +1,13 @@
 // The view and its slots, changed by one event after the other.
 
-import {monthChanged} from './clock.js';
-import {costOf, filled, rowsOf} from './figures.js';
-import {pictureOf} from './picture.js';
-import {assigned, empty} from './slots.js';
-import * as view from './view.js';
+import {monthChanged} from './clock.mjs';
+import {costOf, filled, rowsOf} from './figures.mjs';
+import {pictureOf} from './picture.mjs';
+import {assigned, empty} from './slots.mjs';
+import * as view from './view.mjs';
 
 export class Model {
-    // `today` gives the local day, as clock.js has it.
+    // `today` gives the local day, as clock.mjs has it.
     constructor(today) {
         this.view = view.unknown();
         this._today = today;

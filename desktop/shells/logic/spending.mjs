@@ -1,12 +1,12 @@
 // This user's spending as a panel shows it, followed by signals alone. `clock` has now(), monotonic milliseconds;
-// today(), the local day; and after(milliseconds, then), whose result calls it off. `bus` as in router.js.
+// today(), the local day; and after(milliseconds, then), whose result calls it off. `bus` as in router.mjs.
 
-import {secondsToMidnight} from './clock.js';
-import {Permission, Unit, onWakeUp} from './machine.js';
-import {slotOf} from './menu.js';
-import {Model} from './model.js';
-import {Pacer} from './pacing.js';
-import {Router} from './router.js';
+import {secondsToMidnight} from './clock.mjs';
+import {Permission, Unit, onWakeUp} from './machine.mjs';
+import {slotOf} from './menu.mjs';
+import {Model} from './model.mjs';
+import {Pacer} from './pacing.mjs';
+import {Router} from './router.mjs';
 
 const nothing = () => {};
 

@@ -1,11 +1,11 @@
 // The router: followed by the owner of its name, never started. Calls go to that owner's unique name.
 //
-// `bus` is what gio.js gives: call(target, method, signature, values, done, failed), listen(target, member, heard, options)
+// `bus` is what gio.js and dbus.mjs give: call(target, method, signature, values, done, failed), listen(target, member, heard, options)
 // and follow(name, appeared, vanished), the last two with the function that ends it as their result. A target is
 // [destination, path, interface].
 
-import {laterDays} from './clock.js';
-import {BUS_NAME, INTERFACE, METHODS, OBJECT_PATH} from './facts.js';
+import {laterDays} from './clock.mjs';
+import {BUS_NAME, INTERFACE, METHODS, OBJECT_PATH} from './facts.mjs';
 
 const PROPERTIES = 'org.freedesktop.DBus.Properties';
 const DENIED = new Set([

@@ -1,8 +1,8 @@
 // What the machine says about the router: systemd of its unit, polkit of whether this user may ask, logind of sleep.
-// `bus` as in router.js.
+// `bus` as in router.mjs.
 
-import {absenceOf} from './absence.js';
-import {ASK_ACTION, BUS_NAME, UNIT} from './facts.js';
+import {absenceOf} from './absence.mjs';
+import {ASK_ACTION, BUS_NAME, UNIT} from './facts.mjs';
 
 const DBUS = ['org.freedesktop.DBus', '/org/freedesktop/DBus', 'org.freedesktop.DBus'];
 const SYSTEMD = ['org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.freedesktop.systemd1.Manager'];

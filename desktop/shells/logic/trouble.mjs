@@ -1,7 +1,7 @@
-// Bad states and the state that the icon shows. Their order and their words are the applet's (facts.js).
+// Bad states and the state that the icon shows. Their order and their words are the applet's (facts.mjs).
 
-import {TROUBLES} from './facts.js';
-import {configured} from './view.js';
+import {TROUBLES} from './facts.mjs';
+import {configured} from './view.mjs';
 
 const gone = absence => view => view.service === 'away' && view.absence === absence;
 const there = holds => view => view.service === 'there' && holds(view);

@@ -1,11 +1,11 @@
 // All that is known at a moment, and how each event changes it: every function gives a new view. The keys are those of the
 // applet's View (cortex_llm_applet/logic/view.py).
 
-import {filled} from './figures.js';
+import {filled} from './figures.mjs';
 
 const LAST_COSTS = 5;
 
-// `service` is unknown, there, away or no_bus; `absence` says why it is away (absence.js); `allowed` is null as long as
+// `service` is unknown, there, away or no_bus; `absence` says why it is away (absence.mjs); `allowed` is null as long as
 // polkit did not say.
 export function unknown() {
     return {

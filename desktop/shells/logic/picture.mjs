@@ -1,10 +1,10 @@
 // What a panel shows of a view.
 
-import {usd} from './amounts.js';
-import {IN_WORDS} from './facts.js';
-import {entries, nextStep, put} from './menu.js';
-import {beyond} from './slots.js';
-import {stateOf, troubleOf} from './trouble.js';
+import {usd} from './amounts.mjs';
+import {IN_WORDS} from './facts.mjs';
+import {entries, nextStep, put} from './menu.mjs';
+import {beyond} from './slots.mjs';
+import {stateOf, troubleOf} from './trouble.mjs';
 
 // `label` is what stands beside the icon; `icon_words` says the icon to who cannot see it.
 export function pictureOf(view, slots, say) {

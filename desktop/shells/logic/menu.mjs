@@ -1,10 +1,10 @@
 // The menu as a table of entries {id, label, enabled, visible, separator} with fixed ids, the applet's own
 // (cortex_llm_applet/logic/menu.py). `say` puts a text into the person's language.
 
-import {MISSING, usd} from './amounts.js';
-import {ENTRIES, LEFT, LEFT_IN_WORDS, LEFT_OF_ANY} from './facts.js';
-import {SLOTS} from './slots.js';
-import {troubleOf} from './trouble.js';
+import {MISSING, usd} from './amounts.mjs';
+import {ENTRIES, LEFT, LEFT_IN_WORDS, LEFT_OF_ANY} from './facts.mjs';
+import {SLOTS} from './slots.mjs';
+import {troubleOf} from './trouble.mjs';
 
 const BUDGET_ENTRIES = 4;
 const LAST_COSTS = 5;
@@ -30,6 +30,11 @@ export function entries(view, slots, more, say) {
 // Which slot an entry is of, or null.
 export function slotOf(id) {
     return ENTRIES.RUNNING <= id && id < ENTRIES.RUNNING + SLOTS ? id - ENTRIES.RUNNING : null;
+}
+
+// Whether an entry is of the last requests: their head, its separator, and each of them.
+export function isOfCosts(id) {
+    return ENTRIES.COSTS_HEAD - 1 <= id && id < ENTRIES.COSTS + LAST_COSTS;
 }
 
 // `text` with its {places} filled.
