@@ -12,7 +12,7 @@ from cortexd.cli.shown import failures
 from cortexd.errors import CortexError, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, Event, Subscription
+    from cortexd.client import AsyncClient, Event, Snapshot, Subscription
 
 _AT_MOST_EVERY_S = 0.25
 _NO_KEY = "No provider has a key yet: sudo cortexctl credentials set NAME"
@@ -33,7 +33,8 @@ class Following:
         """Until it is cancelled. Raises ServiceUnavailable where there is no bus."""
         self._tell(self._known)
         async with self._client.subscribe() as costs:
-            self._stands(costs)
+            if costs.running:
+                self._stands(costs.snapshot)
             hearing = asyncio.create_task(self._hear(costs))
             try:
                 while not hearing.done():
@@ -48,26 +49,24 @@ class Following:
     async def _hear(self, costs: Subscription) -> None:
         try:
             async for event in costs.events():
-                self._heard(event, costs)
+                self._heard(event)
         finally:
             self._changed.set()
 
-    def _heard(self, event: Event, costs: Subscription) -> None:
-        from cortexd.client import CostEvent, PeriodStarted
+    def _heard(self, event: Event) -> None:
+        from cortexd.client import CostEvent, PeriodStarted, Snapshot
 
         if isinstance(event, CostEvent):
             self._known = replace(self._known, day_usd=event.day_usd, month_usd=event.month_usd)
         elif isinstance(event, PeriodStarted):
             month = 0.0 if event.period == "month" else self._known.month_usd
             self._known = replace(self._known, day_usd=0.0, month_usd=month)
-        else:
-            self._stands(costs)
+        elif isinstance(event, Snapshot):
+            self._stands(event)
         self._changed.set()
 
-    def _stands(self, costs: Subscription) -> None:
-        if costs.running:
-            snapshot = costs.snapshot
-            self._known = replace(self._known, day_usd=snapshot.day_usd, month_usd=snapshot.month_usd)
+    def _stands(self, snapshot: Snapshot) -> None:
+        self._known = replace(self._known, day_usd=snapshot.day_usd, month_usd=snapshot.month_usd)
 
     def _tell(self, spending: Spending) -> None:
         if spending != self._shown:
@@ -92,6 +91,8 @@ class Following:
         stats = await self._client.stats()
         if not stats.ledger_writable:
             return replace(known, state=State.ERROR, next_step="The ledger cannot be written: cortexctl status")
+        if known.day_usd is None:  # the service is just back: its figures are on their way
+            return replace(known, state=State.LOADING)
         return replace(known, state=state_of(budgets))
 
     async def _stale(self) -> Spending:
