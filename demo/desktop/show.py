@@ -1,6 +1,7 @@
-"""script/demo --desktop: tray item, notifications, a panel's line and the window, before the real daemon on a bus of its own.
+"""script/demo --desktop: tray item, notifications, a panel's line and the window, before the real daemon on a bus of
+its own.
 
-In the user's own session they appear there. Without one they appear on a screen of Xvfb, and each step leaves a picture.
+In the user's session they appear there. Without one they appear on a screen of Xvfb, and each step leaves a picture.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cortexd.client import AsyncClient
+from cortexd.client import AsyncClient, Completion
 from cortexd.connection import wire
 from demo.desktop.bars import snippets
 from demo.desktop.place import Place, own_place, own_session, users_place
@@ -25,13 +26,12 @@ from demo.desktop.tray import colour_of
 from demo.screen import Screen
 from simulated import Behaviour
 from tests.bus.served import Served, simulated_providers
-from tests.desktop.applet import Applet, applet
+from tests.desktop.applet import Applet, applet, eventually
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DEAR = Behaviour(input_tokens=1_000, output_tokens=20_000)  # $0.20 of claude's
 _SLOW = Behaviour(delay_s=600)
 _BUDGET_USD, _LESS_USD = 0.35, 0.15
-_WINDOW_S = 20.0
 _POLYBAR = """[bar/main]
 bottom = true
 width = 100%
@@ -51,6 +51,7 @@ class Scene:
     served: Served
     tray: Applet
     client: AsyncClient
+    tasks: list[asyncio.Task[Completion]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +74,13 @@ async def _first_cost(scene: Scene) -> None:
 
 async def _menu(scene: Scene) -> None:
     scene.served.simulated.behave("claude", _SLOW)
-    asyncio.create_task(_cancelled_later(scene.client))
-    await _in_menu(scene, "Cancel user_chat (")
+    scene.tasks.append(asyncio.create_task(scene.client.complete("user_chat", "Write a long story.")))
+    with_model = "Cancel user_chat ("  # which is known a moment later
+    await eventually(
+        scene.tray.labels, lambda labels: any(label.startswith(with_model) for label in labels), "the request"
+    )
     if scene.place.shown:
         scene.place.click(scene.place.find(colour_of("ok")))
-
-
-async def _in_menu(scene: Scene, beginning: str) -> None:
-    while not any(label.startswith(beginning) for label in await scene.tray.labels()):
-        await asyncio.sleep(0.05)
-
-
-async def _cancelled_later(client: AsyncClient) -> None:
-    with suppress(Exception):
-        await client.complete("user_chat", "Write a long story.")
 
 
 async def _close_menu(scene: Scene) -> None:
@@ -94,6 +88,7 @@ async def _close_menu(scene: Scene) -> None:
         scene.place.press("Escape")
     for request in await scene.client.requests():
         await scene.client.cancel(request.request_id)
+    await asyncio.gather(*scene.tasks, return_exceptions=True)
     scene.served.simulated.reset("claude")
 
 

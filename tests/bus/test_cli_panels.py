@@ -98,7 +98,7 @@ class TestChanges:
 
 class TestThresholds:
     def test_the_figure_stays(self, served: Served) -> None:
-        """A threshold that is passed changes the state, and never takes the sum back to what it was at the beginning."""
+        """A threshold that is passed changes the state and keeps the sum, which went back to what it was at first."""
         served.simulated.behave("claude", Behaviour(input_tokens=1000, output_tokens=100))
         with panel(served) as lines, Client(served.address) as client:
             before = lines.until(state="ok")["day_usd"]
