@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cortexd.connection import wire
 from tests.bus.private_dbus import private_bus
+from tests.bus.served import Served, simulated_providers
 from tests.desktop.picture import Colour, Picture
 from tests.desktop.programs import desktop_environment, dunst, running, xfce_panel
 from tests.desktop.screen import Screen, screen
 from tests.eventually import assert_eventually
 
-WIDTH, HEIGHT = 900, 480
+_SIZE = (900, 480)
 _DEADLINE_S = 20.0
 _STILL_S = 0.4  # nothing has moved for so long
 _SESSION = "DBUS_SESSION_BUS_ADDRESS"
@@ -76,11 +78,24 @@ def users_place(directory: Path) -> Place:
 
 
 @contextmanager
-def own_place(
-    directory: Path, more: Mapping[str, str] | None = None, size: tuple[int, int] = (WIDTH, HEIGHT)
-) -> Iterator[Place]:
+def own_place(directory: Path, more: Mapping[str, str] | None = None, size: tuple[int, int] = _SIZE) -> Iterator[Place]:
     """Xvfb with Xfce's panel, which shows items, and dunst, which shows notifications."""
     with private_bus() as bus, screen(directory, *size) as shown:
         variables = {**desktop_environment(directory, bus.address, shown), **(more or {})}
         with xfce_panel(directory, variables), dunst(directory, variables):
             yield Place(bus.address, variables, directory, shown)
+
+
+@contextmanager
+def served_on_bus(directory: Path) -> Iterator[Served]:
+    """The daemon, on a bus that knows it as one of its services, before simulated providers."""
+    activation = directory / f"services/{wire.BUS_NAME}.service"
+    activation.parent.mkdir()
+    activation.write_text(f"[D-BUS Service]\nName={wire.BUS_NAME}\nExec=/bin/false\n")
+    with simulated_providers(directory) as simulated:
+        served = Served(directory, simulated)
+        try:
+            served.start()
+            yield served
+        finally:
+            served.close()

@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cortexd.client import AsyncClient, Completion
-from cortexd.connection import wire
 from demo.desktop.bars import snippets
-from demo.desktop.place import Place, own_place, own_session, users_place
+from demo.desktop.place import Place, own_place, own_session, served_on_bus, users_place
 from demo.desktop.tray import colour_of
 from demo.screen import Screen
 from simulated import Behaviour
-from tests.bus.served import Served, simulated_providers
+from tests.bus.served import Served
 from tests.desktop.applet import Applet, applet, eventually
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -146,21 +145,6 @@ STEPS = (
 )
 
 
-@contextmanager
-def _service(directory: Path) -> Iterator[Served]:
-    """The daemon, on a bus that knows it as one of its services, before simulated providers."""
-    activation = directory / f"services/{wire.BUS_NAME}.service"
-    activation.parent.mkdir()
-    activation.write_text(f"[D-BUS Service]\nName={wire.BUS_NAME}\nExec=/bin/false\n")
-    with simulated_providers(directory) as simulated:
-        served = Served(directory, simulated)
-        try:
-            served.start()
-            yield served
-        finally:
-            served.close()
-
-
 async def _walk(screen: Screen, served: Served, place: Place, program: Path, pictures: Path | None) -> None:
     kept = {name: os.environ[name] for name in ("LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES") if name in os.environ}
     async with AsyncClient(served.address) as client, applet(program, place.session, served.address, kept) as tray:
@@ -234,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pictures.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="desktop-")))
-        served = stack.enter_context(_service(directory))
+        served = stack.enter_context(served_on_bus(directory))
         place = stack.enter_context(own_place(directory)) if pictures else users_place(directory)
         subprocess.run([_ROOT / "desktop/install", directory / "installed"], check=True)
         stack.enter_context(_panel_line(screen, place, _cortexctl(directory, served.address)))
