@@ -81,12 +81,12 @@ class Served:
             self._daemon.wait(START_S)
             self._daemon = None
 
-    def start(self) -> None:
-        """Returns once the daemon owns its name."""
+    def start(self, *, keys: bool = True) -> None:
+        """Returns once the daemon owns its name; without `keys` no provider can be asked."""
         argv = [sys.executable, "-m", "cortexd", "--bus", self.address, "--config", f"{self._directory}/config.toml"]
-        keys = {"ANTHROPIC_API_KEY": KEYS["claude"], "MOONSHOT_API_KEY": KEYS["kimi_k2"]}
+        variables = {"ANTHROPIC_API_KEY": KEYS["claude"], "MOONSHOT_API_KEY": KEYS["kimi_k2"]} if keys else {}
         with (self._directory / "log").open("ab") as log:
-            self._daemon = subprocess.Popen(argv, env={**os.environ, **keys}, stdout=log, stderr=log)
+            self._daemon = subprocess.Popen(argv, env={**os.environ, **variables}, stdout=log, stderr=log)
         self._starts += 1
         assert_eventually(
             lambda: self.log.count("serving org.cortexlinux.LLMRouter") == self._starts or self._left(),
@@ -115,6 +115,16 @@ class Served:
             self._daemon.send_signal(number)
             self._daemon.wait(START_S)
             self._daemon = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile the daemon has its name on the bus and answers nobody."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._daemon.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self.stop()

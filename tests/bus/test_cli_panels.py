@@ -96,6 +96,24 @@ class TestChanges:
         assert len(lines.lines) < 50
 
 
+class TestThresholds:
+    def test_the_figure_stays(self, served: Served) -> None:
+        """A threshold that is passed changes the state and keeps the sum, which went back to what it was at first."""
+        served.simulated.behave("claude", Behaviour(input_tokens=1000, output_tokens=100))
+        with panel(served) as lines, Client(served.address) as client:
+            before = lines.until(state="ok")["day_usd"]
+            client.set_budget("each_user", day_usd=(before + 0.003) / 0.9)
+            try:
+                client.complete("user_chat", "hello", max_tokens=100)
+                assert lines.until(state="warn")["day_usd"] == pytest.approx(before + 0.003)
+                served.stop()
+                assert lines.until(state="stale")["day_usd"] == pytest.approx(before + 0.003)
+            finally:
+                if not served.running:
+                    served.start()
+                client.set_budget("each_user", remove=True)
+
+
 class TestComingAndGoing:
     def test_a_service_that_left_is_stale_and_not_started(self, served: Served) -> None:
         """The last figures stay; when the service is back they are right again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -44,11 +44,18 @@ class Picture:
 
     def count(self, colour: Colour, spread: int = 8) -> int:
         """How many pixels have about this colour."""
-        return sum(
-            all(abs(row[x + part] - colour[part]) <= spread for part in range(3))
-            for row in self.rows
-            for x in range(0, len(row), 3)
-        )
+        return sum(1 for _place in self._places(colour, spread))
+
+    def middle(self, colour: Colour, spread: int = 8) -> tuple[int, int] | None:
+        """The middle pixel of those that have about this colour."""
+        found = list(self._places(colour, spread))
+        return found[len(found) // 2] if found else None
+
+    def _places(self, colour: Colour, spread: int) -> Iterator[tuple[int, int]]:
+        for y, row in enumerate(self.rows):
+            for x in range(0, len(row), 3):
+                if all(abs(row[x + part] - colour[part]) <= spread for part in range(3)):
+                    yield x // 3, y
 
     def save(self, path: Path) -> None:
         """As PNG."""

@@ -16,7 +16,7 @@ from cortexd.cli.talking.questions import open_holds
 from cortexd.errors import CortexError, ServiceUnavailable
 
 if TYPE_CHECKING:
-    from cortexd.client import AsyncClient, BudgetInfo, Event, Hold, Subscription
+    from cortexd.client import AsyncClient, BudgetInfo, Event, Hold, Snapshot, Subscription
 
 _AT_MOST_EVERY_S = 0.25
 _NO_KEY = "No provider has a key yet: sudo cortexctl credentials set NAME"
@@ -38,7 +38,8 @@ class Following:
         """Until it is cancelled. Raises ServiceUnavailable where there is no bus."""
         self._tell(self._known)
         async with self._client.subscribe() as costs:
-            self._stands(costs)
+            if costs.running:
+                self._stands(costs.snapshot)
             with suppress(ServiceUnavailable):
                 self._hold = next(iter(await open_holds(self._client)), None)
             hearing = asyncio.create_task(self._hear(costs))
@@ -55,11 +56,11 @@ class Following:
     async def _hear(self, costs: Subscription) -> None:
         try:
             async for event in costs.events():
-                self._heard(event, costs)
+                self._heard(event)
         finally:
             self._changed.set()
 
-    def _heard(self, event: Event, costs: Subscription) -> None:
+    def _heard(self, event: Event) -> None:
         from cortexd.client import BudgetHeld, CostEvent, HoldEnded, PeriodStarted, ServiceChange, Snapshot
 
         if isinstance(event, CostEvent):
@@ -69,17 +70,14 @@ class Following:
             self._known = replace(self._known, day_usd=0.0, month_usd=month)
         elif isinstance(event, BudgetHeld):
             self._hold = event.hold
-        elif isinstance(event, HoldEnded):
-            self._hold = None
-        elif isinstance(event, ServiceChange | Snapshot):
-            self._stands(costs)
+        elif isinstance(event, HoldEnded | ServiceChange):
+            self._hold = None  # with the service whatever it held has ended
+        elif isinstance(event, Snapshot):
+            self._stands(event)
         self._changed.set()
 
-    def _stands(self, costs: Subscription) -> None:
-        self._hold = None  # whatever was held has ended with the service
-        if costs.running:
-            snapshot = costs.snapshot
-            self._known = replace(self._known, day_usd=snapshot.day_usd, month_usd=snapshot.month_usd)
+    def _stands(self, snapshot: Snapshot) -> None:
+        self._known = replace(self._known, day_usd=snapshot.day_usd, month_usd=snapshot.month_usd)
 
     def _tell(self, spending: Spending) -> None:
         if spending != self._shown:
@@ -106,6 +104,8 @@ class Following:
             return replace(known, state=State.ERROR, next_step="The ledger cannot be written: cortexctl status")
         if self._hold is not None:
             return replace(known, state=State.HELD, next_step=f"{question(self._hold)} Answer: {HOW_TO_ANSWER}")
+        if known.day_usd is None:  # the service is just back: its figures are on their way
+            return replace(known, state=State.LOADING)
         return replace(known, state=state_of(budgets), next_step=_paused(budgets))
 
     async def _stale(self) -> Spending:
