@@ -37,7 +37,10 @@ class Application(Adw.Application):
             Gtk.IconTheme.get_for_display(Gdk.Display.get_default()).add_search_path(self._icons)
         Gtk.Window.set_default_icon_name(_ICON)
         self._actions()
-        self._live.start()
+        self.connect_live(self._live)
+
+    def connect_live(self, live: Live) -> None:
+        live.start()
 
     def do_activate(self) -> None:
         self._shown().present()
