@@ -88,7 +88,7 @@ _RUNNING = ("Running", "Cancel code_generation (kimi-k2.6)", "Cancel user_chat (
 PICTURES = (
     Picture("now", "now", busy, _RUNNING),
     Picture("now-dark", "now", busy, _RUNNING, DARK),
-    Picture("now-german", "now", busy, ("Läuft", "Heute", "kimi-k2.6 · wird beantwortet"), GERMAN),
+    Picture("now-german", "now", busy, ("Läuft", "Heute ausgegeben", "kimi-k2.6 · wird beantwortet"), GERMAN),
     Picture("now-right-to-left", "now", busy, _RUNNING, RIGHT_TO_LEFT),
     Picture("now-large-text", "now", busy, _RUNNING, LARGE_TEXT),
     Picture("providers", "providers", failing, ("In use",)),

@@ -23,8 +23,8 @@ _SEVERITIES = {"ok": State.OK, "warning": State.WARN, "exceeded": State.OVER}
 def spent(view: View) -> Lines:
     """Of each budget there is a line."""
     return (
-        Line("day", _("Today"), value=usd(view.sums.day_nano_usd)),
-        Line("month", _("This month"), value=usd(view.sums.month_nano_usd)),
+        Line("day", _("Spent today"), value=usd(view.sums.day_nano_usd)),
+        Line("month", _("Spent this month"), value=usd(view.sums.month_nano_usd)),
         *(_budget(budget) for budget in view.budgets),
     )
 
