@@ -126,7 +126,7 @@ async def take(picture: Picture, share: Path, directory: Path, shown_on: Screen)
 async def _keep(picture: Picture, shown: Window, directory: Path, shown_on: Screen) -> None:
     await shown.await_texts(*picture.texts)
     await eventually(lambda: _two_frames(shown_on), lambda frames: frames[0] == frames[1], "a picture at rest")
-    shown_on.save(directory / f"{picture.name}.png")
+    shown_on.picture().save(directory / f"{picture.name}.png")
 
 
 def _look(picture: Picture, home: Path) -> dict[str, str]:
@@ -136,9 +136,9 @@ def _look(picture: Picture, home: Path) -> dict[str, str]:
 
 
 async def _two_frames(shown_on: Screen) -> tuple[object, object]:
-    first = shown_on.pixels()
+    first = shown_on.picture()
     await asyncio.sleep(0.6)  # longer than the toolkit's longest transition
-    return first, shown_on.pixels()
+    return first, shown_on.picture()
 
 
 @asynccontextmanager
