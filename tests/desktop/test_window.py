@@ -32,7 +32,7 @@ def program_fixture(installed: Path) -> Path:
 
 @pytest.fixture(name="shown")
 async def shown_fixture(program: Path, shown_on: Screen, router: Router, tmp_path: Path) -> AsyncIterator[Window]:
-    async with window(program, tmp_path, shown_on, router.address) as shown:
+    async with window([str(program), "--bus", router.address], tmp_path, shown_on) as shown:
         yield shown
 
 
@@ -66,10 +66,8 @@ class TestWindow:
         """A second start shows its page in the window that is there."""
         async with AsyncClient(router.address) as client:
             await client.complete("user_chat", "hello")
-        german = {"LANGUAGE": "de"}
-        async with window(
-            program, tmp_path, shown_on, router.address, "--page", "providers", environment=german
-        ) as shown:
+        argv = [str(program), "--bus", router.address, "--page", "providers"]
+        async with window(argv, tmp_path, shown_on, {"LANGUAGE": "de"}) as shown:
             await shown.await_texts("claude", "Nicht eingerichtet")
             await shown.second(program, "--page", "last_route")
             names = await shown.await_texts("Die letzte Anfrage", "Nicht gefragt")

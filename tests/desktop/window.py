@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,17 +78,17 @@ async def session_with_reader(home: Path, screen: Screen) -> AsyncIterator[Sessi
 
 @asynccontextmanager
 async def window(
-    program: Path, home: Path, screen: Screen, router: str, *options: str, environment: dict[str, str] | None = None
+    argv: Sequence[str], home: Path, screen: Screen, environment: dict[str, str] | None = None
 ) -> AsyncIterator[Window]:
-    """Runs `program` in a session of its own until the block ends; it has to leave then, and complain of nothing."""
+    """Runs `argv` in a session of its own until the block ends; it has to leave then, and complain of nothing."""
     async with session_with_reader(home, screen) as session:
         variables = {**session.environment, **(environment or {})}
         log = home / f"window-{time.monotonic_ns()}.log"
-        with running([str(program), "--bus", router, *options], variables, log) as process:
+        with running([*argv], variables, log) as process:
             yield Window(process, session.reader, variables)
             process.send_signal(signal.SIGTERM)
             process.wait(DEADLINE_S)
-    assert log.read_text() == ""
+        assert log.read_text() == ""
 
 
 def _environment(home: Path, screen: Screen, session: str) -> dict[str, str]:
