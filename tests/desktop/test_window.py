@@ -14,11 +14,11 @@ from cortexd.client import AsyncClient
 from cortexd.domain.money import format_usd
 from cortexd.errors import Cancelled
 from simulated import Behaviour
-from tests.desktop.applet import eventually
+from tests.desktop.applet import applet, eventually
 from tests.desktop.conftest import Router, need_window
 from tests.desktop.programs import running
 from tests.desktop.screen import Screen, screen
-from tests.desktop.window import Window, window
+from tests.desktop.window import Window, session_with_reader, window
 
 DEAR = Behaviour(input_tokens=1_000, output_tokens=100)
 LEFT_BEHIND = """
@@ -45,7 +45,7 @@ def program_fixture(installed: Path) -> Path:
 
 @pytest.fixture(name="shown")
 async def shown_fixture(program: Path, shown_on: Screen, router: Router, tmp_path: Path) -> AsyncIterator[Window]:
-    async with window(program, tmp_path, shown_on, router.address) as shown:
+    async with window([str(program), "--bus", router.address], tmp_path, shown_on) as shown:
         yield shown
 
 
@@ -79,14 +79,24 @@ class TestWindow:
         """A second start shows its page in the window that is there."""
         async with AsyncClient(router.address) as client:
             await client.complete("user_chat", "hello")
-        german = {"LANGUAGE": "de"}
-        async with window(
-            program, tmp_path, shown_on, router.address, "--page", "providers", environment=german
-        ) as shown:
+        argv = [str(program), "--bus", router.address, "--page", "providers"]
+        async with window(argv, tmp_path, shown_on, {"LANGUAGE": "de"}) as shown:
             await shown.await_texts("claude", "Nicht eingerichtet")
             await shown.second(program, "--page", "last_route")
             names = await shown.await_texts("Die letzte Anfrage", "Nicht gefragt")
             assert any(name.startswith("1. claude") for name in names)
+
+    async def test_opened_from_the_panel(
+        self, installed: Path, shown_on: Screen, router: Router, tmp_path: Path
+    ) -> None:
+        """The menu of the panel's item has an entry that opens it, on the same bus."""
+        async with session_with_reader(tmp_path, shown_on) as session:
+            address = session.environment["DBUS_SESSION_BUS_ADDRESS"]
+            async with applet(installed, address, router.address, session.environment) as item:
+                await item.click("Open the Window")
+                await eventually(session.reader.names, lambda names: "Nothing runs now" in names, "the window")
+                await session.quit_window()
+                await eventually(session.reader.names, lambda names: names == set(), "its end")
 
 
 class TestSpend:

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from dbus_next import Message, MessageFlag
 
 from cortexd.connection import Connection
 from tests.bus.private_dbus import private_bus
@@ -19,6 +21,7 @@ from tests.desktop.applet import DEADLINE_S, eventually
 from tests.desktop.programs import running
 from tests.desktop.screen import Screen
 
+APPLICATION = "org.cortexlinux.LLMWindow"
 REGISTRY_DAEMON = "/usr/libexec/at-spi2-registryd"
 
 
@@ -42,25 +45,50 @@ class Window:
         return await eventually(self.reader.names, lambda names: text not in names, f"no text {text}")
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`environment`: of programs in it. One bus is both the session's and that of screen readers."""
+
+    environment: dict[str, str]
+    connection: Connection
+    reader: Reader
+
+    async def quit_window(self) -> None:
+        """By the window's own action, from outside."""
+        await self.connection.call(
+            Message(
+                destination=APPLICATION, path="/" + APPLICATION.replace(".", "/"),
+                interface="org.freedesktop.Application", member="ActivateAction", signature="sava{sv}",
+                body=["quit", [], {}], flags=MessageFlag.NO_AUTOSTART,
+            ),
+            timeout_s=DEADLINE_S,
+        )  # fmt: skip
+
+
 @asynccontextmanager
-async def window(
-    program: Path, home: Path, screen: Screen, router: str, *options: str, environment: dict[str, str] | None = None
-) -> AsyncIterator[Window]:
-    """Runs `program` in a session of its own until the block ends; it has to leave on SIGTERM, having complained of
-    nothing. One bus is both the session's and that of screen readers."""
+async def session_with_reader(home: Path, screen: Screen) -> AsyncIterator[Session]:
     with private_bus() as bus:
-        variables = {**_environment(home, screen, bus.address), **(environment or {})}
-        log = home / f"window-{time.monotonic_ns()}.log"
-        argv = [str(program), "--bus", router, *options]
+        variables = _environment(home, screen, bus.address)
         async with await Connection.open(bus.address) as connection:
             reader = Reader(connection)
             with running([REGISTRY_DAEMON], variables, home / "registry.log"):
                 await eventually(reader.registered, bool, "the registry of screen readers")
-                with running(argv, variables, log) as process:
-                    yield Window(process, reader, variables)
-                    process.send_signal(signal.SIGTERM)
-                    process.wait(DEADLINE_S)
-    assert log.read_text() == ""
+                yield Session(variables, connection, reader)
+
+
+@asynccontextmanager
+async def window(
+    argv: Sequence[str], home: Path, screen: Screen, environment: dict[str, str] | None = None
+) -> AsyncIterator[Window]:
+    """Runs `argv` in a session of its own until the block ends; it has to leave then, and complain of nothing."""
+    async with session_with_reader(home, screen) as session:
+        variables = {**session.environment, **(environment or {})}
+        log = home / f"window-{time.monotonic_ns()}.log"
+        with running([*argv], variables, log) as process:
+            yield Window(process, session.reader, variables)
+            process.send_signal(signal.SIGTERM)
+            process.wait(DEADLINE_S)
+        assert log.read_text() == ""
 
 
 def _environment(home: Path, screen: Screen, session: str) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from gi.repository import GIRepository, GLib
+import gi
+from gi.repository import GLib
 
 log = logging.getLogger("cortex-llm-applet")
 # by version, as the window asks for them
@@ -14,8 +15,12 @@ _LIBRARIES = (("Gtk", "4.0"), ("Adw", "1"))
 
 def can_open(program: Path) -> bool:
     """Whether the program and its libraries are installed; none of them is loaded."""
-    known = GIRepository.Repository.get_default()
-    return program.exists() and all(version in known.enumerate_versions(name) for name, version in _LIBRARIES)
+    try:
+        for name, version in _LIBRARIES:
+            gi.require_version(name, version)
+    except ValueError:
+        return False
+    return program.exists()
 
 
 def open_window(program: Path, router_bus: str) -> None:

@@ -11,7 +11,7 @@ from cortex_llm_applet.logic.trouble import State, state_of, trouble_of
 from cortex_llm_applet.logic.view import View
 from cortex_llm_applet.texts import N_, _
 
-_IN_WORDS = {
+IN_WORDS = {
     State.LOADING: N_("looking for cortexd"),
     State.OK: N_("all is well"),
     State.WARN: N_("near the end of a budget"),
@@ -55,13 +55,13 @@ def picture_of(view: View, slots: Slots) -> Picture:
     label = usd(view.sums.day_nano_usd)
     title = _("Language models today: {amount}").format(amount=label)
     menu = entries(view, slots, beyond(slots, view.running))
-    return Picture(state, label, title, _tooltip(view, state), _(_IN_WORDS[state]), menu)
+    return Picture(state, label, title, _tooltip(view, state), _(IN_WORDS[state]), menu)
 
 
 def _tooltip(view: View, state: State) -> str:
     trouble = trouble_of(view)
     month = _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))
-    said = [_(trouble.meaning), trouble.next_step] if trouble else [_(_IN_WORDS[state])]
+    said = [_(trouble.meaning), trouble.next_step] if trouble else [_(IN_WORDS[state])]
     return "\n".join([month, *said])
 
 

@@ -39,7 +39,10 @@ class Application(Adw.Application):
         style.use(Gdk.Display.get_default())
         Gtk.Window.set_default_icon_name(_ICON)
         self._actions()
-        self._live.start()
+        self.connect_live(self._live)
+
+    def connect_live(self, live: Live) -> None:
+        live.start()
 
     def do_activate(self) -> None:
         self._shown().present()

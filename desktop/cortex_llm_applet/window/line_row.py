@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cortex_llm_applet.logic.lines import Line
-from cortex_llm_applet.logic.picture import icon_name
+from cortex_llm_applet.logic.picture import IN_WORDS, icon_name
+from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.toolkit import Adw, Gtk, describe, say
 
 _ICON_PIXELS = 22
@@ -31,6 +32,7 @@ class LineRow(Adw.ActionRow):
         self._icon.set_visible(line.state is not None)
         if line.state is not None:
             self._icon.set_from_icon_name(icon_name(line.state))
+            say(self._icon, _(IN_WORDS[line.state]))
         self._value.set_text(line.value)
         self._value.set_visible(bool(line.value))
         self._button.set_label(line.action)

@@ -1,0 +1,173 @@
+"""Pictures of the window, one a row of PICTURES: python -m tests.desktop.window_pictures [DIRECTORY [NAME…]]."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cortexd.client import AsyncClient
+from cortexd.errors import CortexError
+from simulated import Behaviour
+from tests.bus.served import Served, service
+from tests.desktop.applet import eventually
+from tests.desktop.screen import Screen, screen
+from tests.desktop.window import window
+
+ROOT = Path(__file__).resolve().parents[2]
+OF_VIEW = Path(__file__).with_name("window_of_view.py")
+PYTHON = "/usr/bin/python3"
+WIDTH, HEIGHT = 760, 640
+DARK = {"ADW_DEBUG_COLOR_SCHEME": "prefer-dark"}
+GERMAN = {"LANGUAGE": "de"}
+RIGHT_TO_LEFT = {"LANGUAGE": "ar"}  # no catalogue: English texts, mirrored
+LARGE_TEXT = {"GDK_DPI_SCALE": "2"}
+_DEAR = Behaviour(input_tokens=4_000, output_tokens=3_000)
+_TASKS = ("user_chat", "code_generation", "error_debugging", "configuration", "requirement_parsing")
+
+Stage = Callable[[Served, AsyncClient], Awaitable[None]]
+
+
+async def calm(served: Served, client: AsyncClient) -> None:
+    """Some requests, and a budget."""
+    await client.set_budget("each_user", day_usd=2)
+    served.simulated.behave("claude", _DEAR)
+    for number, task in enumerate(_TASKS):
+        await client.complete(task, f"hello {number}")
+
+
+async def busy(served: Served, client: AsyncClient) -> None:
+    """And two under way until the picture is taken."""
+    await calm(served, client)
+    for name in ("claude", "kimi_k2"):
+        served.simulated.behave(name, Behaviour(delay_s=300))
+    for task in ("user_chat", "code_generation"):
+        _under_way.add(asyncio.create_task(_unanswered(served, task)))
+
+
+async def failing(served: Served, client: AsyncClient) -> None:
+    """One of the providers has failed so often that it is avoided."""
+    await calm(served, client)
+    served.simulated.behave("claude", Behaviour(status=401))
+    for number in range(8):
+        await client.complete("user_chat", f"hello again {number}")
+
+
+async def stopped(served: Served, client: AsyncClient) -> None:
+    await calm(served, client)
+    _stopped.add(served)
+
+
+async def untouched(_served: Served, _client: AsyncClient) -> None:
+    pass
+
+
+_under_way: set[asyncio.Task[None]] = set()
+_stopped: set[Served] = set()
+
+
+async def _unanswered(served: Served, task: str) -> None:
+    async with AsyncClient(served.address) as client:
+        with contextlib.suppress(CortexError):
+            await client.complete(task, "a long question")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`texts` are awaited, in the language of `look`. `view`: shown without a daemon, as window_of_view names it."""
+
+    name: str
+    page: str = "now"
+    stage: Stage = untouched
+    texts: tuple[str, ...] = ()
+    look: Mapping[str, str] = field(default_factory=dict)
+    view: str = ""
+
+
+_RUNNING = ("Running", "Cancel code_generation (kimi-k2.6)", "Cancel user_chat (claude-sonnet-5-5)")
+PICTURES = (
+    Picture("now", "now", busy, _RUNNING),
+    Picture("now-dark", "now", busy, _RUNNING, DARK),
+    Picture("now-german", "now", busy, ("Läuft", "Heute ausgegeben"), GERMAN),
+    Picture("now-right-to-left", "now", busy, _RUNNING, RIGHT_TO_LEFT),
+    Picture("now-large-text", "now", busy, _RUNNING, LARGE_TEXT),
+    Picture("providers", "providers", failing, ("In use",)),
+    Picture("providers-german-dark", "providers", failing, ("In Gebrauch",), {**GERMAN, **DARK}),
+    Picture("last-route", "last_route", calm, ("Asked again now",)),
+    Picture("last-route-large-text", "last_route", calm, ("Asked again now",), LARGE_TEXT),
+    Picture("last-route-right-to-left", "last_route", calm, ("Asked again now",), RIGHT_TO_LEFT),
+    Picture("stopped", "now", stopped, ("cortexd does not run now.",)),
+    *(
+        Picture(view.replace("_", "-"), view=view, texts=("Spent",))
+        for view in (
+            "no_bus", "not_installed", "masked", "failed", "restarting", "refused", "ledger_full", "not_allowed",
+            "no_key", "clock_wrong", "used_up",
+        )
+    ),
+    Picture("no-key-german-dark", view="no_key", texts=("Ausgegeben",), look={**GERMAN, **DARK}),
+    Picture("not-installed-large-text", view="not_installed", texts=("Spent",), look=LARGE_TEXT),
+)  # fmt: skip
+
+
+async def take(picture: Picture, share: Path, directory: Path, shown_on: Screen) -> None:
+    with TemporaryDirectory() as name:
+        home = Path(name)
+        if picture.view:
+            argv = [PYTHON, str(OF_VIEW), str(share), picture.view]
+            await _take(picture, argv, home, directory, shown_on)
+            return
+        async with _staged(picture.stage) as address:
+            argv = [str(share.parent / "bin/cortex-llm-window"), "--bus", address, "--page", picture.page]
+            await _take(picture, argv, home, directory, shown_on)
+
+
+async def _take(picture: Picture, argv: list[str], home: Path, directory: Path, shown_on: Screen) -> None:
+    async with window(argv, home, shown_on, environment=dict(picture.look)) as shown:
+        await shown.await_texts(*picture.texts)
+        await eventually(lambda: _two_frames(shown_on), lambda frames: frames[0] == frames[1], "a picture at rest")
+        shown_on.save(directory / f"{picture.name}.png")
+
+
+async def _two_frames(shown_on: Screen) -> tuple[object, object]:
+    first = shown_on.pixels()
+    await asyncio.sleep(0.6)  # longer than the toolkit's longest transition
+    return first, shown_on.pixels()
+
+
+@asynccontextmanager
+async def _staged(stage: Stage) -> AsyncIterator[str]:
+    """The address of a bus with a daemon of its own, after `stage`."""
+    with service() as served:
+        served.start()
+        async with AsyncClient(served.address) as client:
+            await stage(served, client)
+        if served in _stopped:
+            served.stop()
+        try:
+            yield served.address
+        finally:
+            for task in _under_way:
+                task.cancel()
+            await asyncio.gather(*_under_way, return_exceptions=True)
+            _under_way.clear()
+
+
+async def main(directory: Path, *names: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as name, screen(Path(name), WIDTH, HEIGHT) as shown_on:
+        subprocess.run([ROOT / "desktop/install", f"{name}/root"], check=True)
+        for picture in PICTURES:
+            if not names or picture.name in names:
+                await take(picture, Path(name) / "root/usr/share", directory, shown_on)
+                print(directory / f"{picture.name}.png")
+
+
+if __name__ == "__main__":
+    place, *wanted = sys.argv[1:] or [str(ROOT / "docs/pictures/window")]
+    asyncio.run(main(Path(place), *wanted))
