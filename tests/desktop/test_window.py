@@ -79,8 +79,7 @@ class TestWindow:
         """A second start shows its page in the window that is there."""
         async with AsyncClient(router.address) as client:
             await client.complete("user_chat", "hello")
-        argv = [str(program), "--bus", router.address, "--page", "providers"]
-        async with window(argv, tmp_path, shown_on, {"LANGUAGE": "de"}) as shown:
+        async with window(on(program, router, "providers"), tmp_path, shown_on, {"LANGUAGE": "de"}) as shown:
             await shown.await_texts("claude", "Nicht eingerichtet")
             await shown.second(program, "--page", "last_route")
             names = await shown.await_texts("Die letzte Anfrage", "Nicht gefragt")
@@ -105,7 +104,7 @@ class TestSpend:
         router.served.simulated.behave("claude", DEAR)
         async with (
             AsyncClient(router.address) as client,
-            window(program, tmp_path, shown_on, router.address, "--page", "spend") as shown,
+            window(on(program, router, "spend"), tmp_path, shown_on) as shown,
         ):
             today = day_in_full(date.today())
             for _number in range(2):
@@ -121,9 +120,10 @@ class TestSpend:
         """While another page is shown no sums are asked for, whatever is spent."""
         log = tmp_path / "calls.log"
         argv = ["dbus-monitor", "--address", router.address, "member='GetUsage'"]
-        async with AsyncClient(router.address) as client, window(
-            program, tmp_path, shown_on, router.address
-        ) as shown:  # fmt: skip
+        async with (
+            AsyncClient(router.address) as client,
+            window(on(program, router, "now"), tmp_path, shown_on) as shown,
+        ):
             with running(argv, {}, log):
                 await eventually(lambda: marked(client, log), bool, "the monitor's first line")
                 await client.complete("error_debugging", "hello")
@@ -141,7 +141,7 @@ class TestPreferences:
         """A switch is kept at once; all can be given up, and that taken back."""
         async with AsyncClient(router.address) as client:
             await client.set_preferences(providers={"user_chat": "claude,kimi_k2"}, strategy="cost")
-            async with window(program, tmp_path, shown_on, router.address, "--page", "preferences") as shown:
+            async with window(on(program, router, "preferences"), tmp_path, shown_on) as shown:
                 await shown.await_texts("Only local models", "claude, then kimi_k2", "The cheapest")
                 await shown.reader.press("Only local models")
                 before = await eventually(client.preferences, lambda kept: bool(kept.local_only), "the wish kept")
@@ -157,19 +157,22 @@ class TestPreferences:
 
     async def test_refusal(self, program: Path, shown_on: Screen, router: Router, tmp_path: Path) -> None:
         """What the router does not take is said in its words with the next step, and what is kept is shown again."""
-        with router.served.configured(LEFT_BEHIND):
-            async with AsyncClient(router.address) as client:
+        async with AsyncClient(router.address) as client:
+            with router.served.written(LEFT_BEHIND):
+                await client.reload()
                 await client.set_preferences(providers={"user_chat": "gone"})
-        async with (
-            AsyncClient(router.address) as client,
-            window(program, tmp_path, shown_on, router.address, "--page", "preferences") as shown,
-        ):
-            await shown.await_texts("Only local models", "gone")
-            await shown.reader.press("Only local models")
-            names = await eventually(shown.reader.names, says_unknown, "the refusal")
-            assert any("cortexctl providers" in name for name in names)
-            assert not (await client.preferences()).local_only
-            await client.set_preferences()
+            await client.reload()
+            async with window(on(program, router, "preferences"), tmp_path, shown_on) as shown:
+                await shown.await_texts("Only local models", "gone")
+                await shown.reader.press("Only local models")
+                names = await eventually(shown.reader.names, says_unknown, "the refusal")
+                assert any("cortexctl providers" in name for name in names)
+                assert not (await client.preferences()).local_only
+                await client.set_preferences()
+
+
+def on(program: Path, router: Router, page: str) -> list[str]:
+    return [str(program), "--bus", router.address, "--page", page]
 
 
 async def cancellers(shown: Window) -> list[str]:
