@@ -11,8 +11,9 @@ from cortexd.connection import BusError
 from simulated import Behaviour
 from tests.desktop.applet import PROPERTIES, Applet, applet, eventually
 from tests.desktop.conftest import NEEDED_ON_SCREEN, ROOT, Desktop, Router, need
+from tests.desktop.picture import Colour
 from tests.desktop.programs import desktop_environment, xfce_panel
-from tests.desktop.screen import Colour, screen
+from tests.desktop.screen import screen
 
 ICONS = ROOT / "desktop/data/icons/hicolor/scalable/status"
 WATCHER, WATCHER_PATH = "org.kde.StatusNotifierWatcher", "/StatusNotifierWatcher"

@@ -30,6 +30,7 @@ VIEWS = {
     "no_bus": View(Service.NO_BUS),
     "not_installed": replace(NEVER, absence=Absence.NOT_INSTALLED),
     "masked": replace(NEVER, absence=Absence.MASKED),
+    "stopped": AWAY,
     "failed": replace(AWAY, absence=Absence.FAILED),
     "restarting": replace(AWAY, absence=Absence.RESTARTING),
     "refused": View(Service.THERE, refused=True),

@@ -18,7 +18,7 @@ from simulated import Behaviour
 from tests.bus.served import Served, service
 from tests.desktop.applet import eventually
 from tests.desktop.screen import Screen, screen
-from tests.desktop.window import window
+from tests.desktop.window import Window, window
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_VIEW = Path(__file__).with_name("window_of_view.py")
@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 760, 640
 DARK = {"ADW_DEBUG_COLOR_SCHEME": "prefer-dark"}
 GERMAN = {"LANGUAGE": "de"}
 RIGHT_TO_LEFT = {"LANGUAGE": "ar"}  # no catalogue: English texts, mirrored
-LARGE_TEXT = {"GDK_DPI_SCALE": "2"}
+LARGE_TEXT = {"TEXT": "2"}  # see _look
 _DEAR = Behaviour(input_tokens=4_000, output_tokens=3_000)
 _TASKS = ("user_chat", "code_generation", "error_debugging", "configuration", "requirement_parsing")
 
@@ -59,17 +59,11 @@ async def failing(served: Served, client: AsyncClient) -> None:
         await client.complete("user_chat", f"hello again {number}")
 
 
-async def stopped(served: Served, client: AsyncClient) -> None:
-    await calm(served, client)
-    _stopped.add(served)
-
-
 async def untouched(_served: Served, _client: AsyncClient) -> None:
     pass
 
 
 _under_way: set[asyncio.Task[None]] = set()
-_stopped: set[Served] = set()
 
 
 async def _unanswered(served: Served, task: str) -> None:
@@ -94,7 +88,7 @@ _RUNNING = ("Running", "Cancel code_generation (kimi-k2.6)", "Cancel user_chat (
 PICTURES = (
     Picture("now", "now", busy, _RUNNING),
     Picture("now-dark", "now", busy, _RUNNING, DARK),
-    Picture("now-german", "now", busy, ("Läuft", "Heute ausgegeben"), GERMAN),
+    Picture("now-german", "now", busy, ("Läuft", "Heute ausgegeben", "kimi-k2.6 · wird beantwortet"), GERMAN),
     Picture("now-right-to-left", "now", busy, _RUNNING, RIGHT_TO_LEFT),
     Picture("now-large-text", "now", busy, _RUNNING, LARGE_TEXT),
     Picture("providers", "providers", failing, ("In use",)),
@@ -102,12 +96,11 @@ PICTURES = (
     Picture("last-route", "last_route", calm, ("Asked again now",)),
     Picture("last-route-large-text", "last_route", calm, ("Asked again now",), LARGE_TEXT),
     Picture("last-route-right-to-left", "last_route", calm, ("Asked again now",), RIGHT_TO_LEFT),
-    Picture("stopped", "now", stopped, ("cortexd does not run now.",)),
     *(
         Picture(view.replace("_", "-"), view=view, texts=("Spent",))
         for view in (
-            "no_bus", "not_installed", "masked", "failed", "restarting", "refused", "ledger_full", "not_allowed",
-            "no_key", "clock_wrong", "used_up",
+            "no_bus", "not_installed", "masked", "stopped", "failed", "restarting", "refused", "ledger_full",
+            "not_allowed", "no_key", "clock_wrong", "used_up",
         )
     ),
     Picture("no-key-german-dark", view="no_key", texts=("Ausgegeben",), look={**GERMAN, **DARK}),
@@ -120,37 +113,41 @@ async def take(picture: Picture, share: Path, directory: Path, shown_on: Screen)
         home = Path(name)
         if picture.view:
             argv = [PYTHON, str(OF_VIEW), str(share), picture.view]
-            await _take(picture, argv, home, directory, shown_on)
+            async with window(argv, home, shown_on, _look(picture, home)) as shown:
+                await _keep(picture, shown, directory, shown_on)
             return
-        async with _staged(picture.stage) as address:
-            argv = [str(share.parent / "bin/cortex-llm-window"), "--bus", address, "--page", picture.page]
-            await _take(picture, argv, home, directory, shown_on)
+        async with _daemon() as served, AsyncClient(served.address) as client:
+            argv = [str(share.parent / "bin/cortex-llm-window"), "--bus", served.address, "--page", picture.page]
+            async with window(argv, home, shown_on, _look(picture, home)) as shown:
+                await picture.stage(served, client)
+                await _keep(picture, shown, directory, shown_on)
 
 
-async def _take(picture: Picture, argv: list[str], home: Path, directory: Path, shown_on: Screen) -> None:
-    async with window(argv, home, shown_on, environment=dict(picture.look)) as shown:
-        await shown.await_texts(*picture.texts)
-        await eventually(lambda: _two_frames(shown_on), lambda frames: frames[0] == frames[1], "a picture at rest")
-        shown_on.save(directory / f"{picture.name}.png")
+async def _keep(picture: Picture, shown: Window, directory: Path, shown_on: Screen) -> None:
+    await shown.await_texts(*picture.texts)
+    await eventually(lambda: _two_frames(shown_on), lambda frames: frames[0] == frames[1], "a picture at rest")
+    shown_on.picture().save(directory / f"{picture.name}.png")
+
+
+def _look(picture: Picture, home: Path) -> dict[str, str]:
+    """The environment; the size of texts is the screen's, for which there is no variable."""
+    (home / ".Xdefaults").write_text(f"Xft.dpi: {96 * int(picture.look.get('TEXT', 1))}\n")
+    return dict(picture.look)
 
 
 async def _two_frames(shown_on: Screen) -> tuple[object, object]:
-    first = shown_on.pixels()
+    first = shown_on.picture()
     await asyncio.sleep(0.6)  # longer than the toolkit's longest transition
-    return first, shown_on.pixels()
+    return first, shown_on.picture()
 
 
 @asynccontextmanager
-async def _staged(stage: Stage) -> AsyncIterator[str]:
-    """The address of a bus with a daemon of its own, after `stage`."""
+async def _daemon() -> AsyncIterator[Served]:
+    """One of its own."""
     with service() as served:
         served.start()
-        async with AsyncClient(served.address) as client:
-            await stage(served, client)
-        if served in _stopped:
-            served.stop()
         try:
-            yield served.address
+            yield served
         finally:
             for task in _under_way:
                 task.cancel()

@@ -56,13 +56,9 @@ def state_in_words(state: str) -> tuple[State, str]:
 def _line(provider: Provider) -> Line:
     icon, meaning = state_in_words(provider.state)
     why, step = _why(provider)
-    return Line(
-        provider.name,
-        provider.name,
-        joined((joined((meaning, why), ": "), step), "\n"),
-        joined((provider.default_model, _("on this computer") if provider.local else "")),
-        icon,
-    )
+    where = _("on this computer") if provider.local else ""
+    said = joined((provider.default_model, where, joined((meaning, why), ": ")))
+    return Line(provider.name, provider.name, joined((said, step), "\n"), state=icon)
 
 
 def _why(provider: Provider) -> tuple[str, str]:
