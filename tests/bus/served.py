@@ -96,17 +96,25 @@ class Served:
         assert not self._left(), self.log
 
     @contextmanager
-    def configured(self, text: str) -> Iterator[None]:
-        """With more settings meanwhile."""
+    def written(self, text: str) -> Iterator[None]:
+        """With more settings meanwhile in the files, which the daemon reads when it starts or reloads."""
         file = self._directory / "conf.d" / "more.toml"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
-        self.stop()
         try:
-            self.start()
             yield
         finally:
             file.unlink()
+
+    @contextmanager
+    def configured(self, text: str) -> Iterator[None]:
+        """With more settings meanwhile."""
+        try:
+            with self.written(text):
+                self.stop()
+                self.start()
+                yield
+        finally:
             self.stop()
             self.start()
 

@@ -56,10 +56,10 @@ class Reader:
         return {spoken.name for spoken in await self.all()}
 
     async def press(self, name: str) -> None:
-        """The button that is called so; there has to be one."""
-        named = [spoken for spoken in await self.all() if spoken.name == name]
+        """The button or switch that is called so; there has to be one. libadwaita 1.2 says a toast's twice."""
+        named = [spoken for spoken in await self.all() if spoken.name in (name, f"{name} {name}")]
         roles = [(await self._call(found.owner, found.path, _ACCESSIBLE, "GetRoleName"))[0] for found in named]
-        [button] = [found for found, role in zip(named, roles, strict=True) if role.endswith("button")]
+        [button] = [found for found, role in zip(named, roles, strict=True) if role.endswith(("button", "switch"))]
         await self._call(button.owner, button.path, _ACTION, "DoAction", "i", 0)
 
     async def _read(self, owner: str, path: str) -> tuple[Spoken | None, list[Any]]:

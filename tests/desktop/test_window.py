@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
+from cortex_llm_applet.logic.dates import day_in_full
 
 from cortexd.client import AsyncClient
 from cortexd.domain.money import format_usd
@@ -14,8 +16,19 @@ from cortexd.errors import Cancelled
 from simulated import Behaviour
 from tests.desktop.applet import applet, eventually
 from tests.desktop.conftest import Router, need_window
+from tests.desktop.programs import running
 from tests.desktop.screen import Screen, screen
 from tests.desktop.window import Window, session_with_reader, window
+
+DEAR = Behaviour(input_tokens=1_000, output_tokens=100)
+LEFT_BEHIND = """
+[providers.gone]
+api = "openai"
+base_url = "http://127.0.0.1:9/v1"
+model = "small"
+local = true
+"""
+MARK = "2020-01-01"
 
 
 @pytest.fixture(name="shown_on", scope="module")
@@ -66,8 +79,7 @@ class TestWindow:
         """A second start shows its page in the window that is there."""
         async with AsyncClient(router.address) as client:
             await client.complete("user_chat", "hello")
-        argv = [str(program), "--bus", router.address, "--page", "providers"]
-        async with window(argv, tmp_path, shown_on, {"LANGUAGE": "de"}) as shown:
+        async with window(on(program, router, "providers"), tmp_path, shown_on, {"LANGUAGE": "de"}) as shown:
             await shown.await_texts("claude", "Nicht eingerichtet")
             await shown.second(program, "--page", "last_route")
             names = await shown.await_texts("Die letzte Anfrage", "Nicht gefragt")
@@ -86,6 +98,105 @@ class TestWindow:
                 await eventually(session.reader.names, lambda names: names == set(), "its end")
 
 
+class TestSpend:
+    async def test_bar_of_today_grows(self, program: Path, shown_on: Screen, router: Router, tmp_path: Path) -> None:
+        """A bar says when, how much and to whom, and more after another request; hours are a click away."""
+        router.served.simulated.behave("claude", DEAR)
+        async with (
+            AsyncClient(router.address) as client,
+            window(on(program, router, "spend"), tmp_path, shown_on) as shown,
+        ):
+            today = day_in_full(date.today())
+            for _number in range(2):
+                await client.complete("user_chat", "hello", provider="claude")
+                [row] = await client.usage(since=date.today(), until=date.today())
+                await until_said(shown, f"{today}: {format_usd(row.cost_nano_usd)} (claude $")
+            await shown.reader.press("Today")
+            await until_said(shown, "23:00 to 00:00: $")
+
+    async def test_asks_nothing_while_nobody_looks(
+        self, program: Path, shown_on: Screen, router: Router, tmp_path: Path
+    ) -> None:
+        """While another page is shown no sums are asked for, whatever is spent."""
+        log = tmp_path / "calls.log"
+        argv = ["dbus-monitor", "--address", router.address, "member='GetUsage'"]
+        async with (
+            AsyncClient(router.address) as client,
+            window(on(program, router, "now"), tmp_path, shown_on) as shown,
+        ):
+            with running(argv, {}, log):
+                await eventually(lambda: marked(client, log), bool, "the monitor's first line")
+                await client.complete("error_debugging", "hello")
+                await shown.await_texts("error_debugging")
+                await client.usage(since=date(2021, 1, 1), until=date(2021, 1, 1))
+                await shown.second(program, "--page", "spend")
+                calls = await eventually(lambda: read(log), lambda text: "group_by" in text, "the page's question")
+        assert calls.index("2021-01-01") < calls.index("group_by")
+
+
+class TestPreferences:
+    async def test_given_up_and_taken_back(
+        self, program: Path, shown_on: Screen, router: Router, tmp_path: Path
+    ) -> None:
+        """A switch is kept at once; all can be given up, and that taken back."""
+        async with AsyncClient(router.address) as client:
+            await client.set_preferences(providers={"user_chat": "claude,kimi_k2"}, strategy="cost")
+            async with window(on(program, router, "preferences"), tmp_path, shown_on) as shown:
+                await shown.await_texts("Only local models", "claude, then kimi_k2", "The cheapest")
+                await shown.reader.press("Only local models")
+                before = await eventually(client.preferences, lambda kept: bool(kept.local_only), "the wish kept")
+                assert (before.strategy, dict(before.providers)) == ("cost", {"user_chat": "claude, kimi_k2"})
+                await shown.reader.press("Give all up")
+                await eventually(client.preferences, lambda kept: not kept.raw, "no wish")
+                await shown.await_no_text("claude, then kimi_k2")
+                await shown.await_texts("Undo")
+                await shown.reader.press("Undo")
+                await eventually(client.preferences, lambda kept: kept.raw == before.raw, "the wishes of before")
+                await shown.await_texts("claude, then kimi_k2")
+            await client.set_preferences()
+
+    async def test_refusal(self, program: Path, shown_on: Screen, router: Router, tmp_path: Path) -> None:
+        """What the router does not take is said in its words with the next step, and what is kept is shown again."""
+        async with AsyncClient(router.address) as client:
+            with router.served.written(LEFT_BEHIND):
+                await client.reload()
+                await client.set_preferences(providers={"user_chat": "gone"})
+            await client.reload()
+            async with window(on(program, router, "preferences"), tmp_path, shown_on) as shown:
+                await shown.await_texts("Only local models", "gone")
+                await shown.reader.press("Only local models")
+                names = await eventually(shown.reader.names, says_unknown, "the refusal")
+                assert any("cortexctl providers" in name for name in names)
+                assert not (await client.preferences()).local_only
+                await client.set_preferences()
+
+
+def on(program: Path, router: Router, page: str) -> list[str]:
+    return [str(program), "--bus", router.address, "--page", page]
+
+
 async def cancellers(shown: Window) -> list[str]:
     spoken = await shown.reader.all()
     return [found.name for found in spoken if found.name.startswith("Cancel ")]
+
+
+async def until_said(shown: Window, begin: str) -> None:
+    """Until something is called what begins so."""
+    await eventually(
+        shown.reader.names, lambda names: any(name.startswith(begin) for name in names), f"the text {begin}…"
+    )
+
+
+def says_unknown(names: set[str]) -> bool:
+    return any("unknown provider" in name for name in names)
+
+
+async def marked(client: AsyncClient, log: Path) -> bool:
+    """Whether the monitor writes down what is asked."""
+    day = date.fromisoformat(MARK)
+    await client.usage(since=day, until=day)
+    return MARK in await read(log)
+
+
+async def read(log: Path) -> str:
+    return log.read_text("utf-8") if log.exists() else ""

@@ -8,7 +8,7 @@ from functools import partial
 
 from cortex_llm_applet.logic.wishes import moved
 from cortex_llm_applet.texts import N_, _
-from cortex_llm_applet.window.toolkit import Adw, Gtk, say
+from cortex_llm_applet.window.toolkit import Adw, Gtk, say, say_chosen
 
 _UP, _DOWN = "up", "down"
 _BUTTONS = {
@@ -46,20 +46,19 @@ class NameRow(Adw.ActionRow):
 
 
 class AddRow(Adw.ActionRow):
-    """Adds one of those that are not in the list; with `reset` it gives the whole list up."""
+    """Adds one of those that are not in the list; with `reset` it gives the whole list up. `title`: the list's."""
 
-    def __init__(self, added: Callable[[str], None], reset: Callable[[], None]) -> None:
+    def __init__(self, title: str, added: Callable[[str], None], reset: Callable[[], None]) -> None:
         super().__init__(title=_("Add"))
         self._names: tuple[str, ...] = ()
         self._added = added
         self._drop_down = Gtk.DropDown(valign=Gtk.Align.CENTER)
-        say(self._drop_down, _("Provider or model to add"))
+        say_chosen(self._drop_down, _("Provider or model to add"))
         self._add = _button("list-add-symbolic", self._add_pressed)
-        say(self._add, _("Add it"))
-        self._add.set_tooltip_text(_("Add it"))
         self._reset = _button("edit-clear-symbolic", reset)
-        say(self._reset, _("Give this list up"))
-        self._reset.set_tooltip_text(_("Give this list up"))
+        for button, words in ((self._add, _("Add to: {list}")), (self._reset, _("Give up: {list}"))):
+            button.set_tooltip_text(words.format(list=title))
+            say(button, words.format(list=title))
         for widget in (self._drop_down, self._add, self._reset):
             self.add_suffix(widget)
 
@@ -86,7 +85,7 @@ class NamesRow(Adw.ExpanderRow):
         self._names: tuple[str, ...] = ()
         self._rows: list[NameRow] = []
         self._follow: tuple[int, str] | None = None
-        self._add = AddRow(lambda name: wanted((*self._names, name)), lambda: wanted(()))
+        self._add = AddRow(about.title, lambda name: wanted((*self._names, name)), lambda: wanted(()))
         self.add_row(self._add)
 
     def show_names(self, names: tuple[str, ...], others: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cortex_llm_applet.logic.spans import GROUPINGS, SPANS
 from cortex_llm_applet.texts import _
-from cortex_llm_applet.window.toolkit import Gtk, say
+from cortex_llm_applet.window.toolkit import Gtk, say_chosen
 
 _FIRST_SPAN = 1
 
@@ -19,7 +19,7 @@ class Choosing(Gtk.Box):
         self.span = _FIRST_SPAN
         self._chosen = chosen
         self._by = Gtk.DropDown.new_from_strings([_(item.title) for item in GROUPINGS])
-        say(self._by, _("Told apart by"))
+        say_chosen(self._by, _("Told apart by"))
         self._by.set_tooltip_text(_("Told apart by"))
         self._by.connect("notify::selected", lambda *_changed: chosen())
         self.append(self._spans())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cortex_llm_applet.logic.spend import Chart, Series
 from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.spend.palette import Look, fill, look_of
-from cortex_llm_applet.window.toolkit import Adw, Gtk
+from cortex_llm_applet.window.toolkit import Adw, Gtk, say
 
 _SIDE = 24
 
@@ -51,6 +51,7 @@ class Legend(Gtk.ListBox):
 
     def __init__(self) -> None:
         super().__init__(selection_mode=Gtk.SelectionMode.NONE, css_classes=["boxed-list"])
+        say(self, _("What each colour and pattern stands for"))
         self._rows: list[LegendRow] = []
 
     def show_chart(self, chart: Chart) -> None:
