@@ -18,6 +18,7 @@ export class Indicator {
     constructor(shell, directory) {
         this._shell = shell;
         this._icons = directory.get_child('icons');
+        this._state = '';
         this._items = new Map();
         this._button = new shell.PanelMenu.Button(0.5, ROLE, false);
         this._icon = new St.Icon({style_class: 'system-status-icon'});
@@ -43,11 +44,18 @@ export class Indicator {
     }
 
     _draw(picture) {
-        this._icon.gicon = new Gio.FileIcon({file: this._icons.get_child(`cortex-llm-${picture.state}.svg`)});
+        this._drawIcon(picture.state);
         this._label.text = picture.label;
         this._button.accessible_name = `${picture.title}, ${picture.icon_words}`;
         for (const entry of picture.menu)
             this._drawEntry(entry);
+    }
+
+    _drawIcon(state) {
+        if (state === this._state)
+            return;
+        this._state = state;
+        this._icon.gicon = new Gio.FileIcon({file: this._icons.get_child(`cortex-llm-${state}.svg`)});
     }
 
     _drawEntry(entry) {

@@ -23,7 +23,7 @@ from tests.eventually import assert_eventually_async
 
 DEAR = Behaviour(input_tokens=1_000, output_tokens=100)
 DEAR_NANO = 1_000 * 2_000 + 100 * 10_000
-REQUESTS, A_SECOND = 100, 4
+REQUESTS, A_SECOND = 60, 4
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,12 +24,11 @@ from tests.desktop.test_files import GERMAN
 from tools import shell_facts
 
 EXTENSION = ROOT / "desktop/gnome-shell"
-DRIVERS = ROOT / "tests/desktop/gnome"
+DRIVERS = ROOT / "tests/desktop/javascript"
 LOGIC = ROOT / "desktop/shells/logic"
 MODULES = sorted([*EXTENSION.glob("*.js"), *LOGIC.glob("*.mjs")])
 OF_THE_TRAY_ALONE = (70, menu.OPEN, menu.QUIT)
 SAID = re.compile(r"say\((?:[^'()]*\? )?'([^']+)'(?: : '[^']+')?\)")
-IMPORTED = re.compile(r"""from '(\.[^']+)'""")
 SAFE = 2**53 - 1  # what a number of JavaScript holds exactly
 
 Event = tuple[Any, ...]
@@ -143,21 +141,3 @@ class TestFiles:
         said = {text for path in LOGIC.glob("*.mjs") for text in SAID.findall(path.read_text("utf-8"))}
         assert "Today: {amount}" in said
         assert said <= catalogue.keys()
-
-    @pytest.mark.parametrize(("kind", "versions"), [("43", range(43, 45)), ("45", range(45, 51))])
-    def test_installed(self, kind: str, versions: range, tmp_path: Path) -> None:
-        """For shells without modules and for those with them, each with all that it imports."""
-        need({"msgfmt": "gettext"})
-        place = tmp_path / "cortex-llm@cortexlinux.org"
-        subprocess.run([EXTENSION / "install", place, kind], check=True, timeout=60)
-        metadata = json.loads((place / "metadata.json").read_text("utf-8"))
-        assert metadata["uuid"] == place.name
-        assert metadata["shell-version"] == [str(version) for version in versions]
-        imported = {
-            (path.parent / name).resolve()
-            for path in place.rglob("*.*js")
-            for name in IMPORTED.findall(path.read_text("utf-8"))
-        }
-        assert imported
-        assert not [path for path in imported if not path.exists()]
-        assert (place / "locale/de/LC_MESSAGES/cortex-llm-applet.mo").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,15 +33,15 @@ def holds(program: str) -> None:
 
 
 def output_of(*argv: str) -> str:
-    return subprocess.run(["chroot", tree(), *argv], capture_output=True, text=True, check=True, timeout=60).stdout
+    """What a program of the tree prints, whatever its status."""
+    return subprocess.run(_inside(argv), stdout=subprocess.PIPE, text=True, check=False, timeout=60).stdout
 
 
 @contextmanager
 def rooted(argv: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`argv` in the tree until the block ends."""
-    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     with log.open("wb") as output, subprocess.Popen(
-        [*namespaces, "sh", "-ec", _ENTER, "sh", tree(), *argv],
+        _inside(argv),
         env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment},
         stdin=subprocess.DEVNULL, stdout=output, stderr=output,
     ) as process:  # fmt: skip
@@ -49,3 +49,8 @@ def rooted(argv: list[str], environment: dict[str, str], log: Path) -> Iterator[
             yield process
         finally:
             process.kill()  # and with unshare everything inside
+
+
+def _inside(argv: Sequence[str]) -> list[str]:
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    return [*namespaces, "sh", "-ec", _ENTER, "sh", str(tree()), *argv]

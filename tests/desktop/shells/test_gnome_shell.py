@@ -98,7 +98,10 @@ class Shell:
 
 
 @pytest.fixture(name="shell")
-async def shell_fixture(session: str, router: Router, tmp_path: Path) -> AsyncIterator[Shell]:
+async def shell_fixture(
+    session: str, router: Router, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Shell]:
+    """In the language that a test asks for as the fixture's parameter."""
     holds("gnome-shell")
     version = output_of("gnome-shell", "--version").split()[-1].partition(".")[0]
     place = tmp_path / f".local/share/gnome-shell/extensions/{UUID}"
@@ -114,6 +117,7 @@ async def shell_fixture(session: str, router: Router, tmp_path: Path) -> AsyncIt
         "GSETTINGS_BACKEND": "keyfile",
         "LIBGL_ALWAYS_SOFTWARE": "1",
         "NO_AT_BRIDGE": "1",
+        **language(getattr(request, "param", ""), tmp_path),
     }
     argv = ["gnome-shell", "--headless", "--no-x11", "--unsafe-mode", "--virtual-monitor", "1280x720"]
     async with await Connection.open(session) as connection:
@@ -122,6 +126,16 @@ async def shell_fixture(session: str, router: Router, tmp_path: Path) -> AsyncIt
             await eventually(lambda: started(shell), bool, "the shell's start")
             await shell.ask("Main.overview.hide()")
             yield shell
+
+
+def language(locale: str, home: Path) -> dict[str, str]:
+    """The environment of `locale`, as de_DE, which is made where there is one."""
+    if not locale:
+        return {}
+    place = home / "locales"
+    place.mkdir()
+    output_of("localedef", "-i", locale, "-f", "UTF-8", str(place / f"{locale}.UTF-8"))
+    return {"LOCPATH": str(place), "LC_ALL": f"{locale}.UTF-8"}
 
 
 async def started(shell: Shell) -> bool:
@@ -171,3 +185,15 @@ class TestGnomeShell:
             await client.set_budget("each_user", remove=True)
             await shell.ask(f"Main.extensionManager.enableExtension('{UUID}')")
             await shell.until_name(sum_before, "all is well")
+
+    @pytest.mark.parametrize(
+        ("shell", "today", "right_to_left"),
+        [("de_DE", "Heute: ", False), ("ar_EG", "Today: ", True)],
+        indirect=["shell"],
+    )
+    async def test_languages(self, shell: Shell, router: Router, today: str, right_to_left: bool) -> None:
+        """It speaks the person's language where it can, and is written from their side."""
+        await shell.until_label(today)
+        assert await shell.ask(f"{ITEM}.get_text_direction() === imports.gi.Clutter.TextDirection.RTL") is right_to_left
+        await shell.ask(f"{ITEM}.menu.open()")
+        await shell.picture("rtl" if right_to_left else "german")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -54,6 +55,18 @@ async def seen(shown_on: Screen, state: str) -> None:
         return await asyncio.to_thread(shown_on.count, colour_of(state))
 
     await eventually(ask, lambda pixels: pixels >= LEAST_PIXELS, f"the icon of {state} on the screen")
+
+
+class TestLint:
+    def test_qmllint(self, tmp_path: Path) -> None:
+        """Plasma's own linter can read every file; types that it does not know are only its warnings."""
+        plasma_version()
+        subprocess.run([WIDGET / "install", tmp_path / ID], check=True, timeout=60)
+        files = [str(path) for path in (tmp_path / ID).rglob("*.qml")]
+        report = json.loads(output_of("/usr/lib/qt6/bin/qmllint", "--json", "-", *files))
+        assert len(report["files"]) == len(files) >= 5
+        complaints = [warning for linted in report["files"] for warning in linted["warnings"]]
+        assert not [warning for warning in complaints if warning["type"] == "critical"]
 
 
 @pytest.mark.timeout(180)

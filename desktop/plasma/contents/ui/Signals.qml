@@ -18,6 +18,8 @@ DBus.SignalWatcher {
     function dbusProviderStateChanged() { tell("ProviderStateChanged", arguments); }
     function dbusPeriodStarted() { tell("PeriodStarted", arguments); }
     function dbusTotalsChanged() {}
+    function dbusBudgetHeld() {}
+    function dbusHoldEnded() {}
     // properties'
     function dbusPropertiesChanged() { tell("PropertiesChanged", arguments); }
     // polkit's, logind's, systemd's
