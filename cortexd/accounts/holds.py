@@ -143,7 +143,6 @@ class Holds:
         except BaseException:
             hold.answered = False
             raise
-        self._quiet.pop(uid, None)
         self._end(hold, answer, granted, self._caps.limits(uid))
 
     async def set_cap(self, uid: int, wish: OwnCapWish) -> None:
