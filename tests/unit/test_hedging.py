@@ -18,6 +18,7 @@ from tests.unit.failing import OTHER, adopt, assert_balanced, each_kind, stream,
 from tests.unit.test_execution import Bench, bench_fixture, upstream_fixture  # noqa: F401
 
 NEVER = Behaviour(delay_s=20.0)
+QUICK_S = 0.4  # sooner than any answer here that is slow on purpose
 
 
 async def known(bench: Bench, first: str, **routing: Any) -> None:
@@ -26,11 +27,23 @@ async def known(bench: Bench, first: str, **routing: Any) -> None:
         bench.simulated.reset(name)
     await warm_up(bench)
     await adopt(bench, first, **{"hedge": True, **routing})
-    bench.health.hedging = Hedging()
-    for _ in range(20):
-        assert (await bench.ask(hedge=True)).provider == first
+    for _ in range(10):
+        if await found_quick(bench, first):
+            break
+    else:
+        pytest.fail("this machine is too busy for a provider to be quick")
     for name in OTHER:
         bench.simulated.reset(name)
+
+
+async def found_quick(bench: Bench, first: str) -> bool:
+    """Whether twenty answers came as quickly as they do where the machine has time."""
+    hedging = bench.health.hedging = Hedging()
+    for _ in range(20):
+        completion = await bench.ask(hedge=True)
+        assert completion.provider == first
+    after_s = hedging.after_s(first, completion.model)
+    return after_s is not None and after_s < QUICK_S
 
 
 def attempts_of(completion: Any) -> list[tuple[str, str]]:
