@@ -16,10 +16,12 @@ from cortex_llm_applet.edges.item import Item
 from cortex_llm_applet.edges.machine import Permission, Unit, on_wake_up
 from cortex_llm_applet.edges.menu import Menu
 from cortex_llm_applet.edges.notifier import Notifier
+from cortex_llm_applet.edges.orders import arguments_of
 from cortex_llm_applet.edges.router import Router
 from cortex_llm_applet.logic.clock import seconds_to_midnight
-from cortex_llm_applet.logic.menu import QUIT, slot_of
+from cortex_llm_applet.logic.menu import QUIT
 from cortex_llm_applet.logic.model import Model
+from cortex_llm_applet.logic.orders import Order
 from cortex_llm_applet.logic.pacing import Pacer
 from cortex_llm_applet.logic.view import Absence, Service
 
@@ -103,11 +105,12 @@ class Applet:
         self._machine: Machine | None = None
         self._retry_s = _FIRST_RETRY_S
         self._session = session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
-        self._notifier = Notifier(session, icons)
+        self._notifier = Notifier(session, icons, self._pressed)
         self.model = Model(time.monotonic, date.today, self._notifier.tell)
         # each for itself: a request that begins changes the menu, and shall not hold up the label when it has ended
         self._surfaces = (Surface(self._draw_item), Surface(self._draw_menu))
         self._outage = Timer(self._outage_due)
+        self._pause = Timer(self._pause_over)
         self._midnight = Timer(self.on_midnight)
         self._reconnect = Timer(self._connect)
         picture = self.model.picture()
@@ -120,14 +123,17 @@ class Applet:
             signal.signal(number, lambda _number, _frame: self._loop.quit())  # which wakes the loop in PyGObject
         self._connect()
         self._loop.run()
+        self._notifier.standing.close()
         with contextlib.suppress(GLib.Error):  # the session may have gone first
             self._session.flush_sync(None)  # or the click on Quit would have no answer
 
     def changed(self) -> None:
-        """Draw soon. A provider that went down, or came back, changes when a notice is due."""
+        """Draw soon. A provider that went down, or came back, changes when a notice is due; so does a pause its end."""
         self._outage.set(self.model.outages.due_in(time.monotonic()))
         for surface in self._surfaces:
             surface.changed()
+        self._pause.set(self.model.pause_left_s(datetime.now().astimezone()))
+        self._notifier.ask(self.model.question())
 
     def on_absence(self, absence: Absence) -> None:
         self.model.absence(absence)
@@ -201,10 +207,22 @@ class Applet:
         if id == QUIT:
             self._loop.quit()
             return
-        slot = slot_of(id)
-        request = None if slot is None else self.model.request_in(slot)
-        if request and self._machine:
-            self._machine.router.cancel(request)
+        if order := self.model.order_of(id):
+            self._give(order)
+
+    def _pressed(self, order: Order) -> None:
+        self._give(order, lambda _error: self._notifier.standing.again())
+
+    def _give(self, order: Order, failed: Callable[[str], None] = lambda _error: None) -> None:
+        """What it changes shows once it is done."""
+        if self._machine and self.model.view.service is Service.THERE:
+            router = self._machine.router
+            router.call(order.method, arguments_of(order), lambda *_values: router.refresh(), failed)
+
+    def _pause_over(self) -> None:
+        self.model.pause_over()
+        self.changed()
+        self._about_to_show(lambda: None)
 
     def _menu_opened(self, is_open: bool) -> None:
         self.model.menu(open=is_open)

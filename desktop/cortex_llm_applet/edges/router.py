@@ -55,8 +55,24 @@ class Router:
         self._watches.end()
         self._owner = ""
 
-    def cancel(self, request_id: str) -> None:
-        self._call("Cancel", (request_id,), lambda: None)
+    def call(
+        self,
+        method: str,
+        arguments: tuple[Any, ...],
+        done: Callable[..., None],
+        failed: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """What the owner of now answers; the answer of one that has left meanwhile is nobody's."""
+        owner = self._owner
+        interface, signature = wire.METHODS[method]
+        call(
+            self._bus,
+            (owner, wire.OBJECT_PATH, interface),
+            method,
+            GLib.Variant(signature, arguments),
+            lambda *values: done(*values) if owner == self._owner else None,
+            lambda error: failed(error) if owner == self._owner else None,
+        )
 
     def refresh(self, then: Callable[[], None] | None = None) -> None:
         """Ask how budgets, running requests and ledger stand; `then` is called when that is known, or is not to be had.
@@ -98,6 +114,8 @@ class Router:
         ours = (self._owner, wire.OBJECT_PATH, wire.INTERFACE)
         self._watches.add(ours, "CostIncurred", self._cost, unicast=True)
         self._watches.add(ours, "BudgetThreshold", self._threshold, unicast=True)
+        self._watches.add(ours, "BudgetHeld", self._held, unicast=True)
+        self._watches.add(ours, "HoldEnded", self._hold_ended, unicast=True)
         self._watches.add(ours, "ProviderStateChanged", self._provider_state)
         self._watches.add(ours, "PeriodStarted", self._period)
         properties = (self._owner, wire.OBJECT_PATH, PROPERTIES)
@@ -116,11 +134,12 @@ class Router:
             for early in self._early:
                 self._cost(*early)
             self._early = []
+            self._ask_holds()
             self._changed()
             if before:
-                self._call("Unsubscribe", (before,), lambda: None)
+                self.call("Unsubscribe", (before,), lambda: None)
 
-        self._call("Subscribe", ({},), subscribed, self._refused)
+        self.call("Subscribe", ({},), subscribed, self._refused)
 
     def _refused(self, error: str) -> None:
         if error in _DENIED:
@@ -139,6 +158,15 @@ class Router:
     def _threshold(self, period: str, fraction: float, spent_usd: float, limit_usd: float) -> None:
         self._model.threshold(period, fraction, spent_usd, limit_usd)
         self._changed()
+
+    def _held(self, _hold_id: str, _may_cost_usd: float, details: dict[str, Any]) -> None:
+        self._model.held(details)
+        self._changed()
+
+    def _hold_ended(self, hold_id: str, _answer: str) -> None:
+        self._model.hold_ended(hold_id)
+        self._changed()
+        self.refresh()
 
     def _provider_state(self, name: str, state: str, _details: dict[str, Any]) -> None:
         self._model.provider_state(name, state)
@@ -162,7 +190,16 @@ class Router:
             self._model.providers(rows)
             self._changed()
 
-        self._call("ListProviders", (), listed)
+        self.call("ListProviders", (), listed)
+
+    def _ask_holds(self) -> None:
+        """Only of a subscriber's are the changes told from then on."""
+
+        def listed(rows: list[dict[str, Any]]) -> None:
+            self._model.holds(rows)
+            self._changed()
+
+        self.call("ListHolds", (), listed)
 
     def _check_clock(self) -> None:
         now = datetime.now().astimezone()
@@ -173,7 +210,7 @@ class Router:
             self._model.clock(is_wrong(now, self._made_at, later))
             self._changed()
 
-        self._call("GetUsage", ({"since": GLib.Variant("s", since), "until": GLib.Variant("s", until)},), summed)
+        self.call("GetUsage", ({"since": GLib.Variant("s", since), "until": GLib.Variant("s", until)},), summed)
 
     def _ask(self, method: str, learnt: Callable[..., None]) -> None:
         self._asking += 1
@@ -182,7 +219,7 @@ class Router:
             learnt(*values)
             self._one_answered()
 
-        self._call(method, (), answered, lambda _error: self._one_answered())
+        self.call(method, (), answered, lambda _error: self._one_answered())
 
     def _one_answered(self) -> None:
         self._asking -= 1
@@ -199,22 +236,3 @@ class Router:
         waiting, self._asked = self._asked, []
         for then in waiting:
             then()
-
-    def _call(
-        self,
-        method: str,
-        arguments: tuple[Any, ...],
-        done: Callable[..., None],
-        failed: Callable[[str], None] = lambda _name: None,
-    ) -> None:
-        """What the owner of now answers; the answer of one that has left meanwhile is nobody's."""
-        owner = self._owner
-        interface, signature = wire.METHODS[method]
-        call(
-            self._bus,
-            (owner, wire.OBJECT_PATH, interface),
-            method,
-            GLib.Variant(signature, arguments),
-            lambda *values: done(*values) if owner == self._owner else None,
-            lambda error: failed(error) if owner == self._owner else None,
-        )

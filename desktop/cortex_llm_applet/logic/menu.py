@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_llm_applet.logic.amounts import MISSING, usd
+from cortex_llm_applet.logic.clock import time_of_day
 from cortex_llm_applet.logic.figures import Budget, Cost
+from cortex_llm_applet.logic.holds import Answer, Asked, answers_of, summary_of
+from cortex_llm_applet.logic.limits import Limits, limits_of
 from cortex_llm_applet.logic.slots import SLOTS, Slot, Slots
 from cortex_llm_applet.logic.trouble import trouble_of
-from cortex_llm_applet.logic.view import LAST_COSTS, View
+from cortex_llm_applet.logic.view import LAST_COSTS, Service, View
 from cortex_llm_applet.texts import N_, _
 
 TROUBLE, STEP, TODAY, MONTH, BUDGETS = 1, 2, 4, 5, 10
 COSTS_HEAD, COSTS, RUNNING_HEAD, RUNNING, MORE, QUIT = 21, 30, 41, 50, 61, 71
-BUDGET_ENTRIES = 4
+LEFT, PAUSE, HELD, ANSWERS = 6, 72, 80, 81
+BUDGET_ENTRIES, ANSWER_ENTRIES = 8, 3
 _LEFT = {
     ("user", "day"): N_("Left of your budget today: {left} of {limit}"),
     ("user", "month"): N_("Left of your budget this month: {left} of {limit}"),
@@ -23,6 +27,8 @@ _LEFT = {
     ("group", "month"): N_("Left of {name}'s budget this month: {left} of {limit}"),
     ("machine", "day"): N_("Left of this computer's budget today: {left} of {limit}"),
     ("machine", "month"): N_("Left of this computer's budget this month: {left} of {limit}"),
+    ("own", "day"): N_("Left of your own cap today: {left} of {limit}"),
+    ("own", "month"): N_("Left of your own cap this month: {left} of {limit}"),
 }
 
 
@@ -37,13 +43,16 @@ class Entry:
     separator: bool = False
 
 
-def entries(view: View, slots: Slots, more: int) -> tuple[Entry, ...]:
+def entries(view: View, slots: Slots, more: int, asked: Asked | None = None) -> tuple[Entry, ...]:
     """`more`: how many running requests have no slot."""
+    limits = limits_of(view.budgets)
     return (
         *_trouble(view),
+        *_asked(asked),
         Entry(TODAY, _("Today: {amount}").format(amount=usd(view.sums.day_nano_usd)), enabled=True),
         Entry(MONTH, _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd)), enabled=True),
-        *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in view.budgets]),
+        Entry(LEFT, left_in_words(limits), enabled=True, visible=len(limits.amounts) > 1),
+        *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in limits.amounts]),
         Entry(20, separator=True),
         Entry(COSTS_HEAD, _("Last requests") if view.costs else _("No request yet")),
         *_fixed(COSTS, LAST_COSTS, [_cost(cost) for cost in view.costs]),
@@ -52,8 +61,14 @@ def entries(view: View, slots: Slots, more: int) -> tuple[Entry, ...]:
         *(_running(RUNNING + number, slots[number]) for number in range(SLOTS)),
         Entry(MORE, _("and {count} more").format(count=more), visible=more > 0),
         Entry(70, separator=True),
+        _pause(view, limits),
         Entry(QUIT, _("Quit"), enabled=True),
     )
+
+
+def left_in_words(limits: Limits) -> str:
+    """Of the tightest."""
+    return _("Left to spend now: {left}").format(left=usd(limits.left_nano_usd))
 
 
 def slot_of(id: int) -> int | None:
@@ -61,11 +76,38 @@ def slot_of(id: int) -> int | None:
     return id - RUNNING if RUNNING <= id < RUNNING + SLOTS else None
 
 
+def answer_of(id: int, asked: Asked | None) -> Answer | None:
+    """Which answer an entry gives to the question that is shown."""
+    if asked is None or asked.ended:
+        return None
+    return dict(enumerate(answers_of(asked.hold), ANSWERS)).get(id)
+
+
 def _trouble(view: View) -> Iterator[Entry]:
     trouble = trouble_of(view)
     yield Entry(TROUBLE, _(trouble.meaning) if trouble else "", enabled=True, visible=trouble is not None)
     yield Entry(STEP, _(trouble.step) if trouble else "", enabled=True, visible=trouble is not None)
     yield Entry(3, separator=True, visible=trouble is not None)
+
+
+def _asked(asked: Asked | None) -> Iterator[Entry]:
+    there = asked is not None
+    answers = list(answers_of(asked.hold)) if asked else []
+    text = summary_of(asked.hold) if asked else ""
+    ended = asked is not None and asked.ended
+    yield Entry(HELD, _("Ended: {task}").format(task=text) if ended else text, enabled=True, visible=there)
+    for number in range(ANSWER_ENTRIES):
+        given = number < len(answers)
+        yield Entry(ANSWERS + number, answers[number].label if given else "", enabled=not ended, visible=given)
+    yield Entry(ANSWERS + ANSWER_ENTRIES, separator=True, visible=there)
+
+
+def _pause(view: View, limits: Limits) -> Entry:
+    """Only the router can keep to it, so that it has to be there."""
+    label = _("Pause my spending for an hour")
+    if limits.pause:
+        label = _("End the pause (until {time})").format(time=time_of_day(limits.pause.resets_at, view.today))
+    return Entry(PAUSE, label, enabled=view.service is Service.THERE and not view.refused)
 
 
 def _fixed(first: int, count: int, labels: list[str]) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cortex_llm_applet.logic.limits import limits_of
 from cortex_llm_applet.logic.view import Absence, Service, View
 from cortex_llm_applet.texts import N_
 
@@ -26,13 +27,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """`meaning` and `step` are for a person, not yet translated."""
+    """`meaning` and `step` are for a person, not yet translated, and so are `words`, which say the icon where those of
+    its state would not."""
 
     name: str
     state: State
     meaning: str
     step: str
     applies: Callable[[View], bool]
+    words: str = ""
 
 
 def _gone(absence: Absence) -> Callable[[View], bool]:
@@ -116,6 +119,14 @@ TROUBLES: tuple[Trouble, ...] = (
         _there(lambda view: not view.configured),
     ),
     Trouble(
+        "held",
+        State.OVER,
+        N_("A request has no room under your own cap and waits for your answer."),
+        N_("Answer in the menu, or: cortexctl budget answer today, or once, or refuse"),
+        _there(lambda view: bool(view.holds)),
+        N_("a request waits for your answer"),
+    ),
+    Trouble(
         "clock_wrong",
         State.ERROR,
         N_("The computer's clock is wrong, so costs count for the wrong day."),
@@ -127,7 +138,14 @@ TROUBLES: tuple[Trouble, ...] = (
         State.OVER,
         N_("A budget is used up."),
         N_("Wait until it starts again, or ask an administrator for more."),
-        _there(lambda view: any(budget.severity == "exceeded" for budget in view.budgets)),
+        _there(lambda view: limits_of(view.budgets).used_up(own=False)),
+    ),
+    Trouble(
+        "own_cap_used_up",
+        State.OVER,
+        N_("The cap that you have set yourself is used up."),
+        N_("Allow yourself more: cortexctl budget allow 1.00"),
+        _there(lambda view: limits_of(view.budgets).used_up(own=True)),
     ),
 )
 
