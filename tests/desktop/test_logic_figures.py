@@ -106,7 +106,7 @@ class TestStates:
             (replace(THERE, budgets=(Budget(severity="warning"),)), State.WARN),
             (replace(THERE, budgets=(Budget(severity="warning"), Budget(severity="exceeded"))), State.OVER),
             (replace(THERE, budgets=(Budget(severity="a newer word"),)), State.OK),
-            (replace(THERE, budgets=(Budget("pause", severity="exceeded"),)), State.OK),
+            (replace(THERE, pause=Budget("pause", severity="exceeded")), State.OK),
             (replace(THERE, budgets=(Budget("own", severity="exceeded"),)), State.OVER),
             (replace(THERE, holds=(Hold("a"),)), State.OVER),
             (AWAY, State.STALE),

@@ -12,7 +12,7 @@ from cortex_llm_applet.logic.amounts import exact_usd
 from cortex_llm_applet.logic.clock import seconds_until, time_of_day
 from cortex_llm_applet.logic.figures import Budget, Hold, Sums
 from cortex_llm_applet.logic.holds import Asked, asked_now, question_of
-from cortex_llm_applet.logic.limits import limits_of
+from cortex_llm_applet.logic.limits import left_nano_usd, without_pause
 from cortex_llm_applet.logic.model import Model
 from cortex_llm_applet.logic.orders import PAUSE_S, Order
 from cortex_llm_applet.logic.picture import picture_of
@@ -191,8 +191,10 @@ class TestMenu:
         assert "Left of your own cap today: $1.50 of $2.00" in texts
         assert "Left of your own cap this month: $1.00 of $20.00" in texts
         assert "Left to spend now: $1.00" in picture_of(view, empty()).tooltip
-        assert limits_of([*rows, Budget("own", "", "day", 1, -1)]).left_nano_usd == 0
-        assert limits_of([*rows, Budget("pause", remaining_nano_usd=0)]).left_nano_usd == 1_000_000_000
+        assert left_nano_usd([*rows, Budget("own", "", "day", 1, -1)]) == 0
+        assert left_nano_usd([]) is None
+        pause = Budget("pause", remaining_nano_usd=0)
+        assert without_pause([pause, *rows]) == (tuple(rows), pause)
         one = replace(view, budgets=tuple(rows[:1]))
         assert not any("now" in entry.label for entry in picture_of(one, empty()).menu if entry.visible)
 
@@ -208,7 +210,7 @@ class TestPause:
         picture = shown.picture()
         assert labels(shown, [menu.PAUSE]) == ["End the pause (until 14:05)"]
         assert shown.order_of(menu.PAUSE) == Order("SetOwnBudget", options={"pause_s": 0})
-        assert picture.state is State.OK
+        assert (picture.state, shown.view.budgets) == (State.OK, ())
         assert picture.tooltip.splitlines()[-1] == "Your spending is paused until 14:05."
         assert shown.pause_left_s(ends - timedelta(seconds=90)) == 90
         shown.pause_over()

@@ -3,14 +3,14 @@ because some panels close an open menu when its layout changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cortex_llm_applet.logic.amounts import MISSING, usd
 from cortex_llm_applet.logic.clock import time_of_day
 from cortex_llm_applet.logic.figures import Budget, Cost
 from cortex_llm_applet.logic.holds import Answer, Asked, answers_of, summary_of
-from cortex_llm_applet.logic.limits import Limits, limits_of
+from cortex_llm_applet.logic.limits import left_nano_usd
 from cortex_llm_applet.logic.slots import SLOTS, Slot, Slots
 from cortex_llm_applet.logic.trouble import trouble_of
 from cortex_llm_applet.logic.view import LAST_COSTS, Service, View
@@ -45,14 +45,13 @@ class Entry:
 
 def entries(view: View, slots: Slots, more: int, asked: Asked | None = None) -> tuple[Entry, ...]:
     """`more`: how many running requests have no slot."""
-    limits = limits_of(view.budgets)
     return (
         *_trouble(view),
         *_asked(asked),
         Entry(TODAY, _("Today: {amount}").format(amount=usd(view.sums.day_nano_usd)), enabled=True),
         Entry(MONTH, _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd)), enabled=True),
-        Entry(LEFT, left_in_words(limits), enabled=True, visible=len(limits.amounts) > 1),
-        *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in limits.amounts]),
+        Entry(LEFT, tightest_in_words(view.budgets), enabled=True, visible=len(view.budgets) > 1),
+        *_fixed(BUDGETS, BUDGET_ENTRIES, [_left(budget) for budget in view.budgets]),
         Entry(20, separator=True),
         Entry(COSTS_HEAD, _("Last requests") if view.costs else _("No request yet")),
         *_fixed(COSTS, LAST_COSTS, [_cost(cost) for cost in view.costs]),
@@ -61,14 +60,13 @@ def entries(view: View, slots: Slots, more: int, asked: Asked | None = None) -> 
         *(_running(RUNNING + number, slots[number]) for number in range(SLOTS)),
         Entry(MORE, _("and {count} more").format(count=more), visible=more > 0),
         Entry(70, separator=True),
-        _pause(view, limits),
+        _pause(view),
         Entry(QUIT, _("Quit"), enabled=True),
     )
 
 
-def left_in_words(limits: Limits) -> str:
-    """Of the tightest."""
-    return _("Left to spend now: {left}").format(left=usd(limits.left_nano_usd))
+def tightest_in_words(budgets: Iterable[Budget]) -> str:
+    return _("Left to spend now: {left}").format(left=usd(left_nano_usd(budgets)))
 
 
 def slot_of(id: int) -> int | None:
@@ -102,11 +100,11 @@ def _asked(asked: Asked | None) -> Iterator[Entry]:
     yield Entry(ANSWERS + ANSWER_ENTRIES, separator=True, visible=there)
 
 
-def _pause(view: View, limits: Limits) -> Entry:
+def _pause(view: View) -> Entry:
     """Only the router can keep to it, so that it has to be there."""
     label = _("Pause my spending for an hour")
-    if limits.pause:
-        label = _("End the pause (until {time})").format(time=time_of_day(limits.pause.resets_at, view.today))
+    if view.pause:
+        label = _("End the pause (until {time})").format(time=time_of_day(view.pause.resets_at, view.today))
     return Entry(PAUSE, label, enabled=view.service is Service.THERE and not view.refused)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cortex_llm_applet.logic.clock import month_changed, seconds_until
 from cortex_llm_applet.logic.figures import Budget, Hold, Provider, Request, Row, Sums, cost_of, filled, rows_of
 from cortex_llm_applet.logic.holds import Asked, Question, asked_now, question_of
-from cortex_llm_applet.logic.limits import limits_of
+from cortex_llm_applet.logic.limits import without_pause
 from cortex_llm_applet.logic.menu import PAUSE, answer_of, slot_of
 from cortex_llm_applet.logic.notices import Notice, Outages, Thresholds
 from cortex_llm_applet.logic.orders import PAUSE_S, Order, cancel, pause
@@ -74,7 +74,8 @@ class Model:
         self._told(*self.outages.due(self._monotonic()))
 
     def budgets(self, rows: Iterable[Row]) -> None:
-        self.view = replace(self.view, budgets=rows_of(Budget, rows), today=self._today())
+        budgets, pause = without_pause(rows_of(Budget, rows))
+        self.view = replace(self.view, budgets=budgets, pause=pause, today=self._today())
 
     def running(self, rows: Iterable[Row]) -> None:
         self.view = replace(self.view, running=rows_of(Request, rows))
@@ -98,12 +99,11 @@ class Model:
 
     def pause_left_s(self, now: datetime) -> float | None:
         """Until the own pause ends; None without one."""
-        row = limits_of(self.view.budgets).pause
-        return seconds_until(row.resets_at, now) if row else None
+        return seconds_until(self.view.pause.resets_at, now) if self.view.pause else None
 
     def pause_over(self) -> None:
         """Its time has come, of which no signal tells."""
-        self.view = replace(self.view, budgets=limits_of(self.view.budgets).amounts)
+        self.view = replace(self.view, pause=None)
 
     def stats(self, row: Mapping[str, Any]) -> None:
         service = row.get("service", {})
@@ -122,7 +122,7 @@ class Model:
     def order_of(self, id: int) -> Order | None:
         """What a click on this entry of the menu asks the router for."""
         if id == PAUSE:
-            return pause(0 if limits_of(self.view.budgets).pause else PAUSE_S)
+            return pause(0 if self.view.pause else PAUSE_S)
         if answer := answer_of(id, self._asked):
             return answer.order
         slot = slot_of(id)

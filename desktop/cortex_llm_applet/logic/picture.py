@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_llm_applet.logic.amounts import usd
+from cortex_llm_applet.logic.clock import time_of_day
 from cortex_llm_applet.logic.holds import Asked
-from cortex_llm_applet.logic.limits import limits_of, paused_in_words
-from cortex_llm_applet.logic.menu import Entry, entries, left_in_words
+from cortex_llm_applet.logic.limits import left_nano_usd
+from cortex_llm_applet.logic.menu import Entry, entries, tightest_in_words
 from cortex_llm_applet.logic.slots import Slots, beyond
 from cortex_llm_applet.logic.trouble import State, Trouble, state_of, trouble_of
 from cortex_llm_applet.logic.view import View
@@ -65,16 +66,15 @@ def picture_of(view: View, slots: Slots, asked: Asked | None = None) -> Picture:
 
 def _tooltip(view: View, trouble: Trouble | None, state: State) -> Iterator[str]:
     """The next step last."""
-    limits = limits_of(view.budgets)
     yield _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))
-    if limits.left_nano_usd is not None:
-        yield left_in_words(limits)
-    if limits.pause:
-        yield paused_in_words(limits.pause, view.today)
+    if left_nano_usd(view.budgets) is not None:
+        yield tightest_in_words(view.budgets)
+    if view.pause:
+        yield _("Your spending is paused until {time}.").format(time=time_of_day(view.pause.resets_at, view.today))
     if trouble:
         yield _(trouble.meaning)
         yield _(trouble.step)
-    elif not (limits.pause and state is State.OK):
+    elif not (view.pause and state is State.OK):
         yield _(_IN_WORDS[state])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cortex_llm_applet.logic.limits import limits_of
+from cortex_llm_applet.logic.limits import used_up
 from cortex_llm_applet.logic.view import Absence, Service, View
 from cortex_llm_applet.texts import N_
 
@@ -138,14 +138,14 @@ TROUBLES: tuple[Trouble, ...] = (
         State.OVER,
         N_("A budget is used up."),
         N_("Wait until it starts again, or ask an administrator for more."),
-        _there(lambda view: limits_of(view.budgets).used_up(own=False)),
+        _there(lambda view: used_up(view.budgets, own=False)),
     ),
     Trouble(
         "own_cap_used_up",
         State.OVER,
         N_("The cap that you have set yourself is used up."),
         N_("Allow yourself more: cortexctl budget allow 1.00"),
-        _there(lambda view: limits_of(view.budgets).used_up(own=True)),
+        _there(lambda view: used_up(view.budgets, own=True)),
     ),
 )
 

@@ -34,7 +34,7 @@ class Absence(StrEnum):
 class View:
     """`allowed`: whether polkit lets this user ask, None where it did not say. `refused`: the router takes no
     subscription of this user. `clock_wrong`: the computer's clock contradicts what was written before. `holds`: the
-    questions that wait for an answer, the oldest first. `today`: when `budgets` were told."""
+    questions that wait for an answer, the oldest first. `pause`: the row of the own one, told on the day `today`."""
 
     service: Service = Service.UNKNOWN
     absence: Absence = Absence.RESTING
@@ -48,6 +48,7 @@ class View:
     refused: bool = False
     clock_wrong: bool = False
     holds: tuple[Hold, ...] = ()
+    pause: Budget | None = None
     today: date | None = None
 
     @property
