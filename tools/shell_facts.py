@@ -25,9 +25,12 @@ _METHODS = (
     "Cancel",
     "ListProviders",
     "GetUsage",
+    "ListHolds",
 )
-_TROUBLE = ("name", "state", "meaning", "step", "command")
-_ENTRIES = ("TROUBLE", "STEP", "TODAY", "MONTH", "BUDGETS", "COSTS_HEAD", "COSTS", "RUNNING_HEAD", "RUNNING", "MORE")
+_TROUBLE = ("name", "state", "meaning", "step", "command", "words")
+_ENTRIES = (
+    *("TROUBLE", "STEP", "TODAY", "MONTH", "LEFT", "BUDGETS", "COSTS_HEAD", "COSTS", "RUNNING_HEAD", "RUNNING", "MORE"),
+)
 
 
 def facts() -> str:

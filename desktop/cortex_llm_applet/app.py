@@ -14,10 +14,13 @@ from cortex_llm_applet.edges.item import Item
 from cortex_llm_applet.edges.live import Live
 from cortex_llm_applet.edges.menu import Menu
 from cortex_llm_applet.edges.notifier import Notifier
+from cortex_llm_applet.edges.orders import arguments_of
 from cortex_llm_applet.edges.timers import Surface, Timer
 from cortex_llm_applet.edges.window import can_open, open_window
 from cortex_llm_applet.installed import WINDOW
-from cortex_llm_applet.logic.menu import OPEN, QUIT, slot_of
+from cortex_llm_applet.logic.failures import Failure
+from cortex_llm_applet.logic.menu import OPEN, QUIT
+from cortex_llm_applet.logic.orders import Order
 
 
 class Applet:
@@ -27,13 +30,14 @@ class Applet:
         self._loop = GLib.MainLoop()
         self._router_bus = router_bus
         self._session = session = Gio.bus_get_sync(Gio.BusType.SESSION, None)  # ends the process when the session does
-        self._notifier = Notifier(session, icons)
+        self._notifier = Notifier(session, icons, self._pressed)
         self._live = Live(router_bus, made_at, self.changed, self._notifier.tell)
         self._model = self._live.model
         self._model.has_window(can_open(WINDOW))
         # each for itself: a request that begins changes the menu, and shall not hold up the label when it has ended
         self._surfaces = (Surface(self._draw_item), Surface(self._draw_menu))
         self._outage = Timer(self._outage_due)
+        self._pause = Timer(self._pause_over)
         picture = self._model.picture()
         self._menu = Menu(session, picture.menu, self._clicked, self._menu_opened, self._about_to_show)
         self._item = Item(session, picture, icons, symbolic=symbolic)
@@ -44,14 +48,17 @@ class Applet:
             signal.signal(number, lambda _number, _frame: self._loop.quit())  # which wakes the loop in PyGObject
         self._live.start()
         self._loop.run()
+        self._notifier.standing.close()
         with contextlib.suppress(GLib.Error):  # the session may have gone first
             self._session.flush_sync(None)  # or the click on Quit would have no answer
 
     def changed(self) -> None:
-        """Draw soon. A provider that went down, or came back, changes when a notice is due."""
+        """Draw soon. A provider that went down, or came back, changes when a notice is due; so does a pause its end."""
         self._outage.set(self._model.outages.due_in(time.monotonic()))
         for surface in self._surfaces:
             surface.changed()
+        self._pause.set(self._model.pause_left_s(datetime.now().astimezone()))
+        self._notifier.ask(self._model.question())
 
     def _draw_item(self) -> bool:
         return self._item.show(self._model.picture())
@@ -70,10 +77,20 @@ class Applet:
         if id == OPEN:
             open_window(WINDOW, self._router_bus)
             return
-        slot = slot_of(id)
-        request = None if slot is None else self._model.request_in(slot)
-        if request:
-            self._live.cancel(request)
+        if order := self._model.order_of(id):
+            self._give(order)
+
+    def _pressed(self, order: Order) -> None:
+        self._give(order, lambda _failure: self._notifier.standing.again())
+
+    def _give(self, order: Order, failed: Callable[[Failure], None] = lambda _failure: None) -> None:
+        """What it changes shows once it is done."""
+        self._live.ask(order.method, arguments_of(order), lambda *_values: self._about_to_show(lambda: None), failed)
+
+    def _pause_over(self) -> None:
+        self._model.pause_over()
+        self.changed()
+        self._about_to_show(lambda: None)
 
     def _menu_opened(self, is_open: bool) -> None:
         self._model.menu(open=is_open)

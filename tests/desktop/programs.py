@@ -29,10 +29,11 @@ _PANEL = """<?xml version="1.0" encoding="UTF-8"?>
   </property>
 </channel>
 """
-# notifications are printed as they are shown
+# notifications are printed as they are shown; the menu of a notification's buttons is a program that gets them as lines
 _DUNST = """[global]
 history_length = 100
 notification_limit = 20
+dmenu = /usr/bin/env grep --max-count 1 --fixed-strings --file {chosen}
 """
 
 
@@ -77,11 +78,16 @@ def xfce_panel(home: Path, environment: dict[str, str]) -> Iterator[None]:
         yield
 
 
+def chosen_button(home: Path) -> Path:
+    return home / "chosen-button"
+
+
 @contextmanager
 def dunst(home: Path, environment: dict[str, str]) -> Iterator[Path]:
-    """A server of notifications; the file gets a description of each that is shown."""
+    """A server of notifications; the file gets a description of each that is shown. Who opens the menu of their buttons
+    presses the one that stands in chosen_button."""
     settings = home / "dunstrc"
-    settings.write_text(_DUNST)
+    settings.write_text(_DUNST.format(chosen=chosen_button(home)))
     log = home / "dunst.log"
     with running(["dunst", "-config", str(settings), "-print"], environment, log):
         yield log

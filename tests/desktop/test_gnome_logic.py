@@ -27,13 +27,13 @@ EXTENSION = ROOT / "desktop/gnome-shell"
 DRIVERS = ROOT / "tests/desktop/javascript"
 LOGIC = ROOT / "desktop/shells/logic"
 MODULES = sorted([*EXTENSION.glob("*.js"), *LOGIC.glob("*.mjs")])
-OF_THE_TRAY_ALONE = (70, menu.OPEN, menu.QUIT)
+OF_THE_TRAY_ALONE = (70, menu.OPEN, menu.PAUSE, menu.QUIT, *range(menu.HELD, menu.ANSWERS + menu.ANSWER_ENTRIES + 1))
 SAID = re.compile(r"say\((?:[^'()]*\? )?'([^']+)'(?: : '[^']+')?\)")
 SAFE = 2**53 - 1  # what a number of JavaScript holds exactly
 
 Event = tuple[Any, ...]
 words = st.sampled_from(
-    ["", "claude", "user_chat", "day", "month", "user", "group", "machine", "ok", "open", "exceeded"]
+    ["", "claude", "user_chat", "day", "month", "user", "group", "machine", "own", "ok", "open", "exceeded"]
 )
 nano = (
     st.none() | st.integers(-SAFE, SAFE) | st.sampled_from([0, 1, 999, 5_000, 1_000_000, 1_005_000_000, "much", True])
@@ -52,6 +52,7 @@ rows = {
 }
 sums = st.fixed_dictionaries({}, optional={"day_nano_usd": nano, "month_nano_usd": nano})
 costs = st.fixed_dictionaries({}, optional={"day_nano_usd": nano, "cost_nano_usd": nano, "cost_known": st.booleans()})
+asked = st.fixed_dictionaries({"hold_id": st.sampled_from(["h1", "h2"])})
 events = st.one_of(
     st.just(("router_there",)),
     st.tuples(st.just("router_away"), st.sampled_from([Service.AWAY, Service.NO_BUS])),
@@ -63,6 +64,9 @@ events = st.one_of(
     st.tuples(st.just("cost"), st.sampled_from(["a", "b", "c", "d", "e", "f"]), words, words, words, costs),
     st.tuples(st.just("provider_state"), words, words),
     *(st.tuples(st.just(name), st.lists(row, max_size=8, unique_by=str)) for name, row in rows.items()),
+    st.tuples(st.just("holds"), st.lists(asked, max_size=2, unique_by=str)),
+    st.tuples(st.just("held"), asked),
+    st.tuples(st.just("hold_ended"), st.sampled_from(["h1", "h2"])),
     st.tuples(st.just("stats"), st.sampled_from([{}, {"service": {"ledger_writable": False}}, {"service": {}}])),
     st.tuples(st.just("menu"), st.booleans()),
     st.tuples(st.just("day"), st.sampled_from(["2026-11-29", "2026-11-30", "2026-12-01"])),

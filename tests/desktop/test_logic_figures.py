@@ -14,7 +14,7 @@ from cortex_llm_applet.logic import figures
 from cortex_llm_applet.logic.absence import absence_of
 from cortex_llm_applet.logic.amounts import MISSING, usd
 from cortex_llm_applet.logic.clock import is_wrong, later_days, month_changed, seconds_to_midnight
-from cortex_llm_applet.logic.figures import Budget, Provider, Sums
+from cortex_llm_applet.logic.figures import Budget, Hold, Provider, Sums
 from cortex_llm_applet.logic.picture import picture_of
 from cortex_llm_applet.logic.slots import empty
 from cortex_llm_applet.logic.trouble import TROUBLES, UNIT, State, state_of, trouble_of
@@ -63,6 +63,13 @@ class TestWireFacts:
         """Each key that the applet reads is one that the Python client reads too."""
         assert {item.name for item in fields(ours)} <= {item.name for item in fields(clients)}
 
+    def test_keys_of_holds_are_documented(self) -> None:
+        """Each key that the applet reads of a question is one of ListHolds, amounts by their exact names."""
+        [method] = [node for node in re.split(r"<!--\s+", XML.read_text("utf-8")) if node.startswith("ListHolds:")]
+        assert "each with its _nano_usd (x)" in " ".join(method.split())
+        for item in fields(figures.Hold):
+            assert re.search(rf"\b{item.name.replace('_nano_usd', '_usd')}\b", method), item.name
+
     def test_keys_of_sums_are_documented(self) -> None:
         """The exact sums stand in the interface file, for the signal and for the snapshot."""
         text = XML.read_text("utf-8")
@@ -99,6 +106,9 @@ class TestStates:
             (replace(THERE, budgets=(Budget(severity="warning"),)), State.WARN),
             (replace(THERE, budgets=(Budget(severity="warning"), Budget(severity="exceeded"))), State.OVER),
             (replace(THERE, budgets=(Budget(severity="a newer word"),)), State.OK),
+            (replace(THERE, pause=Budget("pause", severity="exceeded")), State.OK),
+            (replace(THERE, budgets=(Budget("own", severity="exceeded"),)), State.OVER),
+            (replace(THERE, holds=(Hold("a"),)), State.OVER),
             (AWAY, State.STALE),
             (replace(THERE, providers=(Provider("claude", "unconfigured"),)), State.UNCONFIGURED),
             (replace(THERE, ledger_writable=False), State.ERROR),
@@ -120,6 +130,8 @@ class TestStates:
             (replace(THERE, providers=(Provider("claude", "unconfigured"),)), "no_key"),
             (replace(THERE, clock_wrong=True), "clock_wrong"),
             (replace(THERE, budgets=(Budget(severity="exceeded"),)), "used_up"),
+            (replace(THERE, budgets=(Budget("own", severity="exceeded"),)), "own_cap_used_up"),
+            (replace(THERE, budgets=(Budget("own", severity="exceeded"),), holds=(Hold("a"),)), "held"),
         ],
     )
     def test_bad_states_have_a_next_step(self, view: View, name: str) -> None:
@@ -133,7 +145,7 @@ class TestStates:
 
     def test_every_trouble_is_reachable(self) -> None:
         """None stands behind another one that always applies too."""
-        budgets = ((), (Budget(severity="exceeded"),))
+        budgets = ((), (Budget(severity="exceeded"),), (Budget("own", severity="exceeded"),))
         providers = ((Provider("claude", "ok", True),), (Provider("claude", "unconfigured"),))
         views = (
             View(service, absence, Sums(0, 0), budget, provider, (), (), writable, allowed, refused, clock)
@@ -141,7 +153,8 @@ class TestStates:
                 Service, Absence, budgets, providers, (True, False), (None, True, False), (True, False), (True, False)
             )
         )
-        assert {found.name for view in views if (found := trouble_of(view))} == {item.name for item in TROUBLES}
+        every = (replace(view, holds=holds) for view in views for holds in ((), (Hold("a"),)))
+        assert {found.name for view in every if (found := trouble_of(view))} == {item.name for item in TROUBLES}
 
     def test_stale_keeps_what_was_known(self) -> None:
         """The sum of today stays when the router leaves; a day later nobody knows."""

@@ -9,6 +9,7 @@ from gi.repository import Gio, GLib
 
 from cortex_llm_applet.edges.calls import call, export
 from cortex_llm_applet.edges.interfaces import ITEM, ITEM_XML
+from cortex_llm_applet.edges.markup import escaped
 from cortex_llm_applet.edges.menu import MENU_PATH
 from cortex_llm_applet.logic.picture import Picture
 
@@ -17,7 +18,6 @@ ID = "cortex-llm-applet"
 _WATCHER = "org.kde.StatusNotifierWatcher"
 _WATCHER_OBJECT = (_WATCHER, "/StatusNotifierWatcher", _WATCHER)
 _WIDEST = "$00.0000"
-_MARKUP = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
 
 
 class Item:
@@ -73,7 +73,7 @@ class Item:
             "AttentionIconName": ("s", icon),
             "AttentionIconPixmap": ("a(iiay)", []),
             "AttentionMovieName": ("s", ""),
-            "ToolTip": ("(sa(iiay)ss)", (icon, [], picture.title, _escaped(picture.tooltip))),
+            "ToolTip": ("(sa(iiay)ss)", (icon, [], picture.title, escaped(picture.tooltip))),
             "ItemIsMenu": ("b", True),
             "Menu": ("o", MENU_PATH),
             "XAyatanaLabel": ("s", picture.label),
@@ -85,10 +85,3 @@ class Item:
     ) -> None:
         """The panel shows the menu by itself, ItemIsMenu tells it to."""
         invocation.return_value(None)
-
-
-def _escaped(text: str) -> str:
-    """A tooltip's text is markup."""
-    for character, entity in _MARKUP:
-        text = text.replace(character, entity)
-    return text

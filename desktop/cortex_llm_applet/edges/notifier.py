@@ -3,36 +3,40 @@ leaves, the next in the queue does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gi.repository import Gio, GLib
 
 from cortex_llm_applet.edges.calls import call
+from cortex_llm_applet.edges.standing import APPLICATION, SERVER, Standing
+from cortex_llm_applet.logic.holds import Question
 from cortex_llm_applet.logic.notices import Notice
+from cortex_llm_applet.logic.orders import Order
 from cortex_llm_applet.logic.picture import icon_name
 from cortex_llm_applet.logic.trouble import State
 
 SPEAKER = "org.cortexlinux.LLMApplet.Notifier"
-_APPLICATION = "org.cortexlinux.LLMApplet"
-_SERVER = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications", "org.freedesktop.Notifications")
 _SERVERS_OWN_TIME = -1
 _MOST_REMEMBERED = 64
 
 
 class Notifier:
-    """`icons`: as Item's."""
+    """`icons`: as Item's. `pressed` gets the order of a button."""
 
-    def __init__(self, session: Gio.DBusConnection, icons: str) -> None:
+    def __init__(self, session: Gio.DBusConnection, icons: str, pressed: Callable[[Order], None]) -> None:
         self._session, self._icons = session, icons
         self._speaks = False
         self._shown: dict[str, int] = {}
+        self._question: Question | None = None
+        self.standing = Standing(session, self._icon(State.OVER), pressed)
         Gio.bus_own_name_on_connection(session, SPEAKER, Gio.BusNameOwnerFlags.NONE, self._acquired, self._lost)
 
     def tell(self, notice: Notice) -> None:
         """The server may be started for it: that one is the session's, and without it nobody would see the notice."""
         if not self._speaks:
             return
-        hints = {"urgency": GLib.Variant("y", notice.urgency), "desktop-entry": GLib.Variant("s", _APPLICATION)}
+        hints = {"urgency": GLib.Variant("y", notice.urgency), "desktop-entry": GLib.Variant("s", APPLICATION)}
         replaced, icon = self._shown.get(notice.replaces, 0), self._icon(notice.icon)
         arguments: tuple[Any, ...] = (
             "cortexd",
@@ -45,9 +49,14 @@ class Notifier:
             _SERVERS_OWN_TIME,
         )
         call(
-            self._session, _SERVER, "Notify", GLib.Variant("(susssasa{sv}i)", arguments),
+            self._session, SERVER, "Notify", GLib.Variant("(susssasa{sv}i)", arguments),
             lambda number: self._remember(notice.replaces, number), may_start=True,
         )  # fmt: skip
+
+    def ask(self, question: Question | None) -> None:
+        """What is to be asked now, as often as one likes."""
+        self._question = question
+        self.standing.show(question if self._speaks else None)
 
     def _icon(self, state: State) -> str:
         name = icon_name(state)
@@ -60,6 +69,8 @@ class Notifier:
 
     def _acquired(self, _session: Any, _name: str) -> None:
         self._speaks = True
+        self.ask(self._question)
 
     def _lost(self, _session: Any, _name: str) -> None:
         self._speaks = False
+        self.ask(self._question)

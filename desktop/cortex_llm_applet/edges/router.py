@@ -133,6 +133,8 @@ class Router:
         ours = (self._owner, wire.OBJECT_PATH, wire.INTERFACE)
         self._watches.add(ours, "CostIncurred", self._cost, unicast=True)
         self._watches.add(ours, "BudgetThreshold", self._threshold, unicast=True)
+        self._watches.add(ours, "BudgetHeld", self._held, unicast=True)
+        self._watches.add(ours, "HoldEnded", self._hold_ended, unicast=True)
         self._watches.add(ours, "ProviderStateChanged", self._provider_state)
         self._watches.add(ours, "PeriodStarted", self._period)
         properties = (self._owner, wire.OBJECT_PATH, PROPERTIES)
@@ -151,6 +153,7 @@ class Router:
             for early in self._early:
                 self._cost(*early)
             self._early = []
+            self._ask_holds()
             self._changed()
             if before:
                 self.call("Unsubscribe", (before,), lambda: None)
@@ -174,6 +177,15 @@ class Router:
     def _threshold(self, period: str, fraction: float, spent_usd: float, limit_usd: float) -> None:
         self._model.threshold(period, fraction, spent_usd, limit_usd)
         self._changed()
+
+    def _held(self, _hold_id: str, _may_cost_usd: float, details: dict[str, Any]) -> None:
+        self._model.held(details)
+        self._changed()
+
+    def _hold_ended(self, hold_id: str, _answer: str) -> None:
+        self._model.hold_ended(hold_id)
+        self._changed()
+        self.refresh()
 
     def _provider_state(self, name: str, state: str, _details: dict[str, Any]) -> None:
         self._model.provider_state(name, state)
@@ -206,6 +218,15 @@ class Router:
         if nameless - self._asked_later:
             self._later.set(_LATER_S)
         self._asked_later = nameless
+
+    def _ask_holds(self) -> None:
+        """Only of a subscriber's are the changes told from then on."""
+
+        def listed(rows: list[dict[str, Any]]) -> None:
+            self._model.holds(rows)
+            self._changed()
+
+        self.call("ListHolds", (), listed)
 
     def _check_clock(self) -> None:
         now = datetime.now().astimezone()

@@ -19,6 +19,11 @@ def usd(nano: int | None) -> str:
     return f"${sign}{whole // 10**decimals}.{whole % 10**decimals:0{decimals}d}"
 
 
+def exact_usd(nano: int) -> str:
+    """For the router, which takes an amount as decimal text: 0.100000000."""
+    return f"{nano // _NANO_PER_USD}.{nano % _NANO_PER_USD:09d}"
+
+
 def _half_even(nano: int, unit: int) -> int:
     whole, rest = divmod(nano, unit)
     return whole + (2 * rest > unit or (2 * rest == unit and whole % 2 == 1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+from cortex_llm_applet.logic.amounts import MISSING
+
 
 def is_wrong(now: datetime, made_at: datetime, spent_later: bool) -> bool:
     """`made_at`: when this software was made. `spent_later`: the ledger holds costs of days that are yet to come."""
@@ -23,3 +25,24 @@ def seconds_to_midnight(now: datetime) -> float:
 
 def month_changed(before: date, after: date) -> bool:
     return (before.year, before.month) != (after.year, after.month)
+
+
+def seconds_until(moment: str, now: datetime) -> float | None:
+    """`moment` is ISO 8601 with its zone; at least one second, None where it is no moment."""
+    parsed = _moment(moment)
+    return None if parsed is None else max(1.0, (parsed - now).total_seconds())
+
+
+def time_of_day(moment: str, today: date | None = None) -> str:
+    """`moment` as local time, with its day where that is not `today`; a dash where it is no moment."""
+    parsed = _moment(moment)
+    if parsed is None:
+        return MISSING
+    return parsed.strftime("%H:%M" if today in (None, parsed.date()) else "%Y-%m-%d %H:%M")
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return None

@@ -14,7 +14,7 @@ _TYPES = {"str": str, "int": int, "bool": bool, "int | None": int, "float | None
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit that binds this user; `severity`: ok, warning, exceeded, or a newer service's word. What is spent and
-    reserved is told of the own budget alone."""
+    reserved is told of the own budget alone. Of scope pause: nothing may be spent until `resets_at`."""
 
     scope: str = ""
     name: str = ""
@@ -110,6 +110,23 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A question: `requests` of this user wait for an answer until `until`, and a no follows. `more_nano_usd`: what the
+    answer today would allow; `task_type` and `app` are of the one that waits longest."""
+
+    hold_id: str = ""
+    period: str = ""
+    requests: int | None = None
+    until: str = ""
+    task_type: str = ""
+    app: str = ""
+    may_cost_nano_usd: int | None = None
+    limit_nano_usd: int | None = None
+    left_nano_usd: int | None = None
+    more_nano_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sums:
     """This user's, in nano-dollars; None where they are not known."""
 
@@ -117,7 +134,7 @@ class Sums:
     month_nano_usd: int | None = None
 
 
-T = TypeVar("T", Budget, Provider, Request, Record, Candidate, LeftOut, Decision, Sums)
+T = TypeVar("T", Budget, Provider, Request, Hold, Record, Candidate, LeftOut, Decision, Sums)
 
 
 def filled(kind: type[T], row: Row) -> T:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from cortex_llm_applet.logic.clock import month_changed
+from cortex_llm_applet.logic.clock import month_changed, seconds_until
 from cortex_llm_applet.logic.figures import (
     Budget,
+    Hold,
     Provider,
     Record,
     Request,
@@ -20,7 +21,11 @@ from cortex_llm_applet.logic.figures import (
     filled,
     rows_of,
 )
+from cortex_llm_applet.logic.holds import Asked, Question, asked_now, question_of
+from cortex_llm_applet.logic.limits import without_pause
+from cortex_llm_applet.logic.menu import PAUSE, answer_of, slot_of
 from cortex_llm_applet.logic.notices import Notice, Outages, Thresholds
+from cortex_llm_applet.logic.orders import PAUSE_S, Order, cancel, pause
 from cortex_llm_applet.logic.picture import Picture, picture_of
 from cortex_llm_applet.logic.slots import Slots, assigned, empty
 from cortex_llm_applet.logic.view import Absence, Service, View
@@ -36,12 +41,13 @@ class Model:
         self.outages = Outages()
         self._thresholds = Thresholds()
         self._slots: Slots = empty()
+        self._asked: Asked | None = None
         self._menu_open = False
         self._sums_of = today()
         self._monotonic, self._today, self._tell = monotonic, today, tell
 
     def picture(self) -> Picture:
-        return picture_of(self.view, self._slots)
+        return picture_of(self.view, self._slots, self._asked)
 
     def router_there(self) -> None:
         self.view = self.view.there()
@@ -83,11 +89,36 @@ class Model:
         self._told(*self.outages.due(self._monotonic()))
 
     def budgets(self, rows: Iterable[Row]) -> None:
-        self.view = replace(self.view, budgets=rows_of(Budget, rows))
+        budgets, pause = without_pause(rows_of(Budget, rows))
+        self.view = replace(self.view, budgets=budgets, pause=pause, today=self._today())
 
     def running(self, rows: Iterable[Row]) -> None:
         self.view = replace(self.view, running=rows_of(Request, rows))
         self._assign()
+
+    def holds(self, rows: Iterable[Row]) -> None:
+        self.view = replace(self.view, holds=tuple(hold for hold in rows_of(Hold, rows) if hold.hold_id))
+        self._assign()
+
+    def held(self, details: Row) -> None:
+        self.view = self.view.with_hold(filled(Hold, details))
+        self._assign()
+
+    def hold_ended(self, hold_id: str) -> None:
+        self.view = self.view.without_hold(hold_id)
+        self._assign()
+
+    def question(self) -> Question | None:
+        """What a person is asked now, whatever the menu shows."""
+        return question_of(self.view.holds[0]) if self.view.holds else None
+
+    def pause_left_s(self, now: datetime) -> float | None:
+        """Until the own pause ends; None without one."""
+        return seconds_until(self.view.pause.resets_at, now) if self.view.pause else None
+
+    def pause_over(self) -> None:
+        """Its time has come, of which no signal tells."""
+        self.view = replace(self.view, pause=None)
 
     def stats(self, row: Mapping[str, Any]) -> None:
         service = row.get("service", {})
@@ -105,6 +136,16 @@ class Model:
     def menu(self, *, open: bool) -> None:
         self._menu_open = open
         self._assign()
+
+    def order_of(self, id: int) -> Order | None:
+        """What a click on this entry of the menu asks the router for."""
+        if id == PAUSE:
+            return pause(0 if self.view.pause else PAUSE_S)
+        if answer := answer_of(id, self._asked):
+            return answer.order
+        slot = slot_of(id)
+        request = None if slot is None else self.request_in(slot)
+        return cancel(request) if request else None
 
     def request_in(self, slot: int) -> str | None:
         """The id of the request that this entry of the menu cancels."""
@@ -126,6 +167,7 @@ class Model:
 
     def _assign(self) -> None:
         self._slots = assigned(self._slots, self.view.running, menu_open=self._menu_open)
+        self._asked = asked_now(self._asked, self.view.holds, menu_open=self._menu_open)
 
     def _told(self, *notices: Notice | None) -> None:
         for notice in notices:

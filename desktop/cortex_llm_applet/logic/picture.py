@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cortex_llm_applet.logic.amounts import usd
-from cortex_llm_applet.logic.menu import Entry, entries
+from cortex_llm_applet.logic.clock import time_of_day
+from cortex_llm_applet.logic.holds import Asked
+from cortex_llm_applet.logic.limits import left_nano_usd
+from cortex_llm_applet.logic.menu import Entry, entries, tightest_in_words
 from cortex_llm_applet.logic.slots import Slots, beyond
-from cortex_llm_applet.logic.trouble import State, state_of, trouble_of
+from cortex_llm_applet.logic.trouble import State, Trouble, state_of, trouble_of
 from cortex_llm_applet.logic.view import View
 from cortex_llm_applet.texts import N_, _
 
@@ -50,19 +54,28 @@ def icon_name(state: State) -> str:
     return f"cortex-llm-{state}"
 
 
-def picture_of(view: View, slots: Slots) -> Picture:
+def picture_of(view: View, slots: Slots, asked: Asked | None = None) -> Picture:
     state = state_of(view)
     label = usd(view.sums.day_nano_usd)
     title = _("Language models today: {amount}").format(amount=label)
-    menu = entries(view, slots, beyond(slots, view.running))
-    return Picture(state, label, title, _tooltip(view, state), _(IN_WORDS[state]), menu)
-
-
-def _tooltip(view: View, state: State) -> str:
+    menu = entries(view, slots, beyond(slots, view.running), asked)
     trouble = trouble_of(view)
-    month = _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))
-    said = [_(trouble.meaning), trouble.next_step] if trouble else [_(IN_WORDS[state])]
-    return "\n".join([month, *said])
+    words = (trouble.words if trouble else "") or IN_WORDS[state]
+    return Picture(state, label, title, "\n".join(_tooltip(view, trouble, state)), _(words), menu)
+
+
+def _tooltip(view: View, trouble: Trouble | None, state: State) -> Iterator[str]:
+    """The next step last."""
+    yield _("This month: {amount}").format(amount=usd(view.sums.month_nano_usd))
+    if left_nano_usd(view.budgets) is not None:
+        yield tightest_in_words(view.budgets)
+    if view.pause:
+        yield _("Your spending is paused until {time}.").format(time=time_of_day(view.pause.resets_at, view.today))
+    if trouble:
+        yield _(trouble.meaning)
+        yield trouble.next_step
+    elif not (view.pause and state is State.OK):
+        yield _(IN_WORDS[state])
 
 
 def changed(before: tuple[Entry, ...], after: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cortex_llm_applet.logic.limits import used_up
 from cortex_llm_applet.logic.view import Absence, Service, View
 from cortex_llm_applet.texts import N_, _
 
@@ -27,7 +28,7 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """`meaning` and `step` are for a person, not yet translated; `command`, where there is one, is what `step` says to
-    type."""
+    type. `words` say the icon where those of its state would not."""
 
     name: str
     state: State
@@ -35,6 +36,7 @@ class Trouble:
     step: str
     applies: Callable[[View], bool]
     command: str = ""
+    words: str = ""
 
     @property
     def next_step(self) -> str:
@@ -129,6 +131,15 @@ TROUBLES: tuple[Trouble, ...] = (
         "sudo cortexctl credentials set claude",
     ),
     Trouble(
+        "held",
+        State.OVER,
+        N_("A request has no room under your own cap and waits for your answer."),
+        N_("Answer in the menu, or: {command} today, or once, or refuse"),
+        _there(lambda view: bool(view.holds)),
+        "cortexctl budget answer",
+        N_("a request waits for your answer"),
+    ),
+    Trouble(
         "clock_wrong",
         State.ERROR,
         N_("The computer's clock is wrong, so costs count for the wrong day."),
@@ -141,7 +152,15 @@ TROUBLES: tuple[Trouble, ...] = (
         State.OVER,
         N_("A budget is used up."),
         N_("Wait until it starts again, or ask an administrator for more."),
-        _there(lambda view: any(budget.severity == "exceeded" for budget in view.budgets)),
+        _there(lambda view: used_up(view.budgets, own=False)),
+    ),
+    Trouble(
+        "own_cap_used_up",
+        State.OVER,
+        N_("The cap that you have set yourself is used up."),
+        N_("Allow yourself more: {command}"),
+        _there(lambda view: used_up(view.budgets, own=True)),
+        "cortexctl budget allow 1.00",
     ),
 )
 

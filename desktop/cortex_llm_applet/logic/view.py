@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import date
 from enum import StrEnum
 
-from cortex_llm_applet.logic.figures import Budget, Cost, Provider, Request, Sums
+from cortex_llm_applet.logic.figures import Budget, Cost, Hold, Provider, Request, Sums
 
 LAST_COSTS = 5
 
@@ -32,8 +33,9 @@ class Absence(StrEnum):
 @dataclass(frozen=True, slots=True)
 class View:
     """`allowed`: whether polkit lets this user ask, None where it did not say. `refused`: the router takes no
-    subscription of this user. `clock_wrong`: the computer's clock contradicts what was written before.
-    `has_window`: there is a window to open."""
+    subscription of this user. `clock_wrong`: the computer's clock contradicts what was written before. `has_window`:
+    there is a window to open. `holds`: the questions that wait for an answer, the oldest first. `pause`: the row of the
+    own one, told on the day `today`."""
 
     service: Service = Service.UNKNOWN
     absence: Absence = Absence.RESTING
@@ -47,6 +49,9 @@ class View:
     refused: bool = False
     clock_wrong: bool = False
     has_window: bool = False
+    holds: tuple[Hold, ...] = ()
+    pause: Budget | None = None
+    today: date | None = None
 
     @property
     def configured(self) -> bool:
@@ -66,9 +71,18 @@ class View:
         changed = (replace(item, state=state) if item.name == name else item for item in self.providers)
         return replace(self, providers=tuple(changed))
 
+    def with_hold(self, hold: Hold) -> View:
+        """Told for the first time, or grown."""
+        known = any(item.hold_id == hold.hold_id for item in self.holds)
+        others = (hold if item.hold_id == hold.hold_id else item for item in self.holds)
+        return replace(self, holds=tuple(others) if known else (*self.holds, hold))
+
+    def without_hold(self, hold_id: str) -> View:
+        return replace(self, holds=tuple(hold for hold in self.holds if hold.hold_id != hold_id))
+
     def away(self, service: Service = Service.AWAY) -> View:
-        """Sums and budgets stay, shown as stale; what ran has ended with the router."""
-        return replace(self, service=service, running=(), absence=Absence.RESTING)
+        """Sums and budgets stay, shown as stale; what ran, or was held, has ended with the router."""
+        return replace(self, service=service, running=(), holds=(), absence=Absence.RESTING)
 
     def there(self) -> View:
         return replace(self, service=Service.THERE, refused=False)

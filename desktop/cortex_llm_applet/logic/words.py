@@ -13,6 +13,8 @@ LEFT = {
     ("group", "month"): N_("Left of {name}'s budget this month"),
     ("machine", "day"): N_("Left of this computer's budget today"),
     ("machine", "month"): N_("Left of this computer's budget this month"),
+    ("own", "day"): N_("Left of your own cap today"),
+    ("own", "month"): N_("Left of your own cap this month"),
 }
 LEFT_OF_ANY = N_("Left of a budget")
 LEFT_IN_WORDS = N_("{left} of {limit}")

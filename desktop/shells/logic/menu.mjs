@@ -6,7 +6,7 @@ import {ENTRIES, LEFT, LEFT_IN_WORDS, LEFT_OF_ANY} from './facts.mjs';
 import {SLOTS} from './slots.mjs';
 import {troubleOf} from './trouble.mjs';
 
-const BUDGET_ENTRIES = 4;
+const BUDGET_ENTRIES = 8;
 const LAST_COSTS = 5;
 
 // `more`: how many running requests have no slot.
@@ -16,6 +16,7 @@ export function entries(view, slots, more, say) {
         ...trouble(view, say),
         read(ENTRIES.TODAY, put(say('Today: {amount}'), {amount: usd(view.sums.day_nano_usd)})),
         read(ENTRIES.MONTH, put(say('This month: {amount}'), {amount: usd(view.sums.month_nano_usd)})),
+        read(ENTRIES.LEFT, tightest(view.budgets, say), view.budgets.length > 1),
         ...fixed(ENTRIES.BUDGETS, BUDGET_ENTRIES, view.budgets.map(budget => left(budget, say))),
         separator(20),
         entry(ENTRIES.COSTS_HEAD, {label: say(view.costs.length ? 'Last requests' : 'No request yet')}),
@@ -62,6 +63,16 @@ function trouble(view, say) {
         read(ENTRIES.STEP, found ? nextStep(found, say) : '', Boolean(found)),
         separator(3, Boolean(found)),
     ];
+}
+
+// Of the tightest budget; null where there is none, or nobody knows.
+export function leftNano(budgets) {
+    const known = budgets.map(budget => budget.remaining_nano_usd).filter(nano => nano !== null);
+    return known.length ? Math.max(0, Math.min(...known)) : null;
+}
+
+export function tightest(budgets, say) {
+    return put(say('Left to spend now: {left}'), {left: usd(leftNano(budgets))});
 }
 
 // What to do, in the person's language.

@@ -53,12 +53,25 @@ export class Model {
     }
 
     budgets(rows) {
-        this.learnt({budgets: rowsOf('budget', rows)});
+        this.learnt({budgets: rowsOf('budget', rows).filter(budget => budget.scope !== 'pause')});
     }
 
     running(rows) {
         this.learnt({running: rowsOf('request', rows)});
         this._assign();
+    }
+
+    // The ids of the questions that wait for this user's answer.
+    holds(rows) {
+        this.learnt({holds: rows.map(row => row.hold_id).filter(Boolean)});
+    }
+
+    held(holdId) {
+        this.learnt({holds: [...this.view.holds.filter(known => known !== holdId), holdId]});
+    }
+
+    holdEnded(holdId) {
+        this.learnt({holds: this.view.holds.filter(known => known !== holdId)});
     }
 
     stats(row) {

@@ -84,6 +84,8 @@ export class Router {
         this._ends = [
             this._bus.listen(ours, 'CostIncurred', (...cost) => this._cost(cost), {unicast: true}),
             this._bus.listen(ours, 'BudgetThreshold', () => this.refresh(), {unicast: true}),
+            this._bus.listen(ours, 'BudgetHeld', holdId => this._learn('held', holdId), {unicast: true}),
+            this._bus.listen(ours, 'HoldEnded', holdId => this._learn('holdEnded', holdId), {unicast: true}),
             this._bus.listen(ours, 'ProviderStateChanged', (name, state) => this._providerState(name, state), {}),
             this._bus.listen(ours, 'PeriodStarted', () => this._period(), {}),
             this._bus.listen(properties, 'PropertiesChanged', (_, news) => this._properties(news), {arg0: INTERFACE}),
@@ -107,6 +109,7 @@ export class Router {
             this._early = null;
             this._model.snapshot(snapshot);
             early.forEach(cost => this._cost(cost));
+            this._call('ListHolds', [], rows => this._learn('holds', rows));
             this._hears.changed();
             if (before)
                 this._call('Unsubscribe', [before], nobody);
@@ -130,6 +133,11 @@ export class Router {
             this._hears.changed();
             this.refresh();
         }
+    }
+
+    _learn(event, value) {
+        this._model[event](value);
+        this._hears.changed();
     }
 
     _providerState(name, state) {

@@ -7,6 +7,9 @@ const gone = absence => view => view.service === 'away' && view.absence === abse
 const there = holds => view => view.service === 'there' && holds(view);
 const anyBudget = (view, severity) => view.budgets.some(budget => budget.severity === severity);
 
+const usedUp = (view, own) =>
+    view.budgets.some(budget => (budget.scope === 'own') === own && budget.severity === 'exceeded');
+
 export const APPLIES = {
     no_bus: view => view.service === 'no_bus',
     not_installed: gone('not_installed'),
@@ -19,10 +22,12 @@ export const APPLIES = {
     not_allowed: there(view => view.allowed === false),
     no_key: there(view => !configured(view)),
     clock_wrong: view => view.clock_wrong,
-    used_up: there(view => anyBudget(view, 'exceeded')),
+    held: there(view => view.holds.length > 0),
+    used_up: there(view => usedUp(view, false)),
+    own_cap_used_up: there(view => usedUp(view, true)),
 };
 
-// The first that applies, or null: name, state, meaning, step.
+// The first that applies, or null: name, state, meaning, step, command, words.
 export function troubleOf(view) {
     return TROUBLES.find(trouble => APPLIES[trouble.name](view)) || null;
 }

@@ -9,7 +9,7 @@ const LAST_COSTS = 5;
 // polkit did not say.
 export function unknown() {
     return {
-        service: 'unknown', absence: 'resting', sums: filled('sums', {}), budgets: [], providers: [], running: [],
+        service: 'unknown', absence: 'resting', sums: filled('sums', {}), budgets: [], providers: [], running: [], holds: [],
         costs: [], ledger_writable: true, allowed: null, refused: false, clock_wrong: false,
     };
 }
@@ -36,7 +36,7 @@ export function withProviderState(view, name, state) {
 
 // Sums and budgets stay, shown as stale; what ran has ended with the router.
 export function away(view, service = 'away') {
-    return changed(view, {service, running: [], absence: 'resting'});
+    return changed(view, {service, running: [], holds: [], absence: 'resting'});
 }
 
 export function there(view) {
