@@ -93,6 +93,10 @@ class Applet:
     async def await_state(self, state: str) -> None:
         await eventually(self.state, lambda found: found == state, f"the state {state}")
 
+    async def await_entry(self, text: str) -> None:
+        """In the menu, which is drawn apart from the icon."""
+        await eventually(self.labels, lambda labels: text in labels, f"{text!r} in the menu")
+
     async def await_label(self, label: str) -> None:
         await eventually(self.label, lambda found: found == label, f"the label {label}")
 

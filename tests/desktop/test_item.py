@@ -101,7 +101,7 @@ class TestComingsAndGoings:
         router.served.stop()
         await shown.await_state("stale")
         assert await shown.label() == before
-        assert "cortexd does not run now." in await shown.labels()
+        await shown.await_entry("cortexd does not run now.")
         await shown.show_menu()  # opening the menu starts nobody either
         router.assert_never_started_by_the_bus()
         router.served.start()
@@ -119,7 +119,7 @@ class TestComingsAndGoings:
         async with applet(installed, session, router.address) as shown:
             await shown.await_state("stale")
             assert await shown.label() == "—"
-            assert "Today: —" in await shown.labels()
+            await shown.await_entry("Today: —")
             router.served.start()
             await shown.await_state("ok")
             assert await shown.label() != "—"
@@ -130,7 +130,7 @@ class TestComingsAndGoings:
             await shown.await_state("ok")
             router.served.end_bus()
             await shown.await_state("error")
-            assert "The system bus cannot be reached." in await shown.labels()
+            await shown.await_entry("The system bus cannot be reached.")
             router.served.start_bus()
             router.served.start()
             await shown.await_state("ok")

@@ -98,7 +98,7 @@ class TestAbsence:
         """Where neither bus nor systemd know the service, the package is missing."""
         async with applet(installed, session, session) as shown:
             await told(shown.labels, "cortexd is not installed.")
-            assert "Install the package cortexd." in await shown.labels()
+            await shown.await_entry("Install the package cortexd.")
             assert await shown.label() == "—"
 
 

@@ -75,7 +75,7 @@ class TestKeys:
         without = daemon(keys={})
         async with as_bob(place) as shown:
             await shown.await_state("unconfigured")
-            assert "Set one: sudo cortexctl credentials set claude" in await shown.labels()
+            await shown.await_entry("Set one: sudo cortexctl credentials set claude")
             key = without.directory / "credentials/keys_claude"
             key.write_text("sk-sim-later")
             shutil.chown(key, "cortexd", "cortexd")

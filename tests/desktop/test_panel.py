@@ -59,7 +59,7 @@ class TestPanel:
             await client.set_budget("each_user", day_usd=0.1)
             await shown.show_menu()  # of a new limit no signal tells
             await seen(desktop, shown, "over")
-            assert "A budget is used up." in await shown.labels()
+            await shown.await_entry("A budget is used up.")
             await client.set_budget("each_user", remove=True)
             router.served.stop()
             await seen(desktop, shown, "stale")
