@@ -9,7 +9,7 @@ from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.spend.ring_face import RingFace
 from cortex_llm_applet.window.toolkit import Gtk
 
-_AROUND = 32  # pixels between the words in the ring and its outer edge
+_AROUND = 40  # pixels between the words in the ring and its outer edge
 
 
 class Figures(Gtk.Grid):
