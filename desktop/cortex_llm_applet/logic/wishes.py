@@ -72,7 +72,7 @@ CHOICES = (
         "learned",
         N_("Learning from outcomes"),
         N_("Whether reported outcomes decide who is asked"),
-        {"off": N_("Off"), "observe": N_("Only note what they would decide"), "apply": N_("They decide")},
+        {"off": N_("Off"), "observe": N_("Only noted"), "apply": N_("They decide")},
     ),
 )
 
