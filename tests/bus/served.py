@@ -68,6 +68,10 @@ class Served:
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
     @property
+    def ledger(self) -> Path:
+        return self._directory / "state/ledger.sqlite3"
+
+    @property
     def running(self) -> bool:
         return self._daemon is not None
 

@@ -10,7 +10,7 @@ from cortex_llm_applet.logic.figures import Budget
 from cortex_llm_applet.logic.projection import last_day, pace_of, projection_of
 from cortex_llm_applet.logic.rings import month_lines, ring_of
 from cortex_llm_applet.logic.spans import GROUPINGS, SPANS, query_of
-from cortex_llm_applet.logic.spend import MOST_SERIES, chart_of, top_of
+from cortex_llm_applet.logic.spend import MOST_SERIES, chart_of, numbered, top_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +97,21 @@ class TestChart:
         assert chart.nano == sum(bar.nano for bar in chart.bars) == sum(nano for *_, nano in spent)
         assert len(chart.series) <= MOST_SERIES + 1
         assert all(0 <= bar.nano <= chart.top_nano for bar in chart.bars)
+
+    def test_colours_stay(self) -> None:
+        """A name keeps its colour and pattern when another is dearer in another time."""
+        week = chart_of([row("2026-11-28", "claude", 5), row("2026-11-28", "kimi_k2", 1)], WEEK, PROVIDER, TODAY)
+        hours = [row("2026-11-29T13", "kimi_k2", 1), row("2026-11-29T13", "new", 2)]
+        chart = chart_of(hours, TODAY_SPAN, PROVIDER, TODAY, week.numbers)
+        assert {item.name: item.number for item in week.series} == {"claude": 0, "kimi_k2": 1}
+        assert {item.name: item.number for item in chart.series} == {"new": 0, "kimi_k2": 1}
+
+    @given(st.lists(st.text(), unique=True, max_size=7), st.dictionaries(st.text(), st.integers(0, 6)))
+    def test_no_two_look_alike(self, names: list[str], known: dict[str, int]) -> None:
+        """Whatever was shown before, names of one chart have numbers of their own, as few as there are names or so."""
+        numbers = numbered(names, known)
+        assert len(set(numbers.values())) == len(numbers) == len(names)
+        assert max(numbers.values(), default=0) < 7
 
     @given(st.integers(0, 10**18))
     def test_upper_edge_is_near(self, nano: int) -> None:

@@ -54,11 +54,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`series` the dearest first; `top_nano` is the value at the upper edge."""
+    """`series` the dearest first; `top_nano` is the value at the upper edge; `numbers` are the names' own."""
 
     series: tuple[Series, ...]
     bars: tuple[Bar, ...]
     top_nano: int
+    numbers: Mapping[str, int]
 
     @property
     def nano(self) -> int:
@@ -98,18 +99,32 @@ def amount(nano: int, *, known: bool) -> str:
     return shown if known else _("at most {amount}").format(amount=shown)
 
 
-def chart_of(rows: Iterable[Row], span: Span, grouping: Grouping, today: date) -> Chart:
+def chart_of(
+    rows: Iterable[Row], span: Span, grouping: Grouping, today: date, known: Mapping[str, int] | None = None
+) -> Chart:
+    """`known`: numbers that names have had in charts before, which they keep."""
     buckets = span.buckets(today)
     by_name, cells = _added(rows, span, grouping, buckets)
     ordered = sorted(by_name, key=lambda name: (-by_name[name].nano, name))
     own, rest = ordered[:MOST_SERIES], ordered[MOST_SERIES:]
     if len(rest) == 1:  # the room that "others" takes is enough for it
         own, rest = ordered, []
-    groups = [(number, name or _(grouping.nameless), [name]) for number, name in enumerate(own)]
+    numbers = numbered(own, known or {})
+    groups = [(numbers[name], name or _(grouping.nameless), [name]) for name in own]
     columns = [*groups, *([(None, _("{count} others").format(count=len(rest)), rest)] if rest else [])]
     series = tuple(_series(number, name, [by_name[each] for each in names]) for number, name, names in columns)
     bars = tuple(_bar(bucket, cells, [names for _number, _name, names in columns]) for bucket in buckets)
-    return Chart(series, bars, top_of(max(bar.nano for bar in bars)))
+    return Chart(series, bars, top_of(max(bar.nano for bar in bars)), numbers)
+
+
+def numbered(names: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
+    """A number for each of them and no two the same: its own of before, or the lowest that is free."""
+    kept: dict[str, int] = {}
+    for name in names:
+        if name in known and known[name] not in kept.values():
+            kept[name] = known[name]
+    free = (number for number in range(2 * len(names)) if number not in kept.values())
+    return {name: kept[name] if name in kept else next(free) for name in names}
 
 
 def by_day(rows: Iterable[Row]) -> dict[str, int]:

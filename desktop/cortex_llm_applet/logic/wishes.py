@@ -30,7 +30,7 @@ class Choice:
         return (MACHINES, *self.values, *([now] if now and now not in self.values else []))
 
     def text(self, word: str) -> str:
-        return self.values.get(word, word) if word else N_("As the computer has it")
+        return self.values.get(word, word) if word else N_("Default")
 
 
 CHOICES = (
@@ -54,8 +54,8 @@ CHOICES = (
         {
             "off": N_("Do not look for them"),
             "warn": N_("Count them"),
-            "redact": N_("Replace them before they leave the computer"),
-            "local": N_("Ask only local models then"),
+            "redact": N_("Leave them out"),
+            "local": N_("Only local models then"),
         },
     ),
     Choice(
@@ -72,7 +72,7 @@ CHOICES = (
         "learned",
         N_("Learning from outcomes"),
         N_("Whether reported outcomes decide who is asked"),
-        {"off": N_("Off"), "observe": N_("Only note what they would decide"), "apply": N_("They decide")},
+        {"off": N_("Off"), "observe": N_("Only noted"), "apply": N_("They decide")},
     ),
 )
 

@@ -73,7 +73,7 @@ class Preferences(Page):
 
     def _order_of(self, task: str) -> NamesRow:
         if task not in self._orders:
-            about = About(task, _("As the computer has it"), ordered=True)
+            about = About(task, _("Default"), ordered=True)
             self._orders[task] = NamesRow(about, partial(self._order, task))
             self._order_group.add(self._orders[task])
         return self._orders[task]

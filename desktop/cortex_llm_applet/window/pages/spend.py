@@ -32,6 +32,7 @@ class Spend(Page):
         super().__init__(live)
         self._view = View()
         self._heard: object = None
+        self._numbers: dict[str, dict[str, int]] = {}
         self._choosing = Choosing(self._draw)
         self._panel = ChartPanel()
         self._budgets = Budgets()
@@ -58,7 +59,10 @@ class Spend(Page):
         span, grouping = SPANS[self._choosing.span], GROUPINGS[self._choosing.grouping]
         rows, failure, trouble = self._chart.rows, self._chart.failure, trouble_of(self._view)
         if rows is not None:
-            self._panel.show_chart(chart_of(rows, span, grouping, today), span)
+            numbers = self._numbers.setdefault(grouping.name, {})
+            chart = chart_of(rows, span, grouping, today, numbers)
+            numbers.update(chart.numbers)
+            self._panel.show_chart(chart, span)
         elif trouble is not None and self._view.service is not Service.THERE:
             self._panel.show_trouble(trouble)
         elif failure is not None and self._view.service is Service.THERE:

@@ -9,6 +9,8 @@ from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.spend.ring_face import RingFace
 from cortex_llm_applet.window.toolkit import Gtk
 
+_AROUND = 40  # pixels between the words in the ring and its outer edge
+
 
 class Figures(Gtk.Grid):
     """Names and values in two columns."""
@@ -52,9 +54,13 @@ class BudgetCard(Gtk.Box):
         self._figures.show_lines(ring.lines)
 
     def _centre(self) -> Gtk.Widget:
+        """The ring grows with large text."""
         words = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, valign=Gtk.Align.CENTER, halign=Gtk.Align.CENTER)
+        for side in ("top", "bottom", "start", "end"):
+            words.set_property(f"margin-{side}", _AROUND)
         words.append(self._middle)
         words.append(Gtk.Label(label=_("left"), css_classes=["caption", "dim-label"]))
         overlay = Gtk.Overlay(child=self._face, valign=Gtk.Align.CENTER)
         overlay.add_overlay(words)
+        overlay.set_measure_overlay(words, True)
         return overlay

@@ -54,6 +54,10 @@ class Legend(Gtk.ListBox):
         say(self, _("What each colour and pattern stands for"))
         self._rows: list[LegendRow] = []
 
+    @property
+    def filled(self) -> bool:
+        return bool(self._rows)
+
     def show_chart(self, chart: Chart) -> None:
         while len(self._rows) < len(chart.series):
             self._rows.append(LegendRow())

@@ -14,6 +14,8 @@ from cortex_llm_applet.window.spend.plot import Plot
 from cortex_llm_applet.window.toolkit import Adw, Gtk
 from cortex_llm_applet.window.trouble_status import TroubleStatus
 
+_PALE = 0.5
+
 
 class ChartPanel(Gtk.Box):
     """Shows a Chart, that it is awaited, or why there is none."""
@@ -44,8 +46,12 @@ class ChartPanel(Gtk.Box):
         self._turn_to("chart")
 
     def show_loading(self) -> None:
+        """A chart stays, pale, until its follower is there, so that nothing jumps."""
         self._say_sum(MISSING, _("The ledger is being read"))
-        self._turn_to("loading")
+        if self._places.get_visible_child_name() == "chart" and self._legend.filled:
+            self._places.set_opacity(_PALE)
+        else:
+            self._turn_to("loading")
 
     def show_trouble(self, trouble: Trouble) -> None:
         self._say_sum(MISSING, _("What was spent is not known"))
@@ -68,6 +74,7 @@ class ChartPanel(Gtk.Box):
 
     def _turn_to(self, name: str) -> None:
         self._spinner.set_spinning(name == "loading")
+        self._places.set_opacity(1)
         self._places.set_visible_child_name(name)
 
     def _drawn(self) -> Gtk.Widget:
