@@ -320,7 +320,7 @@ class TestFailures:
             ),
         )
         ear = Ear()
-        error = await failure_of(make(name, simulated.url(name)), call(name, timeout_s=0.5), ear.listener)
+        error = await failure_of(make(name, simulated.url(name)), call(name, timeout_s=2.0), ear.listener)
         assert error.failure in failures
         assert error.may_have_billed
         assert "abcdef".startswith(ear.text)
@@ -351,7 +351,7 @@ class TestFailures:
         """What fails before the first token was not heard at all."""
         simulated.behave(name, Behaviour(fault=fault))
         ear = Ear()
-        error = await failure_of(make(name, simulated.url(name)), call(name, timeout_s=0.5), ear.listener)
+        error = await failure_of(make(name, simulated.url(name)), call(name, timeout_s=2.0), ear.listener)
         assert (error.failure, error.may_have_billed, ear.calls) == (failure, billed, [])
         assert (ear.listener.usage, ear.listener.output_bytes, ear.listener.first_at) == (None, 0, None)
 
