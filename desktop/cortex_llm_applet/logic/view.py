@@ -67,8 +67,9 @@ class View:
         """What was settled before anybody listened, where nothing has been since."""
         return self if self.costs else replace(self, costs=(cost,))
 
-    def with_provider_state(self, name: str, state: str) -> View:
-        changed = (replace(item, state=state) if item.name == name else item for item in self.providers)
+    def with_provider_state(self, name: str, state: str, last_failure: str = "") -> View:
+        rows = self.providers
+        changed = (replace(row, state=state, last_failure=last_failure) if row.name == name else row for row in rows)
         return replace(self, providers=tuple(changed))
 
     def with_hold(self, hold: Hold) -> View:
