@@ -97,6 +97,15 @@ class TestProviders:
         assert step.endswith((".", "claude"))
         assert line.state is State.ERROR
 
+    def test_a_signal_says_why(self) -> None:
+        """A provider that fails is told with its failure at once, and without it when it is back."""
+        model = Model(lambda: 0.0, date.today, lambda _notice: None)
+        model.providers([{"name": "claude", "state": "ok", "configured": True, "has_key": True}])
+        model.provider_state("claude", "open", "authentication")
+        assert "its key is not accepted" in providers.in_use(model.view)[0].subtitle
+        model.provider_state("claude", "ok")
+        assert providers.in_use(model.view)[0].subtitle == "answers"
+
     def test_newer_words(self) -> None:
         """A state and a failure of a newer service are shown as they are."""
         rows = (Provider("claude", "resting", True, True, last_failure="too_cold"),)

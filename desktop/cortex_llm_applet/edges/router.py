@@ -175,8 +175,8 @@ class Router:
         self._model.threshold(period, fraction, spent_usd, limit_usd)
         self._changed()
 
-    def _provider_state(self, name: str, state: str, _details: dict[str, Any]) -> None:
-        self._model.provider_state(name, state)
+    def _provider_state(self, name: str, state: str, details: dict[str, Any]) -> None:
+        self._model.provider_state(name, state, str(details.get("last_failure", "")))
         self._changed()
         if state == "unconfigured":
             self._ask_providers()

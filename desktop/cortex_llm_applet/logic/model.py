@@ -71,8 +71,8 @@ class Model:
     def threshold(self, period: str, fraction: float, spent_usd: float, limit_usd: float) -> None:
         self._told(self._thresholds.crossed(period, fraction, spent_usd, limit_usd, self._today().isoformat()))
 
-    def provider_state(self, name: str, state: str) -> None:
-        self.view = self.view.with_provider_state(name, state)
+    def provider_state(self, name: str, state: str, last_failure: str = "") -> None:
+        self.view = self.view.with_provider_state(name, state, last_failure)
         self._told(self.outages.state(name, state, self._monotonic()))
 
     def providers(self, rows: Iterable[Row]) -> None:

@@ -62,8 +62,9 @@ class View:
         """What was settled before anybody listened, where nothing has been since."""
         return self if self.costs else replace(self, costs=(cost,))
 
-    def with_provider_state(self, name: str, state: str) -> View:
-        changed = (replace(item, state=state) if item.name == name else item for item in self.providers)
+    def with_provider_state(self, name: str, state: str, last_failure: str = "") -> View:
+        changes = {"state": state, "last_failure": last_failure}
+        changed = (replace(item, **changes) if item.name == name else item for item in self.providers)
         return replace(self, providers=tuple(changed))
 
     def away(self, service: Service = Service.AWAY) -> View:
