@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OF_VIEW = Path(__file__).with_name("window_of_view.py")
 OF_HEIGHT = Path(__file__).with_name("window_of_height.py")
 PYTHON = "/usr/bin/python3"
-WIDTH, HEIGHT, TALL = 960, 680, 1240
+WIDTH, HEIGHT, TALL = 760, 640, 1240
 DARK = {"ADW_DEBUG_COLOR_SCHEME": "prefer-dark"}
 GERMAN = {"LANGUAGE": "de"}
 RIGHT_TO_LEFT = {"LANGUAGE": "ar"}  # no catalogue: English texts, mirrored
@@ -115,10 +115,6 @@ class Picture:
 
 
 _RUNNING = ("Running", "Cancel code_generation (kimi-k2.6)", "Cancel user_chat (claude-sonnet-5-5)")
-_AVOIDED = """claude-sonnet-5-5 · failed repeatedly and is avoided for now: its key is not accepted
-Set a valid key: sudo cortexctl credentials set claude"""
-_AVOIDED_GERMAN = """claude-sonnet-5-5 · hat mehrmals versagt und wird vorerst gemieden: sein Schlüssel wird nicht angenommen
-Einen gültigen Schlüssel setzen: sudo cortexctl credentials set claude"""
 _SPENT = ("Your budget today", "claude")
 _WISHES = ("Only local models", "The cheapest")
 _BOTH = {**GERMAN, **DARK}
@@ -138,8 +134,8 @@ PICTURES = (
     Picture("now-german", "now", busy, ("Läuft", "Heute ausgegeben", "kimi-k2.6 · wird beantwortet"), GERMAN),
     Picture("now-right-to-left", "now", busy, _RUNNING, RIGHT_TO_LEFT),
     Picture("now-large-text", "now", busy, _RUNNING, LARGE_TEXT),
-    Picture("providers", "providers", failing, ("In use", _AVOIDED)),
-    Picture("providers-german-dark", "providers", failing, ("In Gebrauch", _AVOIDED_GERMAN), {**GERMAN, **DARK}),
+    Picture("providers", "providers", failing, ("In use",)),
+    Picture("providers-german-dark", "providers", failing, ("In Gebrauch",), {**GERMAN, **DARK}),
     Picture("last-route", "last_route", calm, ("Asked again now",)),
     Picture("last-route-large-text", "last_route", calm, ("Asked again now",), LARGE_TEXT),
     Picture("last-route-right-to-left", "last_route", calm, ("Asked again now",), RIGHT_TO_LEFT),

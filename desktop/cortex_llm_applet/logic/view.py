@@ -63,8 +63,8 @@ class View:
         return self if self.costs else replace(self, costs=(cost,))
 
     def with_provider_state(self, name: str, state: str, last_failure: str = "") -> View:
-        changes = {"state": state, "last_failure": last_failure}
-        changed = (replace(item, **changes) if item.name == name else item for item in self.providers)
+        rows = self.providers
+        changed = (replace(row, state=state, last_failure=last_failure) if row.name == name else row for row in rows)
         return replace(self, providers=tuple(changed))
 
     def away(self, service: Service = Service.AWAY) -> View:

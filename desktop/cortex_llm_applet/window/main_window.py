@@ -13,7 +13,7 @@ from cortex_llm_applet.texts import _
 from cortex_llm_applet.window.pages.page import Page
 from cortex_llm_applet.window.toolkit import Adw, Gtk, say
 
-_WIDTH, _HEIGHT = 960, 680
+_WIDTH, _HEIGHT = 760, 640
 _LEAST_WIDTH, _LEAST_HEIGHT = 360, 300
 
 
