@@ -37,7 +37,7 @@ CHOICES = (
     Choice(
         "strategy",
         N_("Strategy"),
-        N_("How one of several models is chosen"),
+        N_("How a model is chosen"),
         {
             "table": N_("The operator's order"),
             "cost": N_("The cheapest"),
@@ -49,8 +49,8 @@ CHOICES = (
     ),
     Choice(
         "secrets",
-        N_("Secrets in a text"),
-        N_("Keys and passwords; only ever stricter than the rule here"),
+        N_("Secrets"),
+        N_("Keys and passwords in what you ask"),
         {
             "off": N_("Do not look for them"),
             "warn": N_("Count them"),
@@ -61,7 +61,7 @@ CHOICES = (
     Choice(
         "on_break",
         N_("A broken answer"),
-        N_("When a model fails in the middle of its answer"),
+        N_("When a model fails within it"),
         {
             "restart": N_("Another one answers anew"),
             "continue": N_("Another one goes on from there"),
@@ -71,7 +71,7 @@ CHOICES = (
     Choice(
         "learned",
         N_("Learning from outcomes"),
-        N_("Whether reported outcomes decide who is asked"),
+        N_("Whether they decide who is asked"),
         {"off": N_("Off"), "observe": N_("Only noted"), "apply": N_("They decide")},
     ),
 )

@@ -53,6 +53,8 @@ class Preferences(Page):
             self._notes.trouble(trouble)
 
     def _read(self) -> None:
+        if not self._keeper.known:
+            self._notes.waiting()
         if self._service is Service.THERE:
             self._keeper.read(self._notes.unread)
 

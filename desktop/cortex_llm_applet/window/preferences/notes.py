@@ -25,7 +25,8 @@ class Notes:
         self._trouble = TroubleStatus()
         self._unread = Adw.StatusPage(icon_name="dialog-warning-symbolic", title=_("Preferences cannot be read"))
         self._refusal: Adw.Toast | None = None
-        self._stack.add_named(Gtk.Spinner(spinning=True, width_request=48, halign=Gtk.Align.CENTER), "loading")
+        self._spinner = Gtk.Spinner(width_request=48, halign=Gtk.Align.CENTER)
+        self._stack.add_named(self._spinner, "loading")
         self._stack.add_named(self._trouble, "trouble")
         self._stack.add_named(self._unread, "unread")
         self._overlay.set_child(self._stack)
@@ -34,17 +35,20 @@ class Notes:
         self._stack.add_named(page, "page")
         return self._overlay
 
+    def waiting(self) -> None:
+        self._turn_to("loading")
+
     def ready(self) -> None:
-        self._stack.set_visible_child_name("page")
+        self._turn_to("page")
 
     def trouble(self, trouble: Trouble) -> None:
         self._trouble.show_trouble(trouble)
-        self._stack.set_visible_child_name("trouble")
+        self._turn_to("trouble")
 
     def unread(self, failure: Failure) -> None:
         words = "\n".join(filter(None, [failure.words, failure.step]))
         self._unread.set_description(GLib.markup_escape_text(words))
-        self._stack.set_visible_child_name("unread")
+        self._turn_to("unread")
 
     def refused(self, failure: Failure) -> None:
         """Stays until it is read: the router's words and what to do."""
@@ -59,3 +63,8 @@ class Notes:
         toast = Adw.Toast(title=words, button_label=_("Undo"), timeout=_UNDO_S)
         toast.connect("button-clicked", lambda _toast: undo())
         self._overlay.add_toast(toast)
+
+    def _turn_to(self, name: str) -> None:
+        """A spinner turns, and wakes the computer, also where nobody sees it."""
+        self._spinner.set_spinning(name == "loading")
+        self._stack.set_visible_child_name(name)
