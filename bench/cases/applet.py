@@ -19,6 +19,7 @@ from cortexd.client import AsyncClient, CostEvent
 from cortexd.connection import Connection, Message, system_address, wire
 
 _DEADLINE_S = 30.0
+_TOTALS_S = 90.0
 _BURST, _BATCH = 200, 1_000
 StartDaemon = Callable[[], AbstractContextManager[Child]]
 _OWNER = f"type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{wire.BUS_NAME}'"
@@ -98,6 +99,8 @@ async def _measured(lab: Lab, applet: Child, session: str, daemon: StartDaemon) 
                 redraws = await _burst(panel, client)
                 grown_kb = await _growth(panel, client, applet, 1_000 if lab.quick else 10_000)
                 await panel.quiet()
+                if not lab.quick:
+                    await _totals_told()
                 woken = await _woken(applet, 10 if lab.quick else 60)
                 held_mb = pss_mb(applet.pid)
         back_ms = await _restarts(panel, daemon, 5 if lab.quick else 50)
@@ -150,6 +153,16 @@ async def _spend(client: AsyncClient, requests: int) -> None:
     for first in range(0, requests, _BATCH):
         asked = [("user_chat", f"many {number}") for number in range(first, min(first + _BATCH, requests))]
         await client.batch(asked, parallel=32)
+
+
+async def _totals_told() -> None:
+    """Until the daemon has told everybody the totals, once, which it does within a minute of the last request."""
+    told = asyncio.Event()
+    async with await Connection.open(system_address()) as bus:
+        bus.on_signal = lambda message: told.set() if message.member == "TotalsChanged" else None
+        await bus.add_match(f"type='signal',interface='{wire.INTERFACE}',member='TotalsChanged'")
+        async with asyncio.timeout(_TOTALS_S):
+            await told.wait()
 
 
 async def _woken(applet: Child, seconds: float) -> int:

@@ -18,7 +18,7 @@ from tests.desktop.programs import desktop_environment, dunst, running, xfce_pan
 from tests.desktop.screen import Screen, screen
 from tests.eventually import assert_eventually
 
-_SIZE = (900, 480)
+_SIZE = (1000, 640)
 _DEADLINE_S = 20.0
 _STILL_S = 0.4  # nothing has moved for so long
 _SESSION = "DBUS_SESSION_BUS_ADDRESS"
@@ -43,6 +43,15 @@ class Place:
             if now != before:
                 before, since = now, time.monotonic()
         return before
+
+    def until_other(self, before: Picture) -> None:
+        """Until a good part of it looks other than before, as when a window opens."""
+        assert self.shown is not None
+        shown = self.shown
+        assert_eventually(
+            lambda: sum(now != then for now, then in zip(shown.picture().rows, before.rows, strict=True)) > 100,
+            _DEADLINE_S, "a window",
+        )  # fmt: skip
 
     def find(self, colour: Colour) -> tuple[int, int]:
         """The middle of what has this colour, as soon as something has it."""

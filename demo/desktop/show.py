@@ -31,6 +31,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _DEAR = Behaviour(input_tokens=1_000, output_tokens=20_000)  # $0.20 of claude's
 _SLOW = Behaviour(delay_s=600)
 _BUDGET_USD, _LESS_USD = 0.35, 0.15
+_WITHOUT_GPU = {"GSK_RENDERER": "cairo"}
 _POLYBAR = """[bar/main]
 bottom = true
 width = 100%
@@ -158,8 +159,15 @@ async def _walk(screen: Screen, served: Served, place: Place, program: Path, pic
         window = program.with_name("cortex-llm-window")
         if window.exists():
             screen.heading("The window: what runs, what was spent, providers, preferences")
-            with place.program([str(window), "--bus", served.address]):
-                await asyncio.to_thread(_look, screen, "window", "A window opens.", place, pictures)
+            await asyncio.to_thread(_show_window, screen, served, place, window, pictures)
+
+
+def _show_window(screen: Screen, served: Served, place: Place, window: Path, pictures: Path | None) -> None:
+    before = place.still() if place.shown else None
+    with place.program([str(window), "--bus", served.address], _WITHOUT_GPU if before else None):
+        if before:
+            place.until_other(before)
+        _look(screen, "window", "A window opens.", place, pictures)
 
 
 def _look(screen: Screen, name: str, text: str, place: Place, pictures: Path | None) -> None:

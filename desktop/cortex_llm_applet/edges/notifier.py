@@ -3,6 +3,7 @@ leaves, the next in the queue does."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,15 @@ from cortex_llm_applet.logic.holds import Question
 from cortex_llm_applet.logic.notices import Notice
 from cortex_llm_applet.logic.orders import Order
 from cortex_llm_applet.logic.picture import icon_name
+from cortex_llm_applet.logic.portal import FLATPAK, icon_of, is_sandboxed, texts_of
 from cortex_llm_applet.logic.trouble import State
 
 SPEAKER = "org.cortexlinux.LLMApplet.Notifier"
+_PORTAL = (
+    "org.freedesktop.portal.Desktop",
+    "/org/freedesktop/portal/desktop",
+    "org.freedesktop.portal.Notification",
+)
 _SERVERS_OWN_TIME = -1
 _MOST_REMEMBERED = 64
 
@@ -26,6 +33,8 @@ class Notifier:
 
     def __init__(self, session: Gio.DBusConnection, icons: str, pressed: Callable[[Order], None]) -> None:
         self._session, self._icons = session, icons
+        sandboxed = is_sandboxed(os.environ, flatpak=os.path.exists(FLATPAK))
+        self._tell = self._ask_portal if sandboxed else self._ask_server
         self._speaks = False
         self._shown: dict[str, int] = {}
         self._question: Question | None = None
@@ -34,8 +43,18 @@ class Notifier:
 
     def tell(self, notice: Notice) -> None:
         """The server may be started for it: that one is the session's, and without it nobody would see the notice."""
-        if not self._speaks:
-            return
+        if self._speaks:
+            self._tell(notice)
+
+    def _ask_portal(self, notice: Notice) -> None:
+        """It replaces an earlier one of the same id by itself."""
+        kind, names = icon_of(notice)
+        values = {key: GLib.Variant("s", text) for key, text in texts_of(notice).items()}
+        values["icon"] = GLib.Variant("(sv)", (kind, GLib.Variant("as", names)))
+        arguments = GLib.Variant("(sa{sv})", (notice.replaces, values))
+        call(self._session, _PORTAL, "AddNotification", arguments, lambda: None, may_start=True)
+
+    def _ask_server(self, notice: Notice) -> None:
         hints = {"urgency": GLib.Variant("y", notice.urgency), "desktop-entry": GLib.Variant("s", APPLICATION)}
         replaced, icon = self._shown.get(notice.replaces, 0), self._icon(notice.icon)
         arguments: tuple[Any, ...] = (
