@@ -180,9 +180,15 @@ class LLMRouter:
             refuse_unknown(type(self), name, _SETTABLE)
         super().__setattr__(name, value)
 
-    def route_task(self, task_type: TaskType, force_provider: LLMProvider | str | None = None) -> RoutingDecision:
+    def route_task(
+        self,
+        task_type: TaskType,
+        force_provider: LLMProvider | str | None = None,
+        *,
+        strategy: str | None = None,
+    ) -> RoutingDecision:
         """Who would be asked first, and why; asks nobody. Raises LLMRouterError where nobody can answer."""
-        return self._engine.route(task_type, force_provider, self._rules())
+        return self._engine.route(task_type, force_provider, strategy, self._rules())
 
     def complete(
         self,
@@ -192,13 +198,21 @@ class LLMRouter:
         temperature: float | None = 0.7,
         max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        strategy: str | None = None,
+        on_break: str | None = None,
+        hedge: bool | None = None,
     ) -> LLMResponse:
         """The answer to `messages` (dictionaries of role and content; tools in OpenAI's form).
 
         A forced provider is asked alone. Options that a model does not take are left out and named in the response's
-        `dropped_options`. Raises LLMRouterError, or the SDK's own error with fallback off or a forced provider.
+        `dropped_options`. `strategy`: table, cost, latency, quality or balanced chooses in place of ROUTING_RULES;
+        learned is the daemon's alone. With `hedge` the next provider is asked as well where the first takes longer than
+        nineteen of twenty of its latest answers, and the quicker answer counts. Raises LLMRouterError, or the SDK's own
+        error with fallback off or a forced provider.
         """
-        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        asked = messages, task_type, force_provider, temperature, max_tokens, tools
+        wish = Wish(*asked, strategy, on_break, hedge)
         return self._engine.complete(wish, self._rules())
 
     async def acomplete(
@@ -209,9 +223,14 @@ class LLMRouter:
         temperature: float | None = 0.7,
         max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        strategy: str | None = None,
+        on_break: str | None = None,
+        hedge: bool | None = None,
     ) -> LLMResponse:
         """As `complete`, without blocking the event loop. Cancelling it closes the connection."""
-        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        asked = messages, task_type, force_provider, temperature, max_tokens, tools
+        wish = Wish(*asked, strategy, on_break, hedge)
         return await self._engine.acomplete(wish, self._rules())
 
     async def complete_batch(
@@ -233,13 +252,20 @@ class LLMRouter:
         temperature: float | None = 0.7,
         max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        strategy: str | None = None,
+        on_break: str | None = None,
+        hedge: bool | None = None,
     ) -> TextStream:
         """The answer's text piece by piece; afterwards the stream's `response` is the LLMResponse.
 
-        Other providers are tried only until the first piece is out. A stream that is left early is booked as far as
+        Other providers are tried only until the first piece is out; with `on_break` = "continue" the next one goes on
+        where an answer broke off, and the text is one ("fail" and "restart" end with the error: no text can be taken
+        back). `strategy` as of `complete`; `hedge` does nothing here. A stream that is left early is booked as far as
         its provider had reported its usage by then.
         """
-        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        asked = messages, task_type, force_provider, temperature, max_tokens, tools
+        wish = Wish(*asked, strategy, on_break, hedge)
         return self._engine.stream(wish, self._rules())
 
     def astream(
@@ -250,9 +276,14 @@ class LLMRouter:
         temperature: float | None = 0.7,
         max_tokens: int | None = 4096,
         tools: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        strategy: str | None = None,
+        on_break: str | None = None,
+        hedge: bool | None = None,
     ) -> AsyncTextStream:
         """As `stream`, for `async for`."""
-        wish = Wish(messages, task_type, force_provider, temperature, max_tokens, tools)
+        asked = messages, task_type, force_provider, temperature, max_tokens, tools
+        wish = Wish(*asked, strategy, on_break, hedge)
         return self._engine.astream(wish, self._rules())
 
     def report_outcome(self, response: LLMResponse, good: bool | float, reason: str = "", source: str = "user") -> None:

@@ -33,7 +33,7 @@ are what one part of cortexd reads of another's error. docs/errors.md has each k
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -214,6 +214,23 @@ class Failure(StrEnum):
     FULL = "at_capacity"  # all places of its endpoints are taken: nothing was sent
 
 
+IN_WORDS: Mapping[str, str] = {  # of a Failure, as they follow the name of whoever failed
+    Failure.AUTHENTICATION: "refuses the key",
+    Failure.QUOTA: "says that the account is used up",
+    Failure.RATE_LIMITED: "takes no more requests for now",
+    Failure.OVERLOADED: "is overloaded",
+    Failure.SERVER: "had an error of its own",
+    Failure.REFUSED: "refused the request",
+    Failure.CONTEXT: "takes no prompt of this length",
+    Failure.CONTENT: "refused the content",
+    Failure.TIMEOUT: "did not answer in time",
+    Failure.SILENT: "said no first word in time",
+    Failure.CONNECTION: "broke off",
+    Failure.MALFORMED: "sent what is no answer",
+    Failure.FULL: "has no place free",
+}
+_NEVER_REACHED = "could not be reached"
+
 # what speaks of the request alone, or of nobody: it marks no provider and no endpoint
 MARKS_NOBODY = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.FULL})
 # whose text, the provider's, may hold some of the request
@@ -251,6 +268,12 @@ class ProviderError(Exception):
     def never_sent(self) -> bool:
         """Whether there was no connection: that depends on no request."""
         return self.failure is Failure.CONNECTION and not self.may_have_billed
+
+    @property
+    def in_words(self) -> str:
+        """As it follows the name of whoever failed."""
+        words = _NEVER_REACHED if self.never_sent else IN_WORDS[self.failure]
+        return f"{words}: {self.message}" if self.message else words
 
     def __str__(self) -> str:
         return f"{self.failure}: {self.message}" if self.message else str(self.failure)

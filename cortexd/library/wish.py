@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cortexd.domain.messages import Strategy
 from cortexd.domain.tasks import TaskType
 
 
@@ -30,8 +31,16 @@ class Wish:
     temperature: Any
     max_tokens: Any
     tools: Any
+    strategy: Any = None
+    on_break: Any = None
+    hedge: Any = None
 
 
 def listed(value: Any) -> Any:
     """A list of what an iterable gives; anything else as it is, for the validation to refuse."""
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else value
+
+
+def ranks(wish: Wish) -> bool:
+    """Whether a strategy chooses, and not the router's table."""
+    return wish.strategy not in (None, Strategy.TABLE)

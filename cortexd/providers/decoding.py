@@ -33,7 +33,7 @@ def json_decoder(shape: type[T]) -> Callable[[bytes], T]:
         try:
             return strict.decode(body)
         except msgspec.ValidationError as error:
-            raise malformed(f"the answer has another shape than promised: {error}") from None
+            raise malformed(f"the answer has another shape than promised ({error})") from None
         except (ValueError, RecursionError):
             return _tolerant(body, shape)
 
@@ -46,7 +46,7 @@ def _tolerant(body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.convert(json.loads(body.decode("utf-8", "replace")), shape)
     except msgspec.ValidationError as error:
-        raise malformed(f"the answer has another shape than promised: {error}") from None
+        raise malformed(f"the answer has another shape than promised ({error})") from None
     except (ValueError, RecursionError):
         raise malformed(_what_instead(body)) from None
 

@@ -167,7 +167,7 @@ def failure_of_status(status: int) -> Failure:
 def status_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """The failure that an HTTP status other than 2xx says. `body` is its first part."""
     text = upstream_text(body) or _phrase(status)
-    message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    message = f"HTTP {status}, {text}" if text else f"HTTP {status}"
     failure = _says(status, body) or failure_of_status(status)
     if failure is Failure.REFUSED and status in _OF_REQUEST and _TOO_LONG.search(text):
         failure = Failure.CONTEXT

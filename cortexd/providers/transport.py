@@ -205,7 +205,7 @@ def from_connection(error: BaseException) -> ProviderError:
     """The failure behind an exception of the SDK, httpx2 or aiohttp, and whether the request can have been sent."""
     for cause in _chain(error):
         if isinstance(cause, aiohttp.ClientHttpProxyError):
-            return ProviderError(Failure.CONNECTION, f"the proxy refused: HTTP {cause.status}")
+            return ProviderError(Failure.CONNECTION, f"the proxy refused with HTTP {cause.status}")
         if isinstance(cause, _NEVER_SENT):
             return ProviderError(Failure.CONNECTION, str(cause))
         if isinstance(cause, aiohttp.ClientResponseError | httpx2.DecodingError):

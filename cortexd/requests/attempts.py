@@ -13,15 +13,14 @@ from functools import partial
 from typing import Any
 
 from cortexd.domain.messages import Answer, Call, OnBreak
+from cortexd.domain.racing import quicker
 from cortexd.errors import ProviderError
 from cortexd.ledger import AttemptRecord, Ledger
 from cortexd.privacy import Disguise
 from cortexd.providers import Delta, Listener
 from cortexd.requests.attempt import Attempt, Turn, Won, call_for
 from cortexd.requests.bookkeeping import CANCELLED, Bookkeeping
-from cortexd.requests.continuing import Seam, Told, goes_on, to_go_on, wanted
 from cortexd.requests.nobody import all_failed, broke_off
-from cortexd.requests.racing import quicker
 from cortexd.requests.reservation import Reservation
 from cortexd.requests.restored import Restoring
 from cortexd.requests.setup import Setup
@@ -38,6 +37,7 @@ from cortexd.routing import (
     State,
 )
 from cortexd.routing.candidates import Field
+from cortexd.routing.continuing import Told, ToldSeam, goes_on, to_go_on, wanted
 from cortexd.routing.retries import pause_s
 
 _MOST_AGAIN = 3  # further tries at a provider's other endpoints
@@ -254,7 +254,7 @@ class Attempts:
         hear = None if self.sink is None else self._tell
         seam = None
         if self._told is not None and turn.cut is not None:
-            seam = Seam(self._told.text, turn.cut, self._tell)
+            seam = ToldSeam(self._told.text, turn.cut, self._tell)
             hear = seam.hear
         disguise = self._disguise(candidate, turn.question)
         restoring = None if disguise is None else Restoring(disguise, hear, self.setup.config.limits.max_answer_bytes)

@@ -9,7 +9,7 @@ from cortexd.routing import Candidate, Fallback
 def broke_off(candidate: Candidate, fallback: Fallback) -> CortexError:
     """It failed in the middle of its answer, and nobody else is to be asked."""
     error = fallback.failures[-1][1]
-    words = f"{candidate.provider} ({candidate.model}) failed in the middle of its answer: {error}"
+    words = f"{candidate.provider} ({candidate.model}) failed in the middle of its answer. It {error.in_words}"
     return ProviderFailed(words, **_details(fallback))
 
 
@@ -18,7 +18,7 @@ def all_failed(fallback: Fallback) -> CortexError:
     plan, details = fallback.plan, _details(fallback)
     if len(plan.candidates) == 1 and not plan.left_out:
         candidate, error = fallback.failures[-1]
-        words = [f"{candidate.provider} ({candidate.model}) failed: {error}"]
+        words = [f"{candidate.provider} ({candidate.model}) {error.in_words}"]
         words += [f"It was not asked once more ({item.reason})" for item in fallback.skipped]
         return ProviderFailed(". ".join(words), **details)
     not_tried = (*fallback.skipped, *plan.left_out)

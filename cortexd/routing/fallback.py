@@ -142,7 +142,7 @@ class Fallback:
 
     def said(self) -> list[str]:
         """What each that failed said, for people."""
-        return [f"{candidate.provider} ({candidate.model}): {error}" for candidate, error in self.failures]
+        return [f"{candidate.provider} ({candidate.model}) {error.in_words}" for candidate, error in self.failures]
 
     @property
     def retry_after_ms(self) -> int | None:

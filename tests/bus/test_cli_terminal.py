@@ -72,7 +72,7 @@ class TestAsk:
         """The line also says who failed before."""
         served.simulated.behave("claude", Behaviour(status=529))
         _, screen = at_terminal(served.address, ["ask", "hello"])
-        assert "claude failed: overloaded" in screen.splitlines()[-1]
+        assert "claude is overloaded" in screen.splitlines()[-1]
 
     def test_no_color(self, served: Served) -> None:
         """NO_COLOR leaves the line, without escape sequences."""

@@ -52,7 +52,7 @@ class TestStatus:
         simulated.behave(name, Behaviour(status=status, retry_after=""))
         error = await failure_of(make(name, simulated.url(name)), call(name))
         assert (error.failure, error.status, error.may_have_billed) == (failure, status, False)
-        assert error.message.startswith(f"HTTP {status}: ")
+        assert error.message.startswith(f"HTTP {status}, ")
         assert error.retry_after_ms is None
         assert simulated.counts(name).requests == (2 if (name, status) == ("openai", 404) else 1)
 

@@ -87,7 +87,7 @@ class TestClients:
         router.claude_client.messages.create.return_value = claude_answer()
         assert router.complete(ask(), TaskType.SYSTEM_OPERATION).provider is LLMProvider.CLAUDE
         router.claude_client.messages.create.side_effect = KeyError("mine")
-        with pytest.raises(ProvidersFailedError, match=r"claude .*KeyError: 'mine'; kimi_k2 .*Exception: API error"):
+        with pytest.raises(ProvidersFailedError, match=r"claude .*KeyError, 'mine'; kimi_k2 .*Exception, API error"):
             router.complete(ask())
         router.enable_fallback = False
         with pytest.raises(KeyError, match="mine"):
@@ -109,7 +109,7 @@ class TestClients:
         router = a_router(enable_fallback=True)
         router.claude_client, router.kimi_client = Mock(), None
         router.claude_client.messages.create.return_value = answer
-        with pytest.raises(ProvidersFailedError, match="malformed_answer"):
+        with pytest.raises(ProvidersFailedError, match="what is no answer"):
             router.complete(ask())
 
 

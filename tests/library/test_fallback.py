@@ -73,7 +73,9 @@ class TestFallback:
             router.complete(ask())
         assert (simulated.counts("claude").requests, simulated.counts("kimi_k2").requests) == (1, 1)
         text = str(caught.value)
-        assert text.startswith("No AI providers are available. Check your API keys. claude (claude-sonnet-5-5): ")
+        assert text.startswith(
+            "No AI providers are available. Check your API keys. claude (claude-sonnet-5-5) had an error of its own: "
+        )
         assert ("claude is down" in text, "kimi is down" in text) == (True, True)
         claude, kimi = caught.value.errors.values()
         assert (type(claude), type(kimi)) == (anthropic.InternalServerError, openai.InternalServerError)

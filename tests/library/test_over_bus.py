@@ -187,6 +187,20 @@ class TestStreams:
         assert pair.own.get_stats() == pair.bus.get_stats()
         pair.bus.complete(ask())
 
+    def test_another_goes_on_where_that_is_wanted(self, served: Served, pair: Pair) -> None:
+        """One text from two models, in process and over the bus."""
+        broken = {"fault": Fault.END_EARLY, "cut_after": 20, "chunk_delay_s": 0.002, "times": 2}
+        breaking = Behaviour.from_json({"reply": TEN_WORDS, "chunks": len(TEN_WORDS), **broken})
+        served.simulated.behave("claude", breaking)
+        served.simulated.behave("kimi_k2", Behaviour(reply="<rest>"))
+        streams = pair.both(lambda router: router.stream(ask(), on_break="continue"))
+        for stream in streams:
+            before, rest, _ = "".join(stream).partition("<rest>")
+            assert before
+            assert (TEN_WORDS.startswith(before), rest) == (True, "<rest>")
+            assert stream.response
+            assert (stream.response.content, stream.response.provider) == (before + rest, LLMProvider.KIMI_K2)
+
     async def test_no_second_beginning(self, served: Served, router: LLMRouter) -> None:
         """After the first piece a failure is the reader's: no other answer follows the half one, and it is ended."""
         served.simulated.behave("claude", Behaviour(reply=TEN_WORDS, chunks=10, fault=Fault.RESET_MID_BODY, times=2))

@@ -72,7 +72,7 @@ class TestNames:
 
     @pytest.mark.parametrize("method", ["complete", "acomplete", "stream", "astream"])
     def test_arguments(self, method: str) -> None:
-        """All four take the same arguments, with the specification's defaults."""
+        """All four take the same arguments, with the specification's defaults; ours are named."""
         parameters = inspect.signature(getattr(LLMRouter, method)).parameters
         found = {name: parameter.default for name, parameter in parameters.items() if name != "self"}
         assert found == {
@@ -82,7 +82,12 @@ class TestNames:
             "temperature": 0.7,
             "max_tokens": 4096,
             "tools": None,
+            "strategy": None,
+            "on_break": None,
+            "hedge": None,
         }
+        own = [parameter.kind is parameter.KEYWORD_ONLY for name, parameter in parameters.items() if name != "self"]
+        assert own == [False] * 6 + [True] * 3
 
     def test_results_can_be_made_by_hand(self) -> None:
         """A response and a decision are plain values, for users' own tests."""

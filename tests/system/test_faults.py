@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cortexd.errors import CortexError, Failure, tried_of
+from cortexd.errors import IN_WORDS, CortexError, Failure, tried_of
 from simulated import Behaviour, Fault
 from tests.system.program import Program, Reply, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
@@ -146,7 +146,7 @@ class TestOneFails:
         for options in ({"fallback": False}, {"provider": provider}):
             with refused("ProviderFailed") as text:
                 await ask(program, provider, **options)
-            assert text[0].startswith(f"{provider} ({MODELS[provider]}) failed: {outcome}")
+            assert text[0].startswith(f"{provider} ({MODELS[provider]}) {IN_WORDS[outcome]}")
         assert_asked(shared, outcome, {provider: 2, OTHER[provider]: 0})
 
     @pytest.mark.parametrize("fault", BROKEN_STREAMS)
@@ -226,7 +226,7 @@ class TestTooSlow:
         [failed, _] = reply.metadata["attempts"]
         assert failed["cost_known"] is False
         assert 0 < failed["cost_nano_usd"] <= await worst_case_nano(program, provider)
-        assert (await alone).startswith(f"{provider} ({MODELS[provider]}) failed: timeout: no answer within 1 s")
+        assert (await alone).startswith(f"{provider} ({MODELS[provider]}) did not answer in time: no answer within 1 s")
         assert shared.requests() == {provider: 2, OTHER[provider]: 1}
         shared.books().assert_balanced()
 
@@ -296,7 +296,7 @@ class TestUpstreamWords:
         texts += [attempt["error"] for attempt in shared.books().attempts]
         for text in texts:
             assert not [bad for bad in (key, "sk-ant-api03", "\0", "\ud800", "\uffff", "x" * 501) if bad in text]
-        assert "HTTP 500: key" in alone[0]
+        assert "had an error of its own: HTTP 500, key" in alone[0]
 
     async def test_every_fault_hides_what_it_quotes(self, shared: Shared, program: Program) -> None:
         """An error object on a 200, and one in a stream, are scrubbed as well."""

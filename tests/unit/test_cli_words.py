@@ -186,7 +186,7 @@ class TestAskLine:
         )
         assert done.attempts[0] == Attempt(provider="claude", outcome="timeout")
         assert in_one_line(done) == (
-            "kimi_k2 m, 0 + 0 tokens, at most $2.00, 1 min 1 s, claude failed: timeout, without temperature, "
+            "kimi_k2 m, 0 + 0 tokens, at most $2.00, 1 min 1 s, claude did not answer in time, without temperature, "
             "ended by length, not in the ledger"
         )
 

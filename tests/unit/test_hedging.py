@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cortexd.config.settings import BudgetSettings, LimitUsd
+from cortexd.domain.racing import quicker
 from cortexd.errors import Cancelled, NoProviderAvailable, Timeout, tried_of
-from cortexd.requests.racing import quicker
 from cortexd.routing.hedging import Hedging
 from simulated import Behaviour
 from tests.eventually import assert_eventually_async

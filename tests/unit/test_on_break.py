@@ -15,7 +15,7 @@ import pytest
 from cortexd.domain.messages import Answer, OnBreak, ToolCall
 from cortexd.errors import InvalidArgument
 from cortexd.providers import Delta
-from cortexd.requests.continuing import INSTRUCTION, Seam
+from cortexd.routing.continuing import INSTRUCTION, ToldSeam
 from cortexd.validation import parse_options
 from simulated import Behaviour, Fault
 from tests.unit.failing import OTHER, Event, adopt, assert_balanced, each_kind, kinds, stream, text_of, warm_up
@@ -295,7 +295,7 @@ class TestSeam:
         async def hear(deltas: Sequence[Delta]) -> None:
             told.extend(deltas)
 
-        seam = Seam(before, cut, hear)
+        seam = ToldSeam(before, cut, hear)
         for piece in pieces:
             await seam.hear([piece])
         await seam.rest()

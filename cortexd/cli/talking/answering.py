@@ -13,7 +13,7 @@ from cortexd.cli.shown.live import LiveText
 from cortexd.cli.shown.terminal import is_terminal, print_notice
 from cortexd.cli.talking.questions import asking_for_word
 from cortexd.domain.money import format_usd
-from cortexd.errors import CortexError, ProviderFailed
+from cortexd.errors import IN_WORDS, CortexError, ProviderFailed
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Attempt, Completion, Stream
@@ -84,8 +84,9 @@ async def cancel_quietly(client: AsyncClient, request_ids: Sequence[str]) -> Non
 
 def _beside(attempt: Attempt) -> str:
     """An attempt that did not bring the answer: it failed, or another was quicker."""
-    quicker = attempt.outcome in ("cancelled", "ok")
-    return f"quicker than {attempt.provider}" if quicker else f"{attempt.provider} failed: {attempt.outcome}"
+    if attempt.outcome in ("cancelled", "ok"):
+        return f"quicker than {attempt.provider}"
+    return f"{attempt.provider} {IN_WORDS.get(attempt.outcome, 'failed')}"
 
 
 def in_one_line(completion: Completion) -> str:

@@ -43,5 +43,5 @@ def _of_status(status: int, response: Any, error: Exception) -> ProviderError:
 
 def _text(error: BaseException) -> str:
     """Its type and words; with those of its cause, as the SDKs' own say little ("Connection error.")."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = f"{type(error).__name__}, {error}" if str(error) else type(error).__name__
     return text if error.__cause__ is None else f"{text} ({error.__cause__})"

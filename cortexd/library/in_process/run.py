@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from cortexd.domain.money import to_usd
 from cortexd.errors import ProviderError
 from cortexd.library.errors import NOBODY, ProviderFailedError, ProvidersFailedError
 from cortexd.library.in_process.calling import Request, answer_in, as_dictionary, is_answer, request_of
+from cortexd.library.in_process.experience import Experience
 from cortexd.library.in_process.failures import failure_of
 from cortexd.library.in_process.reader import StreamReader
 from cortexd.library.keys import OF_THE_KEY, Keys
@@ -23,78 +23,72 @@ from cortexd.library.types import LLMProvider, LLMResponse
 from cortexd.providers.framing import read_body
 from cortexd.providers.kinds import ApiKind, api_kind
 from cortexd.providers.refusals import Refusals
-from cortexd.routing import Asker, Candidate, Fallback, Health, Question
+from cortexd.routing import Candidate, Fallback, LeftOut, Question
+from cortexd.routing.continuing import Seam, Told, goes_on, to_go_on
 
 _UNKNOWN = float("nan")
 Book = Callable[[LLMProvider, int, int | None], None]
 
 
-class SharedHealth:
-    """The breakers of one router, for any number of threads."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.health = Health()
-
-    def admits(self, provider: str, model: str, tester: object = None) -> bool:
-        with self.lock:
-            return self.health.admits(provider, model, tester)
-
-    def succeeded(self, provider: str, model: str = "", *, uid: int = -1, began: float | None = None) -> None:
-        with self.lock:
-            self.health.succeeded(provider, model, uid=uid, began=began)
-
-    def failed(
-        self,
-        provider: str,
-        error: ProviderError,
-        model: str = "",
-        asker: Asker | None = None,
-        *,
-        chosen: bool = False,
-        tester: object = None,
-    ) -> None:
-        with self.lock:
-            self.health.failed(provider, error, model, asker, chosen=chosen, tester=tester)
-
-
 @dataclass(slots=True)
 class Run:
     """`falls_back`: whether a failure leads on to the next provider, and to an error of ours when there is none.
-    `response`: the answer, once there is one."""
+    `told`: what a stream's consumer has had, where another model may go on with it (on_break). `again`: a candidate for
+    another question than was planned. `response`: the answer, once there is one."""
 
     question: Question
     fallback: Fallback
     falls_back: bool
     providers: dict[str, ProviderSettings]
     catalog: Catalog
+    experience: Experience
     book: Book
     max_answer_bytes: int
     refusals: Mapping[str, Refusals]
     keys: Keys
+    again: Callable[[Question, Candidate], Candidate | LeftOut]
     stream: bool = False
+    told: Told | None = None
     errors: dict[LLMProvider, Exception] = field(default_factory=dict)
     response: LLMResponse | None = None
 
     def exchanges(self) -> Iterator[Exchange]:
         """An exchange with each provider whose turn it is. Raises ProvidersFailedError after the last one in vain."""
-        for candidate in self.fallback.turns():
-            turns = self.keys.turns(candidate.provider)
-            for position, key in enumerate(turns, 1):
-                exchange = self._exchange(candidate, key, last=position == len(turns))
-                yield exchange
-                if not exchange.wants_another_key:
-                    break
+        for candidate in self.turns():
+            yield from self.exchanges_with(candidate)
+
+    def turns(self) -> Iterator[Candidate]:
+        """Whose turn it is. Raises ProvidersFailedError after the last one in vain."""
+        yield from self.fallback.turns()
         if self.response is None:
             raise self._all_failed()
 
-    def _exchange(self, candidate: Candidate, key: int, *, last: bool) -> Exchange:
+    def exchanges_with(self, planned: Candidate) -> Iterator[Exchange]:
+        """With each key that it wants to be asked with; with none where it cannot go on with what was told."""
+        question, made = self._turn(planned)
+        if isinstance(made, LeftOut):
+            self.fallback.skip(planned, made.reason)
+            return
+        turns = self.keys.turns(planned.provider)
+        for position, key in enumerate(turns, 1):
+            exchange = self._exchange(question, made, key, last=position == len(turns))
+            yield exchange
+            if not exchange.wants_another_key:
+                break
+
+    def _turn(self, planned: Candidate) -> tuple[Question, Candidate | LeftOut]:
+        if self.told is None or not self.told.text:
+            return self.question, planned
+        question, _ = to_go_on(self.question, self.told, planned)
+        return question, self.again(question, planned)
+
+    def _exchange(self, question: Question, candidate: Candidate, key: int, *, last: bool) -> Exchange:
         """Raises ProviderError where the request cannot be written in the vendor's words."""
         settings = self.providers[candidate.provider]
-        kind, options = api_kind(settings.api), self.question.options
+        kind, options = api_kind(settings.api), question.options
         call = Call(
             model=candidate.model,
-            messages=self.question.messages,
+            messages=question.messages,
             timeout_s=settings.timeout_s,
             max_tokens=candidate.max_tokens,
             temperature=options.temperature,
@@ -102,7 +96,12 @@ class Run:
         )
         quirks = self.refusals[candidate.provider].quirks(candidate.model)
         request = request_of(kind, call, quirks, stream=self.stream)
-        return Exchange(self, candidate, key, last, settings, kind, call, request)
+        seam = Seam(self.told.text, "") if self.told is not None and self.told.text else None
+        return Exchange(self, candidate, key, last, settings, kind, call, request, seam)
+
+    def goes_on(self) -> bool:
+        """Whether another model may go on with what the consumer has had."""
+        return goes_on(self.told, self.question)
 
     def _all_failed(self) -> ProvidersFailedError:
         error = ProvidersFailedError(f"{NOBODY} {'; '.join(self.fallback.said())}", self.errors)
@@ -125,6 +124,7 @@ class Exchange:
     kind: ApiKind
     call: Call
     request: Request
+    seam: Seam | None = None
     began: float = 0.0
     given: bool = False
     wants_another_key: bool = False
@@ -174,26 +174,43 @@ class Exchange:
         return self._took(answer)
 
     def _took(self, answer: Answer, raw: Any = None) -> list[str]:
+        text = self.passed(answer.content) + self.rest()
         self.answered(answer, raw)
-        return [answer.content] if answer.content else []
+        return [text] if text else []
 
-    def give(self) -> None:
-        """A piece goes out to whoever asked for a stream."""
-        self.given = self.run.stream
+    def passed(self, piece: str) -> str:
+        """What of a piece goes out to whoever asked for a stream."""
+        return self._given(piece if self.seam is None else self.seam.take(piece))
+
+    def rest(self) -> str:
+        """What is still to go out at the end."""
+        return "" if self.seam is None else self._given(self.seam.close())
+
+    def _given(self, text: str) -> str:
+        if text and self.run.stream:
+            self.given = True
+            if self.run.told is not None:
+                self.run.told.take([text])
+        return text
 
     def answered(self, answer: Answer, raw: Any = None) -> None:
         """Book the answer and make it the run's response."""
         answer = self.request.body.own_answer(answer)
+        took_s = time.monotonic() - self.began
+        task = self.run.question.task_type.value
+        self.run.experience.answered(self.candidate, task, answer.usage, took_s, whole=not self.run.stream)
+        if self.seam is not None:
+            answer = self.seam.answer(answer, None)
         self.run.fallback.answered(self.candidate)
         self.run.keys.answered(self.candidate.provider, self.key)
         provider, tokens, nano = self._booked(answer.usage)
-        self.run.response = LLMResponse(
+        response = LLMResponse(
             content=answer.content,
             provider=provider,
             model=answer.model,
             tokens_used=tokens,
             cost_usd=_UNKNOWN if nano is None else to_usd(nano),
-            latency_seconds=time.monotonic() - self.began,
+            latency_seconds=took_s,
             raw_response=as_dictionary(self.kind, raw),
             tool_calls=[
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -203,6 +220,7 @@ class Exchange:
             dropped_options=answer.dropped_options,
             reasoning_content=answer.reasoning,
         )
+        self.run.response = self.run.response or response  # of two that were asked the quicker one's
 
     def cut(self, usage: Usage | None) -> None:
         """Book what the provider had reported of what was given out; nothing where it had reported nothing."""
@@ -217,7 +235,7 @@ class Exchange:
         if self.wants_another_key:
             return True
         run.fallback.failed(self.candidate, failure)
-        if run.falls_back and not self.given:
+        if run.falls_back and (not self.given or run.goes_on()):
             run.errors[LLMProvider(self.candidate.provider)] = error
             return True
         if isinstance(error, ProviderError):

@@ -89,14 +89,17 @@ def _read(exchange: Exchange, events: Any) -> Generator[str, None, None]:
     whole = False
     try:
         for piece in reader.pieces(events):
-            exchange.give()
-            yield piece
+            if text := exchange.passed(piece):
+                yield text
         whole = True
     finally:
         close(events)
         if not whole:
             exchange.cut(reader.usage)
+    rest = exchange.rest()
     exchange.answered(reader.answer(events))
+    if rest:
+        yield rest
 
 
 async def _read_async(exchange: Exchange, events: Any) -> AsyncGenerator[str, None]:
@@ -105,14 +108,17 @@ async def _read_async(exchange: Exchange, events: Any) -> AsyncGenerator[str, No
     try:
         async with aclosing(reader.async_pieces(events)) as arriving:
             async for piece in arriving:
-                exchange.give()
-                yield piece
+                if text := exchange.passed(piece):
+                    yield text
         whole = True
     finally:
         await awaited(close(events))
         if not whole:
             exchange.cut(reader.usage)
+    rest = exchange.rest()
     exchange.answered(reader.answer(events))
+    if rest:
+        yield rest
 
 
 def close(events: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from cortexd.domain.tasks import TaskType, parse_task_type
 from cortexd.errors import InvalidArgument
 from cortexd.library.types import LLMProvider
-from cortexd.library.wish import Rules, Wish, listed
+from cortexd.library.wish import Rules, Wish, listed, ranks
 from cortexd.validation.checks import as_sequence, shown
 
 
@@ -53,7 +53,7 @@ def ask_of(wish: Wish, rules: Rules) -> Ask:
     task = parse_task_type(wish.task_type)
     messages = as_sequence(listed(wish.messages), "messages")
     forced = _name(wish.force_provider, "force_provider")
-    provider = forced or _own_choice(task, rules)
+    provider = forced or (None if ranks(wish) else _own_choice(task, rules))
     fallback = rules.fallback and forced is None
     options = {
         "provider": provider,
@@ -62,6 +62,9 @@ def ask_of(wish: Wish, rules: Rules) -> Ask:
         "tools": listed(wish.tools) or None,
         # absent, the operator's own setting holds; a named provider would be asked alone
         "fallback": fallback if provider or not fallback else None,
+        "strategy": wish.strategy,
+        "on_break": wish.on_break,
+        "hedge": wish.hedge,
     }
     return Ask(task, list(messages), options, provider, forced is not None, fallback)
 

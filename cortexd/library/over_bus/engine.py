@@ -34,10 +34,10 @@ class BusEngine:
         self.limiter = Limiter()
         self.statistics = Statistics()
 
-    def route(self, task_type: Any, force_provider: Any, rules: Rules) -> RoutingDecision:
+    def route(self, task_type: Any, force_provider: Any, strategy: Any, rules: Rules) -> RoutingDecision:
         """Who would be asked first, as the daemon sees it."""
         with as_ours():
-            ask = ask_of(Wish((), task_type, force_provider, None, None, None), rules)
+            ask = ask_of(Wish((), task_type, force_provider, None, None, None, strategy), rules)
             decision = self.clients.for_threads().route(ask.task_type, **ask.options)
         return decided(decision, ask)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cortexd.errors import (
+    IN_WORDS,
     CortexError,
     InvalidArgument,
     NoProviderAvailable,
@@ -71,7 +72,8 @@ def _failed(error: CortexError, fallback: bool) -> LLMRouterError:
 
 def _tried(error: CortexError) -> dict[LLMProvider, Exception]:
     """How each provider that was asked failed; the error's own sentence has what it said."""
-    return {provider_named(name): ProviderFailedError(f"{name} failed: {why}") for name, why in tried_of(error).items()}
+    words = ((name, IN_WORDS.get(why, "failed")) for name, why in tried_of(error).items())
+    return {provider_named(name): ProviderFailedError(f"{name} {how}") for name, how in words}
 
 
 def _of_both(kind: type[CortexError]) -> type[LLMRouterError]:

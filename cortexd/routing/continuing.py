@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from cortexd.domain.messages import Answer, Message, OnBreak, Role
 from cortexd.providers import Delta, malformed
-from cortexd.routing import Candidate, Question
+from cortexd.routing.candidates import Candidate
+from cortexd.routing.question import Question
 
 INSTRUCTION = (
     "Your answer above was cut off by a technical fault. Go on exactly where it ends: begin with its very next "
@@ -87,43 +88,32 @@ class Seam:
     end that the model could not know. What could become one waits for the rest of it.
     """
 
-    def __init__(self, before: str, cut: str, hear: Hear) -> None:
+    def __init__(self, before: str, cut: str) -> None:
         self._before = before
         self._end = before[-_MOST_REPEATED:]
         self._cut = len(cut)
-        self._hear = hear
         self._held: str | None = ""  # None once the seam is closed
         self._left_out = 0
-
-    async def hear(self, deltas: Sequence[Delta]) -> None:
-        told: list[Delta] = []
-        for delta in deltas:
-            told += filter(None, [self._take(delta)]) if isinstance(delta, str) else [*self._closed(), delta]
-        if told:
-            await self._hear(told)
-
-    async def rest(self) -> None:
-        """No more text comes."""
-        if told := self._closed():
-            await self._hear(told)
 
     def answer(self, answer: Answer, first_ms: int | None) -> Answer:
         """The whole of it."""
         content = self._before + answer.content[self._left_out :]
         return replace(answer, content=content, time_to_first_token_ms=first_ms)
 
-    def _take(self, piece: str) -> str:
+    def take(self, piece: str) -> str:
+        """What is to be told once this has come; "" where it waits."""
         if self._held is None:
             return piece
         self._held += piece
-        return "" if self._may_repeat_more(self._held) else "".join(self._closed())
+        return "" if self._may_repeat_more(self._held) else self.close()
 
-    def _closed(self) -> list[str]:
+    def close(self) -> str:
+        """What waited, without what it repeats."""
         if self._held is None:
-            return []
+            return ""
         held, self._held = self._held, None
         self._left_out = self._repeated(held)
-        return [*filter(None, [held[self._left_out :]])]
+        return held[self._left_out :]
 
     def _may_repeat_more(self, text: str) -> bool:
         return 0 <= self._end.find(text) < len(self._end) - len(text)
@@ -141,6 +131,26 @@ class Seam:
     def _is_cut_word(self, size: int) -> bool:
         before, part = self._before[:-size], self._before[-size:]
         return size >= _PART_OF_A_WORD and part.isalnum() and not before[-1:].isalnum()
+
+
+class ToldSeam(Seam):
+    """One that tells on what it lets pass."""
+
+    def __init__(self, before: str, cut: str, hear: Hear) -> None:
+        super().__init__(before, cut)
+        self._hear = hear
+
+    async def hear(self, deltas: Sequence[Delta]) -> None:
+        told: list[Delta] = []
+        for delta in deltas:
+            told += filter(None, [self.take(delta)] if isinstance(delta, str) else [self.close(), delta])
+        if told:
+            await self._hear(told)
+
+    async def rest(self) -> None:
+        """No more text comes."""
+        if told := self.close():
+            await self._hear([told])
 
 
 def wanted(question: Question, of_user: OnBreak | None, of_machine: OnBreak) -> OnBreak:
