@@ -186,7 +186,7 @@ class Holds:
     def _leave(self, hold: _Hold, waiter: _Waiter, why: str) -> None:
         """One request waits no longer; with the last of them the question ends."""
         hold.waiting.pop(waiter, None)
-        if hold.waiting or self._held.get(hold.uid) is not hold:
+        if hold.waiting:
             return
         if why == UNANSWERED and asyncio.get_running_loop().time() >= hold.until:
             self._be_quiet(hold.uid)

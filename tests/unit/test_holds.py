@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cortexd.accounts.holds import GONE, UNANSWERED, HoldEnd, Holds, HoldView, Wanted
 from cortexd.accounts.own_caps import OwnCaps
 from cortexd.domain.own_cap import AtLimit, HoldAnswer, OwnCap
-from cortexd.errors import CortexError, InvalidArgument, RequestNotFound, ShuttingDown
+from cortexd.errors import CortexError, InvalidArgument, LedgerUnavailable, RequestNotFound, ShuttingDown
 from cortexd.ledger import OWN, PAUSE, Ledger, OverBudget
 from cortexd.validation import OwnCapWish
 from tests.unit.test_ledger_parts import settings as ledger_settings
@@ -66,17 +66,24 @@ class World:
 
     async def ask(self, nano: int = WORST_NANO, left_s: float = 600, scope: str = OWN) -> asyncio.Task[Any]:
         """A request that waits, or has its answer already."""
+        return await self.wait(await self.over(scope), nano, left_s)
+
+    async def over(self, scope: str = OWN) -> OverBudget:
         [state] = [item for item in await self.caps.standing(self.uid) if item.limit.scope == scope]
+        return OverBudget(state)
+
+    async def wait(self, over: OverBudget, nano: int = WORST_NANO, left_s: float = 600) -> asyncio.Task[Any]:
+        """As `ask`, without a look into the ledger."""
         wanted = Wanted(f"request-{next(self._names)}", "user_chat", "", "claude", "m", nano)
-        task = asyncio.create_task(self.holds.ask(self.uid, wanted, OverBudget(state), left_s))
+        task = asyncio.create_task(self.holds.ask(self.uid, wanted, over, left_s))
         await settled()
         return task
 
     async def question(self, requests: int = 1) -> HoldView:
         """Once it has been told."""
-        while not (views := self.holds.views(self.uid)) or views[0].requests != requests:
-            await clock().forward(TOLD_S)
-        [view] = views
+        await clock().forward(TOLD_S)
+        [view] = self.holds.views(self.uid)
+        assert view.requests == requests
         return view
 
     async def answer(self, answer: HoldAnswer, more_nano: int | None = None) -> None:
@@ -201,18 +208,16 @@ class TestTime:
         """At most once a second, by the same question; what has joined since is none of `once`."""
 
         async def scene(world: World) -> None:
-            await world.cap()
-            first = await world.ask()
+            await world.cap(day_nano=0)
+            first = await world.ask(nano=5)
             view = await world.question()
-            await clock().forward(TOLD_S)
             told = len(world.told)
-            later = [await world.ask() for _ in range(3)]
+            later = [await world.ask(nano=7 * CENT) for _ in range(3)]
             assert len(world.told) == told
             assert world.holds.views(world.uid)[0].more_nano == view.more_nano
             await world.answer(HoldAnswer.ONCE)
-            [limit] = await first
-            assert limit.nano == CAP_NANO
-            assert {limits[0].nano for limits in await asyncio.gather(*later)} == {CAP_NANO}
+            outcomes = await asyncio.gather(first, *later)
+            assert [limits[0].nano for limits in outcomes] == [5, 0, 0, 0]
 
         worlds.run(scene)
 
@@ -276,6 +281,79 @@ class TestAnswers:
             assert world.ends == [HoldAnswer.TODAY]
 
         worlds.run(scene)
+
+    def test_while_it_is_being_carried_out(self, worlds: Worlds) -> None:
+        """It is asked no more, also where others join; those get what holds then."""
+
+        async def scene(world: World) -> None:
+            await world.cap(day_nano=0)
+            over = await world.over()
+            request = await world.ask(nano=5)
+            view = await world.question()
+            told = len(world.told)
+            answering = asyncio.create_task(world.holds.answer(world.uid, view.hold_id, HoldAnswer.TODAY, CENT))
+            await asyncio.sleep(0)
+            assert world.holds.views(world.uid) == []
+            joined = await world.wait(over)
+            await clock().forward(TOLD_S)
+            await answering
+            assert [limit.nano for limit in await request] == [CENT]
+            assert [type(item) for item in world.told[told:] if item.hold_id == view.hold_id] == [HoldEnd]
+            joined.cancel()
+
+        worlds.run(scene)
+
+    def test_one_that_leaves_with_its_answer(self, worlds: Worlds) -> None:
+        """Ends no question that has begun since, and none twice."""
+
+        async def scene(world: World) -> None:
+            await world.cap()
+            over = await world.over()
+            request = await world.ask()
+            await world.question()
+            await world.answer(HoldAnswer.TODAY)
+            request.cancel()
+            again = await world.wait(over)
+            await world.question()
+            assert world.ends == [HoldAnswer.TODAY]
+            await world.answer(HoldAnswer.ONCE)
+            await again
+            assert request.cancelled()
+
+        worlds.run(scene)
+
+    def test_a_new_cap_is_tried_by_what_waits(self, worlds: Worlds) -> None:
+        """Its question is over."""
+
+        async def scene(world: World) -> None:
+            await world.cap(day_nano=0)
+            request = await world.ask()
+            await world.question()
+            await world.cap(day_nano=7)
+            assert [limit.nano for limit in await request] == [7]
+            assert world.ends == [HoldAnswer.TODAY]
+
+        worlds.run(scene)
+
+    def test_one_that_cannot_be_carried_out(self, tmp_path: Path) -> None:
+        """Is told so, and the question stays open."""
+        worlds = Worlds(tmp_path)
+
+        async def scene(world: World) -> None:
+            await world.cap()
+            request = await world.ask()
+            await world.question()
+            await world.ledger.close()
+            with pytest.raises(LedgerUnavailable):
+                await world.answer(HoldAnswer.TODAY)
+            assert len(world.holds.views(world.uid)) == 1
+            await world.answer(HoldAnswer.REFUSE)
+            await refusal(request)
+
+        try:
+            worlds.run(scene)
+        finally:
+            worlds.close()
 
     @pytest.mark.parametrize("at_limit", [AtLimit.REFUSE, AtLimit.DOWNGRADE])
     def test_who_does_not_want_to_be_asked(self, worlds: Worlds, at_limit: AtLimit) -> None:
