@@ -75,9 +75,9 @@ async def _first_cost(scene: Scene) -> None:
 async def _menu(scene: Scene) -> None:
     scene.served.simulated.behave("claude", _SLOW)
     scene.tasks.append(asyncio.create_task(scene.client.complete("user_chat", "Write a long story.")))
-    with_model = "Cancel user_chat ("  # which is known a moment later
+    begun = "Cancel user_chat"
     await eventually(
-        scene.tray.labels, lambda labels: any(label.startswith(with_model) for label in labels), "the request"
+        scene.tray.labels, lambda labels: any(label.startswith(begun) for label in labels), "the request in the menu"
     )
     if scene.place.shown:
         scene.place.click(scene.place.find(colour_of("ok")))
