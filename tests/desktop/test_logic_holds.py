@@ -135,7 +135,7 @@ class TestQuestion:
         shown.held(ROW)
         picture = shown.picture()
         assert (picture.state, picture.icon_words) == (State.OVER, "a request waits for your answer")
-        assert picture.tooltip.endswith("Answer in the menu, or: cortexctl budget answer today, or once, or refuse")
+        assert picture.tooltip.endswith("Answer its question, or see: cortexctl budget holds")
 
 
 class TestMenu:

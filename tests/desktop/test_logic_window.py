@@ -57,7 +57,7 @@ class TestNow:
         """The words for a request's state are those of the interface, and another one is under way."""
         [line] = now.running(replace(THERE, running=(Request("r", "user_chat", "a newer word", "claude", "m"),)))
         assert line.subtitle == "m · is under way"
-        for state in ("queued", "authorizing", "running", "streaming"):
+        for state in ("queued", "authorizing", "held", "running", "streaming"):
             [line] = now.running(replace(THERE, running=(Request("r", "user_chat", state),)))
             assert line.subtitle not in ("", "is under way"), state
 

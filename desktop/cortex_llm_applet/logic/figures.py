@@ -44,7 +44,8 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One that waits or is under way. `state`: queued, authorizing, running, streaming, or a newer service's word."""
+    """One that waits or is under way. `state`: queued, authorizing, held, running, streaming, or a newer
+    service's word."""
 
     request_id: str = ""
     task_type: str = ""

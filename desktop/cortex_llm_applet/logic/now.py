@@ -14,6 +14,7 @@ MOST_RUNNING = 20
 _STATES = {
     "queued": N_("waits for a place"),
     "authorizing": N_("waits for permission"),
+    "held": N_("waits for your answer"),
     "running": N_("is being answered"),
     "streaming": N_("is being answered"),
 }

@@ -134,9 +134,9 @@ TROUBLES: tuple[Trouble, ...] = (
         "held",
         State.OVER,
         N_("A request has no room under your own cap and waits for your answer."),
-        N_("Answer in the menu, or: {command} today, or once, or refuse"),
+        N_("Answer its question, or see: {command}"),
         _there(lambda view: bool(view.holds)),
-        "cortexctl budget answer",
+        "cortexctl budget holds",
         N_("a request waits for your answer"),
     ),
     Trouble(
