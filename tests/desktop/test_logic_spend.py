@@ -8,7 +8,7 @@ import pytest
 from cortex_llm_applet.logic.amounts import MISSING
 from cortex_llm_applet.logic.figures import Budget
 from cortex_llm_applet.logic.projection import last_day, pace_of, projection_of
-from cortex_llm_applet.logic.rings import month_lines, ring_of
+from cortex_llm_applet.logic.rings import month_lines, ring_of, rings_of
 from cortex_llm_applet.logic.spans import GROUPINGS, SPANS, query_of
 from cortex_llm_applet.logic.spend import MOST_SERIES, chart_of, numbered, top_of
 from hypothesis import given
@@ -196,6 +196,13 @@ class TestRing:
         ring = ring_of(Budget("group", "staff", "month", 10 * USD, 4 * USD), {}, TODAY)
         assert (ring.title, ring.spent, ring.reserved) == ("Budget of staff this month", 0.6, 0.0)
         assert [name for name, _value in ring.lines] == ["Left", "Spent"]
+
+    def test_own_cap_and_pause(self) -> None:
+        """One's own cap has an outlook like a budget; a pause has no limit, and so no ring."""
+        cap = Budget("own", "", "month", 10 * USD, 4 * USD, "", "ok", 6 * USD, 0)
+        [ring] = rings_of([Budget("pause", "", "day"), cap], {}, TODAY)
+        assert (ring.title, ring.spent) == ("Your own cap this month", 0.6)
+        assert dict(ring.lines)["Used up"] == MISSING
 
     def test_what_is_not_known_is_a_dash(self) -> None:
         """A limit without figures is never shown as full or empty."""

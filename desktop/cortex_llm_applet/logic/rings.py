@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,11 +15,15 @@ from cortex_llm_applet.texts import N_, _
 _TITLES = {
     ("user", "day"): N_("Your budget today"),
     ("user", "month"): N_("Your budget this month"),
+    ("own", "day"): N_("Your own cap today"),
+    ("own", "month"): N_("Your own cap this month"),
     ("group", "day"): N_("Budget of {name} today"),
     ("group", "month"): N_("Budget of {name} this month"),
     ("machine", "day"): N_("This computer's budget today"),
     ("machine", "month"): N_("This computer's budget this month"),
 }
+_ONES_OWN = frozenset({"user", "own"})  # who has spent and reserved in it, and no other
+_NO_LIMITS = frozenset({"pause"})
 METHOD = N_(
     "The pace is the mean of your last seven whole days with costs, times the share of such days in the last thirty."
 )
@@ -42,6 +46,11 @@ class Ring:
         return ". ".join([self.title, *(f"{name}: {value}" for name, value in self.lines)])
 
 
+def rings_of(budgets: Iterable[Budget], days: Mapping[str, int] | None, today: date) -> tuple[Ring, ...]:
+    """Of all that have a limit; a pause is none."""
+    return tuple(ring_of(budget, days, today) for budget in budgets if budget.scope not in _NO_LIMITS)
+
+
 def ring_of(budget: Budget, days: Mapping[str, int] | None, today: date) -> Ring:
     """`days`: as pace_of's, None where they are not known."""
     limit, left = budget.limit_nano_usd, budget.remaining_nano_usd
@@ -49,7 +58,7 @@ def ring_of(budget: Budget, days: Mapping[str, int] | None, today: date) -> Ring
     whole = None if left is None else max(0, left)
     spent, reserved = _used(budget), budget.reserved_nano_usd
     lines = [(_("Left"), _of(whole, limit)), (_("Spent"), usd(spent))]
-    if budget.scope == "user":
+    if budget.scope in _ONES_OWN:
         lines.append((_("Reserved for running requests"), usd(reserved)))
         lines += _outlook(budget, days, today) if budget.period == "month" else []
     share, held = _share(spent, limit), _share(reserved, limit)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cortex_llm_applet.edges.live import Live
 from cortex_llm_applet.logic.projection import METHOD_DAYS
-from cortex_llm_applet.logic.rings import ring_of
+from cortex_llm_applet.logic.rings import rings_of
 from cortex_llm_applet.logic.spans import GROUPINGS, SPANS, days_query, query_of
 from cortex_llm_applet.logic.spend import by_day, chart_of
 from cortex_llm_applet.logic.trouble import trouble_of
@@ -72,7 +72,7 @@ class Spend(Page):
 
     def _draw_budgets(self, today: date) -> None:
         days = None if self._days.rows is None else by_day(self._days.rows)
-        rings = [ring_of(budget, days, today) for budget in self._view.budgets]
+        rings = rings_of(self._view.budgets, days, today)
         self._budgets.show_rings(rings, self._view.sums.month_nano_usd, days, today)
 
     def _whole(self) -> Gtk.Widget:
