@@ -99,7 +99,7 @@ def _error(stage: Stage) -> Iterator[None]:
         stage.start_daemon()
 
 
-_RECIPES: dict[State, Callable[[Stage], AbstractContextManager[None]]] = {
+RECIPES: dict[State, Callable[[Stage], AbstractContextManager[None]]] = {
     State.LOADING: _loading,
     State.OK: _ok,
     State.WARN: _used(0.85),
@@ -111,4 +111,4 @@ _RECIPES: dict[State, Callable[[Stage], AbstractContextManager[None]]] = {
 
 
 def bring_about(stage: Stage, state: State) -> AbstractContextManager[None]:
-    return _RECIPES[state](stage)
+    return RECIPES[state](stage)
