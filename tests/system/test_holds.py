@@ -13,8 +13,9 @@ from simulated import Behaviour
 from tests.eventually import assert_eventually_async
 from tests.system.crowd import budgets, crowd, ended, everybody_may_ask_fixture, usd, worst_nano  # noqa: F401
 from tests.system.entries import most_held, read_entries
-from tests.system.program import NAME, USAGE, Json, Program, dictionary, program_fixture, refused  # noqa: F401
+from tests.system.program import ERROR, NAME, USAGE, Json, Program, dictionary, messages, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
+from tests.system.stream import Stream
 from tests.system.users import programs_of, uid_of
 from tests.system.zones import noon
 
@@ -155,12 +156,39 @@ class TestHeld:
         assert [end for _, end in await alice.await_heard("HoldEnded")] == ["gone"]
 
     async def test_a_stream_is_held_before_it_opens(self, shared: Shared, alice: Program) -> None:
-        """And flows once it may."""
-        opening = asyncio.create_task(alice.complete("user_chat", "hello", max_tokens=1000, request_id="joined"))
+        """And flows once it may; refused it never opens."""
+        opening = asyncio.create_task(Stream.open(alice, "user_chat", "hello", max_tokens=1000))
         hold = await one_hold(alice)
+        assert not opening.done()
         assert shared.requests()["claude"] == 0
-        await answer(alice, hold["hold_id"], "today")
-        assert (await opening).cost_nano == ANSWER_NANO
+        await answer(alice, hold["hold_id"], "once")
+        *_pieces, done = await (await opening).read()
+        assert done["type"] == "done"
+        refusing = asyncio.create_task(Stream.open(alice, "user_chat", "hello", max_tokens=1000))
+        await answer(alice, (await one_hold(alice))["hold_id"], "refuse")
+        with refused("BudgetExceeded"):
+            await refusing
+
+    async def test_items_of_a_batch(self, alice: Program) -> None:
+        """Those that come up are one question; the next ones are asked about anew."""
+        rows = [["user_chat", messages(f"hello {number}")] for number in range(5)]
+        options = dictionary({"parallel": 3, "max_tokens": 1000})
+        batch = asyncio.create_task(alice.call(NAME, "CompleteBatch", "a(saa{sv})a{sv}", rows, options))
+        await answer(alice, (await one_hold(alice, 3))["hold_id"], "once")
+        await answer(alice, (await one_hold(alice, 2))["hold_id"], "refuse")
+        [answers] = await batch
+        refusals = [metadata["error_name"] for content, metadata in answers if not content]
+        assert refusals == [f"{ERROR}.BudgetExceeded"] * 2
+
+    async def test_a_dear_fallback_is_left_out(self, shared: Shared, alice: Program) -> None:
+        """Nobody is asked a second time: what `once` allowed is for what was told."""
+        shared.behave("kimi_k2", Behaviour(status=500))
+        request = asked(alice, provider="kimi_k2", fallback=True)
+        await answer(alice, (await one_hold(alice))["hold_id"], "once")
+        with refused("NoProviderAvailable", "ProviderFailed"):
+            await request
+        assert shared.requests() == {"claude": 0, "kimi_k2": 1}
+        assert len(alice.heard("BudgetHeld")) == 1
 
 
 class TestCrowd:

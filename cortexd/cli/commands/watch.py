@@ -71,8 +71,9 @@ async def _watch(client: AsyncClient, chosen: dict[str, str], count: int | None,
 
     left = count
     async with _shown(client, as_json) as show, client.subscribe(chosen) as costs:
+        held = await open_holds(client)  # at once: later it could start a service that has been stopped
         show(costs.snapshot)
-        for hold in await open_holds(client):
+        for hold in held:
             show(BudgetHeld(hold))
         async for event in costs.events():
             show(event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,8 +39,7 @@ class Following:
         async with self._client.subscribe() as costs:
             if costs.running:
                 self._stands(costs.snapshot)
-            with suppress(ServiceUnavailable):
-                self._hold = next(iter(await open_holds(self._client)), None)
+            self._hold = next(iter(await open_holds(self._client)), None)
             hearing = asyncio.create_task(self._hear(costs))
             try:
                 while not hearing.done():
