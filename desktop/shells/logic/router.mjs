@@ -85,7 +85,7 @@ export class Router {
             this._bus.listen(ours, 'CostIncurred', (...cost) => this._cost(cost), {unicast: true}),
             this._bus.listen(ours, 'BudgetThreshold', () => this.refresh(), {unicast: true}),
             this._bus.listen(ours, 'BudgetHeld', holdId => this._learn('held', holdId), {unicast: true}),
-            this._bus.listen(ours, 'HoldEnded', holdId => this._learn('holdEnded', holdId), {unicast: true}),
+            this._bus.listen(ours, 'HoldEnded', holdId => this._holdEnded(holdId), {unicast: true}),
             this._bus.listen(ours, 'ProviderStateChanged', (name, state) => this._providerState(name, state), {}),
             this._bus.listen(ours, 'PeriodStarted', () => this._period(), {}),
             this._bus.listen(properties, 'PropertiesChanged', (_, news) => this._properties(news), {arg0: INTERFACE}),
@@ -138,6 +138,12 @@ export class Router {
     _learn(event, value) {
         this._model[event](value);
         this._hears.changed();
+    }
+
+    // What was allowed may have raised a cap.
+    _holdEnded(holdId) {
+        this._learn('holdEnded', holdId);
+        this.refresh();
     }
 
     _providerState(name, state) {

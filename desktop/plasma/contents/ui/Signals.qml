@@ -17,9 +17,9 @@ DBus.SignalWatcher {
     function dbusBudgetThreshold() { tell("BudgetThreshold", arguments); }
     function dbusProviderStateChanged() { tell("ProviderStateChanged", arguments); }
     function dbusPeriodStarted() { tell("PeriodStarted", arguments); }
+    function dbusBudgetHeld() { tell("BudgetHeld", arguments); }
+    function dbusHoldEnded() { tell("HoldEnded", arguments); }
     function dbusTotalsChanged() {}
-    function dbusBudgetHeld() {}
-    function dbusHoldEnded() {}
     // properties'
     function dbusPropertiesChanged() { tell("PropertiesChanged", arguments); }
     // polkit's, logind's, systemd's
