@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,9 +33,10 @@ from tests.system.isolation import (
     same_refusal,
     scene,
 )
-from tests.system.program import ERROR, MANAGER, NAME, USAGE, dictionary, messages
+from tests.system.program import ERROR, MANAGER, NAME, USAGE, dictionary, messages, refused
 from tests.system.shared import Shared, shared_of_module_fixture  # noqa: F401
 from tests.system.stream import Stream, text_of
+from tests.system.test_holds import answer, one_hold, set_own
 from tests.system.users import uid_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -44,6 +46,7 @@ ROWS: dict[Member, Row] = {}
 NOT_FOUND = f"{ERROR}.RequestNotFound"
 NEEDS_PASSWORD = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 FIGURES = ("spent_usd", "spent_nano_usd", "reserved_usd", "reserved_nano_usd")
+_ASK = (NAME, "Complete", "saa{sv}", "user_chat", messages(PROMPT))
 _numbers = itertools.count(1)
 
 
@@ -261,6 +264,68 @@ async def budget_threshold(scene: Scene) -> None:
     await scene.bob_asks()
     assert not scene.bob.heard("BudgetThreshold")
     await scene.root.call(MANAGER, "SetBudget", "a{sv}", dictionary({**budget, "remove": True}))
+
+
+@asynccontextmanager
+async def held_of_alice(scene: Scene) -> AsyncIterator[str]:
+    """The id of a question about a request of hers, which she then refuses."""
+    await set_own(scene.alice, day_usd=0.0, at_limit="ask")
+    options = {"request_id": "alices-held", "provider": "claude", "labels": {"app": SECRET}}
+    asking = asyncio.create_task(scene.alice.complete("user_chat", PROMPT, **options))
+    try:
+        hold = await one_hold(scene.alice)
+        yield hold["hold_id"]
+        await answer(scene.alice, hold["hold_id"], "refuse")
+        with refused("BudgetExceeded"):
+            await asking
+    finally:
+        await set_own(scene.alice, remove=True)
+
+
+@row(NAME, "BudgetHeld")
+async def budget_held(scene: Scene) -> None:
+    async with held_of_alice(scene) as hold_id:
+        assert hold_id in [body[0] for body in await scene.alice.await_heard("BudgetHeld")]
+        await scene.bob_asks()
+        assert not scene.bob.heard("BudgetHeld")
+
+
+@row(NAME, "HoldEnded")
+async def hold_ended(scene: Scene) -> None:
+    async with held_of_alice(scene) as hold_id:
+        pass
+    assert [hold_id, "refuse"] in await scene.alice.await_heard("HoldEnded")
+    await scene.bob_asks()
+    assert not scene.bob.heard("HoldEnded")
+
+
+@row(USAGE, "SetOwnBudget")
+async def set_own_budget(scene: Scene) -> None:
+    """bob's is his own alone."""
+    await scene.bob_calls(USAGE, "SetOwnBudget", "a{sv}", dictionary({"day_usd": 0.0, "at_limit": "refuse"}))
+    assert (await scene.bob_is_refused(*_ASK)).name == f"{ERROR}.BudgetExceeded"
+    await scene.alice_asks("hello", Behaviour(times=1, reply=SECRET))
+    async with held_of_alice(scene):
+        await scene.bob_calls(USAGE, "SetOwnBudget", "a{sv}", dictionary({"remove": True}))
+        assert (await scene.alice_lists())["alices-held"] == "held"
+
+
+@row(USAGE, "ListHolds")
+async def list_holds(scene: Scene) -> None:
+    async with held_of_alice(scene):
+        assert await scene.bob_calls(USAGE, "ListHolds") == [[]]
+
+
+@row(USAGE, "AnswerHold")
+async def answer_hold(scene: Scene) -> None:
+    """An id of hers and one of nobody are refused alike."""
+    async with held_of_alice(scene) as hold_id:
+        refusals = [
+            await scene.bob_is_refused(USAGE, "AnswerHold", "ssa{sv}", name, "once", {}) for name in (hold_id, "x")
+        ]
+        assert refusals[0] == refusals[1]
+        assert refusals[0].name == NOT_FOUND
+        assert (await scene.alice_lists())["alices-held"] == "held"
 
 
 @row(NAME, "PeriodStarted")

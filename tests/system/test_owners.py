@@ -55,11 +55,12 @@ async def prefer(program: Program, **wishes: object) -> None:
 
 class TestAnotherName:
     async def test_gets_nothing_of_the_former_one(self, shared: Shared, program: Program) -> None:
-        """Not labels, sums, preferences, kept answers, nor request ids; the administrator has them under both names."""
+        """No labels, sums, preferences, cap, kept answers, request ids; the administrator has them by both names."""
         shared.behave("claude", Behaviour(reply="for alice", input_tokens=1000, output_tokens=1000))
         shared.behave("kimi_k2", Behaviour(reply="for alice", input_tokens=1000, output_tokens=1000))
         async with programs_of("alice") as [alice]:
             await prefer(alice, providers={"user_chat": "kimi_k2"})
+            await alice.call(USAGE, "SetOwnBudget", "a{sv}", dictionary({"day_usd": 10.0, "pause_s": 0}))
             first = await alice.complete("user_chat", "hello", **QUESTION)
             assert first.metadata["provider"] == "kimi_k2"
             assert await spent(alice) > 0
@@ -71,6 +72,8 @@ class TestAnotherName:
                 assert await usage(zoe, group_by=Variant("as", ["label"]), label="job") == []
                 [found] = await zoe.call(MANAGER, "GetPreferences")
                 assert found == {}
+                [limits] = await zoe.call(USAGE, "GetBudget")
+                assert "own" not in {limit["scope"] for limit in limits}
                 with refused("RequestNotFound"):
                     await zoe.call(NAME, "ReportOutcome", "sda{sv}", "monday", 1.0, {})
                 answer = await zoe.complete("user_chat", "hello", **QUESTION)
