@@ -14,7 +14,8 @@ Body = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`messages` and `options` as the interface file has them; `model`: the name that the program gave. `session`: what
-    it calls its conversation, any text. `lost`: what of the body has no word on the bus."""
+    it calls its conversation, any text. `lost`: what of the body has no word on the bus. `goes_on`: the name of an
+    answer that this comes after; `system`: what stands before the whole conversation."""
 
     model: str
     messages: list[dict[str, Any]]
@@ -23,6 +24,8 @@ class Asked:
     tells_usage: bool = False
     session: str = ""
     lost: tuple[str, ...] = ()
+    goes_on: str = ""
+    system: str = ""
 
 
 def text(body: Body, key: str, default: str = "") -> str:

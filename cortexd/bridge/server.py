@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -16,21 +16,23 @@ from aiohttp import web
 
 from cortexd.bridge import headers as words
 from cortexd.bridge.asked import Asked
+from cortexd.bridge.conversations import Conversations
 from cortexd.bridge.failures import headers as failure_headers
 from cortexd.bridge.formats import Format
 from cortexd.bridge.formats.chat import ChatFormat
 from cortexd.bridge.formats.messages import MessagesFormat
+from cortexd.bridge.formats.responses import ResponsesFormat
 from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
 from cortexd.bridge.names import Names
 from cortexd.bridge.program import program_behind
 from cortexd.bridge.sock_diag import uid_behind
-from cortexd.client import AsyncClient, Completion
+from cortexd.client import AsyncClient, Completion, DoneEvent
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
 _AT_A_TIME = 100  # the bus lets a connection wait for 128 replies
-CHAT, MESSAGES = ChatFormat(), MessagesFormat()
+CHAT, MESSAGES, RESPONSES = ChatFormat(), MessagesFormat(), ResponsesFormat()
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Bridge:
     task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _conversations: Conversations = field(default_factory=Conversations)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
@@ -59,6 +62,8 @@ class Bridge:
             [
                 web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
                 web.post("/chat/completions", self._in(CHAT, self._complete)),
+                web.post("/v1/responses", self._in(RESPONSES, self._complete)),
+                web.post("/responses", self._in(RESPONSES, self._complete)),
                 web.post("/v1/messages", self._in(MESSAGES, self._complete)),
                 web.post("/v1/messages/count_tokens", self._in(MESSAGES, self._count)),
                 web.get("/v1/models", self._models),
@@ -105,10 +110,13 @@ class Bridge:
         app = self.app or _app(request)
         labels = {"labels": {"app": app}} if app else {}
         options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
+        earlier = self._conversations.before(asked.goes_on)
+        asked = replace(asked, messages=[*earlier, *asked.messages])
         if asked.stream:
             return await self._stream(request, form, asked, task, options)
         async with self._room:
-            completion = await self.client.complete(task, asked.messages, **options)
+            completion = await self.client.complete(task, _whole(asked), **options)
+        self._keep(form, asked, completion)
         return _json(form.answer(completion), 200, _told(completion, asked))
 
     async def _stream(
@@ -116,7 +124,7 @@ class Bridge:
     ) -> web.StreamResponse:
         """What fails until the money is reserved has a status of its own; what fails later ends the stream."""
         options.setdefault("on_break", "continue")  # the forms have no word for an answer that begins anew
-        stream = self.client.stream(task, asked.messages, **options)
+        stream = self.client.stream(task, _whole(asked), **options)
         async with self._room:
             await stream.open()
         async with stream:
@@ -133,12 +141,18 @@ class Bridge:
             await response.write(telling.begin())
             try:
                 async for event in stream.events():
+                    if isinstance(event, DoneEvent):
+                        self._keep(form, asked, event.completion)
                     if piece := telling.event(event):
                         await response.write(piece)
             except CortexError as error:
                 await response.write(telling.failed(error))
         await response.write_eof()
         return response
+
+    def _keep(self, form: Format, asked: Asked, completion: Completion) -> None:
+        if name := form.kept_as(completion.request_id):
+            self._conversations.keep(name, asked.messages, completion)
 
     async def _count(self, _request: web.Request, _form: Format, asked: Asked) -> web.StreamResponse:
         """By the router's forecast, which knows each model's share of letters to tokens."""
@@ -202,6 +216,10 @@ def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
 
 def _told(completion: Completion, asked: Asked) -> dict[str, str]:
     return words.told(completion) | words.told_lost(asked, completion.dropped_options)
+
+
+def _whole(asked: Asked) -> list[dict[str, Any]]:
+    return [{"role": "system", "content": asked.system}, *asked.messages] if asked.system else asked.messages
 
 
 def _by_length(asked: Asked) -> int:

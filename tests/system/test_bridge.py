@@ -148,6 +148,38 @@ class TestChat:
         assert answer.choices[0].message.content == "print()"
 
 
+class TestResponses:
+    async def test_goes_on_from_an_answer(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
+        """Only what is new is sent; instructions are this request's own."""
+        shared.behave("claude", Behaviour())
+        first = await chat.responses.create(model="claude", input="my name is Ann", instructions="be brief")
+        assert (first.status, first.usage is not None) == ("completed", True)
+        second = await chat.responses.create(model="claude", input="who am I?", previous_response_id=first.id)
+        [received] = [row for row in shared.simulated.received("claude") if "who am I?" in str(row.body)]
+        assert "my name is Ann" in str(received.body)
+        assert first.output_text in str(received.body)
+        assert "be brief" not in str(received.body)
+        assert second.output_text
+        with pytest.raises(openai.BadRequestError):
+            await chat.responses.create(model="claude", input="hello", previous_response_id="resp_of_nobody")
+
+    async def test_a_stream_with_a_tool(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
+        """The SDK's own accumulation gives the whole response; the result goes back by its call."""
+        shared.behave(
+            "claude", Behaviour(times=1, tool_calls=(("weather", '{"city": "Rome"}'),)), Behaviour(reply="warm")
+        )
+        tools: Any = [{"type": "function", "name": "weather", "description": "d", "parameters": TOOL, "strict": False}]
+        async with chat.responses.stream(model="claude", input="hello", tools=tools) as stream:
+            first = await stream.get_final_response()
+        [call] = [item for item in first.output if item.type == "function_call"]
+        assert (call.name, call.arguments) == ("weather", '{"city": "Rome"}')
+        result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "30 degrees"}
+        async with chat.responses.stream(
+            model="claude", input=[result], previous_response_id=first.id, tools=tools
+        ) as stream:
+            assert (await stream.get_final_response()).output_text == "warm"
+
+
 class TestMessages:
     async def test_an_answer(self, messages: anthropic.AsyncAnthropic, shared: Shared) -> None:
         """As Anthropic says it, with system text and an image."""

@@ -10,32 +10,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd.bridge.asked import Asked
-from cortexd.bridge.formats import Format, chat, messages
+from cortexd.bridge.formats import Format, chat, messages, responses
 from cortexd.bridge.formats.chat import ChatFormat
 from cortexd.bridge.formats.messages import MessagesFormat
+from cortexd.bridge.formats.responses import ResponsesFormat
 from cortexd.client import Completion, DoneEvent, TextEvent, ToolCallEvent
 from cortexd.client.outgoing import messages_out, options_out
 from cortexd.domain.messages import ToolCall
 from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, RateLimited
 from cortexd.validation import parse_messages, parse_options
 
-CHAT, MESSAGES = ChatFormat(), MessagesFormat()
-FORMATS = pytest.mark.parametrize("form", [CHAT, MESSAGES], ids=["chat", "messages"])
+CHAT, MESSAGES, RESPONSES = ChatFormat(), MessagesFormat(), ResponsesFormat()
+FORMATS = pytest.mark.parametrize("form", [CHAT, MESSAGES, RESPONSES], ids=["chat", "messages", "responses"])
 PARTS = ["role", "content", "type", "text", "image_url", "url", "source", "data", "media_type"]
 CALLS = ["tool_calls", "function", "name", "arguments", "id", "tool_call_id", "tool_use_id", "input", "parameters"]
-INNER = ["input_schema", "json_schema", "schema", "user_id", "include_usage", "thinking", "stop"]
-KEYS = st.sampled_from([*chat._KNOWN, *messages._KNOWN, *PARTS, *CALLS, *INNER])
+INNER = [
+    "call_id",
+    "output",
+    "format",
+    "input_schema",
+    "json_schema",
+    "schema",
+    "user_id",
+    "include_usage",
+    "thinking",
+    "stop",
+]
+KEYS = st.sampled_from([*chat._KNOWN, *messages._KNOWN, *responses._KNOWN, *PARTS, *CALLS, *INNER])
 ROLES = ["user", "assistant", "system", "developer", "tool"]
-KINDS = ["text", "image", "image_url", "tool_use", "tool_result", "thinking", "function", "custom", "base64", "object"]
+KINDS = [
+    "text",
+    "image",
+    "image_url",
+    "tool_use",
+    "tool_result",
+    "thinking",
+    "function",
+    "custom",
+    "base64",
+    "object",
+    "message",
+]
+ITEMS = ["input_text", "output_text", "input_image", "function_call", "function_call_output", "reasoning"]
 VALUES = ["auto", "any", "none", "json_schema", "data:image/png;base64,AAAA", "https://example.org/a.png", "{}"]
-WORDS = st.sampled_from([*ROLES, *KINDS, *VALUES])
+WORDS = st.sampled_from([*ROLES, *KINDS, *ITEMS, *VALUES])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats() | WORDS | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=25,
 )
 BODIES = st.dictionaries(KEYS, ANYTHING, max_size=8).map(
-    lambda body: {"messages": [{"role": "user", "content": "hello"}], **body}
+    lambda body: {"messages": [{"role": "user", "content": "hello"}], "input": "hello", **body}
 )
 
 
@@ -158,4 +183,9 @@ class TestTelling:
         opened = [row["index"] for row in rows if row.get("type") == "content_block_start"]
         closed = [row["index"] for row in rows if row.get("type") == "content_block_stop"]
         assert opened == closed == list(range(len(opened)))
-        assert lines[-1] == b"[DONE]" or rows[-1]["type"] == "message_stop"
+        assert lines[-1] == b"[DONE]" or rows[-1]["type"] in ("message_stop", "response.completed")
+        numbers = [row["sequence_number"] for row in rows if "sequence_number" in row]
+        assert numbers == list(range(len(numbers)))
+        begun = [row["output_index"] for row in rows if row.get("type") == "response.output_item.added"]
+        ended = [row["output_index"] for row in rows if row.get("type") == "response.output_item.done"]
+        assert begun == ended == list(range(len(begun)))

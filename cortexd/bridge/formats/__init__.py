@@ -29,3 +29,7 @@ class Format(Protocol):
     def telling(self, asked: Asked, request_id: str) -> Telling: ...
 
     def error(self, error: CortexError) -> tuple[int, dict[str, Any]]: ...
+
+    def kept_as(self, request_id: str) -> str:  # noqa: ARG002 - of those that have one
+        """The name under which a later request may go on from this answer; "" where the API has no such thing."""
+        return ""

@@ -10,6 +10,7 @@ import msgspec
 
 from cortexd.bridge.asked import Asked, Body, image_of, lost, row, rows, text
 from cortexd.bridge.failures import status
+from cortexd.bridge.formats import Format
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.domain.messages import ToolCall
 from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, ProviderFailed
@@ -30,7 +31,7 @@ _WORDS: dict[int, tuple[str, str | None]] = {
 _OUT_OF_MONEY = ("insufficient_quota", "insufficient_quota")  # as OpenAI says it, with 429
 
 
-class ChatFormat:
+class ChatFormat(Format):
     def asked(self, body: Body) -> Asked:
         if body.get("n") not in (None, 1):
             raise InvalidArgument("n: expected 1; ask again for another answer")

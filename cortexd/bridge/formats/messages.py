@@ -10,6 +10,7 @@ import msgspec
 
 from cortexd.bridge.asked import Asked, Body, lost, row, rows, text
 from cortexd.bridge.failures import status
+from cortexd.bridge.formats import Format
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.domain.messages import ToolCall
 from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, ProviderFailed
@@ -30,7 +31,7 @@ _WORDS = {
 _OUT_OF_MONEY = (402, "billing_error")
 
 
-class MessagesFormat:
+class MessagesFormat(Format):
     def asked(self, body: Body) -> Asked:
         missed: list[str] = []
         messages = list(_messages(body, missed))
