@@ -104,8 +104,23 @@ async def _over(scene: Scene) -> None:
     await scene.tray.await_state("over")
 
 
-async def _stop(scene: Scene) -> None:
+async def _ask(scene: Scene) -> None:
+    scene.served.simulated.reset("claude")
     await scene.client.set_budget("each_user", remove=True)
+    await scene.client.set_own_budget(day_usd=_LESS_USD, at_limit="ask")
+    scene.tasks.append(asyncio.create_task(scene.client.complete("user_chat", "One more question.")))
+    await eventually(scene.client.holds, bool, "the question")
+    await eventually(scene.tray.labels, lambda labels: "This once" in labels, "the answers in the menu")
+
+
+async def _allow(scene: Scene) -> None:
+    for hold in await scene.client.holds():
+        await scene.client.answer_hold(hold.hold_id, "once")
+    await asyncio.gather(*scene.tasks, return_exceptions=True)
+    await scene.client.set_own_budget(remove=True)
+
+
+async def _stop(scene: Scene) -> None:
     await asyncio.to_thread(scene.served.stop)
     await scene.tray.await_state("stale")
 
@@ -136,6 +151,13 @@ STEPS = (
         _warn,
     ),
     Step("over", "The budget is used up", "An octagon; nothing more leaves the computer today.", _over),
+    Step(
+        "held",
+        "At a cap of one's own the computer asks before it spends more",
+        "The notification and the menu have the answers; the request waits, and nothing of it has left.",
+        _ask,
+        _allow,
+    ),
     Step(
         "stale",
         "cortexd stops: the last sum stays, marked as old, and nobody starts it",
