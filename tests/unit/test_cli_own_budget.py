@@ -102,4 +102,4 @@ class TestPanel:
         assert left is not None
         assert (left.usd, left.scope) == (1.5, "own")
         [_today, of_own] = sentences(Spending(State.OK, 0.5, 0.5, left))
-        assert of_own == "$1.50 left of the $2.00 that you allow yourself this day."
+        assert of_own == "$1.50 left of the $2.00 that you allow yourself today."
