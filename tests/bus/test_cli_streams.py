@@ -114,7 +114,7 @@ class TestFailingInTheMiddle:
         assert first.startswith("[claude-sonnet-5-5] You said: a prompt")
         assert "starts the answer again" in said
         assert second == f"[kimi-k2.6] You said: {LONG}"
-        assert "claude failed" in note
+        assert "claude broke off" in note
 
     def test_pipe_gets_what_counts(self, served: Served, cortexctl: Cortexctl) -> None:
         """Into a pipe only the answer that counts is written."""

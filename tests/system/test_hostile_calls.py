@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from tests.eventually import assert_eventually
 from tests.system.footprint import own_files, resident_mb
 from tests.system.hostile import CASES, Case
 from tests.system.namespace import CHECKOUT
-from tests.system.program import MANAGER, STANDARD, Program, assert_reveals_nothing, dictionary
+from tests.system.program import MANAGER, STANDARD, USAGE, Program, assert_reveals_nothing, dictionary
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
 from tests.system.users import open_as
 
@@ -65,12 +65,18 @@ class Callers:
         self.loop.run(self._all(cases))
 
     def reset(self) -> None:
-        """Undo what was set rightly: limits of the machine and of each user, both users' wishes. They are answered."""
+        """Undo what was set rightly: limits, the own ones too, and both users' wishes. They are answered."""
         self.loop.run(self._reset())
 
     async def _all(self, cases: list[Case]) -> None:
-        async with asyncio.timeout(ANSWER_S):
-            ends = await asyncio.gather(*(self._end(case, self.programs[n % 4]) for n, case in enumerate(cases)))
+        root, _, alice, _ = self.programs
+        refusing = [asyncio.create_task(_refuse_what_is_held(program)) for program in (root, alice)]
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                ends = await asyncio.gather(*(self._end(case, self.programs[n % 4]) for n, case in enumerate(cases)))
+        finally:
+            for task in refusing:
+                task.cancel()
         self.ended.update(ends)
         wrong = [(end, case) for end, case in zip(ends, cases, strict=True) if end not in DOCUMENTED | {"answered"}]
         assert not wrong, f"not documented, or not true: {wrong[0]}"
@@ -93,8 +99,19 @@ class Callers:
         for scope in ("machine", "each_user"):
             await root.call(MANAGER, "SetBudget", "a{sv}", dictionary({"scope": scope, "remove": True}))
         for program in (root, alice):
+            await program.call(USAGE, "SetOwnBudget", "a{sv}", dictionary({"remove": True}))
             await program.call(MANAGER, "SetPreferences", "a{sv}", {})
             assert (await program.complete("user_chat", "hello")).content.endswith("hello")
+
+
+async def _refuse_what_is_held(program: Program) -> None:
+    """A case may have set a cap, at which those after it wait for their user's word."""
+    while True:
+        [rows] = await program.call(USAGE, "ListHolds")
+        for row in rows:
+            with suppress(BusError):  # its requests have ended
+                await program.call(USAGE, "AnswerHold", "ssa{sv}", row["hold_id"], "refuse", {})
+        await asyncio.sleep(0.1)
 
 
 def _last_event(descriptor: int) -> str:
