@@ -16,6 +16,7 @@ make_importable()
 
 from aiohttp import web  # noqa: E402
 
+from cortexd.bridge.connections import Connections  # noqa: E402
 from cortexd.bridge.server import Bridge  # noqa: E402
 from cortexd.client import AsyncClient  # noqa: E402
 
@@ -42,7 +43,8 @@ def main() -> int:
 async def _serve(given: argparse.Namespace) -> None:
     token = os.environ.pop("CORTEX_LLM_TOKEN", "")
     async with AsyncClient(given.bus) as client:
-        bridge = Bridge(client, os.getuid(), token, given.app, given.model, given.task)
+        connections = Connections(given.bus)
+        bridge = Bridge(client, connections, os.getuid(), token, given.app, given.model, given.task)
         runner = web.AppRunner(bridge.application(), handler_cancellation=True, access_log=None, shutdown_timeout=5.0)
         await runner.setup()
         sockets = _sockets(given)
@@ -55,6 +57,7 @@ async def _serve(given: argparse.Namespace) -> None:
             await _until_done(bridge, given.idle_s)
         finally:
             await runner.cleanup()
+            await connections.close()
 
 
 def _sockets(given: argparse.Namespace) -> list[socket.socket]:

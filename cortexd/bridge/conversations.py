@@ -42,6 +42,8 @@ class Conversations:
             said["tool_calls"] = calls
         whole = [*messages, said]
         size = len(msgspec.json.encode(whole))
+        _, before = self._kept.pop(name, ([], 0))  # an answer that is given again has its name again
+        self._bytes -= before
         self._kept[name] = whole, size
         self._bytes += size
         while len(self._kept) > _MOST or self._bytes > self._most_bytes:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from cortexd.bridge import headers as words
 from cortexd.bridge.asked import Asked
+from cortexd.bridge.connections import Connections
 from cortexd.bridge.conversations import Conversations
 from cortexd.bridge.failures import headers as failure_headers
 from cortexd.bridge.formats import Format
@@ -38,11 +39,13 @@ CHAT, MESSAGES, RESPONSES = ChatFormat(), MessagesFormat(), ResponsesFormat()
 @dataclass(slots=True)
 class Bridge:
     """`token`: what programs have to give on a loopback port, "" where there is none. `uid`: whose bridge this is.
+    `client` tells what there is to ask for, `connections` ask.
 
     `app`: the one program that it is for. `model` answers where an unknown one is asked for; `task`: what requests are
     for that do not say."""
 
     client: AsyncClient
+    connections: Connections
     uid: int
     token: str = ""
     app: str = ""
@@ -113,18 +116,19 @@ class Bridge:
         earlier = self._conversations.before(asked.goes_on)
         asked = replace(asked, messages=[*earlier, *asked.messages])
         if asked.stream:
-            return await self._stream(request, form, asked, task, options)
-        async with self._room:
-            completion = await self.client.complete(task, _whole(asked), **options)
+            async with self.connections.one() as client:
+                return await self._stream(client, request, form, asked, task, options)
+        async with self._room, self.connections.one() as client:
+            completion = await client.complete(task, _whole(asked), **options)
         self._keep(form, asked, completion)
         return _json(form.answer(completion), 200, _told(completion, asked))
 
     async def _stream(
-        self, request: web.Request, form: Format, asked: Asked, task: str, options: dict[str, Any]
+        self, client: AsyncClient, request: web.Request, form: Format, asked: Asked, task: str, options: dict[str, Any]
     ) -> web.StreamResponse:
         """What fails until the money is reserved has a status of its own; what fails later ends the stream."""
         options.setdefault("on_break", "continue")  # the forms have no word for an answer that begins anew
-        stream = self.client.stream(task, _whole(asked), **options)
+        stream = client.stream(task, _whole(asked), **options)
         async with self._room:
             await stream.open()
         async with stream:

@@ -250,6 +250,23 @@ class TestEnds:
         )
         assert shared.books().rows[-1]["state"] == "cancelled"
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_one_that_leaves_beside_another(self, running: Running, shared: Shared, stream: bool) -> None:
+        """Ends its own request alone, and at once."""
+        shared.behave("claude", Behaviour(delay_s=30))
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+            body = {"model": "auto", "messages": HELLO, "stream": stream}
+            stays, leaves = (
+                asyncio.create_task(_read(session.post(f"{running.url}/v1/chat/completions", json=body)))
+                for _ in range(2)
+            )
+            await asyncio.to_thread(assert_eventually, lambda: shared.requests()["claude"] == 2)
+            leaves.cancel()
+            await asyncio.to_thread(assert_eventually, lambda: _states(shared) == ["cancelled", "pending"])
+            assert not stays.done()
+            stays.cancel()
+        await asyncio.to_thread(assert_eventually, lambda: _states(shared) == ["cancelled", "cancelled"])
+
     async def test_a_failed_stream_says_so(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
         """What fails before its first word has a status of its own."""
         shared.behave("claude", Behaviour(status=400))
@@ -301,6 +318,16 @@ class TestRun:
         done = _run("--", "no-such-program")
         assert (done.returncode, "command not found" in done.stderr) == (127, True)
         assert not [line for line in _processes() if "cortexd.bridge" in line and "no-such-program" in line]
+
+
+async def _read(posting: Any) -> bytes:
+    async with posting as answer:
+        return bytes(await answer.read())
+
+
+def _states(shared: Shared) -> list[str]:
+    """Of the last two requests."""
+    return sorted(row["state"] for row in shared.books().rows[-2:])
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexd.bridge.asked import Asked
+from cortexd.bridge.conversations import Conversations
 from cortexd.bridge.formats import Format, chat, messages, responses
 from cortexd.bridge.formats.chat import ChatFormat
 from cortexd.bridge.formats.messages import MessagesFormat
@@ -167,6 +168,18 @@ class TestMessages:
         """402, billing_error."""
         status, told = MESSAGES.error(BudgetExceeded("no"))
         assert (status, told["error"]["type"]) == (402, "billing_error")
+
+
+class TestConversations:
+    @given(st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=12))
+    def test_an_answer_given_again_is_kept_once(self, names: list[str]) -> None:
+        """However often: the last two that have room can be gone on with."""
+        said = [{"role": "user", "content": "x" * 300}]
+        known = Conversations(most_bytes=1000)
+        for name in names:
+            known.keep(name, said, completion())
+        for name in list(dict.fromkeys(reversed(names)))[:2]:
+            assert known.before(name)[:1] == said
 
 
 @FORMATS
