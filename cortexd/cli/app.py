@@ -10,6 +10,7 @@ import click
 
 from cortexd import __version__
 from cortexd.cli.given.command_line import hide_content
+from cortexd.cli.given.numbers import Seconds
 from cortexd.cli.lazy import LazyGroup
 from cortexd.cli.settings import Settings
 from cortexd.cli.shown import failures
@@ -68,7 +69,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     metavar="SECONDS",
     help="Give up after this long, and let the request end too (default: 10 minutes).",
 )
@@ -110,9 +111,11 @@ def _run(arguments: list[str]) -> int:
             cortexctl.invoke(context)
     except click.exceptions.Exit as ending:
         return ending.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return failures.USAGE
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "cortexctl"
-        print_error(f"{error.format_message()} Try: {path} --help")
+        print_error(_wrong_use(error, arguments))
         return failures.USAGE
     except CortexError as error:
         print_error(failures.told(error, context.obj.bus if context and context.obj else ""))
@@ -125,3 +128,21 @@ def _run(arguments: list[str]) -> int:
         print_error("interrupted")
         return failures.INTERRUPTED
     return failures.OK
+
+
+def _wrong_use(error: click.UsageError, arguments: Sequence[str]) -> str:
+    """A whole sentence, and the command whose help says more."""
+    said = error.format_message()
+    stop = "" if said.endswith((".", "?", "?)")) else "."
+    return f"{said}{stop} Try: {error.ctx.command_path if error.ctx else _path(arguments)} --help"
+
+
+def _path(arguments: Sequence[str]) -> str:
+    """The command that is meant: click does not say where an option lacks its value."""
+    command: click.Command = cortexctl
+    path = ["cortexctl"]
+    for word in arguments:
+        if isinstance(command, click.Group) and (found := command.get_command(click.Context(command), word)):
+            command = found
+            path.append(word)
+    return " ".join(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortexd.cli.given.attachments import user_content
+from cortexd.cli.given.numbers import Seconds
 from cortexd.cli.given.prompt import read_prompt
 from cortexd.cli.given.request_options import pairs, request_options
 from cortexd.cli.machine.last_answer import remember
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--cache", is_flag=True, help="Take the answer that you got lately to an equal request, at no cost.")
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     metavar="SECONDS",
     help="The longest that the request may take (default: 10 minutes).",
 )

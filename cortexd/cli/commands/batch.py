@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.given.numbers import Whole
 from cortexd.cli.given.request_options import request_options
 from cortexd.cli.settings import Settings
 from cortexd.cli.shown.failures import PARTLY, duration
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 @request_options
-@click.option(
-    "--parallel", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N", help="Requests at a time."
-)
+@click.option("--parallel", type=Whole(1, 64), default=8, show_default=True, metavar="N", help="Requests at a time.")
 @click.option(
     "--output",
     "output_path",

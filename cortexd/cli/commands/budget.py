@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.given.numbers import Dollars
 from cortexd.cli.own_budget import commands as own
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.bars import gauge
@@ -125,8 +126,8 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @command.command("set")
 @_scope_options
-@click.option("--day", type=click.FloatRange(min=0), metavar="USD", help="The most for a day.")
-@click.option("--month", type=click.FloatRange(min=0), metavar="USD", help="The most for a month.")
+@click.option("--day", type=Dollars(), metavar="USD", help="The most for a day.")
+@click.option("--month", type=Dollars(), metavar="USD", help="The most for a month.")
 @click.option(
     "--at-limit",
     type=click.Choice([item.value for item in AtLimit]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cortexd.cli.given.numbers import Part, Whole
 from cortexd.cli.given.request_options import pairs
 from cortexd.cli.machine.last_answer import recall
 from cortexd.cli.settings import Settings, json_option
@@ -37,17 +38,13 @@ def _score(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.command("outcome")
 @click.argument("request_id", metavar="ID|last")
 @click.argument("score", callback=_score, metavar="good|bad|SCORE", required=False)
-@click.option(
-    "--exit-status", type=click.IntRange(0, 255), metavar="N", help="In place of SCORE: a test's, good where it is 0."
-)
+@click.option("--exit-status", type=Whole(0, 255), metavar="N", help="In place of SCORE: a test's, good where it is 0.")
 @click.option(
     "--source",
     type=click.Choice([source.value for source in REPORTED]),
     help="Whose word it is (default: user; test with --exit-status).",
 )
-@click.option(
-    "--weight", type=click.FloatRange(0, 1), metavar="PART", help="The part of its source's weight that it has."
-)
+@click.option("--weight", type=Part(), metavar="PART", help="The part of its source's weight that it has.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, in up to 256 characters.")
 @click.option(
     "--label", "labels", multiple=True, callback=pairs, metavar="KEY=VALUE", help="Kept beside it; may be repeated."

@@ -40,6 +40,8 @@ def command(settings: Settings, model: str | None, task: str | None, words: tupl
     For as long as it runs an endpoint of its own listens on the loopback, which takes your programs alone; the usual
     environment variables tell it where. Its costs are yours, with its name as the label app.
     """
+    if words[0].startswith("-"):  # click gives to the program what it does not know itself
+        raise click.exceptions.NoSuchOption(words[0], ctx=click.get_current_context())
     app = Path(words[0]).name[:64]
     with _bridge(settings.bus, app, model, task) as (port, token):
         status = _run(words, {**os.environ, **_told(port, token)})
@@ -64,9 +66,9 @@ def _bridge(bus: str, app: str, model: str | None, task: str | None) -> Iterator
     """A bridge for one program: its port and token. Raises ServiceUnavailable."""
     token = secrets.token_urlsafe(24)
     read, write = os.pipe()
-    wishes = [word for name, value in (("--model", model), ("--task", task)) if value for word in (name, value)]
+    wishes = [f"{name}={value}" for name, value in (("--model", model), ("--task", task)) if value]
     isolation = "-I" if sys.flags.isolated else "-P"  # no module of the directory that it is run in
-    command = [sys.executable, isolation, "-m", "cortexd.bridge", "--bus", bus, "--app", app, *wishes]
+    command = [sys.executable, isolation, "-m", "cortexd.bridge", "--bus", bus, f"--app={app}", *wishes]
     process = subprocess.Popen(  # noqa: S603 - our own module
         [*command, "--port", "0", "--port-fd", str(write)],
         pass_fds=(write,),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.given.numbers import Whole
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_note, print_text
@@ -28,7 +29,7 @@ _COLUMNS = (
 @click.option("--by", multiple=True, type=click.Choice(list(GROUPS)), help="Sums and bars by this; may be repeated.")
 @click.option("--since", metavar="DAY", help="From this day on, as 2026-11-24 (default: 30 days ago).")
 @click.option("--until", metavar="DAY", help="To the end of this day (default: today).")
-@click.option("--days", type=click.IntRange(min=1), metavar="N", help="The last N days, today included.")
+@click.option("--days", type=Whole(1), metavar="N", help="The last N days, today included.")
 @click.option("--label", default="", metavar="KEY", help="By the values of this label.")
 @click.option("--all-users", is_flag=True, help="Of all users together; for who may view them.")
 @click.option("--csv", "csv_wanted", is_flag=True, help="Print comma-separated values.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.given.numbers import Whole
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.holds import ended, question
 from cortexd.cli.shown.terminal import is_terminal, one_line, print_json, print_text
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.command("watch")
 @click.option("--task", metavar="TYPE", help="Only requests of this task type.")
 @click.option("--provider", metavar="NAME", help="Only requests that this provider answered.")
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N requests.")
+@click.option("--count", type=Whole(1), metavar="N", help="End after N requests.")
 @click.option(
     "--format",
     "panel",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cortexd.cli.given.numbers import Dollars, Whole
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 
 _OPTIONS = (
@@ -22,10 +23,8 @@ _OPTIONS = (
         type=click.Choice([item.value for item in LearnedMode]),
         help="Whether reported outcomes decide (apply), or what they would is only noted (observe).",
     ),
-    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest answer, in tokens."),
-    click.option(
-        "--max-cost", type=click.FloatRange(min=0), metavar="USD", help="Refuse models that could cost more than this."
-    ),
+    click.option("--max-tokens", type=Whole(1), metavar="N", help="The longest answer, in tokens."),
+    click.option("--max-cost", type=Dollars(), metavar="USD", help="Refuse models that could cost more than this."),
     click.option("--session", metavar="NAME", help="Stay with the provider that answered this session last."),
     click.option("--local", is_flag=True, help="Use only endpoints that are marked as local."),
     click.option(

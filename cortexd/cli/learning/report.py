@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cortexd.cli.given.numbers import Whole
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.learning_report import print_learning
 from cortexd.cli.shown.terminal import print_json
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("report", short_help="Estimate what learning would give and save.")
-@click.option("--days", type=click.IntRange(min=1, max=3700), metavar="N", help="The last N days (default: 30).")
+@click.option("--days", type=Whole(1, 3700), metavar="N", help="The last N days (default: 30).")
 @click.option("--task", "task_type", default="", metavar="TYPE", help="Requests of this task type alone.")
 @click.option("--all-users", is_flag=True, help="Of all users together; for who may view them.")
 @json_option

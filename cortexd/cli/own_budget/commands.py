@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cortexd.cli.given.numbers import Dollars
 from cortexd.cli.given.spans import span_s
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.failures import local_time
@@ -63,7 +64,7 @@ def resume(settings: Settings) -> None:
 
 
 @click.command("allow")
-@click.argument("usd", type=click.FloatRange(min=0), metavar="USD")
+@click.argument("usd", type=Dollars(some=True), metavar="USD")
 @click.pass_obj
 def allow(settings: Settings, usd: float) -> None:
     """Allow yourself so much more today, from now on, above your own cap. What is held tries again."""
@@ -110,7 +111,7 @@ def _cells(item: Hold) -> tuple[str, ...]:
 
 @click.command("answer")
 @click.argument("words", nargs=-1, required=True, metavar="[HOLD] today|once|refuse")
-@click.option("--more", type=click.FloatRange(min=0), metavar="USD", help="With today: so much (default: as shown).")
+@click.option("--more", type=Dollars(some=True), metavar="USD", help="With today: so much (default: as shown).")
 @click.pass_obj
 def answer(settings: Settings, words: tuple[str, ...], more: float | None) -> None:
     """Say what becomes of what is held: more is allowed today, only this once, or it is refused.
