@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -140,7 +139,8 @@ class TestBackpressure:
         while time.monotonic() < until:
             beside.append(await round_of_fifty(shared, program))
         assert len(beside) > 10
-        assert median(one.took_s for one in beside) < 1.5 * median(one.took_s for one in alone) + 0.1
+        # the quickest of many: what else the machine does slows some of them, and a queue behind the reader would all
+        assert min(one.took_s for one in beside) < 1.5 * min(one.took_s for one in alone) + 0.1
         memory = [one.resident_mb for one in beside]
         assert max(memory) - memory[1] < 6, memory
         assert shared.books().request(stalled.request_id)["state"] == "pending"
