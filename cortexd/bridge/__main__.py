@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--model", default="", help="answers where an unknown model is asked for")
     parser.add_argument("--task", default="", help="the task type of requests that do not say")
     parser.add_argument("--idle-s", type=float, default=0.0, help="leave after so long without a request")
+    parser.add_argument("--while-stdin", action="store_true", help="leave when nobody holds the other end of stdin")
     parser.add_argument("--bus", default="system")
     asyncio.run(_serve(parser.parse_args()))
     return 0
@@ -54,7 +55,7 @@ async def _serve(given: argparse.Namespace) -> None:
             os.write(given.port_fd, f"{sockets[-1].getsockname()[1]}\n".encode())
             os.close(given.port_fd)
         try:
-            await _until_done(bridge, given.idle_s)
+            await _until_done(bridge, given.idle_s, with_stdin=given.while_stdin)
         finally:
             await runner.cleanup()
             await connections.close()
@@ -77,11 +78,13 @@ def _sockets(given: argparse.Namespace) -> list[socket.socket]:
     return [one]
 
 
-async def _until_done(bridge: Bridge, idle_s: float) -> None:
-    """Until a signal, or until nobody has asked for `idle_s`; 0 waits for the signal alone."""
+async def _until_done(bridge: Bridge, idle_s: float, *, with_stdin: bool) -> None:
+    """Until a signal, the end of stdin, or until nobody has asked for `idle_s`; 0 waits for the others alone."""
     done = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, done.set)
+    if with_stdin:
+        asyncio.get_running_loop().add_reader(sys.stdin, done.set)
     last = time.monotonic()
     while not done.is_set():
         if bridge.under_way:

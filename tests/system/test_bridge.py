@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -317,7 +318,26 @@ class TestRun:
         """The endpoint ends with the program, also where there is none."""
         done = _run("--", "no-such-program")
         assert (done.returncode, "command not found" in done.stderr) == (127, True)
-        assert not [line for line in _processes() if "cortexd.bridge" in line and "no-such-program" in line]
+        assert not _bridges_of("no-such-program")
+
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+    def test_however_it_ends(self, shared: Shared, tmp_path: Path, number: signal.Signals) -> None:
+        """A terminal that is closed, a kill: no endpoint stays."""
+        program = tmp_path / f"waits-{number.name}"
+        program.write_text("#!/bin/sh\nread -r word\n")
+        program.chmod(0o755)
+        command = [sys.executable, "-m", "cortexd.cli", "run", "--", str(program)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+            assert_eventually(lambda: _bridges_of(program.name) and _has_begun(str(program)))
+            running.send_signal(number)
+        assert_eventually(lambda: not _bridges_of(program.name))
+
+    def test_what_cannot_be_run(self, shared: Shared, tmp_path: Path) -> None:
+        """Is said in a word, with the status that a shell has for it; an option that is none is a command."""
+        (tmp_path / "empty").touch(0o755)
+        for word, status in ((str(tmp_path / "empty"), 126), (str(tmp_path), 126), ("--no-such-option", 127)):
+            done = _run(word)
+            assert (done.returncode, done.stderr.count("\n")) == (status, 1)
 
 
 async def _read(posting: Any) -> bytes:
@@ -333,6 +353,14 @@ def _states(shared: Shared) -> list[str]:
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cortexd.cli", "run", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _bridges_of(program: str) -> list[str]:
+    return [line for line in _processes() if "cortexd.bridge" in line and program in line]
+
+
+def _has_begun(program: str) -> bool:
+    return any(line.startswith("/bin/sh ") and program in line for line in _processes())
 
 
 def _processes() -> list[str]:

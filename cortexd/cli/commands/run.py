@@ -64,14 +64,14 @@ def _bridge(bus: str, app: str, model: str | None, task: str | None) -> Iterator
     """A bridge for one program: its port and token. Raises ServiceUnavailable."""
     token = secrets.token_urlsafe(24)
     read, write = os.pipe()
-    wishes = [word for name, value in (("--model", model), ("--task", task)) if value for word in (name, value)]
+    wishes = [f"{name}={value}" for name, value in (("--app", app), ("--model", model), ("--task", task)) if value]
     isolation = "-I" if sys.flags.isolated else "-P"  # no module of the directory that it is run in
-    command = [sys.executable, isolation, "-m", "cortexd.bridge", "--bus", bus, "--app", app, *wishes]
+    command = [sys.executable, isolation, "-m", "cortexd.bridge", "--bus", bus, *wishes]
     process = subprocess.Popen(  # noqa: S603 - our own module
-        [*command, "--port", "0", "--port-fd", str(write)],
+        [*command, "--port", "0", "--port-fd", str(write), "--while-stdin"],
         pass_fds=(write,),
         env={**os.environ, "PYTHONPATH": _modules(), "CORTEX_LLM_TOKEN": token},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # ends with us, however we end
         start_new_session=True,  # the terminal's Ctrl-C is the program's alone
     )
     os.close(write)
@@ -109,8 +109,8 @@ def _run(words: tuple[str, ...], environment: dict[str, str]) -> int:
     except FileNotFoundError:
         click.echo(f"cortexctl: {words[0]}: command not found", err=True)
         return _NOT_FOUND
-    except PermissionError:
-        click.echo(f"cortexctl: {words[0]}: not executable", err=True)
+    except OSError as error:
+        click.echo(f"cortexctl: {words[0]}: cannot be run: {error.strerror}", err=True)
         return _NOT_EXECUTABLE
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the program's to say what it means
     try:
