@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 
 from cortexd.vendored import make_importable
 
@@ -17,7 +18,7 @@ make_importable()
 from aiohttp import web  # noqa: E402
 
 from cortexd.bridge.connections import Connections  # noqa: E402
-from cortexd.bridge.server import Bridge  # noqa: E402
+from cortexd.bridge.server import Bridge, Line  # noqa: E402
 from cortexd.client import AsyncClient  # noqa: E402
 
 _FIRST_FD = 3
@@ -48,15 +49,18 @@ async def _serve(given: argparse.Namespace) -> None:
         bridge = Bridge(client, connections, os.getuid(), token, given.app, given.model, given.task)
         runner = web.AppRunner(bridge.application(), handler_cancellation=True, access_log=None, shutdown_timeout=5.0)
         await runner.setup()
-        sockets = _sockets(given)
-        for one in sockets:
-            await web.SockSite(runner, one).start()
+        sockets, loop = _sockets(given), asyncio.get_running_loop()
+        assert runner.server is not None
+        line = partial(Line, runner.server, loop=loop, access_log=None)  # type: ignore[arg-type] # aiohttp's word for none
+        servers = [await loop.create_server(line, sock=one) for one in sockets]
         if given.port_fd is not None:
             os.write(given.port_fd, f"{sockets[-1].getsockname()[1]}\n".encode())
             os.close(given.port_fd)
         try:
             await _until_done(bridge, given.idle_s, with_stdin=given.while_stdin)
         finally:
+            for server in servers:
+                server.close()
             await runner.cleanup()
             await connections.close()
 

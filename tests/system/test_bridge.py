@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -31,6 +33,26 @@ TOKEN = "of-this-test"
 HELLO: Any = [{"role": "user", "content": "hello"}]
 TOOL: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 PIXEL = base64.b64encode(bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")).decode()
+
+
+KEY = f"Authorization: Bearer {TOKEN}\r\n".encode()
+ASKING = "POST /v1/chat/completions HTTP/1.1"
+_UNHEARD_OF = [
+    ("\x16\x03\x01", b"", b"", 400),
+    ("POST /v1/embeddings HTTP/1.1", KEY + b"Content-Length: 2\r\n", b"{}", 404),
+    ("POST /v1/messages/batches HTTP/1.1", KEY + b"Content-Length: 2\r\n", b"{}", 404),
+    ("GET /v1/messages HTTP/1.1", KEY, b"", 404),
+    ("GET /v1/embeddings HTTP/1.1", b"", b"", 403),
+    ("OPTIONS /v1/models HTTP/1.1", KEY + b"Origin: http://example.org\r\n", b"", 403),
+    (ASKING, KEY + b"Content-Length: 2\r\nContent-Length: 3\r\n", b"{}", 400),
+    (ASKING, KEY + b"Host: localhost\r\n", b"", 400),
+    (ASKING, KEY + b"X: " + b"x" * 10_000 + b"\r\n", b"", 400),
+    (ASKING, KEY + b"Transfer-Encoding: chunked\r\n", b"zz\r\n{}\r\n", 400),
+    (ASKING, KEY + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n", b"{}", 400),
+    (ASKING, KEY + b"Content-Length: 2\r\n", b"\xff{", 400),
+    (ASKING, b"Authorization: Bearer \xff\r\nContent-Length: 2\r\n", b"{}", 403),
+    ("GET /v1/models HTTP/1.1", b"x-api-key: \xff\r\n", b"", 403),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +319,20 @@ class TestGuards:
         async with aiohttp.ClientSession(headers=named) as client, client.post(url, data=body) as answer:
             assert answer.status == status
             assert status == 200 or "message" in (await answer.json())["error"]
+
+    @pytest.mark.parametrize(("request_line", "headers", "body", "status"), _UNHEARD_OF)
+    def test_what_no_handler_reads(
+        self, running: Running, shared: Shared, request_line: str, headers: bytes, body: bytes, status: int
+    ) -> None:
+        """Every refusal is in an API's form, also the HTTP server's own, and the bridge lives on."""
+        known = f"{request_line}\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as line, line.makefile("rb") as told:
+            line.sendall(known.encode() + headers + b"\r\n" + body)
+            head, _, said = told.read().partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == status
+        assert b"application/json" in head
+        assert json.loads(said)["error"]["message"]
+        assert (json.loads(said).get("type") == "error") == ("/messages" in request_line)
 
     def test_another_user_is_refused(self, running: Running, shared: Shared) -> None:
         """Though it has the token: the kernel says whose the connection is."""

@@ -40,7 +40,7 @@ def command(settings: Settings, model: str | None, task: str | None, words: tupl
     For as long as it runs an endpoint of its own listens on the loopback, which takes your programs alone; the usual
     environment variables tell it where. Its costs are yours, with its name as the label app.
     """
-    app = Path(words[0]).name[:64]
+    app = Path(words[0]).name[:64].encode(errors="replace").decode()
     with _bridge(settings.bus, app, model, task) as (port, token):
         status = _run(words, {**os.environ, **_told(port, token)})
     raise click.exceptions.Exit(status)
