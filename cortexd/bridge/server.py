@@ -27,7 +27,7 @@ from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_wi
 from cortexd.bridge.names import Names
 from cortexd.bridge.program import program_behind
 from cortexd.bridge.sock_diag import uid_behind
-from cortexd.client import AsyncClient, Completion, DoneEvent
+from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
 from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
@@ -90,6 +90,8 @@ class Bridge:
                 return await answer(request, form, form.asked(await _body(request)))
             except CortexError as error:
                 return _failed(form, error)
+            except RecursionError:
+                return _failed(form, InvalidArgument("The body nests too deeply."))
             finally:
                 self.under_way -= 1
 
@@ -149,6 +151,8 @@ class Bridge:
                         self._keep(form, asked, event.completion)
                     if piece := telling.event(event):
                         await response.write(piece)
+                    if piece and isinstance(event, FallbackEvent):  # which the program takes for the end
+                        break
             except CortexError as error:
                 await response.write(telling.failed(error))
         await response.write_eof()

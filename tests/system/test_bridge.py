@@ -21,7 +21,7 @@ import anthropic
 import openai
 import pytest
 
-from simulated import Behaviour
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually
 from tests.system.people import as_user
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
@@ -289,6 +289,32 @@ class TestEnds:
             assert not stays.done()
             stays.cancel()
         await asyncio.to_thread(assert_eventually, lambda: _states(shared) == ["cancelled", "cancelled"])
+
+    @pytest.mark.parametrize("path", ["chat/completions", "responses"])
+    async def test_nothing_comes_after_an_error(self, running: Running, shared: Shared, path: str) -> None:
+        """An answer that would begin anew ends the stream, and its request: no program would read on."""
+        shared.behave("claude", Behaviour(reply='{"a": 1} ' * 50, chunks=40, fault=Fault.RESET_MID_BODY, cut_after=20))
+        shared.behave("kimi_k2", Behaviour(reply="word " * 500, chunks=500, chunk_delay_s=0.05))
+        form = {"type": "json_schema", "json_schema": {"schema": TOOL}}  # nobody can go on in the middle of one
+        chat = {"messages": HELLO, "response_format": form}
+        responses = {"input": "hello", "text": {"format": {"type": "json_schema", "schema": TOOL}}}
+        body = {"model": "auto", "stream": True, **(responses if path == "responses" else chat)}
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+            told = await _read(session.post(f"{running.url}/v1/{path}", json=body))
+        rows = [json.loads(line.removeprefix(b"data: ")) for line in told.splitlines() if line.startswith(b"data: {")]
+        assert [bool(row.get("error")) or row.get("type") == "response.failed" for row in rows].index(True) == (
+            len(rows) - 1
+        )
+        await asyncio.to_thread(assert_eventually, lambda: shared.books().rows[-1]["state"] == "cancelled")
+
+    async def test_too_deep(self, running: Running) -> None:
+        """What nests deeper than anybody can read is refused in the API's form."""
+        deep = b'{"a":' * 900 + b"1" + b"}" * 900
+        body = b'{"model": "auto", "messages": [{"role": "user", "content": ' + deep + b"}]}"
+        named = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        url = f"{running.url}/v1/chat/completions"
+        async with aiohttp.ClientSession(headers=named) as client, client.post(url, data=body) as answer:
+            assert (answer.status, (await answer.json())["error"]["type"]) == (400, "invalid_request_error")
 
     async def test_a_failed_stream_says_so(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
         """What fails before its first word has a status of its own."""
