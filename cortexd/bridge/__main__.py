@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 
 from cortexd.vendored import make_importable
 
@@ -17,7 +18,7 @@ make_importable()
 from aiohttp import web  # noqa: E402
 
 from cortexd.bridge.connections import Connections  # noqa: E402
-from cortexd.bridge.server import Bridge  # noqa: E402
+from cortexd.bridge.server import Bridge, Line  # noqa: E402
 from cortexd.client import AsyncClient  # noqa: E402
 
 _FIRST_FD = 3
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--model", default="", help="answers where an unknown model is asked for")
     parser.add_argument("--task", default="", help="the task type of requests that do not say")
     parser.add_argument("--idle-s", type=float, default=0.0, help="leave after so long without a request")
+    parser.add_argument("--while-stdin", action="store_true", help="leave when nobody holds the other end of stdin")
     parser.add_argument("--bus", default="system")
     asyncio.run(_serve(parser.parse_args()))
     return 0
@@ -47,15 +49,18 @@ async def _serve(given: argparse.Namespace) -> None:
         bridge = Bridge(client, connections, os.getuid(), token, given.app, given.model, given.task)
         runner = web.AppRunner(bridge.application(), handler_cancellation=True, access_log=None, shutdown_timeout=5.0)
         await runner.setup()
-        sockets = _sockets(given)
-        for one in sockets:
-            await web.SockSite(runner, one).start()
+        sockets, loop = _sockets(given), asyncio.get_running_loop()
+        assert runner.server is not None
+        line = partial(Line, runner.server, loop=loop, access_log=None)  # type: ignore[arg-type] # aiohttp's word for none
+        servers = [await loop.create_server(line, sock=one) for one in sockets]
         if given.port_fd is not None:
             os.write(given.port_fd, f"{sockets[-1].getsockname()[1]}\n".encode())
             os.close(given.port_fd)
         try:
-            await _until_done(bridge, given.idle_s)
+            await _until_done(bridge, given.idle_s, with_stdin=given.while_stdin)
         finally:
+            for server in servers:
+                server.close()
             await runner.cleanup()
             await connections.close()
 
@@ -77,11 +82,13 @@ def _sockets(given: argparse.Namespace) -> list[socket.socket]:
     return [one]
 
 
-async def _until_done(bridge: Bridge, idle_s: float) -> None:
-    """Until a signal, or until nobody has asked for `idle_s`; 0 waits for the signal alone."""
+async def _until_done(bridge: Bridge, idle_s: float, *, with_stdin: bool) -> None:
+    """Until a signal, the end of stdin, or until nobody has asked for `idle_s`; 0 waits for the others alone."""
     done = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, done.set)
+    if with_stdin:
+        asyncio.get_running_loop().add_reader(sys.stdin, done.set)
     last = time.monotonic()
     while not done.is_set():
         if bridge.under_way:

@@ -36,5 +36,10 @@ def refuse_other_users(peer: socket.socket) -> None:
 def refuse_without(token: str, headers: Mapping[str, str]) -> None:
     """Raise AccessDenied where neither Authorization nor x-api-key holds `token`, as the vendors' SDKs send keys."""
     given = (headers.get("Authorization", "").removeprefix("Bearer ").strip(), headers.get("x-api-key", ""))
-    if not any(secrets.compare_digest(one.encode(), token.encode()) for one in given):
+    if not token or not any(secrets.compare_digest(_bytes(one), _bytes(token)) for one in given):
         raise AccessDenied("The key is not this bridge's. cortexctl run sets the right one.")
+
+
+def _bytes(text: str) -> bytes:
+    """Also of a header that was no UTF-8."""
+    return text.encode(errors="surrogateescape")

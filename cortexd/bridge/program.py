@@ -18,7 +18,7 @@ def program_behind(peer: socket.socket) -> str:
     process = Path("/proc") / str(pid)
     try:
         scope = _SCOPE.search((process / "cgroup").read_text())
-        name = scope["id"] if scope else (process / "comm").read_text()
+        name = scope["id"] if scope else (process / "comm").read_text(errors="replace")
     except OSError:  # it has left already
         return ""
     return name.strip()[:_MAX]

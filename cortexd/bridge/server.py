@@ -27,8 +27,8 @@ from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_wi
 from cortexd.bridge.names import Names
 from cortexd.bridge.program import program_behind
 from cortexd.bridge.sock_diag import uid_behind
-from cortexd.client import AsyncClient, Completion, DoneEvent
-from cortexd.errors import AccessDenied, CortexError, InvalidArgument, TooLarge
+from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
+from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
@@ -73,6 +73,7 @@ class Bridge:
                 web.get("/models", self._models),
                 web.get("/health", self._health),
                 web.get("/", self._health),
+                web.route("*", "/{path:.*}", self._nowhere),
             ]
         )
         return app
@@ -88,8 +89,9 @@ class Bridge:
                 self._admit(request)
                 return await answer(request, form, form.asked(await _body(request)))
             except CortexError as error:
-                status, body = form.error(error)
-                return _json(body, status, failure_headers(error))
+                return _failed(form, error)
+            except RecursionError:
+                return _failed(form, InvalidArgument("The body nests too deeply."))
             finally:
                 self.under_way -= 1
 
@@ -149,6 +151,8 @@ class Bridge:
                         self._keep(form, asked, event.completion)
                     if piece := telling.event(event):
                         await response.write(piece)
+                    if piece and isinstance(event, FallbackEvent):  # which the program takes for the end
+                        break
             except CortexError as error:
                 await response.write(telling.failed(error))
         await response.write_eof()
@@ -167,19 +171,25 @@ class Bridge:
         return _json({"input_tokens": known[0] if known else _by_length(asked)}, 200, {})
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        anthropic = "anthropic-version" in request.headers
-        form: Format = MESSAGES if anthropic else CHAT
+        form = _form_of(request)
         try:
             self._admit(request)
             names = await self._names.all()
         except CortexError as error:
-            status, body = form.error(error)
-            return _json(body, status, failure_headers(error))
-        if anthropic:
+            return _failed(form, error)
+        if form is MESSAGES:
             rows = [{"type": "model", "id": name, "display_name": name, "created_at": _BEGINNING} for name in names]
             return _json({"data": rows, "has_more": False, "first_id": names[0], "last_id": names[-1]}, 200, {})
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "cortexd"} for name in names]
         return _json({"object": "list", "data": models}, 200, {})
+
+    async def _nowhere(self, request: web.Request) -> web.StreamResponse:
+        form = _form_of(request)
+        try:
+            self._admit(request)
+        except CortexError as error:
+            return _failed(form, error)
+        return _failed(form, RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         """Says nothing but that it is there."""
@@ -195,11 +205,42 @@ async def _body(request: web.Request) -> dict[str, Any]:
         body = msgspec.json.decode(await request.read())
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"The body may have {_LARGEST} bytes at most.") from None
+    except web.RequestPayloadError:
+        raise InvalidArgument("The body is not coded as its headers say.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"The body is no JSON: {error}") from None
     if not isinstance(body, dict):
         raise InvalidArgument("The body is no JSON object.")
     return body
+
+
+def _form_of(request: web.BaseRequest) -> Format:
+    """Of a path that has none of its own."""
+    anthropic = "anthropic-version" in request.headers or request.path.startswith("/v1/messages")
+    return MESSAGES if anthropic else CHAT
+
+
+def _failed(form: Format, error: CortexError) -> web.Response:
+    status, body = form.error(error)
+    return _json(body, status, failure_headers(error))
+
+
+class Line(web.RequestHandler):
+    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # the log, and whether anything can still be said
+        known = status < 500
+        error = InvalidArgument("The bridge cannot read this HTTP.") if known else Internal("The bridge failed.")
+        told = _failed(_form_of(request), error)
+        told.force_close()
+        return told
 
 
 def _socket(request: web.Request) -> socket.socket:

@@ -19,7 +19,20 @@ _TIMEOUT_S = 1.0
 
 def uid_behind(connection: socket.socket) -> int | None:
     """The user whose socket is connected to `connection`, or None where nobody can say: a peer that has closed already
-    reads as uid 0 with inode 0."""
+    has no name, or reads as uid 0 with inode 0."""
+    try:
+        answer = _told_of(connection)
+    except OSError:
+        return None
+    kind = _HEADER.unpack_from(answer)[1]
+    if kind == _NLMSG_ERROR or len(answer) < _HEADER.size + _INODE_AT + 4:
+        return None
+    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + _UID_AT)
+    return uid if inode else None
+
+
+def _told_of(connection: socket.socket) -> bytes:
+    """Of the other end, by the kernel."""
     here, there = connection.getsockname(), connection.getpeername()
     family = connection.family
     source, target = (_address(family, end[0]) for end in (there, here))
@@ -32,12 +45,7 @@ def uid_behind(connection: socket.socket) -> int | None:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
         netlink.settimeout(_TIMEOUT_S)
         netlink.sendto(message, (0, 0))
-        answer = netlink.recv(4096)
-    kind = _HEADER.unpack_from(answer)[1]
-    if kind == _NLMSG_ERROR or len(answer) < _HEADER.size + _INODE_AT + 4:
-        return None
-    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + _UID_AT)
-    return uid if inode else None
+        return netlink.recv(4096)
 
 
 def _address(family: int, text: str) -> bytes:

@@ -56,7 +56,8 @@ class Execution:
 
     `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, or None; where it
     is not given an exhausted budget is the end, but for a cap of the caller's own, about which `holds` may ask.
-    `reserved` is set once the money is. `cut_off`: the attempt that was under way when the request ended.
+    `reserved` is set once the money is. `cut_off`: the attempt that was under way when the request ended. `word_at`:
+    when the caller said what he allows, which is about his cap of that day, where the request then belongs.
     """
 
     request: Request
@@ -76,6 +77,7 @@ class Execution:
     reserved: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
     cut_off: Attempt | None = None
+    word_at: datetime | None = None
 
     async def run(self) -> Completion:
         """The answer, paid for and settled. Raises one of errors, settled too where anything was reserved."""
@@ -176,6 +178,7 @@ class Execution:
             self.ticket.state = state
         self.limits = (*(limit for limit in self.limits if not limit.own), *own)
         self.began = time.monotonic()
+        self.word_at = datetime.now().astimezone()
 
     @property
     def _decision(self) -> Decided | None:
@@ -192,7 +195,7 @@ class Execution:
             content_hash=request.content_hash,
             task_type=request.question.task_type.value,
             labels=request.question.options.labels,
-            started_at=request.question.moment,
+            started_at=self.word_at or request.question.moment,
             decided=decided,
             counted=self.counted.more,
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +21,7 @@ import anthropic
 import openai
 import pytest
 
-from simulated import Behaviour
+from simulated import Behaviour, Fault
 from tests.eventually import assert_eventually
 from tests.system.people import as_user
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
@@ -30,6 +33,26 @@ TOKEN = "of-this-test"
 HELLO: Any = [{"role": "user", "content": "hello"}]
 TOOL: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 PIXEL = base64.b64encode(bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")).decode()
+
+
+KEY = f"Authorization: Bearer {TOKEN}\r\n".encode()
+ASKING = "POST /v1/chat/completions HTTP/1.1"
+_UNHEARD_OF = [
+    ("\x16\x03\x01", b"", b"", 400),
+    ("POST /v1/embeddings HTTP/1.1", KEY + b"Content-Length: 2\r\n", b"{}", 404),
+    ("POST /v1/messages/batches HTTP/1.1", KEY + b"Content-Length: 2\r\n", b"{}", 404),
+    ("GET /v1/messages HTTP/1.1", KEY, b"", 404),
+    ("GET /v1/embeddings HTTP/1.1", b"", b"", 403),
+    ("OPTIONS /v1/models HTTP/1.1", KEY + b"Origin: http://example.org\r\n", b"", 403),
+    (ASKING, KEY + b"Content-Length: 2\r\nContent-Length: 3\r\n", b"{}", 400),
+    (ASKING, KEY + b"Host: localhost\r\n", b"", 400),
+    (ASKING, KEY + b"X: " + b"x" * 10_000 + b"\r\n", b"", 400),
+    (ASKING, KEY + b"Transfer-Encoding: chunked\r\n", b"zz\r\n{}\r\n", 400),
+    (ASKING, KEY + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n", b"{}", 400),
+    (ASKING, KEY + b"Content-Length: 2\r\n", b"\xff{", 400),
+    (ASKING, b"Authorization: Bearer \xff\r\nContent-Length: 2\r\n", b"{}", 403),
+    ("GET /v1/models HTTP/1.1", b"x-api-key: \xff\r\n", b"", 403),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +290,32 @@ class TestEnds:
             stays.cancel()
         await asyncio.to_thread(assert_eventually, lambda: _states(shared) == ["cancelled", "cancelled"])
 
+    @pytest.mark.parametrize("path", ["chat/completions", "responses"])
+    async def test_nothing_comes_after_an_error(self, running: Running, shared: Shared, path: str) -> None:
+        """An answer that would begin anew ends the stream, and its request: no program would read on."""
+        shared.behave("claude", Behaviour(reply='{"a": 1} ' * 50, chunks=40, fault=Fault.RESET_MID_BODY, cut_after=20))
+        shared.behave("kimi_k2", Behaviour(reply="word " * 500, chunks=500, chunk_delay_s=0.05))
+        form = {"type": "json_schema", "json_schema": {"schema": TOOL}}  # nobody can go on in the middle of one
+        chat = {"messages": HELLO, "response_format": form}
+        responses = {"input": "hello", "text": {"format": {"type": "json_schema", "schema": TOOL}}}
+        body = {"model": "auto", "stream": True, **(responses if path == "responses" else chat)}
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+            told = await _read(session.post(f"{running.url}/v1/{path}", json=body))
+        rows = [json.loads(line.removeprefix(b"data: ")) for line in told.splitlines() if line.startswith(b"data: {")]
+        assert [bool(row.get("error")) or row.get("type") == "response.failed" for row in rows].index(True) == (
+            len(rows) - 1
+        )
+        await asyncio.to_thread(assert_eventually, lambda: shared.books().rows[-1]["state"] == "cancelled")
+
+    async def test_too_deep(self, running: Running) -> None:
+        """What nests deeper than anybody can read is refused in the API's form."""
+        deep = b'{"a":' * 900 + b"1" + b"}" * 900
+        body = b'{"model": "auto", "messages": [{"role": "user", "content": ' + deep + b"}]}"
+        named = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+        url = f"{running.url}/v1/chat/completions"
+        async with aiohttp.ClientSession(headers=named) as client, client.post(url, data=body) as answer:
+            assert (answer.status, (await answer.json())["error"]["type"]) == (400, "invalid_request_error")
+
     async def test_a_failed_stream_says_so(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
         """What fails before its first word has a status of its own."""
         shared.behave("claude", Behaviour(status=400))
@@ -297,6 +346,20 @@ class TestGuards:
             assert answer.status == status
             assert status == 200 or "message" in (await answer.json())["error"]
 
+    @pytest.mark.parametrize(("request_line", "headers", "body", "status"), _UNHEARD_OF)
+    def test_what_no_handler_reads(
+        self, running: Running, shared: Shared, request_line: str, headers: bytes, body: bytes, status: int
+    ) -> None:
+        """Every refusal is in an API's form, also the HTTP server's own, and the bridge lives on."""
+        known = f"{request_line}\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as line, line.makefile("rb") as told:
+            line.sendall(known.encode() + headers + b"\r\n" + body)
+            head, _, said = told.read().partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == status
+        assert b"application/json" in head
+        assert json.loads(said)["error"]["message"]
+        assert (json.loads(said).get("type") == "error") == ("/messages" in request_line)
+
     def test_another_user_is_refused(self, running: Running, shared: Shared) -> None:
         """Though it has the token: the kernel says whose the connection is."""
         command = [sys.executable, "-c", _ASK, running.url, TOKEN]
@@ -317,7 +380,26 @@ class TestRun:
         """The endpoint ends with the program, also where there is none."""
         done = _run("--", "no-such-program")
         assert (done.returncode, "command not found" in done.stderr) == (127, True)
-        assert not [line for line in _processes() if "cortexd.bridge" in line and "no-such-program" in line]
+        assert not _bridges_of("no-such-program")
+
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+    def test_however_it_ends(self, shared: Shared, tmp_path: Path, number: signal.Signals) -> None:
+        """A terminal that is closed, a kill: no endpoint stays."""
+        program = tmp_path / f"waits-{number.name}"
+        program.write_text("#!/bin/sh\nread -r word\n")
+        program.chmod(0o755)
+        command = [sys.executable, "-m", "cortexd.cli", "run", "--", str(program)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+            assert_eventually(lambda: _bridges_of(program.name) and _has_begun(str(program)))
+            running.send_signal(number)
+        assert_eventually(lambda: not _bridges_of(program.name))
+
+    def test_what_cannot_be_run(self, shared: Shared, tmp_path: Path) -> None:
+        """Is said in a word, with the status that a shell has for it; an option that is none is a command."""
+        (tmp_path / "empty").touch(0o755)
+        for word, status in ((str(tmp_path / "empty"), 126), (str(tmp_path), 126), ("--no-such-option", 127)):
+            done = _run(word)
+            assert (done.returncode, done.stderr.count("\n")) == (status, 1)
 
 
 async def _read(posting: Any) -> bytes:
@@ -333,6 +415,14 @@ def _states(shared: Shared) -> list[str]:
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cortexd.cli", "run", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _bridges_of(program: str) -> list[str]:
+    return [line for line in _processes() if "cortexd.bridge" in line and program in line]
+
+
+def _has_begun(program: str) -> bool:
+    return any(line.startswith("/bin/sh ") and program in line for line in _processes())
 
 
 def _processes() -> list[str]:

@@ -26,6 +26,7 @@ from tests.system.crowd import (  # noqa: F401
 from tests.system.daemon import SIMULATED_KEYS, Daemon
 from tests.system.entries import most_held, read_entries
 from tests.system.program import Program, Reply, program_fixture, refused  # noqa: F401
+from tests.system.test_holds import answer, asked, one_hold, set_own
 from tests.system.users import programs_of, uid_of
 from tests.system.zones import noon, zone_where_it_is
 
@@ -143,6 +144,28 @@ class TestPeriods:
         assert await program.await_heard("PeriodStarted", timeout=75) == [["day"]]
         [told] = [signal for signal in program.signals if signal.member == "PeriodStarted"]
         assert told.destination is None
+
+    @pytest.mark.slow
+    async def test_a_word_after_midnight(self, daemon: MakeDaemon, simulated: ControlClient) -> None:
+        """What was held before goes on with it, and is paid that day; the day before stays within its cap."""
+        simulated.behave("claude", ANSWER)
+        running = daemon(PRELOAD, environment={"TZ": zone_where_it_is(time(23, 59, 45))})
+        async with programs_of("alice") as [alice]:
+            await asked(alice)
+            await set_own(alice, day_usd=usd(ANSWER_NANO + 1), at_limit="ask")
+            request = asked(alice)
+            hold = await one_hold(alice)
+            before = (await budgets(alice))["own", "day"]
+            resets_at = datetime.fromisoformat(str(before["resets_at"]))
+            await asyncio.sleep(max(0.0, (resets_at - datetime.now().astimezone()).total_seconds()) + 0.05)
+            assert (await budgets(alice))["own", "day"]["spent_nano_usd"] == 0
+            await answer(alice, hold["hold_id"], "once")
+            await request
+            assert (await budgets(alice))["own", "day"]["spent_nano_usd"] == ANSWER_NANO
+        assert [row["day"] for row in read_books(running.ledger_file).rows] == [
+            (resets_at - timedelta(days=1)).date().isoformat(),
+            resets_at.date().isoformat(),
+        ]
 
 
 class TestSetBudget:

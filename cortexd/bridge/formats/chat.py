@@ -13,7 +13,7 @@ from cortexd.bridge.failures import status
 from cortexd.bridge.formats import Format
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.domain.messages import ToolCall
-from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, ProviderFailed
+from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, ProviderFailed, RequestNotFound
 
 _KNOWN = (
     *("model", "messages", "stream", "stream_options", "temperature", "max_tokens", "max_completion_tokens", "tools"),
@@ -78,6 +78,8 @@ class ChatFormat(Format):
     def error(self, error: CortexError) -> tuple[int, dict[str, Any]]:
         code = status(error)
         kind, word = _OUT_OF_MONEY if isinstance(error, BudgetExceeded) else _WORDS.get(code, ("server_error", None))
+        if isinstance(error, RequestNotFound):
+            word = None
         return code, {"error": {"message": str(error), "type": kind, "param": None, "code": word}}
 
 

@@ -42,7 +42,7 @@ def command(settings: Settings, model: str | None, task: str | None, words: tupl
     """
     if words[0].startswith("-"):  # click gives to the program what it does not know itself
         raise click.exceptions.NoSuchOption(words[0], ctx=click.get_current_context())
-    app = Path(words[0]).name[:64]
+    app = Path(words[0]).name[:64].encode(errors="replace").decode()
     with _bridge(settings.bus, app, model, task) as (port, token):
         status = _run(words, {**os.environ, **_told(port, token)})
     raise click.exceptions.Exit(status)
@@ -66,14 +66,14 @@ def _bridge(bus: str, app: str, model: str | None, task: str | None) -> Iterator
     """A bridge for one program: its port and token. Raises ServiceUnavailable."""
     token = secrets.token_urlsafe(24)
     read, write = os.pipe()
-    wishes = [f"{name}={value}" for name, value in (("--model", model), ("--task", task)) if value]
+    wishes = [f"{name}={value}" for name, value in (("--app", app), ("--model", model), ("--task", task)) if value]
     isolation = "-I" if sys.flags.isolated else "-P"  # no module of the directory that it is run in
-    command = [sys.executable, isolation, "-m", "cortexd.bridge", "--bus", bus, f"--app={app}", *wishes]
+    command = [sys.executable, isolation, "-m", "cortexd.bridge", "--bus", bus, *wishes]
     process = subprocess.Popen(  # noqa: S603 - our own module
-        [*command, "--port", "0", "--port-fd", str(write)],
+        [*command, "--port", "0", "--port-fd", str(write), "--while-stdin"],
         pass_fds=(write,),
         env={**os.environ, "PYTHONPATH": _modules(), "CORTEX_LLM_TOKEN": token},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # ends with us, however we end
         start_new_session=True,  # the terminal's Ctrl-C is the program's alone
     )
     os.close(write)
@@ -111,8 +111,8 @@ def _run(words: tuple[str, ...], environment: dict[str, str]) -> int:
     except FileNotFoundError:
         click.echo(f"cortexctl: {words[0]}: command not found", err=True)
         return _NOT_FOUND
-    except PermissionError:
-        click.echo(f"cortexctl: {words[0]}: not executable", err=True)
+    except OSError as error:
+        click.echo(f"cortexctl: {words[0]}: cannot be run: {error.strerror}", err=True)
         return _NOT_EXECUTABLE
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the program's to say what it means
     try:
