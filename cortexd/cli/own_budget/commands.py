@@ -30,9 +30,9 @@ _COLUMNS = (
     Column("may cost", right=True),
     Column("first"),
     Column("left", right=True),
-    Column("of your cap", right=True),
+    Column("cap", right=True),
     Column("period"),
-    Column("answered with today", right=True),
+    Column("with today", right=True),
     Column("until"),
 )
 
