@@ -46,7 +46,10 @@ def main() -> int:
             stage.shell("alice")
         else:
             walk(stage)
-    print("\nThe end. Nothing is left behind. script/demo --shell lets you try it yourself.")
+    print(
+        "\nThe end. Nothing is left behind."
+        + ("" if options.shell else " script/demo --shell lets you try it yourself.")
+    )
     return 0
 
 

@@ -82,7 +82,8 @@ def _wished(cap: OwnCap, wish: OwnCapWish) -> OwnCap:
     if capped.day_nano is None and capped.month_nano is None:
         for key, value in (("at_limit", wish.at_limit), ("more_usd", wish.more_nano)):
             if value is not None:
-                raise InvalidArgument(f"budget.{key}: you have no cap of your own; give day_usd or month_usd too")
+                words = f"budget.{key}: you have no cap of your own; give day_usd or month_usd too"
+                raise InvalidArgument(words, cause="no_cap")
     if wish.pause_s is None:
         return capped
     until = datetime.now().astimezone() + timedelta(seconds=wish.pause_s)

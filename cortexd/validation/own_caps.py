@@ -10,7 +10,7 @@ from cortexd.domain.own_cap import AtLimit, HoldAnswer
 from cortexd.errors import InvalidArgument
 from cortexd.validation.checks import as_boolean, as_integer, as_mapping, as_member, as_usd, known_keys
 
-_LONGEST_PAUSE_S = 31 * 24 * 3600
+LONGEST_PAUSE_S = 31 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ _CHECKS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
     "day_usd": ("day_nano", as_usd),
     "month_usd": ("month_nano", as_usd),
     "at_limit": ("at_limit", as_member(AtLimit)),
-    "pause_s": ("pause_s", as_integer(0, _LONGEST_PAUSE_S)),
+    "pause_s": ("pause_s", as_integer(0, LONGEST_PAUSE_S)),
     "more_usd": ("more_nano", as_usd),
     "remove": ("remove", as_boolean),
 }

@@ -131,7 +131,9 @@ class TestComingAndGoing:
         """It begins stale, with no figure."""
         served.stop()
         with panel(served) as lines:
-            assert lines.until(state="stale")["day_usd"] is None
+            stale = lines.until(state="stale")
+            assert stale["day_usd"] is None
+            assert "figures" not in stale["next_step"]
             served.start()
             assert lines.until(state="ok")["day_usd"] is not None
 

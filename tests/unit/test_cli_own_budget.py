@@ -27,6 +27,7 @@ class TestUse:
             ("set", "--mine", "--day", "1", "--at-limit", "perhaps"),
             ("pause", "--for", "a while"),
             ("pause", "--for", "0h"),
+            ("pause", "--for", "32d"),
             ("pause", "--for", "1h30m"),
             ("allow", "-1"),
             ("allow",),
@@ -47,6 +48,7 @@ class TestUse:
             ("remove", "--mine"),
             ("pause",),
             ("pause", "--for", "90s"),
+            ("pause", "--for", "31d"),
             ("resume",),
             ("allow", "0.5"),
             ("holds",),
@@ -72,6 +74,12 @@ class TestNextSteps:
     def test_by_keys(self, details: dict[str, str], command: str) -> None:
         """The command that goes on stands last, whatever the sentence says."""
         assert command in failures.in_words(errors.BudgetExceeded("Words.", **details)).removeprefix("Words.")
+
+    def test_after_half_a_sentence(self) -> None:
+        """Where there is no cap to allow more of, the way to set one follows."""
+        words = failures.in_words(errors.InvalidArgument("half a sentence", cause="no_cap"))
+        assert words.startswith("half a sentence. ")
+        assert words.endswith("cortexctl budget set --mine --day USD.")
 
     def test_of_others_there_is_none(self) -> None:
         """Another's limit cannot be raised by such a command."""

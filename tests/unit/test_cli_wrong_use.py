@@ -24,6 +24,13 @@ class TestGroups:
         assert main([*words, "--help"]) == 0
         assert shown == capsys.readouterr().out
 
+    @pytest.mark.parametrize("name", cortexctl.list_commands(click.Context(cortexctl)))
+    def test_lists_are_whole(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """What a command does is said in so few words that no list of commands cuts them off."""
+        assert main([name, "--help"]) == 0
+        _, _, commands = capsys.readouterr().out.partition("\nCommands:\n")
+        assert not [line for line in commands.splitlines() if line.endswith("...")]
+
 
 class TestLastWords:
     @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ class TestLastWords:
         assert repr(name) in said(capsys, f"{name[:-2]}{name[-1]}{name[-2]}")
 
 
-class TestNumbers:
+class TestValues:
     @pytest.mark.parametrize("value", ["abc", "nan", "inf", "-1", "1,50", "$2"])
     @pytest.mark.parametrize(
         ("words", "option"),
@@ -76,6 +83,11 @@ class TestNumbers:
         shown = said(capsys, *words, value)
         assert f"Invalid value for '{option}': expected a" in shown
         assert f"got {value!r}. Try: " in shown
+
+    @pytest.mark.parametrize("words", [("watch",), ("run",), ("learn", "report")])
+    def test_task_types(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+        """A task type that is none is refused with those that are, and not waited for."""
+        assert "'user_chat'" in said(capsys, *words, "--task", "user_caht")
 
     @pytest.mark.parametrize("words", [("allow", "0"), ("answer", "today", "--more", "0")])
     def test_nothing_is_no_amount_to_allow(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

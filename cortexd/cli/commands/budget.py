@@ -137,7 +137,9 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def set_command(
     settings: Settings, /, day: float | None, month: float | None, at_limit: str | None, **scopes: Any
 ) -> None:
-    """Set a limit, above what config.toml says; for administrators, but for your own. What is not given stays.
+    """Set a limit of yours or, as an administrator, any.
+
+    It stands above what config.toml says. What is not given stays.
 
     \b
       cortexctl budget set --user alice --day 1.50 --month 20
@@ -163,8 +165,10 @@ def set_command(
 @_scope_options
 @click.pass_obj
 def remove_command(settings: Settings, /, **scopes: Any) -> None:
-    """Give up what cortexctl budget set has set, so that config.toml's limits hold again; for administrators, but for
-    your own, with which a pause goes too."""
+    """Give up what budget set has set.
+
+    config.toml's limits hold again; for administrators, but for your own, with which a pause goes too.
+    """
     scope, name = _scope(**scopes)
 
     async def remove(client: AsyncClient) -> None:

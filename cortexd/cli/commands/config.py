@@ -25,7 +25,9 @@ def command() -> None:
 @command.command("check")
 @_file_option
 def check_command(path: Path | None) -> None:
-    """Say which files are OK, or what is wrong in one: its name, the key and what was expected. Warn of doubtful names.
+    """Say what is wrong in the files.
+
+    Of each its name, and that it is OK or which key is not and what was expected. Warn of doubtful names.
 
     Keys are the service's own: cortexctl providers says which are missing, cortexctl reload takes changes over.
     """
@@ -41,7 +43,10 @@ def check_command(path: Path | None) -> None:
 @command.command("show")
 @_file_option
 def show_command(path: Path | None) -> None:
-    """Print every setting in force as TOML, without keys, each with the file that says so."""
+    """Print every setting in force.
+
+    As TOML, without keys, each with the file that says so.
+    """
     from cortexd.cli.shown.settings_as_toml import settings_as_toml
     from cortexd.config import load_config
 

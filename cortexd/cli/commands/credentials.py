@@ -55,7 +55,9 @@ def command() -> None:
 def set_command(
     settings: Settings, name: str, encrypt: bool, no_verify: bool, no_restart: bool, directory: Path, drop_ins: Path
 ) -> None:
-    """Read the provider NAME's key from the terminal or from standard input and keep it; cortexd takes it over.
+    """Keep the provider NAME's key.
+
+    It is read from the terminal or from standard input; cortexd takes it over.
 
     NAME may be the credential of one of a provider's replicas, too.
 
@@ -94,7 +96,10 @@ def remove_command(name: str, no_restart: bool, directory: Path, drop_ins: Path)
 @_places
 @click.pass_obj
 def list_command(settings: Settings, as_json: bool, directory: Path, drop_ins: Path) -> None:
-    """Show which providers have a key, in which file, and whether cortexd has it; never the key."""
+    """Show which providers have a key.
+
+    In which file, and whether cortexd has it; never the key.
+    """
     files = KeyFiles(directory, drop_ins)
     files.refuse_others()
     kept, seen = files.list(), _seen(settings)

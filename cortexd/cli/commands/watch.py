@@ -20,6 +20,7 @@ from cortexd.cli.shown.terminal import is_terminal, one_line, print_json, print_
 from cortexd.cli.talking.questions import Questions, open_holds, questions_at_terminal
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_dollars, format_usd
+from cortexd.domain.tasks import TaskType
 
 if TYPE_CHECKING:
     from cortexd.client import (
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
 
 
 @click.command("watch")
-@click.option("--task", metavar="TYPE", help="Only requests of this task type.")
+@click.option(
+    "--task",
+    type=click.Choice([item.value for item in TaskType]),
+    metavar="TYPE",
+    help="Only requests of this task type.",
+)
 @click.option("--provider", metavar="NAME", help="Only requests that this provider answered.")
 @click.option("--count", type=Whole(1), metavar="N", help="End after N requests.")
 @click.option(

@@ -11,6 +11,7 @@ from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.learning_report import print_learning
 from cortexd.cli.shown.terminal import print_json
 from cortexd.cli.talking.session import run
+from cortexd.domain.tasks import TaskType
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, LearningReport
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 
 @click.command("report", short_help="Estimate what learning would give and save.")
 @click.option("--days", type=Whole(1, 3700), metavar="N", help="The last N days (default: 30).")
-@click.option("--task", "task_type", default="", metavar="TYPE", help="Requests of this task type alone.")
+@click.option(
+    "--task",
+    "task_type",
+    type=click.Choice([item.value for item in TaskType]),
+    metavar="TYPE",
+    help="Requests of this task type alone.",
+)
 @click.option("--all-users", is_flag=True, help="Of all users together; for who may view them.")
 @json_option
 @click.pass_obj
-def report_command(settings: Settings, days: int | None, task_type: str, all_users: bool, as_json: bool) -> None:
+def report_command(settings: Settings, days: int | None, task_type: str | None, all_users: bool, as_json: bool) -> None:
     """Estimate what learning from outcomes would give and save, before it is turned on.
 
     From your own requests that it watched (mode observe) or decided (mode apply). Every figure has its interval:
@@ -30,7 +37,7 @@ def report_command(settings: Settings, days: int | None, task_type: str, all_use
     """
 
     async def read(client: AsyncClient) -> LearningReport:
-        return await client.learning_report(days, task_type, all_users)
+        return await client.learning_report(days, task_type or "", all_users)
 
     report = run(settings, read)
     if settings.json or as_json:

@@ -18,6 +18,7 @@ from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_dollars, format_usd
 from cortexd.domain.own_cap import HoldAnswer
 from cortexd.errors import RequestNotFound
+from cortexd.validation.own_caps import LONGEST_PAUSE_S
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Hold
@@ -29,20 +30,29 @@ _COLUMNS = (
     Column("may cost", right=True),
     Column("first"),
     Column("left", right=True),
-    Column("of your", right=True),
-    Column("a"),
-    Column("answered with today", right=True),
+    Column("cap", right=True),
+    Column("period"),
+    Column("with today", right=True),
     Column("until"),
 )
 
 
 @click.command("pause")
 @click.option(
-    "--for", "pause_s", callback=span_s, default="1h", show_default=True, metavar="SPAN", help="As 30m, 1h, 2d."
+    "--for",
+    "pause_s",
+    callback=span_s(LONGEST_PAUSE_S),
+    default="1h",
+    show_default=True,
+    metavar="SPAN",
+    help="As 30m, 1h or 2d, 31d at most.",
 )
 @click.pass_obj
 def pause(settings: Settings, pause_s: int) -> None:
-    """Let nothing of yours cost anything for a while: free models answer, the rest is refused."""
+    """Let nothing of yours cost anything for a while.
+
+    Free models answer, the rest is refused.
+    """
 
     async def change(client: AsyncClient) -> None:
         await client.set_own_budget(pause_s=pause_s)
@@ -67,7 +77,10 @@ def resume(settings: Settings) -> None:
 @click.argument("usd", type=Dollars(some=True), metavar="USD")
 @click.pass_obj
 def allow(settings: Settings, usd: float) -> None:
-    """Allow yourself so much more today, from now on, above your own cap. What is held tries again."""
+    """Allow yourself so much more today.
+
+    It counts from now on, whatever your own cap says of today. What is held tries again.
+    """
 
     async def change(client: AsyncClient) -> None:
         await client.set_own_budget(more_usd=usd)
@@ -80,7 +93,10 @@ def allow(settings: Settings, usd: float) -> None:
 @json_option
 @click.pass_obj
 def holds(settings: Settings, as_json: bool) -> None:
-    """Show which requests of yours wait for your word, as your own cap has no room for them."""
+    """Show which requests wait for your word.
+
+    Your own cap has no room for them.
+    """
 
     async def read(client: AsyncClient) -> list[Hold]:
         return await client.holds()
@@ -114,7 +130,9 @@ def _cells(item: Hold) -> tuple[str, ...]:
 @click.option("--more", type=Dollars(some=True), metavar="USD", help="With today: so much (default: as shown).")
 @click.pass_obj
 def answer(settings: Settings, words: tuple[str, ...], more: float | None) -> None:
-    """Say what becomes of what is held: more is allowed today, only this once, or it is refused.
+    """Say what becomes of what is held.
+
+    More is allowed today, only this once, or it is refused.
 
     HOLD is an id of cortexctl budget holds; it may be left out.
     """

@@ -107,7 +107,8 @@ class Following:
         return replace(known, state=state_of(budgets), next_step=_paused(budgets))
 
     async def _stale(self) -> Spending:
-        away = ServiceUnavailable("cortexd is not running. The figures are from before.", cause="absent")
+        figures = "" if self._known.day_usd is None else " The figures are from before."
+        away = ServiceUnavailable(f"cortexd is not running.{figures}", cause="absent")
         words = await asyncio.to_thread(failures.told, away, self._bus)
         return replace(self._known, state=State.STALE, left=None, used=None, next_step=words)
 

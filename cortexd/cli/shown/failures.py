@@ -58,6 +58,7 @@ _NEXT_STEPS = {
     ("own_cap", ""): _ALLOW_MORE,
     ("own_cap", "refuse"): _ALLOW_MORE,
     ("own_cap", "none"): f"{_ALLOW_MORE} To be asked at a terminal: cortexctl watch.",
+    ("no_cap", ""): "To set one: cortexctl budget set --mine --day USD.",
     ("paused", ""): "That is: cortexctl budget resume.",
 }
 
@@ -82,7 +83,9 @@ def in_words(error: CortexError) -> str:
     details = error.details
     step = _NEXT_STEPS.get((str(details.get("cause", "")), str(details.get("answer", ""))))
     said = _with_details(error)
-    return f"{said} {step}" if step else said
+    if not step:
+        return said
+    return f"{said} {step}" if said.endswith(".") else f"{said}. {step}"
 
 
 def _with_details(error: CortexError) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cortexd.client import Hold, HoldEnded
 
 HOW_TO_ANSWER = "cortexctl budget answer today|once|refuse"
+_PERIODS = {"day": "today", "month": "this month"}
 _ENDED = {
     "today": "more is allowed; what was held tries again",
     "once": "what was held may go on, this once",
@@ -27,7 +28,8 @@ def what_waits(hold: Hold) -> str:
 def question(hold: Hold) -> str:
     """Two sentences: what waits, and why."""
     left, limit = format_usd(hold.left_nano_usd), format_usd(hold.limit_nano_usd)
-    return f"held: {what_waits(hold)}. You have {left} left of the {limit} that you allow yourself this {hold.period}."
+    when = _PERIODS.get(hold.period, hold.period)
+    return f"held: {what_waits(hold)}. You have {left} left of the {limit} that you allow yourself {when}."
 
 
 def ended(end: HoldEnded) -> str:
