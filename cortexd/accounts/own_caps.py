@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cortexd.domain.own_cap import AtLimit, OwnCap
+from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument
 from cortexd.ledger import OWN, PAUSE, BudgetState, Ledger, Limit, Period
@@ -78,6 +78,8 @@ def _wished(cap: OwnCap, wish: OwnCapWish) -> OwnCap:
         day_nano=cap.day_nano if wish.day_nano is None else wish.day_nano,
         month_nano=cap.month_nano if wish.month_nano is None else wish.month_nano,
         at_limit=wish.at_limit or cap.at_limit,
+        day_extra=cap.day_extra if wish.day_nano is None else Extra(),  # which was on top of another amount
+        month_extra=cap.month_extra if wish.month_nano is None else Extra(),
     )
     if capped.day_nano is None and capped.month_nano is None:
         for key, value in (("at_limit", wish.at_limit), ("more_usd", wish.more_nano)):

@@ -15,6 +15,7 @@ from cortexd.errors import (
     RateLimited,
     RequestIdReused,
     RequestNotFound,
+    ServiceUnavailable,
     Timeout,
     TooLarge,
     UnknownProvider,
@@ -48,9 +49,14 @@ def status(error: CortexError) -> int:
 
 def headers(error: CortexError) -> dict[str, str]:
     """Both vendors' SDKs obey x-should-retry; a wait is told in whole seconds and, for those that read it, exactly."""
-    again = status(error) in _TRY_AGAIN and not isinstance(error, BudgetExceeded)
+    again = status(error) in _TRY_AGAIN and not isinstance(error, BudgetExceeded) and not _perhaps_paid(error)
     told = {"x-should-retry": "true" if again else "false"}
     wait_ms = error.details.get("retry_after_ms")
     if isinstance(wait_ms, int):
         told |= {"retry-after": str(-(-wait_ms // 1000)), "retry-after-ms": str(wait_ms)}
     return told
+
+
+def _perhaps_paid(error: CortexError) -> bool:
+    """The service was lost with the request in it. Where nobody could start it there is a cause."""
+    return isinstance(error, ServiceUnavailable) and "cause" not in error.details

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,10 +54,11 @@ T = TypeVar("T")
 class Execution:
     """One request's reservation, attempts and settlement.
 
-    `limits`: the budgets that bind the caller. `cheaper`: another plan for what a budget has left, or None; where it
-    is not given an exhausted budget is the end, but for a cap of the caller's own, about which `holds` may ask.
-    `reserved` is set once the money is. `cut_off`: the attempt that was under way when the request ended. `word_at`:
-    when the caller said what he allows, which is about his cap of that day, where the request then belongs.
+    `limits`: the budgets that bind the caller; `bounds` gives those of now, after a wait for a person. `cheaper`:
+    another plan for what a budget has left, or None; where it is not given an exhausted budget is the end, but for a
+    cap of the caller's own, about which `holds` may ask. `reserved` is set once the money is. `cut_off`: the attempt
+    that was under way when the request ended. `word_at`: when the caller said what he allows, which is about his cap
+    of that day, where the request then belongs.
     """
 
     request: Request
@@ -67,6 +68,7 @@ class Execution:
     ledger: Ledger
     health: Health
     tell: Callable[[CostEvent], None]
+    bounds: Callable[[], Awaitable[tuple[Limit, ...]]]
     limits: tuple[Limit, ...] = ()
     cheaper: Callable[[OverBudget], Plan | None] | None = None
     holds: Holds | None = None
@@ -172,11 +174,12 @@ class Execution:
         self.ticket.state = "held"
         try:
             own = await holds.ask(request.caller.uid, wanted, over, request.left_s)
+            bounds = await self.bounds()
         except asyncio.CancelledError:
             raise self.ticket.interruption from None
         finally:
             self.ticket.state = state
-        self.limits = (*(limit for limit in self.limits if not limit.own), *own)
+        self.limits = (*(limit for limit in bounds if not limit.own), *own)
         self.began = time.monotonic()
         self.word_at = datetime.now().astimezone()
 

@@ -270,6 +270,7 @@ class Service:
             self._ledger,
             self.health,
             self._settled,
+            lambda: self.accounts.limits(request.caller),
             limits,
             self._cheaper(request, plan),
             self.holds,

@@ -316,6 +316,18 @@ class TestEnds:
         async with aiohttp.ClientSession(headers=named) as client, client.post(url, data=body) as answer:
             assert (answer.status, (await answer.json())["error"]["type"]) == (400, "invalid_request_error")
 
+    async def test_a_service_that_is_lost(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
+        """What it was asked may be paid already: no SDK asks again by itself."""
+        shared.behave("claude", Behaviour(delay_s=30))
+        asking = asyncio.create_task(chat.chat.completions.create(model="claude", messages=HELLO))
+        await asyncio.to_thread(assert_eventually, lambda: shared.requests()["claude"] == 1)
+        shared.daemon.kill()
+        shared.daemon.start()
+        with pytest.raises(openai.InternalServerError) as caught:
+            await asking
+        assert (caught.value.status_code, caught.value.response.headers["x-should-retry"]) == (503, "false")
+        assert shared.requests()["claude"] == 1
+
     async def test_a_failed_stream_says_so(self, chat: openai.AsyncOpenAI, shared: Shared) -> None:
         """What fails before its first word has a status of its own."""
         shared.behave("claude", Behaviour(status=400))

@@ -11,7 +11,7 @@ import pytest
 from cortexd.errors import BudgetExceeded
 from simulated import Behaviour
 from tests.eventually import assert_eventually_async
-from tests.system.crowd import budgets, crowd, ended, everybody_may_ask_fixture, usd, worst_nano  # noqa: F401
+from tests.system.crowd import budgets, crowd, ended, everybody_may_ask_fixture, set_budget, usd, worst_nano  # noqa: F401
 from tests.system.entries import most_held, read_entries
 from tests.system.program import ERROR, NAME, USAGE, Json, Program, dictionary, messages, program_fixture, refused  # noqa: F401
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
@@ -247,6 +247,19 @@ class TestWhose:
         assert "cause" not in BudgetExceeded.from_text(text[0]).details
         assert not alice.heard("BudgetHeld")
         shared.reload(CONFIG)
+
+    async def test_the_operators_limit_of_the_end_of_the_wait(self, shared: Shared, alice: Program) -> None:
+        """A budget that is set meanwhile binds what is held, whatever its user then says."""
+        request = asked(alice)
+        hold = await one_hold(alice)
+        async with programs_of("root") as [root]:
+            await set_budget(root, scope="user", name="alice", day_usd=usd(ROOM_NANO))
+            await answer(alice, hold["hold_id"], "today")
+            with refused("BudgetExceeded") as text:
+                await request
+            await set_budget(root, scope="user", name="alice", remove=True)
+        assert "cause" not in BudgetExceeded.from_text(text[0]).details
+        assert shared.requests()["claude"] == 0
 
 
 class TestPause:

@@ -413,6 +413,19 @@ class TestOwnCaps:
 
         worlds.run(scene)
 
+    def test_an_amount_that_is_set_is_the_cap(self, worlds: Worlds) -> None:
+        """What was allowed on top of the one before goes, also where the new one is less; the other period's stays."""
+
+        async def scene(world: World) -> None:
+            await world.cap(month_nano=CAP_NANO)
+            await world.holds.set_cap(world.uid, OwnCapWish(more_nano=3 * CAP_NANO))
+            await world.holds.set_cap(world.uid, OwnCapWish(at_limit=AtLimit.REFUSE))
+            assert [limit.nano for limit in world.caps.limits(world.uid)] == [3 * CAP_NANO, 3 * CAP_NANO]
+            await world.holds.set_cap(world.uid, OwnCapWish(day_nano=CENT))
+            assert [limit.nano for limit in world.caps.limits(world.uid)] == [CENT, 3 * CAP_NANO]
+
+        worlds.run(scene)
+
     @pytest.mark.parametrize("wish", [OwnCapWish(at_limit=AtLimit.ASK), OwnCapWish(more_nano=1)])
     def test_nothing_to_be_more_than(self, worlds: Worlds, wish: OwnCapWish) -> None:
         """Where there is no cap."""
