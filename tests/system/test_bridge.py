@@ -407,7 +407,7 @@ class TestRun:
         assert_eventually(lambda: not _bridges_of(program.name))
 
     def test_what_cannot_be_run(self, shared: Shared, tmp_path: Path) -> None:
-        """Is said in a word, with the status that a shell has for it; an option of ours that there is none of is wrong use."""
+        """Is said in a word, with the status that a shell has for it; an unknown option is wrong use."""
         (tmp_path / "empty").touch(0o755)
         for word, status in ((str(tmp_path / "empty"), 126), (str(tmp_path), 126), ("--no-such-option", 2)):
             done = _run(word)
