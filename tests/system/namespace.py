@@ -34,7 +34,7 @@ _CHECK = (
 )
 _DECIDED = (0, 1, 2, 3)  # pkcheck: yes, no, after a password, dismissed; 127 where there was no answer
 _SILENT = -1
-_ANSWER_S, _WHOLE_S = 5.0, 30.0
+_ANSWER_S, _WHOLE_S = 5.0, 60.0
 
 
 class Service:
@@ -66,12 +66,24 @@ class Service:
         assert_eventually(lambda: not self.alive, message=f"end of process {self.pid}")
 
     def start(self) -> None:
-        """Returns once it serves."""
+        """Returns once it serves; what ended before that, as where its bus still knew the former one, begins anew."""
+        self._launch()
+        try:
+            assert_eventually(self._up, _WHOLE_S)
+        except AssertionError as error:
+            told = self._log_file.read_text(errors="replace")[-2000:]
+            raise AssertionError(f"{self._argv[0]!r} did not start, alive: {self.alive}: {told}") from error
+
+    def _up(self) -> bool:
+        if self._pid_file.exists() and not self.alive:
+            self._launch()
+        return self.serves()
+
+    def _launch(self) -> None:
         self._pid_file.unlink()
         run_and_tell_pid = ["setsid", "--fork", "sh", "-c", 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"']
         with self._log_file.open("ab") as log:
             subprocess.run([*run_and_tell_pid, self._pid_file, *self._argv], stdout=log, stderr=log, check=True)
-        assert_eventually(self.serves, _WHOLE_S, "start")
 
     def restart(self) -> None:
         self.kill()
