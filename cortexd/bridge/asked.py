@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,16 @@ def row(value: object, path: str) -> Body:
     if not isinstance(value, dict):
         raise InvalidArgument(f"{path}: expected an object, got {type(value).__name__}")
     return value
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that say something: the bus takes no None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def content(value: object, path: str, part: Callable[[Body, str], dict[str, Any]]) -> Any:
+    """Parts one by one; anything else as it is, for the service to judge."""
+    return [part(one, path) for one in rows(value, path)] if isinstance(value, list) else value
 
 
 def lost(body: Body, known: Sequence[str]) -> tuple[str, ...]:

@@ -43,6 +43,11 @@ STATUS: dict[type[CortexError], int] = {
 _TRY_AGAIN = (429, UNAVAILABLE)  # the service has tried what there is for all others
 
 
+def cut_short() -> ProviderFailed:
+    """Another provider begins the answer anew, after the program was told something that cannot be taken back."""
+    return ProviderFailed("the provider failed in the middle of its answer")
+
+
 def status(error: CortexError) -> int:
     return STATUS.get(type(error), UNAVAILABLE)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import struct
 from collections.abc import Mapping
 
+from cortexd.bridge.peer import peer_of
 from cortexd.errors import AccessDenied, InvalidArgument
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_CREDENTIALS = struct.Struct("3i")
 
 
 def refuse_browsers(headers: Mapping[str, str], method: str, tcp: bool) -> None:
@@ -28,8 +27,7 @@ def refuse_browsers(headers: Mapping[str, str], method: str, tcp: bool) -> None:
 
 def refuse_other_users(peer: socket.socket) -> None:
     """Raise AccessDenied where a Unix socket's other end is another user's."""
-    _pid, uid, _gid = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if uid != os.getuid():
+    if peer_of(peer).uid != os.getuid():
         raise AccessDenied("This socket is another user's.")
 
 

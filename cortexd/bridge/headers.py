@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from cortexd.bridge.asked import Asked
 from cortexd.client import Completion
+from cortexd.validation.checks import REQUEST_ID
 
 TASK = "x-cortex-task"
-_WORD = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SESSIONS = ("x-session-id", "session_id", "x-claude-code-session-id")  # the last two: codex, Claude Code
 
 
@@ -43,7 +42,7 @@ def told_lost(asked: Asked, dropped: tuple[str, ...] = ()) -> dict[str, str]:
 
 def _word(value: str) -> str:
     """As the bus takes it; what it does not take as a fingerprint."""
-    return value if _WORD.fullmatch(value) else hashlib.sha256(value.encode(errors="replace")).hexdigest()
+    return value if REQUEST_ID.fullmatch(value) else hashlib.sha256(value.encode(errors="replace")).hexdigest()
 
 
 def _plain(value: str) -> str:

@@ -25,7 +25,7 @@ from cortexd.bridge.formats.messages import MessagesFormat
 from cortexd.bridge.formats.responses import ResponsesFormat
 from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
 from cortexd.bridge.names import Names
-from cortexd.bridge.program import program_behind
+from cortexd.bridge.peer import program_behind
 from cortexd.bridge.sock_diag import uid_behind
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
 from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from cortexd.bridge.asked import Asked, Body, image_of, lost, row, rows, text
-from cortexd.bridge.failures import status
+from cortexd.bridge.asked import Asked, Body, content, given, image_of, lost, row, rows, text
+from cortexd.bridge.failures import cut_short
 from cortexd.bridge.formats import Format
+from cortexd.bridge.formats.openai import failure, functions, role_of
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.domain.messages import ToolCall
-from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, ProviderFailed, RequestNotFound
+from cortexd.errors import CortexError, InvalidArgument
 
 _KNOWN = (
     *("model", "messages", "stream", "stream_options", "temperature", "max_tokens", "max_completion_tokens", "tools"),
@@ -21,21 +22,13 @@ _KNOWN = (
     *("safety_identifier", "prompt_cache_retention"),
 )
 _FINISH = ("stop", "length", "tool_calls", "content_filter")
-_WORDS: dict[int, tuple[str, str | None]] = {
-    400: ("invalid_request_error", None),
-    403: ("invalid_request_error", "access_denied"),
-    404: ("invalid_request_error", "model_not_found"),
-    413: ("invalid_request_error", "request_too_large"),
-    429: ("requests", "rate_limit_exceeded"),
-}
-_OUT_OF_MONEY = ("insufficient_quota", "insufficient_quota")  # as OpenAI says it, with 429
 
 
 class ChatFormat(Format):
     def asked(self, body: Body) -> Asked:
         if body.get("n") not in (None, 1):
             raise InvalidArgument("n: expected 1; ask again for another answer")
-        tools, other_tools = _tools(body)
+        tools, other_tools = functions(body, lambda tool: row(tool.get("function"), "tools.function"))
         options = {
             "temperature": body.get("temperature"),
             "max_tokens": body.get("max_completion_tokens") or body.get("max_tokens"),
@@ -46,7 +39,7 @@ class ChatFormat(Format):
         return Asked(
             text(body, "model"),
             list(_messages(body)),
-            {key: value for key, value in options.items() if value is not None},
+            given(options),
             stream=body.get("stream") is True,
             tells_usage=row(body.get("stream_options"), "stream_options").get("include_usage") is True,
             session=text(body, "prompt_cache_key"),
@@ -76,11 +69,7 @@ class ChatFormat(Format):
         return ChatTelling(asked, request_id)
 
     def error(self, error: CortexError) -> tuple[int, dict[str, Any]]:
-        code = status(error)
-        kind, word = _OUT_OF_MONEY if isinstance(error, BudgetExceeded) else _WORDS.get(code, ("server_error", None))
-        if isinstance(error, RequestNotFound):
-            word = None
-        return code, {"error": {"message": str(error), "type": kind, "param": None, "code": word}}
+        return failure(error)
 
 
 class ChatTelling:
@@ -109,14 +98,14 @@ class ChatTelling:
                 self._told, number = True, self._calls
                 self._calls += 1
                 return self._chunk({"tool_calls": [{"index": number, **_call(call)}]})
-            case FallbackEvent() if self._told:  # what was said cannot be taken back here
-                return self.failed(ProviderFailed("the provider failed in the middle of its answer"))
+            case FallbackEvent() if self._told:
+                return self.failed(cut_short())
             case DoneEvent(completion):
                 return self._end(completion)
         return b""
 
     def failed(self, error: CortexError) -> bytes:
-        return _sse(ChatFormat().error(error)[1])
+        return _sse(failure(error)[1])
 
     def _end(self, completion: Completion) -> bytes:
         self._head["model"] = completion.model
@@ -135,20 +124,15 @@ def _sse(value: object) -> bytes:
 def _messages(body: Body) -> Iterator[dict[str, Any]]:
     for index, message in enumerate(rows(body.get("messages"), "messages")):
         path = f"messages[{index}]"
-        role = "system" if message.get("role") == "developer" else message.get("role")
         plain = {
-            "role": role,
-            "content": _content(message.get("content"), f"{path}.content"),
+            "role": role_of(message),
+            "content": content(message.get("content"), f"{path}.content", _part),
             "tool_calls": [_called(call, path) for call in rows(message.get("tool_calls"), f"{path}.tool_calls")]
             or None,
             "tool_call_id": message.get("tool_call_id"),
             "reasoning_content": message.get("reasoning_content"),
         }
-        yield {key: value for key, value in plain.items() if value is not None}
-
-
-def _content(value: object, path: str) -> Any:
-    return [_part(part, path) for part in rows(value, path)] if isinstance(value, list) else value
+        yield given(plain)
 
 
 def _part(part: Body, path: str) -> dict[str, Any]:
@@ -165,16 +149,6 @@ def _called(call: Body, path: str) -> dict[str, Any]:
     if not function:
         raise InvalidArgument(f"{path}.tool_calls: expected calls of functions")
     return {"id": call.get("id"), "name": function.get("name"), "arguments": function.get("arguments") or "{}"}
-
-
-def _tools(body: Body) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    tools = rows(body.get("tools"), "tools")
-    functions = [row(tool.get("function"), "tools.function") for tool in tools if tool.get("type") == "function"]
-    others = tuple(f"tools.{tool.get('type')}" for tool in tools if tool.get("type") != "function")
-    return [
-        {key: one[key] for key in ("name", "description", "parameters") if one.get(key) is not None}
-        for one in functions
-    ], others
 
 
 def _tool_choice(value: object) -> str | None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from cortexd.bridge.asked import Asked, Body, lost, row, rows, text
-from cortexd.bridge.failures import status
+from cortexd.bridge.asked import Asked, Body, given, lost, row, rows, text
+from cortexd.bridge.failures import cut_short, status
 from cortexd.bridge.formats import Format
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.domain.messages import ToolCall
-from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, ProviderFailed
+from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument
 
 _KNOWN = ("model", "messages", "system", "max_tokens", "stream", "temperature", "tools", "tool_choice", "metadata")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -45,7 +45,7 @@ class MessagesFormat(Format):
         return Asked(
             text(body, "model"),
             messages,
-            {key: value for key, value in options.items() if value is not None},
+            given(options),
             stream=body.get("stream") is True,
             session=text(row(body.get("metadata"), "metadata"), "user_id"),
             lost=tuple(dict.fromkeys((*lost(body, _KNOWN), *other_tools, *missed))),
@@ -80,7 +80,6 @@ class MessagesTelling:
         self._model, self._request_id = asked.model, request_id
         self._index = 0
         self._open = False
-        self._told = False
 
     def begin(self) -> bytes:
         usage = {"input_tokens": 0, "output_tokens": 0}
@@ -90,16 +89,14 @@ class MessagesTelling:
     def event(self, event: StreamEvent) -> bytes:
         match event:
             case TextEvent(piece):
-                self._told = True
                 begun = b"" if self._open else self._start({"type": "text", "text": ""})
                 return begun + self._delta({"type": "text_delta", "text": piece})
             case ToolCallEvent(call):
-                self._told = True
                 begun = self._stop() + self._start({**_begun(call), "input": {}})
                 told = self._delta({"type": "input_json_delta", "partial_json": call.arguments or "{}"})
                 return begun + told + self._stop()
-            case FallbackEvent() if self._told:  # what was said cannot be taken back here
-                return self.failed(ProviderFailed("the provider failed in the middle of its answer"))
+            case FallbackEvent() if self._open or self._index:
+                return self.failed(cut_short())
             case DoneEvent(completion):
                 return self._stop() + self._end(completion)
         return b""

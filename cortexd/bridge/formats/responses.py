@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from cortexd.bridge.asked import Asked, Body, image_of, lost, row, rows, text
+from cortexd.bridge.asked import Asked, Body, content, given, image_of, lost, row, rows, text
+from cortexd.bridge.failures import cut_short
 from cortexd.bridge.formats import Format
-from cortexd.bridge.formats.chat import ChatFormat
+from cortexd.bridge.formats.openai import failure, functions, role_of
 from cortexd.client import Completion, DoneEvent, FallbackEvent, StreamEvent, TextEvent, ToolCallEvent
 from cortexd.domain.messages import ToolCall
-from cortexd.errors import CortexError, InvalidArgument, ProviderFailed
+from cortexd.errors import CortexError, InvalidArgument
 
 _KNOWN = (
     *("model", "input", "instructions", "stream", "stream_options", "temperature", "max_output_tokens", "tools"),
@@ -30,7 +31,7 @@ class ResponsesFormat(Format):
         if body.get("background"):
             raise InvalidArgument("background: expected false; nothing is kept for later here")
         missed: list[str] = []
-        tools, other_tools = _tools(body)
+        tools, other_tools = functions(body, lambda tool: tool)
         options = {
             "temperature": body.get("temperature"),
             "max_tokens": body.get("max_output_tokens"),
@@ -41,7 +42,7 @@ class ResponsesFormat(Format):
         return Asked(
             text(body, "model"),
             list(_messages(body, missed)),
-            {key: value for key, value in options.items() if value is not None},
+            given(options),
             stream=body.get("stream") is True,
             session=text(body, "prompt_cache_key"),
             lost=tuple(dict.fromkeys((*lost(body, _KNOWN), *other_tools, *missed))),
@@ -58,7 +59,7 @@ class ResponsesFormat(Format):
         return ResponsesTelling(asked, request_id)
 
     def error(self, error: CortexError) -> tuple[int, dict[str, Any]]:
-        return ChatFormat().error(error)
+        return failure(error)
 
     def kept_as(self, request_id: str) -> str:
         return _id(request_id)
@@ -88,8 +89,8 @@ class ResponsesTelling:
                 return begun + self._event("response.output_text.delta", **self._place(), delta=piece, logprobs=[])
             case ToolCallEvent(call):
                 return self._end_text() + self._tell_call(call)
-            case FallbackEvent() if self._open or self._done:  # what was said cannot be taken back here
-                return self.failed(ProviderFailed("the provider failed in the middle of its answer"))
+            case FallbackEvent() if self._open or self._done:
+                return self.failed(cut_short())
             case DoneEvent(completion):
                 ended = self._end_text()
                 response = _response(self._request_id, completion.model, self._done, completion)
@@ -97,10 +98,10 @@ class ResponsesTelling:
         return b""
 
     def failed(self, error: CortexError) -> bytes:
-        told = ChatFormat().error(error)[1]["error"]
+        told = failure(error)[1]["error"]
         response = _response(self._request_id, self._model, self._done, None)
-        failure = {"code": told["code"] or told["type"], "message": told["message"]}
-        return self._event("response.failed", response={**response, "status": "failed", "error": failure})
+        said = {"code": told["code"] or told["type"], "message": told["message"]}
+        return self._event("response.failed", response={**response, "status": "failed", "error": said})
 
     def _begin_text(self) -> bytes:
         self._open, self._pieces = True, []
@@ -202,19 +203,18 @@ def _messages(body: Body, missed: list[str]) -> Iterator[dict[str, Any]]:
     for index, item in enumerate(rows(given, "input")):
         path, kind = f"input[{index}]", item.get("type") or "message"
         if kind == "message":
-            role = "system" if item.get("role") == "developer" else item.get("role")
-            yield {"role": role, "content": _content(item.get("content"), path)}
+            yield {"role": role_of(item), "content": content(item.get("content"), path, _part)}
         elif kind == _CALL:
             call = {"id": item.get("call_id"), "name": item.get("name"), "arguments": item.get("arguments") or "{}"}
             yield {"role": "assistant", "content": "", "tool_calls": [call]}
         elif kind == _RESULT:
-            yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": _content(item.get("output"), path)}
+            yield {
+                "role": "tool",
+                "tool_call_id": item.get("call_id"),
+                "content": content(item.get("output"), path, _part),
+            }
         else:
             missed.append(f"input.{kind}")
-
-
-def _content(value: object, path: str) -> Any:
-    return [_part(part, path) for part in rows(value, path)] if isinstance(value, list) else value
 
 
 def _part(part: Body, path: str) -> dict[str, Any]:
@@ -224,17 +224,6 @@ def _part(part: Body, path: str) -> dict[str, Any]:
     if kind == "input_image":
         return image_of(text(part, "image_url"), f"{path}.image_url")
     raise InvalidArgument(f"{path}: expected parts of type input_text, output_text or input_image, got {kind!r:.40}")
-
-
-def _tools(body: Body) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    tools = rows(body.get("tools"), "tools")
-    keys = ("name", "description", "parameters")
-    functions = [
-        {key: tool[key] for key in keys if tool.get(key) is not None}
-        for tool in tools
-        if tool.get("type") == "function"
-    ]
-    return functions, tuple(f"tools.{tool.get('type')}" for tool in tools if tool.get("type") != "function")
 
 
 def _tool_choice(value: object) -> str | None:
