@@ -14,7 +14,7 @@ from typing import Any
 
 from cortexd.access import Turns
 from cortexd.accounts.allowances import check_allowed
-from cortexd.accounts.limits import Budgets, period_end, severity
+from cortexd.accounts.limits import Budgets, begins_anew, severity
 from cortexd.accounts.own_caps import OwnCaps
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
@@ -24,7 +24,6 @@ from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
 from cortexd.ledger import (
     OWN,
-    PAUSE,
     BudgetState,
     Judged,
     Ledger,
@@ -153,10 +152,8 @@ class Accounts:
 
     def _view(self, state: BudgetState, now: datetime, cap: OwnCap, figures: bool) -> BudgetView:
         state, limit = state if figures else state.seen, state.limit
-        paused_until = cap.paused_until if limit.scope == PAUSE else None
-        end = paused_until.astimezone() if paused_until else period_end(limit.period, now)
         at_limit = cap.at_limit if limit.scope == OWN else None
-        return BudgetView(state, severity(state, self.thresholds), end, figures, at_limit)
+        return BudgetView(state, severity(state, self.thresholds), begins_anew(limit, cap, now), figures, at_limit)
 
     async def set_budget(self, caller: Caller, value: object) -> None:
         """Set or remove limits that stand above the configuration's."""

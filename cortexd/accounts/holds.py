@@ -85,6 +85,11 @@ class _Hold:
         """Of what was told, what still waits."""
         return tuple(waiter for waiter in self.told if waiter in self.waiting)
 
+    @property
+    def known_nano(self) -> int:
+        """What that may cost together."""
+        return sum(waiter.wanted.nano for waiter in self.known)
+
 
 class Holds:
     """`tell` gets each question, again where further requests have joined it, and its end. Lives on the event loop."""
@@ -169,8 +174,7 @@ class Holds:
         if answer is HoldAnswer.TODAY:
             await self._caps.allow(hold.uid, self._more(hold) if more_nano is None else more_nano)
             return {}
-        told = hold.known
-        more = sum(waiter.wanted.nano for waiter in told)
+        told, more = hold.known, hold.known_nano
         limits = tuple(
             replace(state.limit, nano=max(state.limit.nano, state.spent_nano + state.reserved_nano + more))
             if state.limit.scope == OWN
@@ -234,7 +238,7 @@ class Holds:
             hold.over.state.limit,
             hold.over.state.left_nano,
             len(known),
-            sum(waiter.wanted.nano for waiter in known),
+            hold.known_nano,
             self._more(hold),
             known[0].wanted,
             datetime.now().astimezone() + timedelta(seconds=left_s),
@@ -244,7 +248,7 @@ class Holds:
         """A part of the cap, or what was told of where that is more; in whole cents."""
         cap, period = self._caps.of(hold.uid), hold.over.state.limit.period
         amount = (cap.day_nano if period is Period.DAY else cap.month_nano) or 0
-        needed = max(amount // _PART[period], sum(waiter.wanted.nano for waiter in hold.known))
+        needed = max(amount // _PART[period], hold.known_nano)
         return -(-needed // _CENT) * _CENT
 
 

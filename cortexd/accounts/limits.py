@@ -111,6 +111,13 @@ def period_end(period: Period, now: datetime) -> datetime:
     return min(instant for instant in midnights if instant.date() >= first)  # a midnight may come twice, or not at all
 
 
+def begins_anew(limit: Limit, cap: OwnCap, now: datetime) -> datetime:
+    """When the limit's period ends, or the pause of its user's `cap`."""
+    if limit.scope == PAUSE and cap.paused_until is not None:
+        return cap.paused_until.astimezone()
+    return period_end(limit.period, now)
+
+
 _ADJECTIVE = {Period.DAY: "daily", Period.MONTH: "monthly"}
 
 
@@ -122,11 +129,7 @@ def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
     """
     state, limit = over.state, over.state.limit
     end = period_end(Period.DAY if over.own_share else limit.period, now)
-    details: dict[str, Detail] = {
-        "period": limit.period.value,
-        "limit_usd": _usd(limit.nano),
-        "resets_at": end.isoformat(),
-    }
+    details = _details(limit, end)
     if over.own_share:
         details["cause"] = OWN_SHARE
         if state.own.reserved_nano:
@@ -139,15 +142,10 @@ def own_cap_exceeded(over: OverBudget, cap: OwnCap, answer: str = "") -> BudgetE
 
     Details: `cause` (own_cap or paused), `period`, `limit_usd`, `resets_at`, and `answer` (refuse or none).
     """
-    state, limit, now = over.state, over.state.limit, datetime.now().astimezone()
+    state, limit = over.state, over.state.limit
+    end = begins_anew(limit, cap, datetime.now().astimezone())
     paused = limit.scope == PAUSE and cap.paused_until is not None
-    end = cap.paused_until.astimezone() if paused and cap.paused_until else period_end(limit.period, now)
-    details: dict[str, Detail] = {
-        "cause": PAUSED if paused else OWN_CAP,
-        "period": limit.period.value,
-        "limit_usd": _usd(limit.nano),
-        "resets_at": end.isoformat(),
-    }
+    details = {"cause": PAUSED if paused else OWN_CAP, **_details(limit, end)}
     if answer:
         details["answer"] = answer
     if paused:
@@ -158,6 +156,10 @@ def own_cap_exceeded(over: OverBudget, cap: OwnCap, answer: str = "") -> BudgetE
         f"yourself a {limit.period}. {said}Allow more, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}.",
         **details,
     )
+
+
+def _details(limit: Limit, end: datetime) -> dict[str, Detail]:
+    return {"period": limit.period.value, "limit_usd": _usd(limit.nano), "resets_at": end.isoformat()}
 
 
 def _too_much(over: OverBudget, end: datetime) -> str:

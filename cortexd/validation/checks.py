@@ -15,6 +15,8 @@ from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument
 
 E = TypeVar("E", bound=StrEnum)
+Parser = Callable[[object, str], Any]
+Fields = Mapping[str, tuple[str, Parser]]  # key -> field and check
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -53,6 +55,13 @@ def known_keys(row: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None
             near = get_close_matches(str(key)[:64], keys, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(keys)}"
             raise InvalidArgument(f"{path}.{shown_key(key)}: unknown key{hint}")
+
+
+def as_fields(value: object, table: Fields, path: str) -> dict[str, Any]:
+    """The fields that a dictionary sets."""
+    row = as_mapping(value, path)
+    known_keys(row, tuple(table), path)
+    return {table[key][0]: table[key][1](item, f"{path}.{key}") for key, item in row.items()}
 
 
 def as_text(value: object, path: str, limit: int | None = None) -> str:

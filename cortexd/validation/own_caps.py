@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from cortexd.domain.own_cap import AtLimit, HoldAnswer
 from cortexd.errors import InvalidArgument
-from cortexd.validation.checks import as_boolean, as_integer, as_mapping, as_member, as_usd, known_keys
+from cortexd.validation.checks import Fields, as_boolean, as_fields, as_integer, as_member, as_usd
 
 LONGEST_PAUSE_S = 31 * 24 * 3600
 
@@ -28,10 +26,9 @@ class OwnCapWish:
 
 def parse_own_budget(value: object) -> OwnCapWish:
     """Raises InvalidArgument."""
-    row = as_mapping(value, "budget")
-    known_keys(row, tuple(_CHECKS), "budget")
-    wish = OwnCapWish(**{_CHECKS[key][0]: _CHECKS[key][1](item, f"budget.{key}") for key, item in row.items()})
-    if wish.remove and len(row) > 1:
+    parsed = as_fields(value, _CHECKS, "budget")
+    wish = OwnCapWish(**parsed)
+    if wish.remove and len(parsed) > 1:
         raise InvalidArgument("budget.remove: expected nothing beside it")
     if wish == OwnCapWish():
         raise InvalidArgument(f"budget: expected at least one of {', '.join(_CHECKS)}")
@@ -41,16 +38,14 @@ def parse_own_budget(value: object) -> OwnCapWish:
 def parse_hold_answer(answer: object, options: object) -> tuple[HoldAnswer, int | None]:
     """The answer, and how much more may be spent, in nano-dollars, where it says so. Raises InvalidArgument."""
     parsed = as_member(HoldAnswer)(answer, "answer")
-    row: Mapping[str, Any] = as_mapping(options, "options")
-    known_keys(row, ("more_usd",), "options")
-    if "more_usd" not in row:
-        return parsed, None
-    if parsed is not HoldAnswer.TODAY:
+    more_nano = as_fields(options, _WITH_ANSWER, "options").get("more_nano")
+    if more_nano is not None and parsed is not HoldAnswer.TODAY:
         raise InvalidArgument(f"options.more_usd: expected with {HoldAnswer.TODAY} alone, the answer is {parsed}")
-    return parsed, as_usd(row["more_usd"], "options.more_usd")
+    return parsed, more_nano
 
 
-_CHECKS: dict[str, tuple[str, Callable[[object, str], Any]]] = {
+_WITH_ANSWER: Fields = {"more_usd": ("more_nano", as_usd)}
+_CHECKS: Fields = {
     "day_usd": ("day_nano", as_usd),
     "month_usd": ("month_nano", as_usd),
     "at_limit": ("at_limit", as_member(AtLimit)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
@@ -18,7 +18,9 @@ from cortexd.errors import InvalidArgument, UnknownProvider
 from cortexd.validation.checks import (
     LABEL_KEY,
     MAX_ID,
+    Fields,
     as_boolean,
+    as_fields,
     as_integer,
     as_labels,
     as_mapping,
@@ -43,8 +45,6 @@ _MOST_ROW = 4096  # characters
 _MOST_EXCLUDED = 64
 _BATCH_REQUEST_ID = 57  # request number n goes by "request_id.n", within 64 characters
 _NAMED = ("user", "group")
-
-Parser = Callable[[object, str], Any]
 
 
 class Grouping(StrEnum):
@@ -111,7 +111,7 @@ class OutcomeWish:
 
 def parse_usage_query(value: object, today: date) -> UsageWish:
     """A query of GetUsage; the 30 days up to `until` or today where it names none. Raises InvalidArgument."""
-    parsed = _parsed(value, _USAGE, "query")
+    parsed = as_fields(value, _USAGE, "query")
     until = parsed.get("until", today)
     since = parsed.get("since", max(until - timedelta(days=_USUAL_DAYS - 1), _FIRST_DAY))
     if until < since:
@@ -128,14 +128,14 @@ def parse_usage_query(value: object, today: date) -> UsageWish:
 
 def parse_learning_query(value: object) -> LearningWish:
     """A query of GetLearningReport. Raises InvalidArgument."""
-    return LearningWish(**_parsed(value, _LEARNING, "query"))
+    return LearningWish(**as_fields(value, _LEARNING, "query"))
 
 
 def parse_preferences(value: object, providers: Collection[str]) -> dict[str, Any]:
     """Preferences of one user as plain values, only what is set: `providers` {task type: targets}, `strategy`,
     `learned`, `local_only`, `secrets`, `excluded` [target], `on_break`. Raises InvalidArgument, or UnknownProvider
     where `providers` holds no such name."""
-    parsed = _parsed(value, _PREFERENCES, "preferences")
+    parsed = as_fields(value, _PREFERENCES, "preferences")
     strategy, mode = parsed.get("strategy"), parsed.get("learned")
     if words := clash(strategy and Strategy(strategy), mode and LearnedMode(mode)):
         raise InvalidArgument(f"preferences.learned: {words}")
@@ -158,7 +158,7 @@ def _known_providers(targets: Iterable[Target], providers: Collection[str], path
 
 def parse_budget(value: object) -> BudgetWish:
     """New limits of SetBudget, or that they are given up. Raises InvalidArgument."""
-    parsed = _parsed(value, _BUDGET, "budget")
+    parsed = as_fields(value, _BUDGET, "budget")
     if "scope" not in parsed:
         raise InvalidArgument(f"budget.scope: expected one of {', '.join(Scope)}, got nothing")
     wish = BudgetWish(**parsed)
@@ -176,7 +176,7 @@ def parse_budget(value: object) -> BudgetWish:
 
 def parse_outcome(score: object, details: object) -> OutcomeWish:
     """The score and details of ReportOutcome. Raises InvalidArgument."""
-    return OutcomeWish(as_number(0, 1)(score, "score"), **_parsed(details, _OUTCOME, "details"))
+    return OutcomeWish(as_number(0, 1)(score, "score"), **as_fields(details, _OUTCOME, "details"))
 
 
 def parse_batch_options(value: object) -> tuple[int, dict[str, Any]]:
@@ -189,13 +189,6 @@ def parse_batch_options(value: object) -> tuple[int, dict[str, Any]]:
             f"options.request_id: expected at most {_BATCH_REQUEST_ID} characters in a batch, got {len(request_id)}"
         )
     return parallel, rest
-
-
-def _parsed(value: object, table: Mapping[str, tuple[str, Parser]], path: str) -> dict[str, Any]:
-    """The fields that a dictionary sets, by a table of key -> field and check."""
-    row = as_mapping(value, path)
-    known_keys(row, tuple(table), path)
-    return {table[key][0]: table[key][1](item, f"{path}.{key}") for key, item in row.items()}
 
 
 def _day(value: object, path: str) -> date:
@@ -286,19 +279,19 @@ def _reason(value: object, path: str) -> str:
 
 
 # the caller's key -> the field and how its value is checked
-_USAGE: dict[str, tuple[str, Parser]] = {
+_USAGE: Fields = {
     "since": ("since", _day),
     "until": ("until", _day),
     "group_by": ("group_by", _groups),
     "label": ("label", _label),
     "all_users": ("all_users", as_boolean),
 }
-_LEARNING: dict[str, tuple[str, Parser]] = {
+_LEARNING: Fields = {
     "days": ("days", as_integer(1, _MAX_DAYS)),
     "task_type": ("task_type", _task),
     "all_users": ("all_users", as_boolean),
 }
-_PREFERENCES: dict[str, tuple[str, Parser]] = {
+_PREFERENCES: Fields = {
     "providers": ("providers", _providers),
     "strategy": ("strategy", _strategy),
     "learned": ("learned", _learned),
@@ -307,14 +300,14 @@ _PREFERENCES: dict[str, tuple[str, Parser]] = {
     "excluded": ("excluded", _excluded),
     "on_break": ("on_break", _on_break),
 }
-_BUDGET: dict[str, tuple[str, Parser]] = {
+_BUDGET: Fields = {
     "scope": ("scope", _scope),
     "name": ("name", as_name),
     "day_usd": ("day_nano", as_usd),
     "month_usd": ("month_nano", as_usd),
     "remove": ("remove", as_boolean),
 }
-_OUTCOME: dict[str, tuple[str, Parser]] = {
+_OUTCOME: Fields = {
     "reason": ("reason", _reason),
     "labels": ("labels", as_labels),
     "source": ("source", _source),
