@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
 from gi.repository import GLib
 
-import cortex_llm_applet
-from cortex_llm_applet.installed import ICONS, LOCALES, made_at
-from cortex_llm_applet.texts import speak
+from cortex_llm_applet.command_line import options_of
+from cortex_llm_applet.installed import ICONS, made_at
 
+_PROGRAM = "cortex-llm-window"
+_DESCRIPTION = "What this computer's language models do and cost, in a window."
 _MISSING = "cortex-llm-window: it needs GTK 4 and libadwaita: install gir1.2-gtk-4.0 and gir1.2-adw-1"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
-    speak(LOCALES)
-    GLib.set_prgname("cortex-llm-window")
+    options = options_of(_PROGRAM, _DESCRIPTION, _add_options, argv)
+    GLib.set_prgname(_PROGRAM)
     try:
         from cortex_llm_applet.window.application import Application
     except (ImportError, ValueError):  # as gi says that a typelib is not there
@@ -34,17 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(application.run([]))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cortex-llm-window", description="What this computer's language models do and cost, in a window."
-    )
-    parser.add_argument(
-        "--bus", default="system", metavar="BUS", help="the router's bus: system, session or an address"
-    )
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--page", metavar="NAME", help="the page to begin with")
-    parser.add_argument("--verbose", action="store_true", help="say what fails, on stderr")
-    parser.add_argument("--version", action="version", version=cortex_llm_applet.__version__)
-    return parser
 
 
 if __name__ == "__main__":
