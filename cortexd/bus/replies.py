@@ -273,9 +273,7 @@ def budget(view: BudgetView) -> dict[str, Any]:
         figures |= {"spent": state.spent_nano, "reserved": state.reserved_nano}
     if limit.step_nano:
         figures["step"] = limit.step_nano
-    for name, nano in figures.items():
-        shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
-    return shown
+    return shown | _dollars(figures)
 
 
 def hold(view: HoldView) -> dict[str, Any]:
@@ -293,14 +291,17 @@ def hold(view: HoldView) -> dict[str, Any]:
         "provider": first.provider,
         "model": first.model,
     }
-    for name, nano in (
-        ("may_cost", view.nano),
-        ("limit", view.limit.nano),
-        ("left", view.left_nano),
-        ("more", view.more_nano),
-    ):
-        shown |= {f"{name}_usd": to_usd(nano), f"{name}_nano_usd": nano}
-    return shown
+    amounts = {"may_cost": view.nano, "limit": view.limit.nano, "left": view.left_nano, "more": view.more_nano}
+    return shown | _dollars(amounts)
+
+
+def _dollars(amounts: Mapping[str, int]) -> dict[str, Any]:
+    """Each for showing, and exact."""
+    return {
+        key: value
+        for name, nano in amounts.items()
+        for key, value in ((f"{name}_usd", to_usd(nano)), (f"{name}_nano_usd", nano))
+    }
 
 
 def verification(name: str, outcome: Completion | CortexError) -> dict[str, Any]:

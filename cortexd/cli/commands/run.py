@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
+from cortexd.cli.given.tasks import task_option
 from cortexd.cli.settings import Settings
-from cortexd.domain.tasks import TaskType
 from cortexd.errors import ServiceUnavailable
 
 _START_S = 30.0
@@ -28,12 +28,7 @@ _SIGNALLED = 128
 @click.option(
     "--model", metavar="NAME", help="Answers where the program asks for a model that is not here, such as auto."
 )
-@click.option(
-    "--task",
-    type=click.Choice([item.value for item in TaskType]),
-    metavar="TYPE",
-    help="What its requests are for, where they do not say (user_chat).",
-)
+@task_option("What its requests are for, where they do not say (user_chat).")
 @click.argument("words", nargs=-1, required=True, metavar="-- COMMAND...")
 @click.pass_obj
 def command(settings: Settings, model: str | None, task: str | None, words: tuple[str, ...]) -> None:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cortexd.cli.given.numbers import Whole
+from cortexd.cli.given.tasks import task_option
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.holds import ended, question
 from cortexd.cli.shown.terminal import is_terminal, one_line, print_json, print_text
 from cortexd.cli.talking.questions import Questions, open_holds, questions_at_terminal
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_dollars, format_usd
-from cortexd.domain.tasks import TaskType
 
 if TYPE_CHECKING:
     from cortexd.client import (
@@ -35,12 +35,7 @@ if TYPE_CHECKING:
 
 
 @click.command("watch")
-@click.option(
-    "--task",
-    type=click.Choice([item.value for item in TaskType]),
-    metavar="TYPE",
-    help="Only requests of this task type.",
-)
+@task_option("Only requests of this task type.")
 @click.option("--provider", metavar="NAME", help="Only requests that this provider answered.")
 @click.option("--count", type=Whole(1), metavar="N", help="End after N requests.")
 @click.option(

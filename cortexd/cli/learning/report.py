@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cortexd.cli.given.numbers import Whole
+from cortexd.cli.given.tasks import task_option
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.learning_report import print_learning
 from cortexd.cli.shown.terminal import print_json
 from cortexd.cli.talking.session import run
-from cortexd.domain.tasks import TaskType
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, LearningReport
@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("report", short_help="Estimate what learning would give and save.")
 @click.option("--days", type=Whole(1, 3700), metavar="N", help="The last N days (default: 30).")
-@click.option(
-    "--task",
-    "task_type",
-    type=click.Choice([item.value for item in TaskType]),
-    metavar="TYPE",
-    help="Requests of this task type alone.",
-)
+@task_option("Requests of this task type alone.", "task_type")
 @click.option("--all-users", is_flag=True, help="Of all users together; for who may view them.")
 @json_option
 @click.pass_obj
