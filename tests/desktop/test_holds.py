@@ -196,7 +196,10 @@ class TestPause:
             await shown.click("Pause my spending for an hour")
             ends = await eventually(lambda: ends_in_menu(shown), bool, "the end of the pause")
             [row] = [row for row in await budgets(person) if row["scope"] == "pause"]
-            assert ends == [datetime.fromisoformat(row["resets_at"]).strftime("End the pause (until %H:%M)")]
+            until = datetime.fromisoformat(row["resets_at"])
+            today = datetime.now().astimezone().date()
+            day = "" if until.date() == today else f"{until:%Y-%m-%d} "  # late in the evening
+            assert ends == [f"End the pause (until {day}{until:%H:%M})"]
             await eventually(lambda: tooltip(shown), lambda text: "is paused until" in text, "the pause in the tooltip")
             assert await shown.state() == "ok"
             with refused("BudgetExceeded") as text:
