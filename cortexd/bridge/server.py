@@ -23,10 +23,10 @@ from cortexd.bridge.formats import Format
 from cortexd.bridge.formats.chat import ChatFormat
 from cortexd.bridge.formats.messages import MessagesFormat
 from cortexd.bridge.formats.responses import ResponsesFormat
-from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
+from cortexd.bridge.gate import Gate
+from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
 from cortexd.bridge.peer import program_behind
-from cortexd.bridge.sock_diag import uid_behind
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
 from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 
@@ -60,7 +60,8 @@ class Bridge:
         self._names = Names(self.client, self.model)
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_LARGEST)
+        gate = Gate(self.uid, self.token).before(lambda request, error: _failed(_form_of(request), error))
+        app = web.Application(client_max_size=_LARGEST, middlewares=[gate])
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
@@ -86,7 +87,6 @@ class Bridge:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.under_way += 1
             try:
-                self._admit(request)
                 return await answer(request, form, form.asked(await _body(request)))
             except CortexError as error:
                 return _failed(form, error)
@@ -96,18 +96,6 @@ class Bridge:
                 self.under_way -= 1
 
         return handle
-
-    def _admit(self, request: web.Request) -> None:
-        """Raises AccessDenied, or InvalidArgument for another content type."""
-        peer = _socket(request)
-        tcp = peer.family != socket.AF_UNIX
-        refuse_browsers(request.headers, request.method, tcp)
-        if not tcp:
-            refuse_other_users(peer)
-            return
-        refuse_without(self.token, request.headers)
-        if uid_behind(peer) != self.uid:
-            raise AccessDenied("This bridge is another user's.")
 
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
         named = await self._names.resolve(asked.model)
@@ -173,7 +161,6 @@ class Bridge:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         form = _form_of(request)
         try:
-            self._admit(request)
             names = await self._names.all()
         except CortexError as error:
             return _failed(form, error)
@@ -184,12 +171,7 @@ class Bridge:
         return _json({"object": "list", "data": models}, 200, {})
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        form = _form_of(request)
-        try:
-            self._admit(request)
-        except CortexError as error:
-            return _failed(form, error)
-        return _failed(form, RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
+        return _failed(_form_of(request), RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         """Says nothing but that it is there."""
@@ -225,7 +207,7 @@ def _failed(form: Format, error: CortexError) -> web.Response:
     return _json(body, status, failure_headers(error))
 
 
-class Line(web.RequestHandler):
+class Line(BoundedLine):
     """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
 
     def handle_error(
