@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+KEY = "bench"
 PROMPT = "Say hello in one short sentence."
 MAX_TOKENS = 4096
 
@@ -27,7 +28,7 @@ def anthropic_call(base_url: str) -> Ask:
     import anthropic
 
     client = anthropic.AsyncAnthropic(
-        api_key="bench",
+        api_key=KEY,
         base_url=base_url,
         max_retries=0,
         open_telemetry=False,
@@ -47,7 +48,7 @@ def openai_call(base_url: str) -> Ask:
     import openai
 
     client = openai.AsyncOpenAI(
-        api_key="bench",
+        api_key=KEY,
         base_url=f"{base_url}/v1",
         max_retries=0,
         http_client=openai.DefaultAioHttpClient(trust_env=False),
@@ -65,7 +66,7 @@ def openai_call(base_url: str) -> Ask:
 def plain_call(base_url: str) -> Ask:
     import aiohttp
 
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers={"x-api-key": KEY})
     body = {"model": "chat", "max_tokens": MAX_TOKENS, "messages": [{"role": "user", "content": PROMPT}]}
 
     async def ask() -> str | None:
