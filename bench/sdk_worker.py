@@ -4,8 +4,8 @@
 
 Reads one JSON object per line ({"vendor", "in_flight", "calls"}), makes those calls and writes one line back.
 Careful: one client for all calls, the aiohttp transport, no retries, tracing off. So the baseline is the SDK at its
-best, and what cortexd adds is not made to look small. The vendor `plain` is no SDK: OpenAI's request over bare aiohttp,
-the cheapest client for a peer that is measured by its own CPU.
+best, and what cortexd adds is not made to look small; `usual` is the SDK as it comes. The vendor `plain` is no SDK:
+OpenAI's request over bare aiohttp, the cheapest client for a peer that is measured by its own CPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
 
 KEY = "bench"
 PROMPT = "Say hello in one short sentence."
@@ -34,7 +37,17 @@ def anthropic_call(base_url: str) -> Ask:
         open_telemetry=False,
         http_client=anthropic.DefaultAioHttpClient(trust_env=False),
     )
+    return _message_of(client)
 
+
+def usual_call(base_url: str) -> Ask:
+    """As nearly every program makes it: the SDK as it comes, on httpx."""
+    import anthropic
+
+    return _message_of(anthropic.AsyncAnthropic(api_key=KEY, base_url=base_url))
+
+
+def _message_of(client: AsyncAnthropic) -> Ask:
     async def ask() -> str | None:
         message = await client.messages.create(
             model="claude-sonnet-5-5", max_tokens=MAX_TOKENS, messages=[{"role": "user", "content": PROMPT}]
@@ -77,7 +90,12 @@ def plain_call(base_url: str) -> Ask:
     return ask
 
 
-VENDORS: Mapping[str, Callable[[str], Ask]] = {"claude": anthropic_call, "kimi_k2": openai_call, "plain": plain_call}
+VENDORS: Mapping[str, Callable[[str], Ask]] = {
+    "claude": anthropic_call,
+    "usual": usual_call,
+    "kimi_k2": openai_call,
+    "plain": plain_call,
+}
 
 
 async def make_calls(ask: Ask, in_flight: int, calls: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bench.processes import CannotMeasure, Child, cpu_seconds, pss_mb
 from bench.samples import Round, Side, StreamSide, spread_of_added_ms
 
 CHUNKS = 200
-VENDOR = "claude"
+VENDOR, USUAL = "claude", "usual"
 MANY = 32
 
 
@@ -49,7 +49,7 @@ def run(lab: Lab) -> Values:
         with bridges.bridge(lab, daemon) as running:
             values = {"bridge.idle_mb": pss_mb(running.bridge.pid)}
             with (
-                lab.sdk(upstream) as bare,
+                lab.python_worker("bench.sdk_worker", upstream.url, VENDOR, USUAL) as bare,
                 bridges.program(lab, "bench.sdk_worker", running.url, VENDOR) as bridged,
             ):
                 values |= _calls(Stage(lab, upstream, running, bare, bridged))
@@ -66,8 +66,9 @@ def run(lab: Lab) -> Values:
 def _calls(on: Stage) -> dict[str, float]:
     one, many = Duel(), Duel()
     _fight(on, one, in_flight=1, calls=50 if on.lab.quick else 150, rounds=2 if on.lab.quick else 8)
+    usual_rounds = [on.bare.calls(USUAL, 1, 50) for _ in range(4)][1:]
     _fight(on, many, in_flight=MANY, calls=192 if on.lab.quick else 640, rounds=2 if on.lab.quick else 4)
-    ours, theirs = one.ours, one.theirs
+    ours, theirs, usual = one.ours, one.theirs, Side(usual_rounds)
     return {
         "bridge.added_ms_p50": ours.latency_ms(0.5) - theirs.latency_ms(0.5),
         "bridge.added_ms_spread": spread_of_added_ms(ours, theirs),
@@ -75,6 +76,7 @@ def _calls(on: Stage) -> dict[str, float]:
         "bridge.p99_ms": ours.latency_ms(0.99),
         "bridge.sdk_p50_ms": theirs.latency_ms(0.5),
         "bridge.cpu_over_sdk": ours.cpu_ms / theirs.cpu_ms,
+        "bridge.cpu_over_usual_sdk": ours.cpu_ms / usual.cpu_ms,
         "bridge.cpu_ms": ours.cpu_ms,
         "bridge.own_cpu_ms": 1e3 * one.bridge_cpu_s / ours.calls,
         "bridge.bus_cpu_ms": 1e3 * one.bus_cpu_s / ours.calls,
@@ -153,6 +155,7 @@ CASE = Case(
         Figure("bridge.p99_ms", "ms", "99th percentile"),
         Figure("bridge.sdk_p50_ms", "ms", "median latency of the bare SDK"),
         Figure("bridge.cpu_over_sdk", "×", "CPU of bridge and daemon over the bare SDK's own", at_most=2.2),
+        Figure("bridge.cpu_over_usual_sdk", "×", "the same over the SDK as it comes, on httpx"),
         Figure("bridge.cpu_ms", "ms", "CPU of bridge and daemon per request"),
         Figure("bridge.own_cpu_ms", "ms", "the bridge's part of that, mean"),
         Figure("bridge.bus_cpu_ms", "ms", "dbus-daemon's CPU per request, mean"),

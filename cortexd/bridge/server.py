@@ -106,7 +106,7 @@ class Bridge:
             refuse_other_users(peer)
             return
         refuse_without(self.token, request.headers)
-        if uid_behind(peer) != self.uid:
+        if _owner(request, peer) != self.uid:
             raise AccessDenied("This bridge is another user's.")
 
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
@@ -226,7 +226,10 @@ def _failed(form: Format, error: CortexError) -> web.Response:
 
 
 class Line(web.RequestHandler):
-    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
+    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too. `owner`: the
+    user at its other end, as soon as the kernel has been asked."""
+
+    owner: int | None = None
 
     def handle_error(
         self,
@@ -248,6 +251,15 @@ def _socket(request: web.Request) -> socket.socket:
     if peer is None:
         raise AccessDenied("The connection has closed already.")
     return peer  # type: ignore[no-any-return]
+
+
+def _owner(request: web.Request, peer: socket.socket) -> int | None:
+    """Asked for once: a connection does not change hands."""
+    line = request.protocol
+    assert isinstance(line, Line)
+    if line.owner is None:
+        line.owner = uid_behind(peer)
+    return line.owner
 
 
 def _app(request: web.Request) -> str:
