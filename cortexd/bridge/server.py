@@ -25,7 +25,7 @@ from cortexd.bridge.formats.messages import MessagesFormat
 from cortexd.bridge.formats.responses import ResponsesFormat
 from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
 from cortexd.bridge.names import Names
-from cortexd.bridge.peer import program_behind
+from cortexd.bridge.programs import Programs
 from cortexd.bridge.sock_diag import uid_behind
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
 from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
@@ -53,11 +53,13 @@ class Bridge:
     task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _programs: Programs = field(init=False)
     _conversations: Conversations = field(default_factory=Conversations)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
         self._names = Names(self.client, self.model)
+        self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST)
@@ -112,8 +114,8 @@ class Bridge:
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
         named = await self._names.resolve(asked.model)
         task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
-        app = self.app or _app(request)
-        labels = {"labels": {"app": app}} if app else {}
+        program = await self._programs.behind(request.transport)
+        labels = {"labels": program.labels} if program else {}
         options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
         earlier = self._conversations.before(asked.goes_on)
         asked = replace(asked, messages=[*earlier, *asked.messages])
@@ -260,11 +262,6 @@ def _owner(request: web.Request, peer: socket.socket) -> int | None:
     if line.owner is None:
         line.owner = uid_behind(peer)
     return line.owner
-
-
-def _app(request: web.Request) -> str:
-    peer = _socket(request)
-    return program_behind(peer) if peer.family == socket.AF_UNIX else ""
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
