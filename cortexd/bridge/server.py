@@ -6,7 +6,6 @@ aiohttp serves: it is a dependency already, its parser is in C, and a handler en
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,12 +22,12 @@ from cortexd.bridge.formats import Format
 from cortexd.bridge.formats.chat import ChatFormat
 from cortexd.bridge.formats.messages import MessagesFormat
 from cortexd.bridge.formats.responses import ResponsesFormat
-from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
+from cortexd.bridge.gate import Gate
+from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
 from cortexd.bridge.programs import Programs
-from cortexd.bridge.sock_diag import uid_behind
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
-from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
+from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
@@ -62,7 +61,8 @@ class Bridge:
         self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_LARGEST)
+        gate = Gate(self.uid, self.token).before(lambda request, error: _failed(_form_of(request), error))
+        app = web.Application(client_max_size=_LARGEST, middlewares=[gate])
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
@@ -88,7 +88,6 @@ class Bridge:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.under_way += 1
             try:
-                self._admit(request)
                 return await answer(request, form, form.asked(await _body(request)))
             except CortexError as error:
                 return _failed(form, error)
@@ -98,18 +97,6 @@ class Bridge:
                 self.under_way -= 1
 
         return handle
-
-    def _admit(self, request: web.Request) -> None:
-        """Raises AccessDenied, or InvalidArgument for another content type."""
-        peer = _socket(request)
-        tcp = peer.family != socket.AF_UNIX
-        refuse_browsers(request.headers, request.method, tcp)
-        if not tcp:
-            refuse_other_users(peer)
-            return
-        refuse_without(self.token, request.headers)
-        if _owner(request, peer) != self.uid:
-            raise AccessDenied("This bridge is another user's.")
 
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
         named = await self._names.resolve(asked.model)
@@ -175,7 +162,6 @@ class Bridge:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         form = _form_of(request)
         try:
-            self._admit(request)
             names = await self._names.all()
         except CortexError as error:
             return _failed(form, error)
@@ -186,12 +172,7 @@ class Bridge:
         return _json({"object": "list", "data": models}, 200, {})
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        form = _form_of(request)
-        try:
-            self._admit(request)
-        except CortexError as error:
-            return _failed(form, error)
-        return _failed(form, RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
+        return _failed(_form_of(request), RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         """Says nothing but that it is there."""
@@ -227,11 +208,8 @@ def _failed(form: Format, error: CortexError) -> web.Response:
     return _json(body, status, failure_headers(error))
 
 
-class Line(web.RequestHandler):
-    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too. `owner`: the
-    user at its other end, as soon as the kernel has been asked."""
-
-    owner: int | None = None
+class Line(BoundedLine):
+    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
 
     def handle_error(
         self,
@@ -246,22 +224,6 @@ class Line(web.RequestHandler):
         told = _failed(_form_of(request), error)
         told.force_close()
         return told
-
-
-def _socket(request: web.Request) -> socket.socket:
-    peer = None if request.transport is None else request.transport.get_extra_info("socket")
-    if peer is None:
-        raise AccessDenied("The connection has closed already.")
-    return peer  # type: ignore[no-any-return]
-
-
-def _owner(request: web.Request, peer: socket.socket) -> int | None:
-    """Asked for once: a connection does not change hands."""
-    line = request.protocol
-    assert isinstance(line, Line)
-    if line.owner is None:
-        line.owner = uid_behind(peer)
-    return line.owner
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
