@@ -6,7 +6,6 @@ aiohttp serves: it is a dependency already, its parser is in C, and a handler en
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,9 +25,9 @@ from cortexd.bridge.formats.responses import ResponsesFormat
 from cortexd.bridge.gate import Gate
 from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
-from cortexd.bridge.peer import program_behind
+from cortexd.bridge.programs import Programs
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
-from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
+from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
@@ -53,11 +52,13 @@ class Bridge:
     task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _programs: Programs = field(init=False)
     _conversations: Conversations = field(default_factory=Conversations)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
         self._names = Names(self.client, self.model)
+        self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
         gate = Gate(self.uid, self.token).before(lambda request, error: _failed(_form_of(request), error))
@@ -100,8 +101,8 @@ class Bridge:
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
         named = await self._names.resolve(asked.model)
         task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
-        app = self.app or _app(request)
-        labels = {"labels": {"app": app}} if app else {}
+        program = await self._programs.behind(request.transport)
+        labels = {"labels": program.labels} if program else {}
         options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
         earlier = self._conversations.before(asked.goes_on)
         asked = replace(asked, messages=[*earlier, *asked.messages])
@@ -223,18 +224,6 @@ class Line(BoundedLine):
         told = _failed(_form_of(request), error)
         told.force_close()
         return told
-
-
-def _socket(request: web.Request) -> socket.socket:
-    peer = None if request.transport is None else request.transport.get_extra_info("socket")
-    if peer is None:
-        raise AccessDenied("The connection has closed already.")
-    return peer  # type: ignore[no-any-return]
-
-
-def _app(request: web.Request) -> str:
-    peer = _socket(request)
-    return program_behind(peer) if peer.family == socket.AF_UNIX else ""
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
