@@ -38,7 +38,7 @@ TOML_TEXTS = {
     "comment": "# nothing yet\n",
     "keys": 'approval_policy = "never"\n',
     "no_end": 'approval_policy = "never"',
-    "tables": '# Codex\n\napproval_policy = "no" # mine\n\n# looks\n[tui]\ntheme = "dark"\n\n[mcp_servers.x]\nargs = []\n',
+    "tables": 'approval_policy = "no" # mine\n\n# looks\n[tui]\ntheme = "dark"\n\n[mcp_servers.x]\nargs = []\n',
     "table_first": '[tui]\ntheme = "dark"\n',
     "comment_first": '# looks\n[tui]\ntheme = "dark"',
     "lists": 'notify = [\n  "a",\n  # one\n  ["b"],\n]\ntext = """\nmodel = "no"\n[model]\n"""\n\n[tui]\nx = 1\n',

@@ -61,7 +61,7 @@ class Undone:
 
 def put_all(form: Format, text: str, settings: Iterable[Setting]) -> tuple[str, list[Change]]:
     """The text that says `settings`, and what was changed for it. Raises Unreadable, CannotEdit."""
-    changes = []
+    changes, original = [], form.parse(text)
     for setting in settings:
         data = form.parse(text)
         before = value_at(data, setting.place)
@@ -69,7 +69,7 @@ def put_all(form: Format, text: str, settings: Iterable[Setting]) -> tuple[str, 
             continue
         wanted = with_value(data, setting.place, setting.value)
         longer = _checked(form, form.put(text, setting.place, setting.value), wanted, setting.place)
-        made = -1 if data is None else known_depth(data, setting.place)
+        made = -1 if original is None else known_depth(original, setting.place)
         changes.append(Change(setting.place, setting.value, before, made, _splice(text, longer)))
         text = longer
     return text, changes
@@ -93,9 +93,9 @@ def undo(form: Format, text: str, changes: Sequence[Change], *, force: bool) -> 
     return Undone(text, tuple(reversed(kept)))
 
 
-def says(form: Format, text: str, changes: Iterable[Change]) -> bool:
+def says(form: Format, text: str, settings: Iterable[Setting | Change]) -> bool:
     data = form.parse(text)
-    return all(same(value_at(data, change.place), change.value) for change in changes)
+    return all(same(value_at(data, setting.place), setting.value) for setting in settings)
 
 
 def _undone(form: Format, text: str, data: Any, change: Change) -> str:

@@ -16,6 +16,7 @@ _LONGEST = 4_000_000  # bytes
 _PRIVATE = 0o600
 _BOM = "\ufeff"
 _BACKUP = ".before-cortex"
+_NOTHING = "{}[] \t\r\n"  # a text of these alone says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ def refuse_unwritable(file: File, by_hand: str) -> None:
         raise refusal(Obstacle.NOT_WRITTEN, path=file.path, reason=f"{there} is closed to you", by_hand=by_hand)
 
 
-def write(file: File, text: str, by_hand: str) -> None:
-    """`text` in the place of what was read, which is kept beside it. Raises CortexError."""
+def write(file: File, text: str, *, copy: bool, by_hand: str) -> None:
+    """`text` in the place of what was read; `copy`: which is kept beside it. Raises CortexError."""
     _refuse_changed(file)
     with _told(file.path, Obstacle.NOT_WRITTEN, by_hand):
         file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if file.data is not None:
+        if copy and file.data is not None:
             replace(file.backup, file.data, _PRIVATE, file.path.parent)
         _replace(file, text)
 
@@ -86,7 +87,7 @@ def write_back(file: File, text: str, *, created: bool, by_hand: str) -> bool:
     more than it. Whether there is a file. Raises CortexError."""
     _refuse_changed(file)
     with _told(file.path, Obstacle.NOT_WRITTEN, by_hand):
-        remains = bool(text.strip()) or not created
+        remains = bool(text.strip(_NOTHING)) or not created
         if remains:
             _replace(file, text)
         else:

@@ -28,12 +28,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file: what it says, is to say, and what of ours is in it then. `kept`: what somebody has changed since."""
+    """One file: what it says, is to say, and what of ours is in it then. `again`: there was something of ours already;
+    `kept`: what somebody has changed since."""
 
     file: File
     text: str
     written: Written
     by_hand: str = ""
+    again: bool = False
     kept: tuple[Change, ...] = ()
 
     @property
@@ -80,14 +82,13 @@ def _connecting(wanted: Wanted, before: Mapping[Path, Written], by_hand: str) ->
     file, form = files.read(wanted.path), wanted.form
     known = before.get(file.path, Written(file.path, form.name, file.data is None, ()))
     with _told(file, form, by_hand):
-        settings = wanted.settings(form.parse(file.text))
-        _, missing = put_all(form, file.text, settings)
-        if not missing:
-            return Step(file, file.text, known)
         base = undo(form, file.text, known.changes, force=True).text
+        settings = wanted.settings(form.parse(base))
+        if says(form, file.text, settings):
+            return Step(file, file.text, known)
         text, changes = put_all(form, base, settings)
     files.refuse_unwritable(file, by_hand)
-    return Step(file, text, replace(known, changes=tuple(changes)), by_hand)
+    return Step(file, text, replace(known, changes=tuple(changes)), by_hand, again=bool(known.changes))
 
 
 def disconnecting(home: Home, program: Program, *, force: bool) -> list[Step]:
@@ -103,7 +104,7 @@ def _disconnecting(written: Written, *, force: bool) -> Step:
     by_hand = f"{file.path}: take out\n{_indented(_shown(form, _settings(written)))}"
     with _told(file, form, by_hand):
         undone = undo(form, file.text, written.changes, force=force)
-    step = Step(file, undone.text, replace(written, changes=undone.kept), by_hand, undone.kept)
+    step = Step(file, undone.text, replace(written, changes=undone.kept), by_hand, kept=undone.kept)
     if step.changes:
         files.refuse_unwritable(file, by_hand)
     return step
@@ -118,7 +119,7 @@ def carry_out(home: Home, program: Program, steps: Sequence[Step], *, connect: b
         record.write(home, program, remaining)
     for step in steps:
         if connect:
-            files.write(step.file, step.text, step.by_hand)
+            files.write(step.file, step.text, copy=not step.again, by_hand=step.by_hand)
         elif step.file.data is not None and step.changes:
             files.write_back(step.file, step.text, created=step.written.created, by_hand=step.by_hand)
     if not connect:

@@ -7,6 +7,7 @@ instead of the key itself.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class Home:
         """The directory that `variable` names; what is no whole path counts as not set."""
         named = Path(self.environment.get(variable, ""))
         return named if named.is_absolute() else otherwise
+
+
+def home_of_user() -> Home:
+    return Home(os.environ)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any
 from cortexd.cli.connecting.formats.text import appended, line_end, next_line, spliced
 from cortexd.cli.connecting.places import ABSENT, CannotEdit, Place, Unreadable, named, same, value_at, with_value
 
-_LINE = re.compile(r"\(at line (\d+), ")
 _HEADER = re.compile(r"^[ \t]*\[.*$", re.MULTILINE)
 _VALUE = r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s#"'\[{]+)(?=[ \t]*(?:#[^\n]*)?\r?$)"""
 
@@ -23,8 +22,7 @@ def parse(text: str) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _LINE.search(str(error))
-        raise Unreadable(int(found[1]) if found else 0, str(error).partition(" (at ")[0]) from None
+        raise Unreadable(0, str(error)) from None  # which names the line
     except RecursionError:
         raise Unreadable(0, "it is nested too deeply") from None
 

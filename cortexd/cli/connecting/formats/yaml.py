@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cortexd.cli.connecting.formats.text import appended, line_end, line_start, next_line, spliced
+from cortexd.cli.connecting.formats.text import appended, line_end, line_number, line_start, next_line, spliced
 from cortexd.cli.connecting.places import CannotEdit, Entry, Place, Step, Unreadable, named, nested
 
 _WIDE = 1_000_000  # no value is broken over lines
@@ -19,8 +19,10 @@ def parse(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise Unreadable(mark.line + 1 if mark else 0, error.problem or error.context or "it is no YAML") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Unreadable(0, str(error).partition("\n")[0]) from None
+    except yaml.reader.ReaderError as error:
+        raise Unreadable(line_number(text, error.position), error.reason) from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise Unreadable(0, "a value in it has no meaning") from None
 
 
 def put(text: str, place: Place, value: Any) -> str:
