@@ -6,7 +6,6 @@ aiohttp serves: it is a dependency already, its parser is in C, and a handler en
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,12 +22,12 @@ from cortexd.bridge.formats import Format
 from cortexd.bridge.formats.chat import ChatFormat
 from cortexd.bridge.formats.messages import MessagesFormat
 from cortexd.bridge.formats.responses import ResponsesFormat
-from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
+from cortexd.bridge.gate import Gate
+from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
-from cortexd.bridge.peer import program_behind
-from cortexd.bridge.sock_diag import uid_behind
+from cortexd.bridge.programs import Programs
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
-from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
+from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
@@ -53,14 +52,17 @@ class Bridge:
     task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _programs: Programs = field(init=False)
     _conversations: Conversations = field(default_factory=Conversations)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
         self._names = Names(self.client, self.model)
+        self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_LARGEST)
+        gate = Gate(self.uid, self.token).before(lambda request, error: _failed(_form_of(request), error))
+        app = web.Application(client_max_size=_LARGEST, middlewares=[gate])
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
@@ -86,7 +88,6 @@ class Bridge:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.under_way += 1
             try:
-                self._admit(request)
                 return await answer(request, form, form.asked(await _body(request)))
             except CortexError as error:
                 return _failed(form, error)
@@ -97,23 +98,11 @@ class Bridge:
 
         return handle
 
-    def _admit(self, request: web.Request) -> None:
-        """Raises AccessDenied, or InvalidArgument for another content type."""
-        peer = _socket(request)
-        tcp = peer.family != socket.AF_UNIX
-        refuse_browsers(request.headers, request.method, tcp)
-        if not tcp:
-            refuse_other_users(peer)
-            return
-        refuse_without(self.token, request.headers)
-        if _owner(request, peer) != self.uid:
-            raise AccessDenied("This bridge is another user's.")
-
     async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
         named = await self._names.resolve(asked.model)
         task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
-        app = self.app or _app(request)
-        labels = {"labels": {"app": app}} if app else {}
+        program = await self._programs.behind(request.transport)
+        labels = {"labels": program.labels} if program else {}
         options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
         earlier = self._conversations.before(asked.goes_on)
         asked = replace(asked, messages=[*earlier, *asked.messages])
@@ -173,7 +162,6 @@ class Bridge:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         form = _form_of(request)
         try:
-            self._admit(request)
             names = await self._names.all()
         except CortexError as error:
             return _failed(form, error)
@@ -184,12 +172,7 @@ class Bridge:
         return _json({"object": "list", "data": models}, 200, {})
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        form = _form_of(request)
-        try:
-            self._admit(request)
-        except CortexError as error:
-            return _failed(form, error)
-        return _failed(form, RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
+        return _failed(_form_of(request), RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         """Says nothing but that it is there."""
@@ -225,11 +208,8 @@ def _failed(form: Format, error: CortexError) -> web.Response:
     return _json(body, status, failure_headers(error))
 
 
-class Line(web.RequestHandler):
-    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too. `owner`: the
-    user at its other end, as soon as the kernel has been asked."""
-
-    owner: int | None = None
+class Line(BoundedLine):
+    """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
 
     def handle_error(
         self,
@@ -244,27 +224,6 @@ class Line(web.RequestHandler):
         told = _failed(_form_of(request), error)
         told.force_close()
         return told
-
-
-def _socket(request: web.Request) -> socket.socket:
-    peer = None if request.transport is None else request.transport.get_extra_info("socket")
-    if peer is None:
-        raise AccessDenied("The connection has closed already.")
-    return peer  # type: ignore[no-any-return]
-
-
-def _owner(request: web.Request, peer: socket.socket) -> int | None:
-    """Asked for once: a connection does not change hands."""
-    line = request.protocol
-    assert isinstance(line, Line)
-    if line.owner is None:
-        line.owner = uid_behind(peer)
-    return line.owner
-
-
-def _app(request: web.Request) -> str:
-    peer = _socket(request)
-    return program_behind(peer) if peer.family == socket.AF_UNIX else ""
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
