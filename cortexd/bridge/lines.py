@@ -31,12 +31,10 @@ class Line(web.RequestHandler):
         self.uid: int | None = None
         self.heard = False
         self._lines = lines
-        lines.pending.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.uid = uid_of(transport.get_extra_info("socket"))
-        self._lines.pending.discard(self)
         if not self._lines.take(self):
             self.force_close()
 
@@ -47,10 +45,9 @@ class Line(web.RequestHandler):
 
 @dataclass(slots=True)
 class Lines:
-    """`pending`: accepted, and not yet known to anybody. `own`: whose bridge it is."""
+    """`own`: whose bridge it is."""
 
     own: int
-    pending: set[Line] = field(default_factory=set)
     _mine: set[Line] = field(default_factory=set)
     _others: set[Line] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,11 +81,11 @@ class Lines:
     @property
     def unanswered(self) -> bool:
         """Whether somebody has connected who was never heard."""
-        return bool(self.pending) or any(not line.heard for line in self._mine)
+        return any(not line.heard for line in self._mine)
 
     @property
     def used(self) -> bool:
-        return bool(self.pending or self._mine)
+        return bool(self._mine)
 
     async def idle(self, seconds: float) -> None:
         """Until for so long nobody of ours was connected."""
