@@ -14,6 +14,7 @@ import msgspec
 
 from cortexd.bus import replies
 from cortexd.connection import wire
+from cortexd.domain.messages import ToolCall
 from cortexd.errors import Cancelled, CortexError, Timeout
 from cortexd.providers import Delta
 from cortexd.requests.results import Completion
@@ -120,9 +121,9 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 def _event_of(delta: Delta) -> dict[str, str]:
-    if isinstance(delta, str):
-        return {"type": "text", "text": delta}
-    return {"type": "tool_call", "id": delta.id, "name": delta.name, "arguments": delta.arguments}
+    if isinstance(delta, ToolCall):
+        return {"type": "tool_call", "id": delta.id, "name": delta.name, "arguments": delta.arguments}
+    return {"type": "text", "text": str(delta)}
 
 
 def _line(event: dict[str, Any]) -> bytes:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "outcome": "Say how well an answer served.",
     "learn": "See what outcomes have taught, and would give; keep, carry or forget it.",
     "run": "Run a program that speaks a vendor's API on this machine's models.",
+    "bridge": "See to your endpoint for such programs: its state, its port.",
     "route": "Show which provider would answer, and why; spends nothing.",
     "usage": "Show what your requests used and cost.",
     "budget": "Show the limits that bind you, or set them.",

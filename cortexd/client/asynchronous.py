@@ -95,13 +95,15 @@ class AsyncClient(Asking):
         group_by: str | Iterable[str] = (),
         label: str = "",
         all_users: bool = False,
+        app: str = "",
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
 
-        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid; without it one sum.
+        `app`: only what that program asked.
         `all_users`, and grouping by uid, may ask polkit for a password.
         """
-        query = usage_query_out(since, until, group_by, label, all_users)
+        query = usage_query_out(since, until, group_by, label, all_users, app)
         [rows] = await self._call("GetUsage", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
         return rows_of(UsageRow, rows)
 

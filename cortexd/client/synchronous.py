@@ -133,12 +133,14 @@ class Client:
         group_by: str | Iterable[str] = (),
         label: str = "",
         all_users: bool = False,
+        app: str = "",
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
 
-        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid; without it one sum.
+        `app`: only what that program asked.
         """
-        return self._portal.run(self._client.usage(since, until, group_by, label, all_users))
+        return self._portal.run(self._client.usage(since, until, group_by, label, all_users, app))
 
     def learning_report(self, days: int | None = None, task_type: str = "", all_users: bool = False) -> LearningReport:
         """What learning from outcomes would give; see AsyncClient."""

@@ -18,8 +18,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("providers", "authority", "client"),
     ("routing", "pool"),
     ("accounts",),
-    ("requests", "library"),
-    ("telemetry", "bus", "cli", "bridge"),
+    ("requests", "library", "bridge"),
+    ("telemetry", "bus", "cli"),
     ("daemon",),
     ("__main__",),
 )
