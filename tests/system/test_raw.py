@@ -13,7 +13,11 @@ from tests.system.program import NAME, Json, Program, program_fixture, refused  
 from tests.system.raw import PROVIDERS, Served, body_of, bytes_of, complete_raw, open_raw, serving
 
 each = pytest.mark.parametrize("form", list(PROVIDERS))
-OWN: dict[str, Json] = {"anthropic": {"stop_sequences": ["zz"]}, "openai": {"stop": ["zz"]}, "responses": {"top_p": 0.5}}
+OWN: dict[str, Json] = {
+    "anthropic": {"stop_sequences": ["zz"]},
+    "openai": {"stop": ["zz"]},
+    "responses": {"top_p": 0.5},
+}
 """What only that API has."""
 SAID = Behaviour(reply="Well said.", input_tokens=70, output_tokens=50)
 
