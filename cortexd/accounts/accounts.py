@@ -119,7 +119,9 @@ class Accounts:
             await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
         uid, user = (None, None) if wish.all_users else (caller.uid, caller.user)
         async with self._reports.turn(caller.uid):
-            return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user))
+            return await self._ledger.usage(
+                UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user, wish.app)
+            )
 
     async def judged(
         self, caller: Caller, wish: LearningWish, since: datetime, until: datetime, most: int

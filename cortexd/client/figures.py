@@ -47,7 +47,9 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A sum of settled requests. Of the first eight, those grouped by say of which; the others are empty.
+    """A sum of settled requests. Of the first ten, those grouped by say of which; the others are empty.
+
+    `app_verified`: by the system's word, or cortexctl's, and not by the program's own.
 
     `day` is 2026-11-24, `hour` 2026-11-24T13. With `cost_known` False some request was booked at its worst case.
     """
@@ -60,6 +62,8 @@ class UsageRow:
     label: str = ""
     uid: int | None = None
     user: str = ""
+    app: str = ""
+    app_verified: bool = False
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

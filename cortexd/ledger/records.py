@@ -306,7 +306,9 @@ class UsageQuery:
 
     `user`: only what was made under this name, or before the uid had one.
 
-    `group_by`: any of day, hour, task_type, provider, model, label, uid; `label`: the label's key.
+    `group_by`: any of day, hour, task_type, provider, model, label, app, uid; `label`: the label's key.
+
+    `app`: only what the program of that name asked.
     """
 
     uid: int | None
@@ -315,13 +317,14 @@ class UsageQuery:
     group_by: tuple[str, ...] = ()
     label: str = ""
     user: str | None = None
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
     """What the requests with the same `keys` used and cost. `cost_known`: no worst case was booked among them.
 
-    `keys`: each name grouped by with its value; uid brings user with it.
+    `keys`: each name grouped by with its value; uid brings user with it, app whether that is verified.
     """
 
     keys: Mapping[str, str | int]

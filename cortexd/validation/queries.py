@@ -54,6 +54,7 @@ class Grouping(StrEnum):
     PROVIDER = "provider"
     MODEL = "model"
     LABEL = "label"
+    APP = "app"
     UID = "uid"
 
 
@@ -66,13 +67,17 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageWish:
-    """What GetUsage shall sum: `since` and `until` are days, both included; `label` is the label's key or ""."""
+    """What GetUsage shall sum: `since` and `until` are days, both included; `label` is the label's key or "".
+
+    `app`: only what the program of that name asked; "" for all.
+    """
 
     since: date
     until: date
     group_by: tuple[str, ...] = ()
     label: str = ""
     all_users: bool = False
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +290,7 @@ _USAGE: Fields = {
     "group_by": ("group_by", _groups),
     "label": ("label", _label),
     "all_users": ("all_users", as_boolean),
+    "app": ("app", as_name),
 }
 _LEARNING: Fields = {
     "days": ("days", as_integer(1, _MAX_DAYS)),

@@ -151,6 +151,15 @@ class TestUsage:
         cortexctl("ask", "--label", "team=blue", "hello")
         assert any(line.split()[0] == "blue" for line in cortexctl("usage", "--label", "team").stdout.splitlines())
 
+    def test_apps(self, cortexctl: Cortexctl) -> None:
+        """--by app tells by whose word it is called so, --app shows one alone."""
+        cortexctl("ask", "--label", "app=aider", "--label", "app_verified=script", "hello")
+        cortexctl("ask", "--label", "app=aider", "hello")
+        rows = [line.split("  ")[0] for line in cortexctl("usage", "--by", "app").stdout.splitlines()]
+        assert {"aider", "aider (unverified)", "(none)"} <= set(rows)
+        [of_one] = json.loads(cortexctl("usage", "--app", "aider", "--json").stdout)
+        assert of_one["requests"] == 2
+
     def test_chart(self, served: Served, cortexctl: Cortexctl) -> None:
         """At a terminal each row has a bar; where the terminal has no blocks it is made of hash signs."""
         cortexctl("ask", "hello")

@@ -54,9 +54,9 @@ class TestUsage:
     def test_all_keys(self) -> None:
         """As documented."""
         query = {"since": "2026-01-01", "until": "2026-01-31", "group_by": ["day", "label"], "label": "project",
-                 "all_users": True}  # fmt: skip
+                 "all_users": True, "app": "aider"}  # fmt: skip
         assert parse_usage_query(query, TODAY) == UsageWish(
-            date(2026, 1, 1), date(2026, 1, 31), ("day", "label"), "project", True
+            date(2026, 1, 1), date(2026, 1, 31), ("day", "label"), "project", True, "aider"
         )
 
     def test_one_end(self) -> None:
