@@ -11,12 +11,13 @@ from cortexd.client.administration import Preferences, Verification
 from cortexd.client.asynchronous import AsyncClient
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.holds import Hold
-from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.iterators import SyncRawStream, SyncStream, SyncSubscription
 from cortexd.client.learned import Learned
 from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages, Usd
 from cortexd.client.portal import Closed, Portal
+from cortexd.client.raw import Body, RawAnswer
 from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, RequestRecord
 from cortexd.errors import CortexError
 
@@ -75,6 +76,18 @@ class Client:
     def stream(self, task_type: str, messages: Messages, **options: Any) -> SyncStream:
         """The answer as it arrives: `with client.stream(...) as stream`, then `for piece in stream`."""
         return self._portal.run(self._stream(task_type, messages, options))
+
+    def complete_raw(
+        self, format: str, task_type: str, body: Body, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> RawAnswer:
+        """The answer to a body in a vendor's own words, in the same; see AsyncClient."""
+        return self._portal.run(self._client.complete_raw(format, task_type, body, headers, **options))
+
+    def raw_stream(
+        self, format: str, task_type: str, body: Body, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> SyncRawStream:
+        """The same as it arrives, where the body says `"stream": true`: pieces of the vendor's event stream."""
+        return self._portal.run(self._raw_stream(format, task_type, body, headers, options))
 
     def batch(self, requests: Iterable[tuple[str, Messages]], **options: Any) -> list[Completion | CortexError]:
         """The answers to many requests, in their order; one that failed is its error, returned and not raised."""
@@ -237,3 +250,8 @@ class Client:
 
     async def _stream(self, task_type: str, messages: Messages, options: dict[str, Any]) -> SyncStream:
         return SyncStream(self._client.stream(task_type, messages, **options), self._portal)
+
+    async def _raw_stream(
+        self, format: str, task_type: str, body: Body, headers: Mapping[str, str] | None, options: dict[str, Any]
+    ) -> SyncRawStream:
+        return SyncRawStream(self._client.raw_stream(format, task_type, body, headers, **options), self._portal)

@@ -66,12 +66,13 @@ class Bench:
         read_end, write_end = make_pipe()
         sink = PipeSink(write_end, stall_s)
         try:
-            request_id, feeding = await self.service.open_stream(self.caller(), "user_chat", HELLO, options, sink)
+            request = self.service.decode(self.caller(), "user_chat", HELLO, options)
+            feeding = await self.service.stream(request, sink)
         except BaseException:
             sink.close()
             os.close(read_end)
             raise
-        return Reader(request_id, read_end, feeding)
+        return Reader(request.request_id, read_end, feeding)
 
     def cancel(self, request_id: str) -> None:
         self.service.cancel(self.caller(), request_id)
