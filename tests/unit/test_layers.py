@@ -13,7 +13,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "vendored"),
     ("domain",),
     ("validation", "connection"),
-    ("config",),
+    ("config", "formats"),
     ("catalog", "ledger", "access", "privacy"),
     ("providers", "authority", "client"),
     ("routing", "pool"),
