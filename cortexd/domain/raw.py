@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 class RawCall:
     """`content`: the JSON as it leaves. `headers`: beside the endpoint's own. `unasked`: whether an event of the
     stream, by its data, was asked for by cortexd alone; None where none was. `keeps`: the whole stream is wanted at
-    its end."""
+    its end. `translatable`: where the endpoint refuses it, the rest of the call says the same in words that are known
+    to suit the model."""
 
     content: bytes = field(repr=False)
     streamed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     unasked: Callable[[bytes], bool] | None = None
     keeps: bool = False
+    translatable: bool = False

@@ -119,7 +119,8 @@ def raw_call(question: Question, candidate: Candidate, setup: Setup) -> RawCall 
     if Quirk.NO_STREAM_OPTIONS in setup.catalog.quirks(candidate.provider, candidate.model):
         counted = False
     body = rewritten(raw.body, candidate.model, counted=counted)
-    return RawCall(body, raw.streamed, raw.headers, raw.form.unasked if counted else None, raw.keeps)
+    unasked = raw.form.unasked if counted else None
+    return RawCall(body, raw.streamed, raw.headers, unasked, raw.keeps, translatable=not raw.native)
 
 
 def raw_of(request: Request) -> RawBody:
