@@ -6,7 +6,6 @@ aiohttp serves: it is a dependency already, its parser is in C, and a handler en
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,12 +19,12 @@ from cortexd.bridge.connections import Connections
 from cortexd.bridge.conversations import Conversations, items_of
 from cortexd.bridge.failures import cut_short
 from cortexd.bridge.failures import headers as failure_headers
-from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
+from cortexd.bridge.gate import Gate
+from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
-from cortexd.bridge.peer import program_behind
-from cortexd.bridge.sock_diag import uid_behind
+from cortexd.bridge.programs import Programs
 from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent, Stream
-from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
+from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
 from cortexd.formats import FORMATS, Asked, Format, Telling, check_translatable, decoded
 
 _LARGEST = 64 * 1024 * 1024
@@ -60,14 +59,17 @@ class Bridge:
     task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _programs: Programs = field(init=False)
     _conversations: Conversations = field(default_factory=Conversations)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
         self._names = Names(self.client, self.model)
+        self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_LARGEST)
+        gate = Gate(self.uid, self.token).before(lambda request, error: _failed(_form_of(request), error))
+        app = web.Application(client_max_size=_LARGEST, middlewares=[gate])
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
@@ -93,7 +95,6 @@ class Bridge:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.under_way += 1
             try:
-                self._admit(request)
                 return await answer(request, self._posted(form, await _body(request)))
             except CortexError as error:
                 return _failed(form, error)
@@ -110,24 +111,12 @@ class Bridge:
         check_translatable(asked)
         return Posted(form, whole, asked)
 
-    def _admit(self, request: web.Request) -> None:
-        """Raises AccessDenied, or InvalidArgument for another content type."""
-        peer = _socket(request)
-        tcp = peer.family != socket.AF_UNIX
-        refuse_browsers(request.headers, request.method, tcp)
-        if not tcp:
-            refuse_other_users(peer)
-            return
-        refuse_without(self.token, request.headers)
-        if uid_behind(peer) != self.uid:
-            raise AccessDenied("This bridge is another user's.")
-
     async def _complete(self, request: web.Request, posted: Posted) -> web.StreamResponse:
         asked = posted.asked
         named = await self._names.resolve(asked.model)
         task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
-        app = self.app or _app(request)
-        labels = {"labels": {"app": app}} if app else {}
+        program = await self._programs.behind(request.transport)
+        labels = {"labels": program.labels} if program else {}
         options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
         if asked.stream:
             async with self.connections.one() as client:
@@ -194,7 +183,6 @@ class Bridge:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         form = _form_of(request)
         try:
-            self._admit(request)
             names = await self._names.all()
         except CortexError as error:
             return _failed(form, error)
@@ -205,12 +193,7 @@ class Bridge:
         return _json({"object": "list", "data": models}, 200, {})
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        form = _form_of(request)
-        try:
-            self._admit(request)
-        except CortexError as error:
-            return _failed(form, error)
-        return _failed(form, RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
+        return _failed(_form_of(request), RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         """Says nothing but that it is there."""
@@ -241,7 +224,7 @@ def _failed(form: Format, error: CortexError) -> web.Response:
     return _json(body, status, failure_headers(error))
 
 
-class Line(web.RequestHandler):
+class Line(BoundedLine):
     """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
 
     def handle_error(
@@ -257,18 +240,6 @@ class Line(web.RequestHandler):
         told = _failed(_form_of(request), error)
         told.force_close()
         return told
-
-
-def _socket(request: web.Request) -> socket.socket:
-    peer = None if request.transport is None else request.transport.get_extra_info("socket")
-    if peer is None:
-        raise AccessDenied("The connection has closed already.")
-    return peer  # type: ignore[no-any-return]
-
-
-def _app(request: web.Request) -> str:
-    peer = _socket(request)
-    return program_behind(peer) if peer.family == socket.AF_UNIX else ""
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:

@@ -170,9 +170,8 @@ class Execution:
 
     async def _hold(self, holds: Holds, over: OverBudget, nano: int) -> None:
         request, first, state = self.request, self.plan.candidates[0], self.ticket.state
-        app = request.question.options.labels.get("app", "")
         task_type = request.question.task_type.value
-        wanted = Wanted(request.request_id, task_type, app, first.provider, first.model, nano)
+        wanted = Wanted(request.request_id, task_type, request.app, first.provider, first.model, nano)
         self.ticket.state = "held"
         try:
             own = await holds.ask(request.caller.uid, wanted, over, request.left_s)
