@@ -27,6 +27,8 @@ _COMMANDS = {
     "learn": "See what outcomes have taught, and would give; keep, carry or forget it.",
     "run": "Run a program that speaks a vendor's API on this machine's models.",
     "bridge": "See to your endpoint for such programs: its state, its port.",
+    "connect": "Let a program use this machine's models from now on, without a key.",
+    "disconnect": "Take that out of a program's settings again.",
     "route": "Show which provider would answer, and why; spends nothing.",
     "usage": "Show what your requests used and cost.",
     "budget": "Show the limits that bind you, or set them.",

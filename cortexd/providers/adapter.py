@@ -19,6 +19,7 @@ import httpx2
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.raw import RawCall
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
@@ -26,7 +27,7 @@ from cortexd.providers.kinds import api_kind
 from cortexd.providers.misplaced import Lookout
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
-from cortexd.providers.refusals import Refusals, ask, streamed
+from cortexd.providers.refusals import Refusals, ask, refused, streamed
 from cortexd.providers.request_body import LongBody, RequestBody
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
@@ -94,11 +95,23 @@ class SdkApi:
         return request.own_answer(answer)
 
     async def _ask_raw(self, call: Call, raw: RawCall, reader: Reader) -> Answer:
-        """The body as it is, whatever is known of the model."""
+        """The body as it is, whatever is known of the model, but for what we asked beside it. Nothing is learned from
+        bodies that anybody may write."""
         reader.asks(streamed=raw.streamed)
         with map_exceptions(self._format.errors):
-            stream = await self._send(raw.content, raw.headers)
+            stream = await self._send_raw(raw, self._refusals.quirks(call.model))
         return await receive(stream, call, self._format, self._max_answer_bytes, reader)
+
+    async def _send_raw(self, raw: RawCall, quirks: Quirks) -> Any:
+        if raw.counted is None or Quirk.NO_STREAM_OPTIONS in quirks:
+            return await self._send(raw.content, raw.headers)
+        try:
+            return await self._send(raw.counted(), raw.headers)
+        except self._refusal as error:
+            response: Any = getattr(error, "response", None)
+            if refused(response.status_code, response.content) is not Quirk.NO_STREAM_OPTIONS:
+                raise
+        return await self._send(raw.content, raw.headers)
 
     async def _post(self, reader: Reader, request: RequestBody) -> Any:
         reader.asks(streamed=request.streamed)

@@ -147,11 +147,27 @@ class TestStream:
         usage = framed({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
         before, last = b"".join(stream_of("kimi_k2", "hi")[:-1]), framed("[DONE]")
         hostile.events(before + usage + last)
-        made = raw_call("kimi_k2", stream=True, keeps=True, unasked=lambda data: b'"usage"' in data)
+        more = {"counted": lambda: b'{"counted":true}', "unasked": lambda data: b'"usage"' in data}
+        made = raw_call("kimi_k2", stream=True, keeps=True, **more)
         ear = Ear()
         answer = await make("kimi_k2", hostile.url("kimi_k2")).complete(made, ear.listener)
         assert (heard(ear), answer.raw) == (before + last, before + last)
         assert answer.usage is not None
+        assert hostile.requests[-1].endswith(b'{"counted":true}')
+
+    async def test_who_does_not_take_the_question_gets_the_body_alone(
+        self, simulated: SimulatedProviders, make: MakeProvider
+    ) -> None:
+        """An endpoint that refuses what cortexd asked beside the body is asked without it, and its answer counts."""
+        simulated.behave("kimi_k2", Behaviour(refused_fields=("stream_options",)))
+        plain = json.dumps({**BODIES["kimi_k2"], "model": KINDS["kimi_k2"].model, "stream": True}).encode()
+        counted = raw_call("kimi_k2", stream=True).raw
+        assert counted is not None
+        made = call("kimi_k2", raw=RawCall(plain, streamed=True, counted=lambda: counted.content))
+        ear = Ear()
+        answer = await make("kimi_k2", simulated.url("kimi_k2")).complete(made, ear.listener)
+        assert (answer.content.endswith("hello"), heard(ear).endswith(framed("[DONE]"))) == (True, True)
+        assert simulated.counts("kimi_k2").requests == 2
 
     @each
     @pytest.mark.parametrize("spoilt", [lambda rest: rest[:-2], lambda rest: framed({"error": {"message": "broken"}})])
