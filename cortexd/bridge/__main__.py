@@ -22,7 +22,7 @@ from cortexd.bridge.connections import Connections  # noqa: E402
 from cortexd.bridge.key import read_key  # noqa: E402
 from cortexd.bridge.lines import Lines  # noqa: E402
 from cortexd.bridge.server import Bridge, Line  # noqa: E402
-from cortexd.bridge.serving import serve  # noqa: E402
+from cortexd.bridge.serving import Acceptor, serve  # noqa: E402
 from cortexd.client import AsyncClient  # noqa: E402
 from cortexd.errors import CortexError  # noqa: E402
 
@@ -71,9 +71,10 @@ async def _serve(given: argparse.Namespace, sockets: Sequence[socket.socket], ke
         )
         await runner.setup()
         assert runner.server is not None
+        acceptor = Acceptor(sockets, lines.factory(runner.server, loop, Line))
         _tell_port(sockets, given.port_fd)
         try:
-            await serve(sockets, lines.factory(runner.server, loop, Line), lines, given.idle_s, done)
+            await serve(acceptor, lines, given.idle_s, done)
         finally:
             await runner.cleanup()
             await connections.close()

@@ -15,8 +15,15 @@ LOOPBACK = "127.0.0.1"
 
 def socket_path() -> Path | None:
     """As the unit has it, %t/cortex-llm/api.sock; None for a user without a runtime directory."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return Path(runtime, "cortex-llm", "api.sock") if runtime.startswith("/") else None
+    runtime = runtime_path()
+    return None if runtime is None else runtime / "cortex-llm" / "api.sock"
+
+
+def runtime_path() -> Path | None:
+    """Also for a user who came by su or sudo, to whom nobody said it."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    path = Path(given) if given.startswith("/") else Path("/run/user", str(os.getuid()))
+    return path if path.is_dir() and path.stat().st_uid == os.getuid() else None
 
 
 def key_path() -> Path:
