@@ -18,6 +18,7 @@ from simulated.checks import (
     boolean,
     closed_schema,
     integer,
+    json_schema,
     nullable,
     obj,
     one_of,
@@ -85,7 +86,7 @@ def _message(blocks: dict[str, Check]) -> Check:
 _TOOL = obj(
     {
         "name": text(least=1, pattern=_NAME),
-        "input_schema": any_object,
+        "input_schema": json_schema,
     },
     {
         **_CACHE,
@@ -113,7 +114,7 @@ def _tool(value: Any, path: Path) -> None:
 
 
 def _output_format(value: Any, path: Path) -> None:
-    obj({"type": one_of("json_schema"), "schema": any_object})(value, path)
+    obj({"type": one_of("json_schema"), "schema": json_schema})(value, path)
     closed_schema(value["schema"], (*path, "schema"), all_required=False)
     _enforceable(value["schema"], (*path, "schema"))
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from cortexd.bridge.asked import Asked
 from cortexd.client import Completion
+from cortexd.formats import Asked
 from cortexd.validation.checks import REQUEST_ID
 
 TASK = "x-cortex-task"

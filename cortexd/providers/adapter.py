@@ -8,6 +8,7 @@ processor time and lets us bound what we read.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx2
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.raw import RawCall
 from cortexd.errors import ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.kinds import api_kind
@@ -24,7 +26,7 @@ from cortexd.providers.misplaced import Lookout
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
 from cortexd.providers.refusals import Refusals, ask, streamed
-from cortexd.providers.request_body import RequestBody
+from cortexd.providers.request_body import LongBody, RequestBody
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
     from_connection,
@@ -64,6 +66,8 @@ class SdkApi:
             raise
 
     async def _ask(self, call: Call, reader: Reader) -> Answer:
+        if call.raw is not None:
+            return await self._ask_raw(call, call.raw, reader)
         with map_exceptions(self._format.errors):
             request, stream = await ask(
                 self._refusals,
@@ -78,13 +82,23 @@ class SdkApi:
             self._refusals.uncounted(call.model)
         return request.own_answer(answer)
 
+    async def _ask_raw(self, call: Call, raw: RawCall, reader: Reader) -> Answer:
+        """The body as it is, whatever is known of the model: what it refuses is refused."""
+        reader.asks(streamed=raw.streamed)
+        with map_exceptions(self._format.errors):
+            stream = await self._send(raw.content, raw.headers)
+        return await receive(stream, call, self._format, self._max_answer_bytes, reader)
+
     async def _post(self, reader: Reader, request: RequestBody) -> Any:
         reader.asks(streamed=request.streamed)
+        return await self._send(request.content, request.headers)
+
+    async def _send(self, content: bytes | LongBody, headers: Mapping[str, str]) -> Any:
         return await self._client.post(
             self._address,
             cast_to=object,
-            content=request.content,
-            options={"headers": {**REQUEST_HEADERS, **request.headers}},
+            content=content,
+            options={"headers": {**REQUEST_HEADERS, **headers}},
             stream=True,
             stream_cls=self._stream_class,
         )

@@ -92,6 +92,26 @@ class TestAnthropicRequests:
             ({"tools": [{**CLAUDE_TOOL, "name": "a b"}]}, "tools.0.name: String should match pattern"),
             ({"tools": [{"name": "a"}]}, "tools.0.input_schema: Field required"),
             ({"tools": [{"name": "a", "input_schema": {"type": "string"}}]}, "tools.0.input_schema.type"),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "properties": ""}}]},
+                "input_schema.properties: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "required": "city"}}]},
+                "input_schema.required: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "properties": {"a": {"enum": 1}}}}]},
+                "input_schema.properties.a.enum: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "items": ""}}]},
+                "input_schema.items: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "anyOf": []}}]},
+                "input_schema.anyOf: JSON schema",
+            ),
             ({"tools": [{"name": "a", "parameters": WEATHER}]}, "tools.0.parameters: Extra inputs"),
             ({"tools": [CLAUDE_TOOL, CLAUDE_TOOL]}, "Tool names must be unique"),
             ({"tool_choice": {"type": "auto"}}, "tool_choice may only be specified while providing tools"),
