@@ -201,7 +201,7 @@ class AsyncClient(Asking):
         month_usd: Usd | None = None,
         remove: bool = False,
     ) -> None:
-        """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only.
+        """Set limits for `scope`: machine, each_user, or the user, group or app `name`. Administrators only.
 
         A limit that is not given stays; `remove` gives up what was set, so that config.toml's hold again.
         """

@@ -77,7 +77,8 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class BudgetInfo:
-    """A limit that binds this user. `scope`: user, group (then `name` says which), machine, own (the cap that this user
+    """A limit that binds this user. `scope`: user, group (then `name` says which), machine, app (what this user may
+    spend by the program `name`), own (the cap that this user
     has set, and `at_limit`: ask, downgrade or refuse) or pause (of the own spending). `resets_at` is ISO 8601.
 
     `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*` and `reserved_*` are None where this user

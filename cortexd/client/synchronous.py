@@ -213,7 +213,7 @@ class Client:
         month_usd: Usd | None = None,
         remove: bool = False,
     ) -> None:
-        """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only."""
+        """Set limits for `scope`: machine, each_user, or the user, group or app `name`. Administrators only."""
         self._portal.run(self._client.set_budget(scope, name, day_usd, month_usd, remove))
 
     def learned(self) -> Learned:

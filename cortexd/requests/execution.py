@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from cortexd.accounts import budget_exceeded
 from cortexd.accounts.holds import Holds, Wanted
-from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Answer
 from cortexd.errors import (
@@ -171,9 +170,8 @@ class Execution:
 
     async def _hold(self, holds: Holds, over: OverBudget, nano: int) -> None:
         request, first, state = self.request, self.plan.candidates[0], self.ticket.state
-        app = request.question.options.labels.get(APP, "")
         task_type = request.question.task_type.value
-        wanted = Wanted(request.request_id, task_type, app, first.provider, first.model, nano)
+        wanted = Wanted(request.request_id, task_type, request.app, first.provider, first.model, nano)
         self.ticket.state = "held"
         try:
             own = await holds.ask(request.caller.uid, wanted, over, request.left_s)

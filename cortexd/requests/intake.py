@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from cortexd.authority import Caller
 from cortexd.config.settings import LimitSettings
+from cortexd.domain.apps import APP
 from cortexd.domain.messages import Role
 from cortexd.domain.tasks import parse_task_type
 from cortexd.errors import InvalidArgument, Timeout
@@ -35,6 +36,11 @@ class Request:
     @property
     def key(self) -> Key:
         return self.caller.uid, self.request_id
+
+    @property
+    def app(self) -> str:
+        """The program that asks, by its label; "" where there is none."""
+        return self.question.options.labels.get(APP, "")
 
     @property
     def left_s(self) -> float:

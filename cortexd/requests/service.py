@@ -247,7 +247,7 @@ class Service:
                 ticket.state = "authorizing"
                 if not authorised:
                     await self._authorize(request)
-                limits = await self.accounts.limits(request.caller)
+                limits = await self.accounts.limits(request.caller, request.app)
                 request = replace(request, question=await self._guarded(request))
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
                 plan = await self._planning.of(request, limits)
@@ -277,7 +277,7 @@ class Service:
             self._ledger,
             self.health,
             self._settled,
-            lambda: self.accounts.limits(request.caller),
+            lambda: self.accounts.limits(request.caller, request.app),
             limits,
             self._cheaper(request, plan),
             self.holds,

@@ -44,7 +44,6 @@ _PARALLEL = 8
 _MOST_ROW = 4096  # characters
 _MOST_EXCLUDED = 64
 _BATCH_REQUEST_ID = 57  # request number n goes by "request_id.n", within 64 characters
-_NAMED = ("user", "group")
 
 
 class Grouping(StrEnum):
@@ -63,6 +62,10 @@ class Scope(StrEnum):
     EACH_USER = "each_user"
     USER = "user"
     GROUP = "group"
+    APP = "app"
+
+
+_NAMED = (Scope.USER, Scope.GROUP, Scope.APP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class LearningWish:
 class BudgetWish:
     """What SetBudget shall set, in nano-dollars; a limit that is None stays as it is.
 
-    `scope`: machine, each_user, user or group; `name` only of a user or group, else "".
+    `scope`: machine, each_user, user, group or app; `name` only of the last three, else "".
     """
 
     scope: str

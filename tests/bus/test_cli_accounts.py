@@ -213,6 +213,18 @@ class TestBudget:
         assert cortexctl("budget", "remove", "--each-user").returncode == 0
         assert json.loads(cortexctl("budget", "--json").stdout) == []
 
+    def test_of_a_program(self, cortexctl: Cortexctl) -> None:
+        """It binds that program's requests alone, and is no word on the user's other ones."""
+        assert cortexctl("budget", "set", "--app", "glutton", "--day", "0").returncode == 0
+        assert cortexctl("budget").stdout.splitlines()[1].startswith("you by glutton, day")
+        refused = cortexctl("ask", "--label", "app=glutton", "hello")
+        assert (refused.returncode, "by glutton" in refused.stderr, "[" in refused.stderr) == (LIMIT, True, False)
+        for words in (["ask", "--label", "app=modest", "hello"], ["budget", "--check"], ["status"]):
+            assert cortexctl(*words).returncode == 0, words
+        assert "by glutton day exceeded" in cortexctl("status").stdout
+        assert cortexctl("budget", "remove", "--app", "glutton").returncode == 0
+        assert cortexctl("budget").stdout == "no limits bind you\n"
+
     @pytest.mark.parametrize(
         "words",
         [

@@ -300,8 +300,8 @@ class TestReload:
         service, config = bench.service, bench.config
         limits = service.accounts.limits
 
-        async def limits_during_reload(caller: Caller) -> Any:
-            found = await limits(caller)
+        async def limits_during_reload(caller: Caller, app: str = "") -> Any:
+            found = await limits(caller, app)
             left = {name: item for name, item in config.providers.items() if name != "claude"}
             routing = replace(config.routing, default_provider="kimi_k2", table={})
             providers = {name: bench.providers[name] for name in left}

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, select
 
+from cortexd.domain.apps import APP
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
-from cortexd.ledger.records import IN_VAIN, SPENT, Kind, RequestState, StoredRequest, Totals
+from cortexd.ledger.records import IN_VAIN, SPENT, AppOf, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
 _AT_ONCE = 500  # users in one query
@@ -51,6 +53,16 @@ def spent_together(connection: Connection, uids: frozenset[int] | None, month: s
     if uids is None:
         return sum(_spent(connection, entries.c.uid.in_(part), month, day) for part in some)
     return sum(_spent(connection, _own(connection, part), month, day) for part in some)
+
+
+def spent_by_app(connection: Connection, whose: AppOf, month: str, day: str | None = None) -> int:
+    """The same for one program of a user. Reads his requests of that time, day by day."""
+    days = [f"{month}-{number:02d}" for number in range(1, 32)] if day is None else [day]
+    named = engine_of(connection).json_value(requests.c.labels, APP) == whose.app
+    chosen = (requests.c.day.in_(days), requests.c.uid == whose.uid, requests.c.labels != "{}", named)
+    source = requests.join(entries, entries.c.request == requests.c.id)
+    sums = select(*exact_sum(entries.c.nano)).select_from(source)
+    return exact(*connection.execute(sums.where(*chosen, is_spent, _own(connection, [whose.uid]))).one())
 
 
 def _own(connection: Connection, uids: Sequence[int]) -> ColumnElement[bool]:
