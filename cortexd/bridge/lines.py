@@ -15,8 +15,6 @@ from aiohttp.web_request import BaseRequest
 
 from cortexd.bridge.guards import uid_of
 
-_MOST, _MOST_OF_OTHERS = 256, 16
-_NEXT_REQUEST_S = 60.0  # from the connection, or the last answer, to the end of the next request's head
 _MOST_HEADERS = 100  # of 8 KiB each
 
 
@@ -26,7 +24,12 @@ class Line(web.RequestHandler):
     def __init__(self, lines: Lines, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         quiet: Any = None  # aiohttp's word for no access log
         super().__init__(
-            manager, loop=loop, access_log=quiet, keepalive_timeout=_NEXT_REQUEST_S, max_headers=_MOST_HEADERS
+            manager,
+            loop=loop,
+            access_log=quiet,
+            keepalive_timeout=lines.next_request_s,
+            lingering_time=lines.linger_s,
+            max_headers=_MOST_HEADERS,
         )
         self.uid: int | None = None
         self.heard = False
@@ -45,9 +48,14 @@ class Line(web.RequestHandler):
 
 @dataclass(slots=True)
 class Lines:
-    """`own`: whose bridge it is."""
+    """`own`: whose bridge it is. `most`: connections of theirs; `next_request_s`: how long one may take from its begin,
+    or from the last answer, to the end of the next request's head; `linger_s`: how long a refused body is heard."""
 
     own: int
+    most: int = 256
+    most_of_others: int = 16
+    next_request_s: float = 60.0
+    linger_s: float = 2.0
     _mine: set[Line] = field(default_factory=set)
     _others: set[Line] = field(default_factory=set)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,7 +70,7 @@ class Lines:
 
     def take(self, line: Line) -> bool:
         """Whether there is room for it."""
-        lines, most = (self._mine, _MOST) if line.uid == self.own else (self._others, _MOST_OF_OTHERS)
+        lines, most = (self._mine, self.most) if line.uid == self.own else (self._others, self.most_of_others)
         if len(lines) >= most:
             return False
         lines.add(line)

@@ -28,17 +28,25 @@ def handed_over() -> list[socket.socket]:
 
 def at_path(path: Path) -> socket.socket:
     """A Unix socket for its user alone, in place of one that nobody serves any more. Raises CortexError."""
-    one = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
     try:
         _clear(path)
-        one.bind(str(path))
+        one = _bound(path)
     except OSError as error:
-        one.close()
         raise CortexError(f"{path} cannot be a socket: {error.strerror or error}.") from None
+    one.listen(_BACKLOG)
+    return one
+
+
+def _bound(path: Path) -> socket.socket:
+    """Raises OSError."""
+    one, before = socket.socket(socket.AF_UNIX), os.umask(0o177)
+    try:
+        one.bind(str(path))
+    except OSError:
+        one.close()
+        raise
     finally:
         os.umask(before)
-    one.listen(_BACKLOG)
     return one
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cortexd.errors import (
+    OF_THE_REQUEST,
     AccessDenied,
     AnswerExpired,
     BudgetExceeded,
@@ -19,11 +20,12 @@ from cortexd.errors import (
     TooLarge,
     UnknownProvider,
     UnknownTaskType,
+    tried_of,
 )
 
-UNAVAILABLE = 503
+BAD_REQUEST, UNAVAILABLE = 400, 503
 STATUS: dict[type[CortexError], int] = {
-    InvalidArgument: 400,
+    InvalidArgument: BAD_REQUEST,
     UnknownTaskType: 404,
     UnknownProvider: 404,
     AccessDenied: 403,
@@ -42,4 +44,8 @@ STATUS: dict[type[CortexError], int] = {
 
 
 def status(error: CortexError) -> int:
+    """What everybody refused is the request's own fault, and asked again in vain."""
+    tried = tried_of(error).values()
+    if tried and OF_THE_REQUEST.issuperset(tried):
+        return BAD_REQUEST
     return STATUS.get(type(error), UNAVAILABLE)

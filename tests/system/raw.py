@@ -22,9 +22,14 @@ preload_sdks = true
 [providers.openai]
 preset = "openai"
 api = "responses"
-base_url = "{url}"
+base_url = "{openai}"
 model = "gpt-5.4"
 rate = {{ input_usd_per_million = "2", cache_read_usd_per_million = "0.5", output_usd_per_million = "8" }}
+[providers.office]
+api = "openai"
+base_url = "{office}"
+model = "llama-9"
+local = true
 """
 KEYS = {**SIMULATED_KEYS, "openai": "sk-sim-openai-of-the-tests"}
 BODIES: dict[str, Json] = {
@@ -86,15 +91,18 @@ class Served:
 
     def as_new(self) -> None:
         """Nobody remembers a failure."""
-        for name in PROVIDERS.values():
+        for name in (*PROVIDERS.values(), "office"):
             self.simulated.reset(name)
-        self.daemon.reconfigure(CONFIG.format(url=self.simulated.url("openai")))
+        self.daemon.reconfigure(config_of(self.simulated))
+
+
+def config_of(simulated: ControlClient) -> str:
+    return CONFIG.format(**{name: simulated.url(name) for name in ("openai", "office")})
 
 
 @contextmanager
 def serving(directory: Path, simulated: ControlClient) -> Iterator[Served]:
-    config = CONFIG.format(url=simulated.url("openai"))
-    daemon = Daemon(directory, base_urls(simulated), config, keys=KEYS)
+    daemon = Daemon(directory, base_urls(simulated), config_of(simulated), keys=KEYS)
     daemon.start()
     try:
         yield Served(daemon, simulated)

@@ -171,11 +171,11 @@ async def open_stream(scene: Scene) -> None:
 @row(NAME, "CompleteRaw")
 async def complete_raw(scene: Scene) -> None:
     """alice's ids are free for bob here as well."""
-    before, told = scene.shared.simulated.counts("claude").requests, dictionary({"request_id": RUNNING})
+    before, told = scene.shared.simulated.counts("claude").requests, dictionary({"request_id": f"{BATCH}.3"})
     [answer, metadata] = await scene.bob_calls(
         NAME, "CompleteRaw", "sssa{sv}", "anthropic", "user_chat", body_of("anthropic", prompt=PROMPT), told
     )
-    assert (PROMPT in answer, metadata["request_id"], metadata["cache_hit"]) == (True, RUNNING, False)
+    assert (PROMPT in answer, metadata["request_id"], metadata["cache_hit"]) == (True, f"{BATCH}.3", False)
     assert scene.shared.simulated.counts("claude").requests == before + 1
 
 
@@ -183,11 +183,11 @@ async def complete_raw(scene: Scene) -> None:
 async def open_raw_stream(scene: Scene) -> None:
     """Neither does a stream lead to hers."""
     body = body_of("anthropic", prompt=PROMPT, stream=True)
-    stream = await open_raw(scene.bob, "anthropic", body, request_id=STREAM)
+    stream = await open_raw(scene.bob, "anthropic", body, request_id=f"{BATCH}.4")
     events = await stream.read()
     scene.seen.append([str(event) for event in events])
     assert PROMPT in json.dumps(scene.shared.simulated.received("claude")[-1].json())
-    assert events[-1]["metadata"]["request_id"] == STREAM
+    assert events[-1]["metadata"]["request_id"] == f"{BATCH}.4"
 
 
 @row(NAME, "Cancel")

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from cortexd.client.outgoing import messages_out, options_out
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.domain.messages import ToolCall, Usage
-from cortexd.errors import BudgetExceeded, CortexError, InvalidArgument, RateLimited
+from cortexd.errors import (
+    BudgetExceeded,
+    CortexError,
+    Failure,
+    InvalidArgument,
+    NoProviderAvailable,
+    RateLimited,
+    tried_detail,
+)
 from cortexd.formats import (
     FORMATS,
     Answered,
@@ -371,6 +379,25 @@ class TestTelling:
         assert data.endswith(b"\n\n")
         assert (name == b"") is (form is CHAT)
         assert "slow down" in str(told.get("error") or told["response"]["error"])
+
+    @pytest.mark.parametrize(
+        ("failures", "status"),
+        [
+            ((Failure.REFUSED, Failure.CONTEXT), 400),
+            ((Failure.CONTENT,), 400),
+            ((Failure.REFUSED, Failure.SERVER), 503),
+            ((Failure.FULL,), 503),
+            ((), 503),
+        ],
+    )
+    def test_what_all_refused_is_the_requests_fault(
+        self, form: Format, failures: tuple[Failure, ...], status: int
+    ) -> None:
+        """So that no program takes it for an outage and asks again."""
+        told = NoProviderAvailable("No provider answered.", tried=tried_detail(("one", item) for item in failures))
+        code, body = form.error(told)
+        assert code == status
+        assert (body["error"]["type"] == "invalid_request_error") is (status == 400)
 
     def test_an_answer_counts(self, form: Format) -> None:
         """Tokens as each API counts them: Anthropic the cached ones beside the others."""
