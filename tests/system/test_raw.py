@@ -172,6 +172,26 @@ class TestAgain:
         with refused("RequestIdReused"):
             await ask(body + " ")
 
+    @each
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_equal_body_may_be_answered_from_the_cache(
+        self, form: str, stream: bool, served: Served, program: Program
+    ) -> None:
+        """With the same bytes, at no cost."""
+        body = body_of(form, prompt=f"cached {form} {stream}", stream=stream)
+
+        async def ask() -> tuple[bytes, Json]:
+            options: Json = {"provider": PROVIDERS[form], "cache": True}
+            if stream:
+                events = await (await open_raw(program, form, body, **options)).read()
+                return bytes_of(events), events[-1]["metadata"]
+            raw = await complete_raw(program, form, body, **options)
+            return raw.content.encode(), raw.metadata
+
+        (first, paid), (again, free) = await ask(), await ask()
+        assert (first, paid["lane"], free["lane"]) == (again, "raw", "raw")
+        assert (paid["cache_hit"], free["cache_hit"], free["cost_nano_usd"], served.asked(form)) == (False, True, 0, 1)
+
     async def test_two_join_one_stream(self, served: Served, program: Program) -> None:
         """The second one gets all bytes, too."""
         served.behave("anthropic", Behaviour(reply="word " * 50, chunks=50, chunk_delay_s=0.01))
