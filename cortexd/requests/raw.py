@@ -27,6 +27,7 @@ from cortexd.routing import Candidate, Question
 from cortexd.routing.raw import RawBody
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options, parse_raw_options
 
+UNREAD = "its messages or tools have no words elsewhere"
 RAW, TRANSLATED = "raw", "translated"
 _OPENAI = "openai"
 _TOOLS = ("tools", "functions", "mcp_servers", "web_search_options", "plugins")
@@ -88,10 +89,9 @@ def _parsed(asked: Asked, beside: Options, bounds: Bounds, body: bytes) -> tuple
     of it is one text. Raises TooLarge."""
     try:
         messages, own = parse_messages(asked.messages, bounds), parse_options(asked.options, bounds)
-    except InvalidArgument as error:
+    except InvalidArgument:
         text = safe_text(body.decode("utf-8", "replace"))
-        place = str(error).partition(":")[0].removeprefix("options.")
-        return (Message(Role.USER, text),), beside, ", ".join((*asked.native, place))
+        return (Message(Role.USER, text),), beside, ", ".join((*asked.native, UNREAD))
     wanted = replace(
         beside,
         temperature=own.temperature,

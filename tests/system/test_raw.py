@@ -16,6 +16,7 @@ from tests.eventually import assert_eventually_async
 from tests.secrets_made import MAKERS
 from tests.system.program import ERROR, NAME, Json, Program, program_fixture, refused  # noqa: F401
 from tests.system.raw import PROVIDERS, Served, body_of, bytes_of, complete_raw, open_raw, serving
+from tests.system.test_holds import answer, one_hold, set_own
 from tests.system.users import programs_of
 
 each = pytest.mark.parametrize("form", list(PROVIDERS))
@@ -275,6 +276,18 @@ class TestMoney:
         raw = await complete_raw(program, "anthropic", body_of("anthropic", tools=tools), provider="claude")
         assert (raw.metadata["lane"], raw.metadata["cost_known"]) == ("raw", False)
         assert raw.metadata["cost_nano_usd"] > 0
+
+    async def test_a_cap_of_ones_own_holds_it(self, served: Served, program: Program) -> None:
+        """Nothing leaves until the user's word; then it is answered as ever."""
+        await set_own(program, day_usd="0.0000001", at_limit="ask")
+        try:
+            waiting = asyncio.create_task(complete_raw(program, "anthropic", body_of("anthropic"), provider="claude"))
+            hold = await one_hold(program)
+            assert (hold["provider"], served.asked("anthropic")) == ("claude", 0)
+            await answer(program, hold["hold_id"], "once")
+            assert (await waiting).metadata["lane"] == "raw"
+        finally:
+            await set_own(program, remove=True)
 
 
 class TestPrivacy:

@@ -19,7 +19,7 @@ from cortexd.errors import InvalidArgument, TooLarge
 from cortexd.privacy import Guard
 from cortexd.privacy.guard import Disguise
 from cortexd.requests.intake import Request
-from cortexd.requests.raw import take_in_raw
+from cortexd.requests.raw import UNREAD, take_in_raw
 from cortexd.routing import Health, Plan, Question, plan_route
 from cortexd.validation import parse_raw_options
 from tests.unit.routes import ALL, OFFICE, catalog_of, config, names
@@ -73,7 +73,7 @@ class TestTakingIn:
         """The request goes on as one text, for providers with that API alone, with the tools that it offers."""
         question = taken("openai", messages=[{"role": "tool", "content": "no call"}], tools=[SERVER_TOOL]).question
         assert question.raw is not None
-        assert (question.raw.native, question.offers_tools) == ("messages[0].tool_call_id", True)
+        assert (question.raw.native, question.offers_tools) == (UNREAD, True)
         assert question.messages[0].text() == question.raw.body.decode()
 
     @pytest.mark.parametrize(
