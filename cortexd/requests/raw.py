@@ -118,9 +118,9 @@ def raw_call(question: Question, candidate: Candidate, setup: Setup) -> RawCall 
         return None
     content = rewritten(raw.body, candidate.model)
     if not raw.streamed or raw.form.name != _OPENAI or raw.asked.tells_usage:
-        return RawCall(content, raw.streamed, raw.headers, raw.keeps)
+        return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native)
     counted = partial(rewritten, content, candidate.model, counted=True)
-    return RawCall(content, raw.streamed, raw.headers, raw.keeps, counted, raw.form.unasked)
+    return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native, counted, raw.form.unasked)
 
 
 def raw_of(request: Request) -> RawBody:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,19 @@ class TestWhole:
             await make(name, simulated.url(name)).complete(call(name, raw=RawCall(body)))
         assert raised.value.failure is Failure.REFUSED
         assert simulated.counts(name).requests == 1
+
+    @each
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_refused_body_is_translated_where_it_can_be(
+        self, name: str, stream: bool, simulated: SimulatedProviders, make: MakeProvider
+    ) -> None:
+        """Servers that speak one API differ in what they take: the same is asked in words that suit the model."""
+        simulated.behave(name, Behaviour(reply="Well said.", refused_fields=("odd",)))
+        made = raw_call(name, stream=stream, translatable=True)
+        assert made.raw is not None
+        body = json.dumps({**json.loads(made.raw.content), "odd": 1}).encode()
+        answer = await make(name, simulated.url(name)).complete(replace(made, raw=replace(made.raw, content=body)))
+        assert (answer.content, answer.raw, simulated.counts(name).requests) == ("Well said.", None, 2)
 
     @each
     async def test_what_is_no_unicode_is_no_answer(self, name: str, hostile: HostileServer, make: MakeProvider) -> None:

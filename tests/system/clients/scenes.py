@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 
 from simulated import Behaviour
 
-PIXEL = base64.b64encode(bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")).decode()
+PICTURE = (  # a small red picture, as PNG
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAJ0lEQVR42u3NsQkAAAjAsP7/tF7hIASyp6lTCQQCgUAgEAgEgi/B"
+    "AjLD/C5w/SM9AAAAAElFTkSuQmCC"
+)
 REFUSED, UNKNOWN_MODEL = "task/system_operation", "claude-sonet"
 NO_MONEY = '[budgets.users.alice]\nday_usd = "0"\n'
 ROME = '{"city": "Rome"}'
@@ -30,22 +32,26 @@ class Scene:
 
 
 def told(reply: str, chunks: int | None = None) -> Behaviour:
-    return Behaviour(reply=reply, input_tokens=50, output_tokens=20, chunks=chunks, chunk_delay_s=0.05)
+    return Behaviour(reply=reply, chunks=chunks, chunk_delay_s=0.05)
+
+
+def calling(*calls: tuple[str, str]) -> Behaviour:
+    return Behaviour(times=1, tool_calls=calls)
 
 
 def refusal(text: str, model: str = "", config: str = "") -> Scene:
     return Scene("chat", (told("good day"),), text, model=model, config=config)
 
 
-_CALLS = (("weather", ROME), ("clock", ROME))
-STREAM, CANCEL, BUDGET, POLKIT, UNKNOWN = "stream", "cancel", "no budget left", "refused by polkit", "unknown model"
+STREAM, TOOLS, IMAGE, CANCEL = "stream", "two tools", "image", "cancel"
+BUDGET, POLKIT, UNKNOWN = "no budget left", "refused by polkit", "unknown model"
 ANSWERED = {
     "chat": Scene("chat", (told("good day"),), "good day"),
     STREAM: Scene("stream", (told("one two three four five six", 6),), "one two three four five six"),
-    "two tools": Scene(
-        "tools", (Behaviour(times=1, tool_calls=_CALLS), told("warm, at noon")), "warm, at noon", RESULTS
+    TOOLS: Scene(
+        "tools", (calling(("weather", ROME), ("clock", ROME)), told("warm, at noon")), "warm, at noon", RESULTS
     ),
-    "image": Scene("image", (told("a pixel"),), "a pixel", (PIXEL,)),
+    IMAGE: Scene("image", (told("a pixel"),), "a pixel", (PICTURE,)),
 }
 CANCELLED = Scene("cancel", (ENDLESS,), "word")
 NOT_ANSWERED = {

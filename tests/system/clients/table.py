@@ -18,7 +18,7 @@ class Table:
         self._put(client, scene, f"`{seen['error']}`" if seen.get("error") else "yes")
 
     def refused(self, client: str, scene: str, seen: dict[str, Any]) -> None:
-        words = [seen["error"], seen.get("status")]
+        words = [seen.get("error", "exit 0"), seen.get("status")]
         self._put(client, scene, f"`{' '.join(str(word) for word in words if word)}`")
 
     def markdown(self) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from tests.system.clients.programs.asking import Seen
+from tests.system.clients.programs.asking import RESULTS, Seen
 
 Argv = Sequence[str]
+PICTURE, CLOCK = Path.home() / "picture.png", Path.home() / "clock.txt"  # what tools find
+
+
+def put_files(image: str) -> None:
+    PICTURE.write_bytes(base64.b64decode(image))
+    CLOCK.write_text(f"{RESULTS['clock']}\n")
 
 
 def run(argv: Argv, environment: Mapping[str, str], interrupted: bool = False) -> Seen:
@@ -18,6 +26,7 @@ def run(argv: Argv, environment: Mapping[str, str], interrupted: bool = False) -
     with subprocess.Popen(
         argv,
         env={**os.environ, **environment},
+        cwd=Path.home(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -30,8 +39,8 @@ def run(argv: Argv, environment: Mapping[str, str], interrupted: bool = False) -
         output = process.stdout.fileno()
         pieces = list(iter(lambda: os.read(output, 65_536), b""))
     told = b"".join(pieces).decode(errors="replace").strip()
-    seen: Seen = {"text": told, "pieces": len(pieces)}
-    return seen | ({"error": f"exit {process.returncode}", "said": told} if process.returncode else {})
+    ended = {"error": f"exit {process.returncode}"} if process.returncode else {}
+    return {"text": told, "pieces": len(pieces), "said": told, **ended}
 
 
 def calls(argv_of: Callable[[str, str], Argv], environment: Mapping[str, str]) -> dict[str, Callable[[str], Seen]]:

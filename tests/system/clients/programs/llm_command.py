@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.system.clients.programs.asking import HELLO, RESULTS, serve
-from tests.system.clients.programs.commanding import calls
+from tests.system.clients.programs.commanding import PICTURE, calls, put_files
 
 IMAGE, *MODELS = sys.argv[1:]
 HOME = Path(tempfile.mkdtemp())
-PICTURE = HOME / "picture.png"
-PICTURE.write_bytes(base64.b64decode(IMAGE))
+put_files(IMAGE)
 FUNCTIONS = "\n".join(
     f'def {name}(city: str) -> str:\n    "Of a city"\n    return {result!r}' for name, result in RESULTS.items()
 )
