@@ -10,8 +10,8 @@ from cortexd.domain.raw import RawCall
 from cortexd.providers.failures import malformed
 from cortexd.providers.sse import MAX_EVENT_BYTES
 
-MOST_KEPT = 16 * 1024 * 1024
-"""Bytes of a stream that are kept for who comes for it again: no more is held for one user."""
+MOST_KEPT = 8 * 1024 * 1024
+"""Bytes of a stream that are kept for who comes for it again: of one twice as long nothing would be."""
 _MOST_HELD = 2 * MAX_EVENT_BYTES  # of an event that has begun, comments included
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _MOST_END = max(map(len, _ENDS)) - 1  # of one that is cut

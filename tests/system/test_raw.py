@@ -71,6 +71,13 @@ class TestWhole:
         assert set(raw.answer) >= {"id", "model", "usage"}
         assert "Well said." in raw.content
 
+    @each
+    async def test_a_refused_body_is_asked_in_other_words(self, form: str, served: Served, program: Program) -> None:
+        """What the provider does not take is left out then, and the metadata says so; it is one attempt."""
+        raw = await complete_raw(program, form, body_of(form, nonsense=1), provider=PROVIDERS[form])
+        assert (raw.metadata["lane"], raw.metadata["lost"]) == ("translated", ["nonsense"])
+        assert (served.asked(form), len(raw.metadata["attempts"])) == (2, 1)
+
 
 class TestStream:
     @each
@@ -246,9 +253,10 @@ class TestRefused:
     @each
     async def test_what_the_vendor_refuses_marks_nobody(self, form: str, served: Served, program: Program) -> None:
         """Its words are told, and it stays well."""
+        served.behave(form, Behaviour(status=400, error_message="no such word"))
         with refused("ProviderFailed") as text:
-            await complete_raw(program, form, body_of(form, nonsense=1), provider=PROVIDERS[form])
-        assert "nonsense" in text[0]
+            await complete_raw(program, form, body_of(form), provider=PROVIDERS[form])
+        assert "no such word" in text[0]
         assert (await program.providers())[PROVIDERS[form]]["state"] == "ok"
 
 
