@@ -14,6 +14,7 @@ from pathlib import Path
 from cortexd.vendored import make_importable
 
 make_importable()
+os.environ["SSL_CERT_FILE"] = os.devnull  # aiohttp reads all of them at its import; nothing here speaks TLS
 
 from aiohttp import web  # noqa: E402
 

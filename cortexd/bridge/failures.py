@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from cortexd.errors import BudgetExceeded, CortexError, ProviderFailed, ServiceUnavailable
+from cortexd.errors import BudgetExceeded, CortexError, ServiceUnavailable
 from cortexd.formats.failures import UNAVAILABLE, status
 
 _TRY_AGAIN = (429, UNAVAILABLE)  # the service has tried what there is for all others
-
-
-def cut_short() -> ProviderFailed:
-    """Another provider begins the answer anew, after the program was told something that cannot be taken back."""
-    return ProviderFailed("the provider failed in the middle of its answer")
 
 
 def headers(error: CortexError) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""The bridge's HTTP server: each request is decoded by its API's form, asked on the bus, and answered in that form.
+"""The bridge's HTTP server: each body goes to the bus as it is, with what the bus needs to know beside it, and what
+the bus answers in the words of the body's API goes back as it is.
 
 aiohttp serves: it is a dependency already, its parser is in C, and a handler ends when its client leaves.
 """
@@ -8,38 +9,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from cortexd.bridge import headers as words
-from cortexd.bridge.answers import answered, told_of
 from cortexd.bridge.connections import Connections
-from cortexd.bridge.conversations import Conversations, items_of
-from cortexd.bridge.failures import cut_short
+from cortexd.bridge.conversations import Conversations
 from cortexd.bridge.failures import headers as failure_headers
 from cortexd.bridge.gate import Gate
 from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
+from cortexd.bridge.posted import CHAT, MESSAGES, RESPONSES, Posted, read_posted
 from cortexd.bridge.programs import Programs
-from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent, Stream
+from cortexd.client import AsyncClient, BytesEvent, HeadEvent, RawStream
 from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
-from cortexd.formats import FORMATS, Asked, Format, Telling, check_translatable, decoded
+from cortexd.formats import Format, decoded
 
 _LARGEST = 64 * 1024 * 1024
 _USUAL_TASK = "user_chat"
 _AT_A_TIME = 100  # the bus lets a connection wait for 128 replies
-CHAT, MESSAGES, RESPONSES = FORMATS["openai"], FORMATS["anthropic"], FORMATS["responses"]
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A body with all that it goes on from, and what it asks for."""
-
-    form: Format
-    body: dict[str, Any]
-    asked: Asked
+_EVENTS = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
 
 @dataclass(slots=True)
@@ -95,7 +85,7 @@ class Bridge:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.under_way += 1
             try:
-                return await answer(request, self._posted(form, await _body(request)))
+                return await answer(request, read_posted(form, await _body(request), self._conversations))
             except CortexError as error:
                 return _failed(form, error)
             except RecursionError:
@@ -105,80 +95,56 @@ class Bridge:
 
         return handle
 
-    def _posted(self, form: Format, body: dict[str, Any]) -> Posted:
-        whole = self._conversations.whole(body) if form is RESPONSES else body
-        asked = form.asked(whole)
-        check_translatable(asked)
-        return Posted(form, whole, asked)
-
     async def _complete(self, request: web.Request, posted: Posted) -> web.StreamResponse:
-        asked = posted.asked
-        named = await self._names.resolve(asked.model)
+        named = await self._names.resolve(posted.model)
         task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
         program = await self._programs.behind(request.transport)
         labels = {"labels": program.labels} if program else {}
-        options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
-        if asked.stream:
+        asking = (posted.form.name, task, posted.body, words.passed(request.headers))
+        options = {**named.options, **words.said(request.headers, posted.session), **labels}
+        if posted.stream:
             async with self.connections.one() as client:
-                return await self._stream(client, request, posted, task, options)
+                return await self._stream(request, posted, client.raw_stream(*asking, **options))
         async with self._room, self.connections.one() as client:
-            completion = await client.complete(task, asked.messages, **options)
-        body = self._answer(posted, completion)
-        return _json(body, 200, _told(completion, asked))
+            answer = await client.complete_raw(*asking, **options)
+        body = answer.body.encode()
+        if posted.keeps:
+            self._conversations.keep(posted.body, body)
+        return _sent(body, 200, words.told(answer.completion))
 
-    async def _stream(
-        self, client: AsyncClient, request: web.Request, posted: Posted, task: str, options: dict[str, Any]
-    ) -> web.StreamResponse:
-        """What fails until the money is reserved has a status of its own; what fails later ends the stream."""
-        options.setdefault("on_break", "continue")  # the forms have no word for an answer that begins anew
-        stream = client.stream(task, posted.asked.messages, **options)
+    async def _stream(self, request: web.Request, posted: Posted, stream: RawStream) -> web.StreamResponse:
+        """What fails before its first bytes has a status of its own; what fails later ends them."""
+        response: web.StreamResponse | None = None
         async with self._room:
             await stream.open()
         async with stream:
-            telling = posted.form.telling(posted.asked, stream.request_id)
-            response = web.StreamResponse(
-                headers={
-                    "content-type": "text/event-stream",
-                    "cache-control": "no-cache",
-                    "x-request-id": stream.request_id,
-                    **words.told_lost(posted.asked),
-                }
-            )
-            await response.prepare(request)
-            await response.write(telling.begin())
             try:
-                await self._tell(stream, posted, telling, response)
+                async for event in stream.events():
+                    if isinstance(event, HeadEvent):
+                        response = web.StreamResponse(headers=_EVENTS | words.told_ahead(stream.request_id, event))
+                        await response.prepare(request)
+                    elif isinstance(event, BytesEvent) and response is not None:
+                        await response.write(event.data)
+                        if posted.keeps:
+                            self._conversations.keep_streamed(posted.body, event.data)
             except CortexError as error:
-                await response.write(telling.failed(error))
+                if response is None:
+                    raise
+                if not stream.told:
+                    await response.write(posted.form.failed(error))
+        if response is None:
+            raise Internal("The service ended a stream without a word.")
         await response.write_eof()
         return response
 
-    async def _tell(self, stream: Stream, posted: Posted, telling: Telling, response: web.StreamResponse) -> None:
-        told = False
-        async for event in stream.events():
-            if isinstance(event, FallbackEvent) and told:  # nothing can be taken back
-                raise cut_short()
-            if isinstance(event, DoneEvent):
-                self._answer(posted, event.completion)
-            if piece := told_of(telling, event):
-                await response.write(piece)
-                told = True
-
-    def _answer(self, posted: Posted, completion: Completion) -> dict[str, Any]:
-        """In its form, and kept where a later request may go on from it."""
-        answer = posted.form.answer(answered(completion))
-        if posted.form is RESPONSES:
-            self._conversations.keep(answer["id"], [*items_of(posted.body), *answer["output"]])
-        return answer
-
     async def _count(self, _request: web.Request, posted: Posted) -> web.StreamResponse:
         """By the router's forecast, which knows each model's share of letters to tokens."""
-        asked = posted.asked
+        asked = posted.form.asked(decoded(posted.body))
         named = await self._names.resolve(asked.model)
         task = named.task_type or self.task or _USUAL_TASK
         decision = await self.client.route(task, asked.messages, **{**asked.options, **named.options})
         known = [item.input_tokens for item in decision.candidates if item.input_tokens is not None]
-        return _json({"input_tokens": known[0] if known else _by_length(asked)}, 200, {})
+        return _json({"input_tokens": known[0] if known else len(posted.body) // 4}, 200, {})
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         form = _form_of(request)
@@ -203,10 +169,10 @@ class Bridge:
 _BEGINNING = "1970-01-01T00:00:00Z"  # when models appeared is not known
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def _body(request: web.Request) -> bytes:
     """Raises InvalidArgument or TooLarge."""
     try:
-        return decoded(await request.read())
+        return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"The body may have {_LARGEST} bytes at most.") from None
     except web.RequestPayloadError:
@@ -243,12 +209,8 @@ class Line(BoundedLine):
 
 
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+    return _sent(msgspec.json.encode(body), status, headers)
 
 
-def _told(completion: Completion, asked: Asked) -> dict[str, str]:
-    return words.told(completion) | words.told_lost(asked, completion.dropped_options)
-
-
-def _by_length(asked: Asked) -> int:
-    return len(msgspec.json.encode(asked.messages)) // 4
+def _sent(body: bytes, status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")

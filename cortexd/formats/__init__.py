@@ -8,7 +8,7 @@ from cortexd.formats.extras import Extras
 from cortexd.formats.failures import status
 from cortexd.formats.form import Answered, Format, Telling
 from cortexd.formats.named import FORMATS, format_named
-from cortexd.formats.raw import decoded, rewritten
+from cortexd.formats.raw import decoded, put, rewritten, value_of
 
 __all__ = [
     "FORMATS",
@@ -21,6 +21,8 @@ __all__ = [
     "check_translatable",
     "decoded",
     "format_named",
+    "put",
     "rewritten",
     "status",
+    "value_of",
 ]

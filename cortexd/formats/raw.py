@@ -14,7 +14,6 @@ _KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]
 _BEGINS = re.compile(rb"[ \t\n\r]*\{")
 _GOES_ON = re.compile(rb"[ \t\n\r]*([,}])")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_COUNTED = b'"include_usage":true'
 _MOST_KEYS = 1000  # no API has a tenth of it
 
 
@@ -34,21 +33,28 @@ def rewritten(body: bytes, model: str, *, counted: bool = False) -> bytes:
 
     Raises InvalidArgument for what is no object, or has a key twice: parsers differ in which one they read.
     """
-    told = _put(body, "model", b'"model":' + msgspec.json.encode(model))
+    told = put(body, "model", msgspec.json.encode(model))
     if not counted:
         return told
-    options = _values(told).get("stream_options")
-    inner = b"{}" if options is None or told[options] == b"null" else told[options]
-    return _put(told, "stream_options", b'"stream_options":' + _put(inner, "include_usage", _COUNTED))
+    options = value_of(told, "stream_options")
+    inner = b"{}" if options is None or options == b"null" else options
+    return put(told, "stream_options", put(inner, "include_usage", b"true"))
 
 
-def _put(body: bytes, key: str, member: bytes) -> bytes:
-    """`body` with `member` for the value at `key`; first of all where there was none."""
+def value_of(body: bytes, key: str) -> bytes | None:
+    """The JSON text of the value at `key`. Raises InvalidArgument as `rewritten`."""
+    place = _values(body).get(key)
+    return None if place is None else body[place]
+
+
+def put(body: bytes, key: str, value: bytes) -> bytes:
+    """`body` with the JSON text `value` at `key`; first of all where it had none. Raises InvalidArgument."""
     values = _values(body)
     if key in values:
         place = values[key]
-        return body[: place.start] + member.partition(b":")[2] + body[place.stop :]
+        return body[: place.start] + value + body[place.stop :]
     begins = _end(_BEGINS, body, 0)
+    member = msgspec.json.encode(key) + b":" + value
     return body[:begins] + member + (b"," if values else b"") + body[begins:]
 
 

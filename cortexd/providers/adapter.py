@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -18,14 +19,15 @@ import httpx2
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
+from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.raw import RawCall
-from cortexd.errors import ProviderError
+from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.kinds import api_kind
 from cortexd.providers.misplaced import Lookout
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
-from cortexd.providers.refusals import Refusals, ask, streamed
+from cortexd.providers.refusals import Refusals, ask, refused, streamed
 from cortexd.providers.request_body import LongBody, RequestBody
 from cortexd.providers.transport import (
     REQUEST_HEADERS,
@@ -36,6 +38,8 @@ from cortexd.providers.transport import (
     timeouts,
 )
 from cortexd.providers.vendor_clients import address, make_client
+
+_ABOUT_THE_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class SdkApi:
@@ -66,8 +70,16 @@ class SdkApi:
             raise
 
     async def _ask(self, call: Call, reader: Reader) -> Answer:
-        if call.raw is not None:
+        if call.raw is None:
+            return await self._ask_structured(call, reader)
+        try:
             return await self._ask_raw(call, call.raw, reader)
+        except ProviderError as error:
+            if not (call.raw.translatable and _refuses(error)):
+                raise
+        return await self._ask_structured(replace(call, raw=None), reader)
+
+    async def _ask_structured(self, call: Call, reader: Reader) -> Answer:
         with map_exceptions(self._format.errors):
             request, stream = await ask(
                 self._refusals,
@@ -83,11 +95,23 @@ class SdkApi:
         return request.own_answer(answer)
 
     async def _ask_raw(self, call: Call, raw: RawCall, reader: Reader) -> Answer:
-        """The body as it is, whatever is known of the model: what it refuses is refused."""
+        """The body as it is, whatever is known of the model, but for what we asked beside it. Nothing is learned from
+        bodies that anybody may write."""
         reader.asks(streamed=raw.streamed)
         with map_exceptions(self._format.errors):
-            stream = await self._send(raw.content, raw.headers)
+            stream = await self._send_raw(raw, self._refusals.quirks(call.model))
         return await receive(stream, call, self._format, self._max_answer_bytes, reader)
+
+    async def _send_raw(self, raw: RawCall, quirks: Quirks) -> Any:
+        if raw.counted is None or Quirk.NO_STREAM_OPTIONS in quirks:
+            return await self._send(raw.content, raw.headers)
+        try:
+            return await self._send(raw.counted(), raw.headers)
+        except self._refusal as error:
+            response: Any = getattr(error, "response", None)
+            if refused(response.status_code, response.content) is not Quirk.NO_STREAM_OPTIONS:
+                raise
+        return await self._send(raw.content, raw.headers)
 
     async def _post(self, reader: Reader, request: RequestBody) -> Any:
         reader.asks(streamed=request.streamed)
@@ -105,6 +129,11 @@ class SdkApi:
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _refuses(error: ProviderError) -> bool:
+    """Whether the body was not to the model's liking, which costs nothing: servers that speak one API differ in it."""
+    return error.failure is Failure.REFUSED and error.status in _ABOUT_THE_BODY
 
 
 def _errors(sdk: Any) -> Errors:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +15,6 @@ import msgspec
 from cortexd.authority import Caller
 from cortexd.config.settings import LimitSettings
 from cortexd.domain.messages import Message, OnBreak, Options, Role
-from cortexd.domain.quirks import Quirk
 from cortexd.domain.raw import RawCall
 from cortexd.domain.safe_values import escaped_unsafe, safe_text
 from cortexd.domain.tasks import parse_task_type
@@ -90,7 +90,8 @@ def _parsed(asked: Asked, beside: Options, bounds: Bounds, body: bytes) -> tuple
         messages, own = parse_messages(asked.messages, bounds), parse_options(asked.options, bounds)
     except InvalidArgument as error:
         text = safe_text(body.decode("utf-8", "replace"))
-        return (Message(Role.USER, text),), beside, ", ".join((*asked.native, str(error)))
+        place = str(error).partition(":")[0].removeprefix("options.")
+        return (Message(Role.USER, text),), beside, ", ".join((*asked.native, place))
     wanted = replace(
         beside,
         temperature=own.temperature,
@@ -115,11 +116,11 @@ def raw_call(question: Question, candidate: Candidate, setup: Setup) -> RawCall 
     raw = question.raw
     if raw is None or setup.config.providers[candidate.provider].api != raw.form.name:
         return None
-    counted = raw.streamed and raw.form.name == _OPENAI and not raw.asked.tells_usage
-    if Quirk.NO_STREAM_OPTIONS in setup.catalog.quirks(candidate.provider, candidate.model):
-        counted = False
-    body = rewritten(raw.body, candidate.model, counted=counted)
-    return RawCall(body, raw.streamed, raw.headers, raw.form.unasked if counted else None, raw.keeps)
+    content = rewritten(raw.body, candidate.model)
+    if not raw.streamed or raw.form.name != _OPENAI or raw.asked.tells_usage:
+        return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native)
+    counted = partial(rewritten, content, candidate.model, counted=True)
+    return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native, counted, raw.form.unasked)
 
 
 def raw_of(request: Request) -> RawBody:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,19 @@ class TestWhole:
         assert simulated.counts(name).requests == 1
 
     @each
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_refused_body_is_translated_where_it_can_be(
+        self, name: str, stream: bool, simulated: SimulatedProviders, make: MakeProvider
+    ) -> None:
+        """Servers that speak one API differ in what they take: the same is asked in words that suit the model."""
+        simulated.behave(name, Behaviour(reply="Well said.", refused_fields=("odd",)))
+        made = raw_call(name, stream=stream, translatable=True)
+        assert made.raw is not None
+        body = json.dumps({**json.loads(made.raw.content), "odd": 1}).encode()
+        answer = await make(name, simulated.url(name)).complete(replace(made, raw=replace(made.raw, content=body)))
+        assert (answer.content, answer.raw, simulated.counts(name).requests) == ("Well said.", None, 2)
+
+    @each
     async def test_what_is_no_unicode_is_no_answer(self, name: str, hostile: HostileServer, make: MakeProvider) -> None:
         """A body that no text can hold is malformed."""
         hostile.json(KINDS[name].reply("gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n").encode("latin-1", "replace")[:-1]
@@ -133,11 +147,27 @@ class TestStream:
         usage = framed({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
         before, last = b"".join(stream_of("kimi_k2", "hi")[:-1]), framed("[DONE]")
         hostile.events(before + usage + last)
-        made = raw_call("kimi_k2", stream=True, keeps=True, unasked=lambda data: b'"usage"' in data)
+        more = {"counted": lambda: b'{"counted":true}', "unasked": lambda data: b'"usage"' in data}
+        made = raw_call("kimi_k2", stream=True, keeps=True, **more)
         ear = Ear()
         answer = await make("kimi_k2", hostile.url("kimi_k2")).complete(made, ear.listener)
         assert (heard(ear), answer.raw) == (before + last, before + last)
         assert answer.usage is not None
+        assert hostile.requests[-1].endswith(b'{"counted":true}')
+
+    async def test_who_does_not_take_the_question_gets_the_body_alone(
+        self, simulated: SimulatedProviders, make: MakeProvider
+    ) -> None:
+        """An endpoint that refuses what cortexd asked beside the body is asked without it, and its answer counts."""
+        simulated.behave("kimi_k2", Behaviour(refused_fields=("stream_options",)))
+        plain = json.dumps({**BODIES["kimi_k2"], "model": KINDS["kimi_k2"].model, "stream": True}).encode()
+        counted = raw_call("kimi_k2", stream=True).raw
+        assert counted is not None
+        made = call("kimi_k2", raw=RawCall(plain, streamed=True, counted=lambda: counted.content))
+        ear = Ear()
+        answer = await make("kimi_k2", simulated.url("kimi_k2")).complete(made, ear.listener)
+        assert (answer.content.endswith("hello"), heard(ear).endswith(framed("[DONE]"))) == (True, True)
+        assert simulated.counts("kimi_k2").requests == 2
 
     @each
     @pytest.mark.parametrize("spoilt", [lambda rest: rest[:-2], lambda rest: framed({"error": {"message": "broken"}})])

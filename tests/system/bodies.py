@@ -92,6 +92,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     "/v1/messages/count_tokens": _MESSAGES,
 }
 _DEEP = 200
+_SMALL, _LARGE = 1_000, 500_000  # what may be there hundreds of times; what grows no more
 _ODD: Sequence[Any] = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**40, 0.1, -0.0, 1e308, "", " ", "\0", "\ufeff", "é\u0301"),
     *("\ud800", "\U0001f600" * 50, "x" * 70_000, [], {}, [[]], [{}], [None], {"": None}, {"type": None}, ["text"]),
@@ -110,6 +111,8 @@ def bodies(endpoint: str, seed: int) -> Iterator[bytes]:
         body["stream"] = chance.random() < 0.2
         for _ in range(chance.choice((0, 1, 1, 2, 3, 6))):
             body = chance.choice(_CHANGES)(body, chance)
+            if len(json.dumps(body)) > _LARGE:
+                break
         written = _written(body, chance)
         yield chance.choice(_DAMAGES)(written, chance) if chance.random() < 0.1 else written
 
@@ -169,7 +172,8 @@ def _wrapped(body: Any, chance: random.Random) -> Any:
 def _repeated(body: Any, chance: random.Random) -> Any:
     holder, key = _somewhere(body, chance)
     if isinstance(holder, list):
-        holder += [copy.deepcopy(holder[key])] * chance.choice((1, 300))
+        small = len(json.dumps(holder[key])) < _SMALL
+        holder += [copy.deepcopy(holder[key])] * (chance.choice((1, 300)) if small else 1)
     return body
 
 

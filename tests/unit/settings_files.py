@@ -75,6 +75,8 @@ _TEXTS = {
     "TOML": TOML_TEXTS,
     "YAML": YAML_TEXTS,
 }
+REPLACED = {"models_none", "models_none_crlf"}  # an empty `[]` that gives way to a list
+LISTS = {"chatLanguageModels.json", "extra-openai-models.yaml"}  # whose whole is one
 FILES = {
     f"{name}:{wanted.path.name}": wanted
     for name, program in PROGRAMS.items()
@@ -86,6 +88,3 @@ def texts(wanted: Wanted) -> dict[str, str]:
     """As its users may have it, also as other systems end lines."""
     found = _TEXTS.get(wanted.path.name) or _TEXTS[wanted.form.name]
     return {**found, **{f"{key}_crlf": text.replace("\n", "\r\n") for key, text in found.items() if "\n" in text}}
-
-
-CASES = [(file, key, wanted, text) for file, wanted in FILES.items() for key, text in texts(wanted).items()]

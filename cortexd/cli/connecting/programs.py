@@ -77,6 +77,10 @@ def _claude_code(home: Home, address: Address, model: str) -> tuple[Wanted, ...]
         (("apiKeyHelper",), shlex.join(["cat", str(address.token_file)])),
         (("env", "ANTHROPIC_BASE_URL"), address.url),
         *((("env", name), model) for name in models),
+        (
+            ("env", "CLAUDE_CODE_MAX_CONTEXT_TOKENS"),
+            str(_CONTEXT),
+        ),  # it takes a name unknown to it for one of a million
     )
     return (Wanted(home.of("CLAUDE_CONFIG_DIR", home.below(".claude")) / "settings.json", JSON, settings),)
 
@@ -89,7 +93,12 @@ def _codex(home: Home, address: Address, model: str) -> tuple[Wanted, ...]:
         "supports_websockets": False,
         "auth": {"command": "cat", "args": [str(address.token_file)]},
     }
-    settings = _always((("model",), model), (("model_provider",), "cortex"), (("model_providers", "cortex"), provider))
+    settings = _always(
+        (("model",), model),
+        (("model_provider",), "cortex"),
+        (("model_context_window",), _CONTEXT),
+        (("model_providers", "cortex"), provider),
+    )
     return (Wanted(home.of("CODEX_HOME", home.below(".codex")) / "config.toml", TOML, settings),)
 
 
