@@ -14,6 +14,7 @@ _MOST = 256
 _MOST_BYTES = 64 * 1024 * 1024
 _GOES_ON = "previous_response_id"
 _ENDS = (b"response.completed", b"response.incomplete")
+_DATA = re.compile(rb"^data:([^\r\n]*)", re.MULTILINE)
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -55,7 +56,7 @@ class Conversations:
     def keep_streamed(self, body: bytes, events: bytes) -> None:
         """The same of a response that ends with these events."""
         for event in reversed(_EVENT_END.split(events)):
-            data = event.rpartition(b"data:")[2]
+            data = b"\n".join(_DATA.findall(event))
             if any(word in data for word in _ENDS):
                 try:
                     self._keep(msgspec.json.decode(data, type=_End).response, body)
