@@ -52,6 +52,7 @@ INNER = [
     "stop",
 ]
 KEYS = st.sampled_from([*chat._KNOWN, *messages._KNOWN, *responses._KNOWN, *PARTS, *CALLS, *INNER])
+COMPACTED = {"edits": [{"type": "compact_20260112"}]}
 OF_A_URL = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
 ROLES = ["user", "assistant", "system", "developer", "tool"]
 KINDS = [
@@ -322,6 +323,8 @@ class TestNative:
         (MESSAGES, {"tools": [{"type": "of_next_year"}]}, Extras(fees=("tools.of_next_year",))),
         (MESSAGES, {"tools": [{"type": "bash_20250124"}, {"type": "custom"}]}, Extras()),
         (MESSAGES, {"speed": "fast", "inference_geo": "us"}, Extras(rates=("speed.fast", "inference_geo.us"))),
+        (MESSAGES, {"context_management": COMPACTED}, Extras(fees=("context_management.compact_20260112",))),
+        (MESSAGES, {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, 1]}}, Extras()),
         (MESSAGES, {"fallbacks": [{"model": "m"}]}, Extras(rates=("fallbacks",))),
     ],
 )
