@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 30.0
 _OFF = "off. To open one: cortexctl bridge port on"
+_NONE = "none is connected: cortexctl connect PROGRAM"
 
 
 @click.group("bridge")
@@ -112,7 +113,8 @@ def _show(state: State, service: Properties | None, problems: list[str]) -> None
         "port": f"{state.port.name}{', answers' * state.port.answers}" if state.port.name else _OFF,
         "bridge": f"runs as process {state.pid}" if state.pid else by_hand,
         "cortexd": service.version if service else "does not answer",
+        "programs": ", ".join(program.name for program in state.programs) or _NONE,
     }
-    print_text("\n".join(f"{name + ':':<9} {one_line(value)}" for name, value in lines.items()))
+    print_text("\n".join(f"{name + ':':<10} {one_line(value)}" for name, value in lines.items()))
     for problem in problems:
         print_notice(problem)
