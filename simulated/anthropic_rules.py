@@ -20,6 +20,7 @@ from simulated.checks import (
     integer,
     json_schema,
     nullable,
+    number,
     obj,
     one_of,
     tagged,
@@ -27,7 +28,7 @@ from simulated.checks import (
     text_or,
 )
 
-VERSION = "2026-10-21"
+VERSION, EARLIER = "2026-10-21", "2023-06-01"
 _LEAST_BUDGET = 1024
 _NAME = r"[a-zA-Z0-9_-]{1,128}"
 _ID = text(least=1, pattern=r"[a-zA-Z0-9_-]+")
@@ -191,15 +192,23 @@ REQUEST = obj(
         "workspace_id": text(least=1),
     },
 )
-# Fields of earlier versions that this one refuses by name.
-_GONE = ("temperature", "top_p", "top_k")
+# Fields of the earlier version that this one refuses by name.
+_GONE: dict[str, Check] = {"temperature": number(), "top_p": number(), "top_k": integer()}
 
 
-def check(body: Any) -> None:
-    """Raises Refused at the first thing that the API would refuse."""
-    for name in _GONE:
-        if isinstance(body, dict) and name in body:
+def _of_version(body: dict[str, Any], version: str) -> dict[str, Any]:
+    """Without the fields that only the earlier one has. Raises Refused for those of the other."""
+    for name in body.keys() & _GONE.keys():
+        if version != EARLIER:
             raise Refused((), f"`{name}` is not supported with anthropic-version {VERSION}")
+        _GONE[name](body[name], (name,))
+    return {name: value for name, value in body.items() if name not in _GONE}
+
+
+def check(body: Any, version: str = VERSION) -> None:
+    """Raises Refused at the first thing that the API would refuse."""
+    if isinstance(body, dict):
+        body = _of_version(body, version)
     REQUEST(body, ())
     _tools(body)
     _thinking(body)

@@ -127,16 +127,20 @@ class TestPort:
 
 
 class TestPrograms:
-    def test_connected_ones(self, answering: Callable[[int], int], tmp_path: Path) -> None:
+    def test_connected_ones(
+        self, answering: Callable[[int], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Each with what is amiss: nobody at its port, settings that were changed since, or that are none any more."""
         home, program = Home({"HOME": str(tmp_path)}), PROGRAMS["opencode"]
+        monkeypatch.setenv("HOME", str(tmp_path))  # where the bridge has no port
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
         assert connected(home) == []
         for open_port, expected in ((answering(200), None), (9, Obstacle.NOBODY)):
             address = connecting_bridge.Address(f"http://127.0.0.1:{open_port}", KEY, tmp_path / "key")
-            plan.carry_out(home, program, plan.connecting(home, program, address, "auto"), connect=True)
+            plan.connect(home, program, plan.connecting(home, program, address, "auto"), "auto")
             [found] = connected(home)
             assert (found.name, _cause(found.amiss)) == ("opencode", expected)
-        [file] = [item.path for item in plan.state_of(home, program)[1]]
+        [file] = plan.paths_of(home, program)
         for text, expected in (("{}", Obstacle.CHANGED), ("{", Obstacle.SETTINGS)):
             file.write_text(text)
             [found] = connected(home)

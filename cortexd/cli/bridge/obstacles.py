@@ -25,6 +25,7 @@ class Obstacle(StrEnum):
     NO_PORT_FREE = "no_port_free"
     SETTINGS = "settings"
     CHANGED = "changed"
+    OLD = "old"
     NOBODY = "nobody"
     NOT_WRITTEN = "not_written"
     PROGRAM_FAILED = "program_failed"
@@ -46,8 +47,9 @@ _SENTENCES = {
     Obstacle.OTHER_KEY: "The bridge has another key than {path}: systemctl --user restart " + SERVICE,
     Obstacle.PORT_TAKEN: "A program of {user} listens on port {port}. Take another: cortexctl bridge port on --port N",
     Obstacle.NO_PORT_FREE: "No port from {first} to {last} is free. Choose one: cortexctl bridge port on --port N",
-    Obstacle.SETTINGS: "The settings of {name} cannot be read: {reason}",
+    Obstacle.SETTINGS: "The settings of {name} cannot be read: cortexctl connect {name}",
     Obstacle.CHANGED: "Somebody has changed what connected {name}: cortexctl connect {name}",
+    Obstacle.OLD: "{name} has an old port or key: cortexctl connect {name}",
     Obstacle.NOBODY: "{name} asks at port {port}, where nobody listens. "
     "Open it: cortexctl bridge port on --port {port}",
     Obstacle.NOT_WRITTEN: "{path} cannot be written or removed: {reason}.",

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from cortexd.bridge.places import LOOPBACK
 from cortexd.cli.bridge.obstacles import Obstacle, Problem, problem
-from cortexd.cli.connecting.plan import State, state_of
+from cortexd.cli.connecting.bridge import Address, bridge_address
+from cortexd.cli.connecting.plan import State, paths_of, state_of
 from cortexd.cli.connecting.programs import PROGRAMS, Home, Program
 from cortexd.cli.machine.discovery import listeners
 from cortexd.errors import CortexError
 
+_AMISS = {State.CHANGED: Obstacle.CHANGED, State.UNREADABLE: Obstacle.SETTINGS, State.OLD: Obstacle.OLD}
 _ADDRESS = re.compile(rf"http://{re.escape(LOOPBACK)}:([0-9]{{1,5}})")
 
 
@@ -32,18 +34,20 @@ def connected(home: Home) -> list[Connected]:
 
 
 def _look(home: Home, program: Program, listening: set[int]) -> Connected | None:
-    try:
-        state, written = state_of(home, program)
-    except CortexError as error:
-        return Connected(program.name, problem(Obstacle.SETTINGS, name=program.name, reason=error.message))
+    state = state_of(home, program, _address())
     if state is State.NOT:
         return None
-    if state is State.CHANGED:
-        return Connected(program.name, problem(Obstacle.CHANGED, name=program.name))
-    deaf = {port for item in written for port in _ports(item.path)} - listening
-    if deaf:
-        return Connected(program.name, problem(Obstacle.NOBODY, name=program.name, port=min(deaf)))
-    return Connected(program.name)
+    if state in _AMISS:
+        return Connected(program.name, problem(_AMISS[state], name=program.name))
+    deaf = {port for file in paths_of(home, program) for port in _ports(file)} - listening
+    return Connected(program.name, problem(Obstacle.NOBODY, name=program.name, port=min(deaf)) if deaf else None)
+
+
+def _address() -> Address | None:
+    try:
+        return bridge_address()
+    except CortexError:  # which is told of the port
+        return None
 
 
 def _ports(file: Path) -> Iterator[int]:
