@@ -3,14 +3,14 @@ strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from cortexd.authority import Action, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
-from cortexd.config.settings import ANY_MODEL
+from cortexd.config.settings import ANY_MODEL, ProviderSettings
 from cortexd.domain.messages import LearnedMode, Options, Strategy
 from cortexd.domain.modes import Way, way_of
 from cortexd.domain.money import format_usd
@@ -330,6 +330,8 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         alone = len(order) == 1
         words = first if alone else f"{first}. No other provider is configured either."
         return ProviderNotConfigured(words, provider=order[0])
+    if faulty := _unreadable(question, [config.providers[name] for name in order if name not in unconfigured]):
+        return faulty
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
     if question.guard.pinned:
@@ -364,3 +366,14 @@ def _explained(plan: Plan, leader: Target, config: Config) -> Plan:
     name = leader.provider if first.provider != leader.provider else str(leader)
     led = (replace(first, reason=f"fallback from {name}: {because}"), *plan.candidates[1:])
     return replace(plan, candidates=led, stands_in_for=name)
+
+
+def _unreadable(question: Question, providers: Sequence[ProviderSettings]) -> InvalidArgument | None:
+    """Of a body that only its own API may have words for, where no provider has that API; nobody else can be waited
+    for."""
+    raw = question.raw
+    if raw is None or not raw.native or any(item.api == raw.form.name for item in providers):
+        return None
+    return InvalidArgument(
+        f'body: {raw.native}. No provider here has api = "{raw.form.name}", which may have words for it.'
+    )

@@ -179,6 +179,12 @@ class TestWhoCanHaveIt:
         assert reason.startswith('has no api = "anthropic" (')
         assert ": " not in reason
 
+    def test_what_nobody_can_have_is_the_callers_fault(self) -> None:
+        """Only its own API may have words for it, and no provider has that: asking again cannot help."""
+        question = taken("responses", input=[{"role": ["user"], "content": "hello"}]).question
+        with pytest.raises(InvalidArgument, match="responses"):
+            plan(question)
+
     def test_secrets_in_it_stay_here(self) -> None:
         """What cannot be translated cannot be disguised either: only local models get it."""
         question = taken("openai", messages=[{"role": "tool", "content": "no call"}]).question
