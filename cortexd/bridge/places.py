@@ -11,6 +11,7 @@ PORT = "cortex-llm-bridge-port.socket"
 PROGRAM = "cortex-llm-bridge"
 KEY, KEY_FILE = "CORTEX_LLM_TOKEN", "CORTEX_LLM_TOKEN_FILE"  # in the environment: the key itself, or where it is
 LOOPBACK = "127.0.0.1"
+_OF_ALL = Path("/etc/cortexd/bridge.toml")
 
 
 def socket_path() -> Path | None:
@@ -28,6 +29,11 @@ def runtime_path() -> Path | None:
 
 def key_path() -> Path:
     return _base("XDG_STATE_HOME", ".local/state") / "cortex-llm" / "bridge-key"
+
+
+def settings_paths() -> tuple[Path, ...]:
+    """What is wished of the bridge: by the computer's administrator, and above that by its user."""
+    return _OF_ALL, _base("XDG_CONFIG_HOME", ".config") / "cortex-llm" / "bridge.toml"
 
 
 def units_path() -> Path:

@@ -27,7 +27,6 @@ from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFou
 from cortexd.formats import Format, decoded
 
 _LARGEST = 64 * 1024 * 1024
-_USUAL_TASK = "user_chat"
 _AT_A_TIME = 100  # the bus lets a connection wait for 128 replies
 _EVENTS = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
@@ -54,7 +53,7 @@ class Bridge:
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
-        self._names = Names(self.client, self.model)
+        self._names = Names(self.client, self.model, self.task)
         self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
@@ -96,9 +95,9 @@ class Bridge:
         return handle
 
     async def _complete(self, request: web.Request, posted: Posted) -> web.StreamResponse:
-        named = await self._names.resolve(posted.model)
-        task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
         program = await self._programs.behind(request.transport)
+        named = await self._names.resolve(posted.model, program.name if program else "")
+        task = named.task_type or request.headers.get(words.TASK) or named.usual_task
         labels = {"labels": program.labels} if program else {}
         asking = (posted.form.name, task, posted.body, words.passed(request.headers))
         options = {**named.options, **words.said(request.headers, posted.session), **labels}
@@ -137,11 +136,12 @@ class Bridge:
         await response.write_eof()
         return response
 
-    async def _count(self, _request: web.Request, posted: Posted) -> web.StreamResponse:
+    async def _count(self, request: web.Request, posted: Posted) -> web.StreamResponse:
         """By the router's forecast, which knows each model's share of letters to tokens."""
         asked = posted.form.asked(decoded(posted.body))
-        named = await self._names.resolve(asked.model)
-        task = named.task_type or self.task or _USUAL_TASK
+        program = await self._programs.behind(request.transport)
+        named = await self._names.resolve(asked.model, program.name if program else "")
+        task = named.task_type or named.usual_task
         decision = await self.client.route(task, asked.messages, **{**asked.options, **named.options})
         known = [item.input_tokens for item in decision.candidates if item.input_tokens is not None]
         return _json({"input_tokens": known[0] if known else len(posted.body) // 4}, 200, {})
@@ -162,8 +162,10 @@ class Bridge:
         return _failed(_form_of(request), RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
-        """Says nothing but that it is there."""
-        return _json({"status": "ok"}, 200, {})
+        """That it is there, and whether all that is wished of it is understood."""
+        problems = self._names.problems
+        amiss = {"problems": problems, "next_step": "cortexctl bridge check"} if problems else {}
+        return _json({"status": "ok", **amiss}, 200, {})
 
 
 _BEGINNING = "1970-01-01T00:00:00Z"  # when models appeared is not known

@@ -10,10 +10,11 @@ from cortexd.domain.raw import RawCall
 from cortexd.providers.failures import malformed
 from cortexd.providers.sse import MAX_EVENT_BYTES
 
-MOST_KEPT = 16 * 1024 * 1024
-"""Bytes of a stream that are kept for who comes for it again: no more is held for one user."""
+MOST_KEPT = 8 * 1024 * 1024
+"""Bytes of a stream that are kept for who comes for it again: of one twice as long nothing would be."""
 _MOST_HELD = 2 * MAX_EVENT_BYTES  # of an event that has begun, comments included
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+_MOST_END = max(map(len, _ENDS)) - 1  # of one that is cut
 _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
@@ -26,7 +27,8 @@ class RawStream:
 
     def __init__(self, call: RawCall) -> None:
         self._unasked = call.unasked
-        self._rest = b""
+        self._whole: list[bytes] = []
+        self._rest = bytearray()  # in place, so that a long event in small packets costs no square
         self._kept: bytearray | None = bytearray() if call.keeps else None
 
     @property
@@ -35,15 +37,22 @@ class RawStream:
 
     def add(self, chunk: bytes) -> None:
         """Raises ProviderError for an event without end."""
-        self._rest = self._rest + chunk if self._rest else chunk
-        if len(self._rest) > _MOST_HELD and not _end(self._rest):
+        before = bytes(self._rest[-_MOST_END:])
+        end = _end(before + chunk) - len(before)
+        if end > 0:
+            self._whole += filter(None, [bytes(self._rest), chunk[:end]])
+            self._rest.clear()
+            chunk = chunk[end:]
+        self._rest += chunk
+        if len(self._rest) > _MOST_HELD:
             raise malformed(f"a stream event is larger than {MAX_EVENT_BYTES} bytes")
 
     def take(self, *, last: bool = False) -> bytes:
         """What can be told now; `last`: the end has come, and what has begun is told too."""
-        rest = self._rest
-        end = len(rest) if last else _end(rest)
-        taken, self._rest = rest[:end], rest[end:]
+        taken = b"".join([*self._whole, self._rest] if last else self._whole)
+        self._whole = []
+        if last:
+            self._rest.clear()
         if self._unasked is not None and _NO_CHOICES.search(taken):
             taken = self._without_unasked(taken)
         self.keep(taken)

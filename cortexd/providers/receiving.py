@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import httpx2
 
@@ -16,6 +15,7 @@ from cortexd.providers.collecting import Collector
 from cortexd.providers.failures import Errors, malformed, map_exceptions
 from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.framing import is_stream, read_body, significant
+from cortexd.providers.posting import Unread
 from cortexd.providers.raw import RawStream, whole_body
 from cortexd.providers.reader import Reader
 from cortexd.providers.sse import EventSplitter
@@ -40,23 +40,15 @@ class Format:
     errors: Errors
 
 
-class Stream(Protocol):
-    """What the SDKs give: a response whose body is unread."""
-
-    response: httpx2.Response
-
-    async def close(self) -> None: ...
-
-
-async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
-    """Read the answer to `call`, an event stream or whole, and close the stream.
+async def receive(unread: Unread, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
+    """Read the answer to `call`, an event stream or whole, and close its connection.
 
     Raises ProviderError, and what the listener raises as it is.
     """
     prompt_chars = sum(len(message.text()) for message in call.messages)
     try:
         with map_exceptions(form.errors, unless=lambda: reader.interrupted):
-            answer = await _read(stream.response, call, form, max_bytes, reader)
+            answer = await _read(unread.response, call, form, max_bytes, reader)
         if call.raw is not None:  # nobody knows here what is in its prompt
             return answer
         usage = believable_prompt(answer.usage, prompt_chars)
@@ -66,7 +58,7 @@ async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, read
         raise
     finally:
         with suppress(*form.errors):
-            await stream.close()
+            await unread.close()
 
 
 async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:

@@ -12,7 +12,7 @@ from cortexd.ledger import AttemptRecord
 from cortexd.pool import affinity_of
 from cortexd.privacy import Disguise
 from cortexd.providers import Listener
-from cortexd.requests.raw import raw_call
+from cortexd.requests.raw import raw_call, silence_s
 from cortexd.requests.setup import Setup
 from cortexd.routing import Candidate, Question
 
@@ -85,10 +85,11 @@ def call_for(
     candidate, options = attempt.candidate, attempt.question.options
     settings = setup.config.providers[candidate.provider]
     messages = attempt.question.messages if disguise is None else disguise.messages
+    raw = raw_call(attempt.question, candidate, setup) if disguise is None else None
     return Call(
         model=candidate.model,
         messages=messages,
-        timeout_s=settings.timeout_s,
+        timeout_s=settings.timeout_s if raw is None else silence_s(raw, candidate, settings.timeout_s),
         max_tokens=candidate.max_tokens,
         temperature=options.temperature,
         tools=options.tools if disguise is None else disguise.tools,
@@ -99,7 +100,7 @@ def call_for(
         local_only=local_only,
         avoids=avoids,
         waits=waits,
-        raw=raw_call(attempt.question, candidate, setup) if disguise is None else None,
+        raw=raw,
     )
 
 

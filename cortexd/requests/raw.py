@@ -27,8 +27,11 @@ from cortexd.routing import Candidate, Question
 from cortexd.routing.raw import RawBody
 from cortexd.validation import Bounds, content_hash, parse_messages, parse_options, parse_raw_options
 
+UNREAD = "its messages or tools have no words elsewhere"
 RAW, TRANSLATED = "raw", "translated"
 _OPENAI = "openai"
+_SLOWEST_PER_S = 35.0  # tokens; anthropic 2.12 expects as many (_base_client.py, _calculate_nonstreaming_timeout)
+_LONG = 32_768  # tokens, where nobody set a limit
 _TOOLS = ("tools", "functions", "mcp_servers", "web_search_options", "plugins")
 _INSTEAD = {True: "Set it to true, or call CompleteRaw.", False: "Leave it out, or call OpenRawStream."}
 
@@ -88,10 +91,9 @@ def _parsed(asked: Asked, beside: Options, bounds: Bounds, body: bytes) -> tuple
     of it is one text. Raises TooLarge."""
     try:
         messages, own = parse_messages(asked.messages, bounds), parse_options(asked.options, bounds)
-    except InvalidArgument as error:
+    except InvalidArgument:
         text = safe_text(body.decode("utf-8", "replace"))
-        place = str(error).partition(":")[0].removeprefix("options.")
-        return (Message(Role.USER, text),), beside, ", ".join((*asked.native, place))
+        return (Message(Role.USER, text),), beside, ", ".join((*asked.native, UNREAD))
     wanted = replace(
         beside,
         temperature=own.temperature,
@@ -121,6 +123,12 @@ def raw_call(question: Question, candidate: Candidate, setup: Setup) -> RawCall 
         return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native)
     counted = partial(rewritten, content, candidate.model, counted=True)
     return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native, counted, raw.form.unasked)
+
+
+def silence_s(raw: RawCall, candidate: Candidate, timeout_s: float) -> float:
+    """How long the provider may be silent: nothing comes of a whole answer before its end, however long it is."""
+    longest = (candidate.max_tokens or _LONG) / _SLOWEST_PER_S
+    return timeout_s if raw.streamed else max(timeout_s, longest)
 
 
 def raw_of(request: Request) -> RawBody:

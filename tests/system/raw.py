@@ -19,6 +19,8 @@ PROVIDERS = {"anthropic": "claude", "openai": "kimi_k2", "responses": "openai"}
 CONFIG = """
 [daemon]
 preload_sdks = true
+[cache]
+enabled = true
 [providers.openai]
 preset = "openai"
 api = "responses"

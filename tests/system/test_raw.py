@@ -16,6 +16,7 @@ from tests.eventually import assert_eventually_async
 from tests.secrets_made import MAKERS
 from tests.system.program import ERROR, NAME, Json, Program, program_fixture, refused  # noqa: F401
 from tests.system.raw import PROVIDERS, Served, body_of, bytes_of, complete_raw, open_raw, serving
+from tests.system.test_holds import answer, one_hold, set_own
 from tests.system.users import programs_of
 
 each = pytest.mark.parametrize("form", list(PROVIDERS))
@@ -69,6 +70,13 @@ class TestWhole:
         assert raw.metadata["lost"] == ([] if own else [*OWN[form]])
         assert set(raw.answer) >= {"id", "model", "usage"}
         assert "Well said." in raw.content
+
+    @each
+    async def test_a_refused_body_is_asked_in_other_words(self, form: str, served: Served, program: Program) -> None:
+        """What the provider does not take is left out then, and the metadata says so; it is one attempt."""
+        raw = await complete_raw(program, form, body_of(form, nonsense=1), provider=PROVIDERS[form])
+        assert (raw.metadata["lane"], raw.metadata["lost"]) == ("translated", ["nonsense"])
+        assert (served.asked(form), len(raw.metadata["attempts"])) == (2, 1)
 
 
 class TestStream:
@@ -172,6 +180,26 @@ class TestAgain:
         with refused("RequestIdReused"):
             await ask(body + " ")
 
+    @each
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_equal_body_may_be_answered_from_the_cache(
+        self, form: str, stream: bool, served: Served, program: Program
+    ) -> None:
+        """With the same bytes, at no cost."""
+        body = body_of(form, prompt=f"cached {form} {stream}", stream=stream)
+
+        async def ask() -> tuple[bytes, Json]:
+            options: Json = {"provider": PROVIDERS[form], "cache": True}
+            if stream:
+                events = await (await open_raw(program, form, body, **options)).read()
+                return bytes_of(events), events[-1]["metadata"]
+            raw = await complete_raw(program, form, body, **options)
+            return raw.content.encode(), raw.metadata
+
+        (first, paid), (again, free) = await ask(), await ask()
+        assert (first, paid["lane"], free["lane"]) == (again, "raw", "raw")
+        assert (paid["cache_hit"], free["cache_hit"], free["cost_nano_usd"], served.asked(form)) == (False, True, 0, 1)
+
     async def test_two_join_one_stream(self, served: Served, program: Program) -> None:
         """The second one gets all bytes, too."""
         served.behave("anthropic", Behaviour(reply="word " * 50, chunks=50, chunk_delay_s=0.01))
@@ -225,9 +253,10 @@ class TestRefused:
     @each
     async def test_what_the_vendor_refuses_marks_nobody(self, form: str, served: Served, program: Program) -> None:
         """Its words are told, and it stays well."""
+        served.behave(form, Behaviour(status=400, error_message="no such word"))
         with refused("ProviderFailed") as text:
-            await complete_raw(program, form, body_of(form, nonsense=1), provider=PROVIDERS[form])
-        assert "nonsense" in text[0]
+            await complete_raw(program, form, body_of(form), provider=PROVIDERS[form])
+        assert "no such word" in text[0]
         assert (await program.providers())[PROVIDERS[form]]["state"] == "ok"
 
 
@@ -255,6 +284,18 @@ class TestMoney:
         raw = await complete_raw(program, "anthropic", body_of("anthropic", tools=tools), provider="claude")
         assert (raw.metadata["lane"], raw.metadata["cost_known"]) == ("raw", False)
         assert raw.metadata["cost_nano_usd"] > 0
+
+    async def test_a_cap_of_ones_own_holds_it(self, served: Served, program: Program) -> None:
+        """Nothing leaves until the user's word; then it is answered as ever."""
+        await set_own(program, day_usd="0.0000001", at_limit="ask")
+        try:
+            waiting = asyncio.create_task(complete_raw(program, "anthropic", body_of("anthropic"), provider="claude"))
+            hold = await one_hold(program)
+            assert (hold["provider"], served.asked("anthropic")) == ("claude", 0)
+            await answer(program, hold["hold_id"], "once")
+            assert (await waiting).metadata["lane"] == "raw"
+        finally:
+            await set_own(program, remove=True)
 
 
 class TestPrivacy:

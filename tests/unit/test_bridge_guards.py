@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from multidict import CIMultiDict
@@ -57,7 +59,7 @@ def rows() -> Iterator[tuple[str, bool, tuple[object, ...], bool]]:
                 yield method, tcp, tuple(values), _may(method, tcp, values)
 
 
-def _may(method: str, tcp: bool, values: list[object]) -> bool:
+def _may(method: str, tcp: bool, values: Sequence[object]) -> bool:
     host, page, kind, target = (table[value] for table, value in zip(_TABLES, values, strict=True))  # type: ignore[index]
     return (host or not tcp) and page and target and (kind or method != "POST")
 
@@ -84,8 +86,25 @@ class TestPages:
         assert [row for row in checked if passes(*row[:3]) != row[3]] == []
 
 
-# What Chromium 150 sent to a port for a page of another origin, by script/try-browser: method, type, and what it added.
-FROM_CHROMIUM: tuple[tuple[str, dict[str, str]], ...] = ()
+# What Chromium 156 sent for a page of another origin, and for one whose name had come to lead here (rebound.test), by
+# script/try-browser --heads: method, host, and the headers that say what the sender is.
+FROM_CHROMIUM = json.loads(Path(__file__).with_name("browser_heads.json").read_text())
+
+
+class TestChromium:
+    @pytest.mark.parametrize(("method", "host", "told"), FROM_CHROMIUM)
+    def test_is_known_for_what_it_is(self, method: str, host: str, told: list[list[str]]) -> None:
+        """Each of its requests, with or without the key that a page may put in."""
+        headers = CIMultiDict([("Host", f"{host}:8123"), *((name, value) for name, value in told)])
+        with pytest.raises((AccessDenied, InvalidArgument)):
+            refuse_browsers(headers, method, "/v1/messages", tcp=True)
+
+    def test_all_that_a_page_can_do(self) -> None:
+        """The recording has each kind of request."""
+        methods = {method for method, *_ in FROM_CHROMIUM}
+        names = {name.lower() for *_, told in FROM_CHROMIUM for name, _ in told}
+        assert methods >= {"GET", "HEAD", "POST", "OPTIONS"}
+        assert names >= {"origin", "sec-fetch-site", "x-api-key", "upgrade", "content-type"}
 
 
 class TestCallers:

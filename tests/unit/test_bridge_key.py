@@ -58,23 +58,32 @@ class TestMaking:
         assert flaw(lambda: make_key(file)) == Flaw.UNREADABLE
 
 
-_FLAWS: dict[str, tuple[Callable[[Path], object], Flaw]] = {
+def _fill(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+
+
+def _cleared(file: Path) -> Path:
+    file.unlink()
+    return file
+
+
+_FLAWS: dict[str, tuple[Callable[[Path], None], Flaw]] = {
     "others read": (lambda file: file.chmod(0o604), Flaw.OTHERS),
     "its group writes": (lambda file: file.chmod(0o620), Flaw.OTHERS),
     "a directory that others write": (lambda file: file.parent.chmod(0o703), Flaw.OTHERS),
-    "empty": (lambda file: file.write_text(""), Flaw.NOT_A_KEY),
-    "short": (lambda file: file.write_text("short\n"), Flaw.NOT_A_KEY),
-    "two lines": (lambda file: file.write_text(f"{'k' * 43}\n{'k' * 43}\n"), Flaw.NOT_A_KEY),
-    "no text": (lambda file: file.write_bytes(bytes(range(64))), Flaw.NOT_A_KEY),
+    "empty": (lambda file: _fill(file, b""), Flaw.NOT_A_KEY),
+    "short": (lambda file: _fill(file, b"short\n"), Flaw.NOT_A_KEY),
+    "two lines": (lambda file: _fill(file, b"k" * 43 + b"\n" + b"k" * 43 + b"\n"), Flaw.NOT_A_KEY),
+    "no text": (lambda file: _fill(file, bytes(range(64))), Flaw.NOT_A_KEY),
     "nothing": (lambda file: file.unlink(), Flaw.NO_FILE),
-    "a pipe": (lambda file: (file.unlink(), os.mkfifo(file, 0o600)), Flaw.OTHERS),
-    "a directory": (lambda file: (file.unlink(), file.mkdir(0o700)), Flaw.UNREADABLE),
+    "a pipe": (lambda file: os.mkfifo(_cleared(file), 0o600), Flaw.OTHERS),
+    "a directory": (lambda file: _cleared(file).mkdir(0o700), Flaw.UNREADABLE),
 }
 
 
 class TestReading:
     @pytest.mark.parametrize(("change", "expected"), _FLAWS.values(), ids=_FLAWS)
-    def test_not_used(self, file: Path, change: Callable[[Path], object], expected: Flaw) -> None:
+    def test_not_used(self, file: Path, change: Callable[[Path], None], expected: Flaw) -> None:
         """A key that others know, may have written, or that is none."""
         make_key(file)
         change(file)

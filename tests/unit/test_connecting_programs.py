@@ -39,13 +39,13 @@ def wanted_of(home: Home, program: Program, address: Address) -> tuple[Wanted, .
 
 def connect(home: Home, program: Program, address: Address, model: str = "auto") -> int:
     steps = plan.connecting(home, program, address, model)
-    plan.carry_out(home, program, steps, connect=True)
+    plan.connect(home, program, steps, model)
     return len(steps)
 
 
 def disconnect(home: Home, program: Program, *, force: bool = False) -> list[plan.Step]:
     steps = plan.disconnecting(home, program, force=force)
-    plan.carry_out(home, program, steps, connect=False)
+    plan.disconnect(home, program, steps)
     return steps
 
 
@@ -82,10 +82,10 @@ class TestEveryProgram:
         connect(home, program, address)
         for wanted in wanted_of(home, program, address):
             assert wanted.path.stat().st_mode & 0o777 == 0o600
-        assert plan.state_of(home, program)[0] is State.CONNECTED
+        assert plan.state_of(home, program, address) is State.CONNECTED
         disconnect(home, program)
         assert snapshot(tmp_path) == before
-        assert plan.state_of(home, program)[0] is State.NOT
+        assert plan.state_of(home, program, address) is State.NOT
 
     def test_with_files(self, program: Program, home: Home, address: Address, tmp_path: Path) -> None:
         """Mode and owner stay, a copy lies beside each, and afterwards all is as it was."""
@@ -115,7 +115,10 @@ class TestEveryProgram:
         before = snapshot(tmp_path)
         connect(home, program, address)
         moved = Address("http://127.0.0.1:5151", address.token, address.token_file)
+        assert plan.state_of(home, program, moved) is State.OLD
         assert connect(home, program, moved, "task/code_generation") > 0
+        assert plan.state_of(home, program, moved) is State.CONNECTED
+        assert (record.connected(home), record.read(home, program).model) == ([program.name], "task/code_generation")
         said = "".join(wanted.path.read_text() for wanted in wanted_of(home, program, moved))
         assert "5151" in said
         assert "4141" not in said
@@ -185,7 +188,7 @@ class TestEveryProgram:
         for wanted in wanted_of(home, program, address):
             text = wanted.path.read_text()
             wanted.path.write_text(text.replace("auto", "mine").replace(address.token, "another"))
-        assert plan.state_of(home, program)[0] is State.CHANGED
+        assert plan.state_of(home, program, address) is State.CHANGED
         kept = [change for step in disconnect(home, program) for change in step.kept]
         assert kept
         said = "".join(wanted.path.read_text() for wanted in wanted_of(home, program, address) if wanted.path.exists())
@@ -235,7 +238,7 @@ class TestForeignEdits:
         steps = plan.connecting(home, program, address, "auto")
         [wanted] = wanted_of(home, program, address)
         put(wanted, "theirs: 1\n")
-        assert cause_of(lambda: plan.carry_out(home, program, steps, connect=True)) == Obstacle.CHANGED_MEANWHILE
+        assert cause_of(lambda: plan.connect(home, program, steps, "auto")) == Obstacle.CHANGED_MEANWHILE
         assert wanted.path.read_text() == "theirs: 1\n"
 
 
@@ -269,6 +272,15 @@ class TestRefusals:
         assert caught.value.details["cause"] == Obstacle.ODD_STYLE
         assert address.url in caught.value.message
         assert wanted.path.read_text() == text
+
+    def test_list_goes_on(self, home: Home, address: Address) -> None:
+        """A file that cannot be read is a state of its program, and no end of the list."""
+        connect(home, PROGRAMS["aider"], address)
+        [wanted] = wanted_of(home, PROGRAMS["aider"], address)
+        wanted.path.write_text("a: [")
+        assert plan.state_of(home, PROGRAMS["aider"], address) is State.UNREADABLE
+        record.path_of(home, PROGRAMS["aider"]).write_text("{}")
+        assert plan.state_of(home, PROGRAMS["aider"], None) is State.UNREADABLE
 
     def test_no_regular_file(self, home: Home, address: Address) -> None:
         """A directory or a pipe in its place is none."""

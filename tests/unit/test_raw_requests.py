@@ -13,13 +13,14 @@ import pytest
 from cortexd.authority import Action, Caller, action_for
 from cortexd.config.settings import AuthorizationSettings, LimitSettings
 from cortexd.domain.messages import OnBreak, Role
+from cortexd.domain.raw import RawCall
 from cortexd.domain.targets import Target
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument, TooLarge
 from cortexd.privacy import Guard
 from cortexd.privacy.guard import Disguise
 from cortexd.requests.intake import Request
-from cortexd.requests.raw import take_in_raw
+from cortexd.requests.raw import UNREAD, silence_s, take_in_raw
 from cortexd.routing import Health, Plan, Question, plan_route
 from cortexd.validation import parse_raw_options
 from tests.unit.routes import ALL, OFFICE, catalog_of, config, names
@@ -73,7 +74,7 @@ class TestTakingIn:
         """The request goes on as one text, for providers with that API alone, with the tools that it offers."""
         question = taken("openai", messages=[{"role": "tool", "content": "no call"}], tools=[SERVER_TOOL]).question
         assert question.raw is not None
-        assert (question.raw.native, question.offers_tools) == ("messages[0].tool_call_id", True)
+        assert (question.raw.native, question.offers_tools) == (UNREAD, True)
         assert question.messages[0].text() == question.raw.body.decode()
 
     @pytest.mark.parametrize(
@@ -149,6 +150,15 @@ class TestMoney:
         question = taken("openai", messages=[{"role": "user", "content": [image]}]).question
         model = catalog_of(config(ALL)).model("kimi_k2", "kimi-k2.6")
         assert question.size().most_tokens(model) >= (model.context_tokens or 0) > 100_000
+
+
+class TestPatience:
+    def test_a_whole_answer_may_take_as_long_as_its_tokens(self) -> None:
+        """Nothing comes of it before; a stream that is silent is stuck."""
+        claude = plan(taken(max_tokens=14_000).question).candidates[0]
+        assert silence_s(RawCall(b""), claude, 120.0) == 400.0
+        assert silence_s(RawCall(b""), claude, 900.0) == 900.0
+        assert silence_s(RawCall(b"", streamed=True), claude, 120.0) == 120.0
 
 
 class TestWhoCanHaveIt:

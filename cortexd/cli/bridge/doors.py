@@ -26,15 +26,14 @@ class _OverSocket(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def at_socket(path: Path, *, of_unit: bool) -> Problem | None:
-    """What is amiss there. `of_unit`: systemd is to listen there; else somebody has started a bridge by hand."""
+def at_socket(path: Path) -> Problem | None:
+    """What is amiss there, where systemd is to listen, or somebody has started a bridge by hand."""
     if not _is_socket(path):
-        return problem(Obstacle.GONE, path=path, unit=SOCKET) if of_unit else None
+        return problem(Obstacle.GONE, path=path, unit=SOCKET)
     try:
         _get(_OverSocket(path), "/health")
     except ConnectionRefusedError:
-        found = Obstacle.GONE if of_unit else Obstacle.STALE
-        return problem(found, path=path, unit=SOCKET)
+        return problem(Obstacle.GONE, path=path, unit=SOCKET)
     except (OSError, http.client.HTTPException) as error:
         return problem(Obstacle.SILENT, where=path, reason=_why(error))
     return None

@@ -19,7 +19,6 @@ class Obstacle(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     GONE = "gone"
-    STALE = "stale"
     SILENT = "silent"
     OTHER_KEY = "other_key"
     PORT_TAKEN = "port_taken"
@@ -38,8 +37,8 @@ _SENTENCES = {
     Obstacle.STOPPED: "{unit} is stopped: systemctl --user start {unit}",
     Obstacle.FAILED: "{unit} failed ({result}). journalctl --user -u " + SERVICE + " says why. Once that is mended: "
     "systemctl --user reset-failed {unit} " + SERVICE + " && systemctl --user start {unit}",
-    Obstacle.GONE: "{path} was taken away. Put it back: systemctl --user restart {unit}",
-    Obstacle.STALE: "Nobody listens on {path}, which is left of a bridge that has ended. Take it away: rm {path}",
+    Obstacle.GONE: "{path} was taken away, or replaced by one that nobody serves. "
+    "Put it back: systemctl --user restart {unit}",
     Obstacle.SILENT: "{where} does not answer ({reason}): journalctl --user -u " + SERVICE + " says why",
     Obstacle.OTHER_KEY: "The bridge has another key than {path}: systemctl --user restart " + SERVICE,
     Obstacle.PORT_TAKEN: "A program of {user} listens on port {port}. Take another: cortexctl bridge port on --port N",

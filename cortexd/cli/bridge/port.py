@@ -37,7 +37,7 @@ def turn_on(port: int | None = None, *, new_key: bool = False) -> tuple[Address,
     CortexError."""
     manager.known(SERVICE)
     before = unit_files.port_of_files()
-    number = port or before or _free()
+    number = port or before or free()
     is_open = number == before and _listens()
     if not is_open:
         refuse_taken(number)
@@ -97,7 +97,7 @@ def refuse_taken(port: int) -> None:
         raise refusal(Obstacle.PORT_TAKEN, port=port, user=user)
 
 
-def _free() -> int:
+def free() -> int:
     """One of each user's own, so that it is the same one the next time. Raises CortexError."""
     first, taken = _FIRST + os.getuid() % _USERS, {port for port, _uid in listeners()}
     for port in range(first, first + _TRIES):

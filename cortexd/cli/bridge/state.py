@@ -55,10 +55,8 @@ def _of_socket(unit: Unit | None, path: Path | None) -> Problem | None:
     amiss = manager.without_manager() if unit is None else unit.problem
     if path is None:
         return amiss
-    by_hand = doors.at_socket(path, of_unit=amiss is None)
-    if amiss and path.is_socket() and by_hand is None:  # somebody has started one
-        return None
-    return by_hand if amiss is None or (by_hand and by_hand.cause is Obstacle.STALE) else amiss
+    found = doors.at_socket(path)
+    return found if found is None or amiss is None else amiss  # one that was started by hand is as good
 
 
 def _port() -> Door:

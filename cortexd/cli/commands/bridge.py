@@ -1,4 +1,4 @@
-"""cortexctl bridge port, bridge status"""
+"""cortexctl bridge port, bridge status, bridge check"""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cortexd.cli.talking.session import run
 from cortexd.errors import CortexError
 
 if TYPE_CHECKING:
+    from cortexd.bridge.wishes import Wishes
     from cortexd.cli.bridge.state import State
     from cortexd.client import AsyncClient, Properties
 
@@ -84,6 +85,47 @@ def status_command(settings: Settings, as_json: bool) -> None:
         raise click.exceptions.Exit(OTHER)
 
 
+@command.command("check", short_help="Say what is wrong in bridge.toml.")
+@click.pass_obj
+def check_command(settings: Settings) -> None:
+    """Say what is wrong in the files that say what is wished of your bridge, and which names in them lead nowhere.
+
+    /etc/cortexd/bridge.toml is the computer's; ~/.config/cortex-llm/bridge.toml is yours, and stands above it. The
+    status is 0 where all is well, 1 where something is not.
+    """
+    from cortexd.bridge.places import settings_paths
+    from cortexd.bridge.wishes import read_wishes
+
+    files = settings_paths()
+    wishes = read_wishes(files)
+    amiss = [str(problem) for problem in wishes.problems] or _leading_nowhere(settings, wishes)
+    for problem in amiss:
+        print_notice(problem)
+    if amiss:
+        raise click.exceptions.Exit(OTHER)
+    print_text("\n".join(f"{file}: OK" for file in files if file.exists()) or "There are no files; nothing is changed.")
+
+
+def _leading_nowhere(settings: Settings, wishes: Wishes) -> list[str]:
+    from cortexd.bridge.names import Names
+
+    async def read(client: AsyncClient) -> list[str]:
+        names = Names(client)
+        return [setting for setting, name in wishes.targets.items() if not await names.known(name)]
+
+    try:
+        return (
+            [
+                f"{setting}: there is no {wishes.targets[setting]!r}. To see what there is: cortexctl providers"
+                for setting in run(settings, read)
+            ]
+            if wishes.targets
+            else []
+        )
+    except CortexError as error:
+        return [f"Whether the names are there nobody can say. {told(error, settings.bus)}"]
+
+
 def _service(settings: Settings) -> tuple[Properties | None, str]:
     """The service that the bridge asks, or why there is none."""
 
@@ -102,7 +144,15 @@ def _as_json(state: State, service: Properties | None, problems: list[str]) -> d
         "problems": problems,
         **state.as_json(),
         "cortexd": service.version if service else "",
+        "programs": _programs(),
     }
+
+
+def _programs() -> list[str]:
+    from cortexd.cli.connecting.programs import home_of_user
+    from cortexd.cli.connecting.record import connected
+
+    return connected(home_of_user())
 
 
 def _show(state: State, service: Properties | None, problems: list[str]) -> None:
@@ -112,6 +162,7 @@ def _show(state: State, service: Properties | None, problems: list[str]) -> None
         "port": f"{state.port.name}{', answers' * state.port.answers}" if state.port.name else _OFF,
         "bridge": f"runs as process {state.pid}" if state.pid else by_hand,
         "cortexd": service.version if service else "does not answer",
+        "programs": ", ".join(_programs()) or "none. To connect one: cortexctl connect",
     }
     print_text("\n".join(f"{name + ':':<9} {one_line(value)}" for name, value in lines.items()))
     for problem in problems:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cortexd.cli.connecting import record
 from cortexd.cli.connecting.asking import agreed, dry_run_option, yes_option
 from cortexd.cli.connecting.bridge import address_by_hand, address_to_be, bridge_address, open_port
 from cortexd.cli.connecting.programs import PROGRAMS, Home, Program, home_of_user
+from cortexd.cli.connecting.record import USUAL_MODEL
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import print_json, print_text
+from cortexd.errors import CortexError
 
 if TYPE_CHECKING:
     from cortexd.cli.connecting.bridge import Address
@@ -24,7 +27,7 @@ _COLUMNS = (Column("program"), Column("installed"), Column("state"), Column("set
 
 @click.command("connect")
 @click.argument("program", required=False, type=click.Choice(list(PROGRAMS)), metavar="[PROGRAM]")
-@click.option("--model", metavar="NAME", default="auto", show_default=True, help="The model that it asks for.")
+@click.option("--model", metavar="NAME", help="The model that it asks for (default: the one of before, or auto).")
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
@@ -39,7 +42,7 @@ _COLUMNS = (Column("program"), Column("installed"), Column("state"), Column("set
 def command(
     settings: Settings,
     program: str | None,
-    model: str,
+    model: str | None,
     port: int | None,
     ask: bool,
     yes: bool,
@@ -59,6 +62,7 @@ def command(
     if program is None:
         return _list(home, as_json=settings.json or as_json)
     known = PROGRAMS[program]
+    model = model or record.read(home, known).model
     address = address_by_hand(port) if port else _address(yes=yes, dry_run=dry_run)
     if _connected(home, known, address, model, yes=yes, dry_run=dry_run):
         _try(known, address, model if ask else None)
@@ -67,7 +71,8 @@ def command(
 
 
 def _list(home: Home, *, as_json: bool) -> None:
-    rows = [_row(home, program) for program in PROGRAMS.values()]
+    address = _address_now()
+    rows = [_row(home, program, address) for program in PROGRAMS.values()]
     if as_json:
         print_json(rows)
         return
@@ -75,18 +80,20 @@ def _list(home: Home, *, as_json: bool) -> None:
     print_table(_COLUMNS, [(name, there, state, ", ".join(files)) for name, there, state, files in shown])
 
 
-def _row(home: Home, program: Program) -> dict[str, Any]:
-    from cortexd.cli.connecting.plan import state_of
+def _address_now() -> Address | None:
+    try:
+        return bridge_address()
+    except CortexError:  # bridge status says what is amiss
+        return None
 
-    state, written = state_of(home, program)
-    files = [item.path for item in written] or [item.path for item in program.files(home, address_to_be(), "auto")]
+
+def _row(home: Home, program: Program, address: Address | None) -> dict[str, Any]:
+    from cortexd.cli.connecting.plan import paths_of, state_of
+
+    paths = paths_of(home, program) or [item.path for item in program.files(home, address_to_be(), USUAL_MODEL)]
     installed = any(shutil.which(name) for name in program.commands)
-    return {
-        "program": program.name,
-        "installed": installed,
-        "state": str(state),
-        "files": [str(path) for path in files],
-    }
+    state = state_of(home, program, address)
+    return {"program": program.name, "installed": installed, "state": str(state), "files": list(map(str, paths))}
 
 
 def _address(*, yes: bool, dry_run: bool) -> Address:
@@ -101,7 +108,7 @@ def _address(*, yes: bool, dry_run: bool) -> Address:
 
 def _connected(home: Home, program: Program, address: Address, model: str, *, yes: bool, dry_run: bool) -> bool:
     """Whether it is now. Raises CortexError."""
-    from cortexd.cli.connecting.plan import carry_out, connecting
+    from cortexd.cli.connecting.plan import connect, connecting
 
     steps = connecting(home, program, address, model)
     if not steps:
@@ -110,7 +117,7 @@ def _connected(home: Home, program: Program, address: Address, model: str, *, ye
     print_text(address.hidden("".join(step.diff() for step in steps)))
     if not agreed("Change it so?" if len(steps) == 1 else "Change them so?", yes, dry_run):
         return False
-    carry_out(home, program, steps, connect=True)
+    connect(home, program, steps, model)
     print_text(f"{program.title} is connected{_kept(steps)}")
     return True
 

@@ -22,14 +22,15 @@ def command(program: str, force: bool, yes: bool, dry_run: bool) -> None:
     What it put there and somebody has changed since stays, and is named. The bridge's port stays open for others:
     cortexctl bridge port off
     """
-    from cortexd.cli.connecting.plan import carry_out, disconnecting
+    from cortexd.cli.connecting.plan import disconnect, disconnecting
 
     home, known = home_of_user(), PROGRAMS[program]
     steps = disconnecting(home, known, force=force)
-    print_text("".join(step.diff() for step in steps))
+    if any(step.changes for step in steps):
+        print_text("".join(step.diff() for step in steps))
     if not agreed("Change it so?" if len(steps) == 1 else "Change them so?", yes, dry_run):
         return
-    carry_out(home, known, steps, connect=False)
+    disconnect(home, known, steps)
     kept = [named(change.place) for step in steps for change in step.kept]
     if kept:
         print_notice(f"{', '.join(kept)} was changed since and stays. To take that out too: --force")

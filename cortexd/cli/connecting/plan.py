@@ -17,12 +17,15 @@ from cortexd.cli.connecting.formats import FORMATS, Format
 from cortexd.cli.connecting.obstacles import Obstacle, refusal
 from cortexd.cli.connecting.places import CannotEdit, Unreadable
 from cortexd.cli.connecting.programs import Home, Program, Wanted
-from cortexd.cli.connecting.record import Written
+from cortexd.cli.connecting.record import Record, Written
+from cortexd.errors import CortexError
 
 
 class State(StrEnum):
     CONNECTED = "connected"
     CHANGED = "changed"  # somebody has changed what was written
+    UNREADABLE = "cannot be read"
+    OLD = "out of date"  # the bridge has another port or key by now
     NOT = "not connected"
 
 
@@ -49,13 +52,25 @@ class Step:
         return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
-def state_of(home: Home, program: Program) -> tuple[State, tuple[Written, ...]]:
-    """By what was written, and what the files say now. Raises CortexError."""
-    written = record.read(home, program)
-    if not written:
-        return State.NOT, ()
-    right = all(_says(item) for item in written)
-    return (State.CONNECTED if right else State.CHANGED), written
+def state_of(home: Home, program: Program, address: Address | None) -> State:
+    """By what was written, what the files say now, and what they would have to."""
+    try:
+        known = record.read(home, program)
+        if not known.files:
+            return State.NOT
+        if not all(_says(item) for item in known.files):
+            return State.CHANGED
+        return State.OLD if address and connecting(home, program, address, known.model) else State.CONNECTED
+    except CortexError:
+        return State.UNREADABLE
+
+
+def paths_of(home: Home, program: Program) -> list[Path]:
+    """The files that something was written into."""
+    try:
+        return [item.path for item in record.read(home, program).files]
+    except CortexError:
+        return [record.path_of(home, program)]
 
 
 def _says(written: Written) -> bool:
@@ -67,7 +82,7 @@ def _says(written: Written) -> bool:
 
 def connecting(home: Home, program: Program, address: Address, model: str) -> list[Step]:
     """The files that have to change; none where all is there. Raises CortexError."""
-    before = {item.path: item for item in record.read(home, program)}
+    before = {item.path: item for item in record.read(home, program).files}
     wanted = program.files(home, address, model)
     hidden = program.files(home, replace(address, token=f"(the text in {address.token_file})"), model)
     by_hand = "\n".join(map(_by_hand, hidden))
@@ -93,7 +108,7 @@ def _connecting(wanted: Wanted, before: Mapping[Path, Written], by_hand: str) ->
 
 def disconnecting(home: Home, program: Program, *, force: bool) -> list[Step]:
     """A step for each file that was written. Raises CortexError."""
-    written = record.read(home, program)
+    written = record.read(home, program).files
     if not written:
         raise refusal(Obstacle.NOT_CONNECTED, title=program.title)
     return [_disconnecting(item, force=force) for item in written]
@@ -110,20 +125,26 @@ def _disconnecting(written: Written, *, force: bool) -> Step:
     return step
 
 
-def carry_out(home: Home, program: Program, steps: Sequence[Step], *, connect: bool) -> None:
-    """Write the files, and down what was written: first where it is put in, last where it is taken out."""
-    before = {item.path: item for item in record.read(home, program)}
-    after = {**before, **{step.written.path: step.written for step in steps}}
-    remaining = tuple(item for item in after.values() if item.changes)
-    if connect:
-        record.write(home, program, remaining)
+def connect(home: Home, program: Program, steps: Sequence[Step], model: str) -> None:
+    """Write down what will be written, then write it. Raises CortexError."""
+    record.write(home, program, Record(model, _remaining(home, program, steps)))
     for step in steps:
-        if connect:
-            files.write(step.file, step.text, copy=not step.again, by_hand=step.by_hand)
-        elif step.file.data is not None and step.changes:
+        files.write(step.file, step.text, copy=not step.again, by_hand=step.by_hand)
+
+
+def disconnect(home: Home, program: Program, steps: Sequence[Step]) -> None:
+    """Write the files, then down what is left. Raises CortexError."""
+    for step in steps:
+        if step.changes:
             files.write_back(step.file, step.text, created=step.written.created, by_hand=step.by_hand)
-    if not connect:
-        record.write(home, program, remaining)
+    model = record.read(home, program).model
+    record.write(home, program, Record(model, _remaining(home, program, steps)))
+
+
+def _remaining(home: Home, program: Program, steps: Sequence[Step]) -> tuple[Written, ...]:
+    before = {item.path: item for item in record.read(home, program).files}
+    after = {**before, **{step.written.path: step.written for step in steps}}
+    return tuple(item for item in after.values() if item.changes)
 
 
 def _by_hand(wanted: Wanted) -> str:

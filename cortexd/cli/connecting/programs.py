@@ -177,7 +177,7 @@ def _goose(home: Home, address: Address, model: str) -> tuple[Wanted, ...]:
     }
 
     def chosen(data: Any) -> Sequence[Setting]:
-        if isinstance(data, Mapping) and "GOOSE_PROVIDER" in data:
+        if isinstance(data, Mapping) and "GOOSE_PROVIDER" in data and "active_provider" not in data:
             return [Setting(("GOOSE_PROVIDER",), "cortex"), Setting(("GOOSE_MODEL",), model)]
         entry = {"enabled": True, "model": model, "configured": True}
         return [Setting(("active_provider",), "cortex"), Setting(("providers", "cortex"), entry)]

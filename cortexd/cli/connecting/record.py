@@ -11,8 +11,10 @@ from typing import Any
 from cortexd.cli.connecting.changes import Change, Splice
 from cortexd.cli.connecting.obstacles import Obstacle, refusal
 from cortexd.cli.connecting.places import ABSENT, Entry, Place
-from cortexd.cli.connecting.programs import Home, Program
+from cortexd.cli.connecting.programs import PROGRAMS, Home, Program
 from cortexd.cli.machine.whole_file import replace
+
+USUAL_MODEL = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +27,45 @@ class Written:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`model`: what the program was told to ask for. Without files it is not connected."""
+
+    model: str = USUAL_MODEL
+    files: tuple[Written, ...] = ()
+
+
 def path_of(home: Home, program: Program) -> Path:
     state = home.of("XDG_STATE_HOME", home.below(".local", "state"))
     return state / "cortexctl" / "connected" / f"{program.name}.json"
 
 
-def read(home: Home, program: Program) -> tuple[Written, ...]:
-    """Empty where it is not connected. Raises CortexError."""
+def connected(home: Home) -> list[str]:
+    """The names of the programs that something was written for."""
+    return [name for name, program in PROGRAMS.items() if path_of(home, program).is_file()]
+
+
+def read(home: Home, program: Program) -> Record:
+    """Raises CortexError."""
     path = path_of(home, program)
     try:
-        return tuple(_written(item) for item in json.loads(path.read_bytes())["files"])
+        document = json.loads(path.read_bytes())
+        return Record(str(document["model"]), tuple(_written(item) for item in document["files"]))
     except FileNotFoundError:
-        return ()
+        return Record()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise refusal(Obstacle.DAMAGED_RECORD, path=path, title=program.title, reason=error) from None
 
 
-def write(home: Home, program: Program, files: tuple[Written, ...]) -> None:
+def write(home: Home, program: Program, record: Record) -> None:
     """Raises CortexError. It holds what the files hold, the key too: for the user alone."""
     path = path_of(home, program)
     try:
-        if not files:
+        if not record.files:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        document = {"files": [_document(item) for item in files]}
+        document = {"model": record.model, "files": [_document(item) for item in record.files]}
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
         replace(path, f"{text}\n".encode(), 0o600, path.parent)
     except OSError as error:
