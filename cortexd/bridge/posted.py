@@ -43,6 +43,7 @@ class Posted:
 def read_posted(form: Format, body: bytes, conversations: Conversations) -> Posted:
     """Raises InvalidArgument for what is no JSON object."""
     try:
+        body.decode()  # msgspec does not look at what it passes over
         known = msgspec.json.decode(body, type=_Known)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"The body is no JSON object: {error}") from None
