@@ -24,6 +24,7 @@ from cortexd.config.allowed import AllowedSettings, allowed
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
+from cortexd.config.ledger_address import ledger_address
 from cortexd.config.names import fault_of_name
 from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.config.problems import Expectation, UnknownSetting
@@ -31,6 +32,7 @@ from cortexd.config.settings import (
     CAPABILITIES,
     BudgetSettings,
     LearnedSettings,
+    LedgerSettings,
     LimitUsd,
     ModelSettings,
     NetworkSettings,
@@ -361,6 +363,7 @@ _ADDRESSES: dict[tuple[type, str], Callable[[object], Any]] = {
     (ReplicaSettings, "base_url"): endpoint_address,
     (NetworkSettings, "proxy"): proxy_address,
     (NetworkSettings, "no_proxy"): proxy_exceptions,
+    (LedgerSettings, "url"): ledger_address,
 }
 _COERCERS: dict[Any, Callable[[object], Any]] = {
     bool: _boolean,

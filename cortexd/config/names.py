@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 _NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_-]{1,64}")
 _HANDED_OVER = "keys_"
+LEDGER_PASSWORD = "ledger_password"  # noqa: S105  the name of a credential
 
 
 def credential_files(name: str) -> tuple[str, str]:
@@ -21,6 +22,8 @@ def fault_of_name(name: str) -> str:
     """What is wrong with it, "" for nothing."""
     if not _NAME.fullmatch(name):
         return f"expected a name of letters, digits, '_' and '-', 64 at most, got {name[:80]!r}"
+    if _alike(name) == LEDGER_PASSWORD:
+        return f"expected another name: {LEDGER_PASSWORD} is the credential of the ledger's password"
     if _alike(name).startswith(_HANDED_OVER):
         return f"expected a name that does not begin with {_HANDED_OVER!r}: systemd hands another's key over by it"
     return ""

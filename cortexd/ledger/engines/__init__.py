@@ -9,12 +9,14 @@ from sqlalchemy import Connection
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
 from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
+from cortexd.ledger.engines.postgresql.engine import PostgresqlEngine
+from cortexd.ledger.engines.sharing import Sharing
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
-__all__ = ["Damage", "Engine", "Log", "Place", "TemporarilyUnavailable", "engine_of", "place_of"]
+__all__ = ["Damage", "Engine", "Log", "Place", "Sharing", "TemporarilyUnavailable", "engine_of", "place_of"]
 
 # The setting that says where the ledger lies, and the engine that keeps it there. The first that is set counts.
-_BY_SETTING: tuple[tuple[str, Engine], ...] = (("path", SqliteEngine()),)
+_BY_SETTING: tuple[tuple[str, Engine], ...] = (("url", PostgresqlEngine()), ("path", SqliteEngine()))
 _BY_DIALECT: Mapping[str, Engine] = {engine.dialect: engine for _, engine in _BY_SETTING}
 
 

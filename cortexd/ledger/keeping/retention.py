@@ -227,7 +227,7 @@ def _write_down(connection: Connection, before: str, counts: Mapping[str, int]) 
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     day = len("2026-11-23")
     for last, of, at, charged in statements.LAST_PRUNING.rows(connection):
-        if (of, at[:day]) == (before, now[:day]) and charged <= INT64_MAX - counts["charged_nano"]:
+        if (of, str(at)[:day]) == (before, now[:day]) and charged <= INT64_MAX - counts["charged_nano"]:
             more = {f"more_{name}": number for name, number in counts.items()}
             statements.MORE_PRUNED.run(connection, last=last, now=now, **more)
             return

@@ -38,6 +38,11 @@ def moment(aware: datetime) -> str:
     return aware.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def day_of(request: NewRequest) -> str:
+    """In the machine's time zone, at its start."""
+    return request.started_at.astimezone().date().isoformat()
+
+
 def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
     return {
         "id": held.key,
