@@ -16,6 +16,8 @@ from pathlib import Path
 from sqlalchemy import NullPool, create_engine, text
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.ledger.engines import place_of
+from cortexd.ledger.keeping.migrate import migrate
 
 _DEADLINE_S = 60
 _CONFIGURED = """
@@ -68,6 +70,16 @@ class Cluster:
         self.ask(f"CREATE DATABASE {name}")
         return self.url(name)
 
+    def ledger(self) -> str:
+        """A new database with an empty ledger in it, quicker than the ledger makes one."""
+        if not self.ask("SELECT 1 FROM pg_database WHERE datname = 'empty'"):
+            self.ask("CREATE DATABASE empty")
+            with place_of(shared(self.url("empty"))).writer().connect() as connection:
+                migrate(connection)
+        name = f"ledger{next(_numbers)}"
+        self.ask(f"CREATE DATABASE {name} TEMPLATE empty")
+        return self.url(name)
+
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://cortexd@/{database}?host={self._sockets}"
 
@@ -90,7 +102,8 @@ class Cluster:
             assert not done.returncode, said.read()
 
     def _shell(self, command: str, given: str) -> None:
-        subprocess.run([*self.become, "sh", "-c", command], input=given, text=True, cwd="/", timeout=_DEADLINE_S, check=True)
+        command_line = [*self.become, "sh", "-c", command]
+        subprocess.run(command_line, input=given, text=True, cwd="/", timeout=_DEADLINE_S, check=True)
 
 
 @contextmanager

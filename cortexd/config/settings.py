@@ -277,6 +277,11 @@ class LedgerSettings:
     lease_s: float = 900.0
     keep_days: int = 400
 
+    @property
+    def where(self) -> str:
+        """As an operator knows it."""
+        return self.url or str(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class LimitUsd:

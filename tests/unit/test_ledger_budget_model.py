@@ -25,6 +25,8 @@ from cortexd.ledger.writing.store import Store
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import attempt, request, settings
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 DAYS = {"2026-11-23": datetime(2026, 11, 23, 12), "2026-11-24": datetime(2026, 11, 24, 12)}
 SHARED = (
     replace(limit(90, None, Period.MONTH), step_nano=7, share=Fraction(1, 2)),

@@ -85,6 +85,14 @@ def fold(connection: Connection, keys: Sequence[int]) -> None:
         prune_chunk(connection, chunk)
 
 
+def prune_read(connection: Connection, chunk: Chunk, before: date) -> Chunk | None:
+    """Prune what `read_chunk` has read; where other machines may have been quicker, what is there now. What it was."""
+    there = read_chunk(connection, before, len(chunk.old)) if engine_of(connection).sharing else chunk
+    if there is not None:
+        prune_chunk(connection, there)
+    return there
+
+
 def prune_chunk(connection: Connection, chunk: Chunk) -> None:
     """Put daily sums in the place of these requests, in the open transaction."""
     keys = [one.row.id for one in chunk.old]

@@ -127,6 +127,11 @@ def last_answered(connection: Connection, uid: int) -> str:
     return connection.scalar(newest) or ""
 
 
+def owner(connection: Connection, uid: int) -> str | None:
+    """The name that `uid` had last."""
+    return connection.scalar(select(owners.c.user).where(owners.c.uid == uid))
+
+
 def last_seq(connection: Connection) -> int:
     return _last_seq.scalar(connection) or 0
 

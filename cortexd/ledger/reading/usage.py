@@ -54,8 +54,8 @@ class _Sum:
     cost_known: bool = True
 
     def add(self, row: Row[Any]) -> None:
-        self.requests += row.requests or 0
-        self.tokens = tuple(own + (getattr(row, name) or 0) for own, name in zip(self.tokens, _TOKENS, strict=True))
+        self.requests += int(row.requests or 0)
+        self.tokens = tuple(own + int(getattr(row, name) or 0) for own, name in zip(self.tokens, _TOKENS, strict=True))
         self.cost_nano += exact(row.high, row.low)
         self.cost_known &= row.cost_known in (None, True)
 

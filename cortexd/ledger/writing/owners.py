@@ -30,7 +30,8 @@ def take_over(connection: Connection, uid: int, user: str) -> None:
 
     The rows stay, under the former name, for reports over all users. Raises AccessDenied in a shared ledger.
     """
-    _refuse_strangers(connection, uid, user)
+    if engine_of(connection).sharing:
+        raise _another(uid, queries.owner(connection, uid) or str(uid), user)
     last = queries.last_seq(connection)
     _replace(connection, uid, user, last)
     statistics.forget(connection, uid)
@@ -44,14 +45,15 @@ def take_over(connection: Connection, uid: int, user: str) -> None:
 
 def _refuse_strangers(connection: Connection, uid: int, user: str) -> None:
     """Machines that know a uid by two names would begin its budgets anew in turns."""
-    if not engine_of(connection).sharing:
-        return
-    known = connection.scalar(select(owners.c.user).where(owners.c.uid == uid))
-    if known not in (None, str(uid), user):
-        raise AccessDenied(
-            f"In the ledger that this machine shares uid {uid} is {known}, and here it is {user}. An administrator "
-            "gives everybody the same uid on every machine."
-        )
+    if engine_of(connection).sharing and (known := queries.owner(connection, uid)) not in (None, str(uid), user):
+        raise _another(uid, str(known), user)
+
+
+def _another(uid: int, there: str, here: str) -> AccessDenied:
+    return AccessDenied(
+        f"In the ledger that this machine shares uid {uid} is {there}, and here it is {here}. An administrator gives "
+        "everybody the same uid on every machine."
+    )
 
 
 def _replace(connection: Connection, uid: int, user: str, seq: int) -> None:
