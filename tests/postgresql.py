@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from cortexd.config.settings import LedgerSettings
@@ -114,7 +115,8 @@ def cluster() -> Iterator[Cluster]:
     directory = Path(tempfile.mkdtemp(prefix="cortexd-pg-"))
     try:
         made = Cluster(directory, found, _become(directory))
-        (directory / "run").mkdir()
+        directory.chmod(0o711)  # a daemon under test is another user
+        (directory / "run").mkdir(mode=0o755)
         if made.become:
             shutil.chown(directory, "nobody")
             shutil.chown(directory / "run", "nobody")
@@ -125,6 +127,15 @@ def cluster() -> Iterator[Cluster]:
             made.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", name="postgresql")
+def postgresql_fixture() -> Iterator[Cluster]:
+    if programs() is None:
+        missing = "PostgreSQL is not installed: apt-get install postgresql"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    with cluster() as running:
+        yield running
 
 
 def shared(url: str) -> LedgerSettings:

@@ -3,7 +3,6 @@ wants it."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.ledger import Ledger
-from tests.postgresql import Cluster, cluster, programs
+from tests.postgresql import Cluster, postgresql_fixture  # noqa: F401
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
 from tests.unit import test_ledger_parts
 from tests.unit.test_ledger_parts import settings
@@ -29,15 +28,6 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     opened = await Ledger.open(settings(tmp_path))
     yield opened
     await opened.close()
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Cluster]:
-    if programs() is None:
-        missing = "PostgreSQL is not installed: apt-get install postgresql"
-        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
-    with cluster() as running:
-        yield running
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

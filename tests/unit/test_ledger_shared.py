@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -209,7 +210,7 @@ def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         driver = connection.connection.driver_connection
         assert driver is not None
 
-        def lose(broken: object) -> None:
+        def lose(broken: Any) -> None:
             monkeypatch.setattr(dialect, "do_commit", commit)
             if when == "after":
                 commit(broken)

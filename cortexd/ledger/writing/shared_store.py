@@ -78,6 +78,7 @@ class SharedStore(Store):
         self._late: dict[int, Settled] = {}  # settled by a commit of which that was found out later
         self._orphans: list[int] = []  # reserved by such a commit, for nobody
         self._failures = 0
+        self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
         super().__init__(place, instance, lease_s)
 
@@ -204,6 +205,7 @@ class SharedStore(Store):
         """Settle what dead daemons have left, and see what the others have added up to."""
         try:
             self._set_clock()
+            self._drop_old_sums(self._connected())
             while found := self._recover():
                 _log.warning("%d requests of daemons that died were settled as lost", found)
             self.books.totals = self._totals()
@@ -217,12 +219,19 @@ class SharedStore(Store):
         self._statements = Statements(connection.dialect)
         migrate(connection, place.refuse_to_begin_anew)
         self._sums = SharedSums(connection, self._sharing, bounded_text(socket.gethostname(), MAX_NAME))
-        self._sums.drop(connection, clamped(date.today(), date.today()).isoformat()[: len("2026-10")])
-        connection.commit()
+        self._drop_old_sums(connection)
         self.books = SharedBooks(self._sums, NOTHING)
         self._set_clock()
         self.recovered = self._recover()
         self.books.totals = self._totals()
+
+    def _drop_old_sums(self, connection: Connection) -> None:
+        """Once a month begins; what is open still is of the one before at most."""
+        first = clamped(date.today(), date.today()).isoformat()[: len("2026-10")]
+        if first != self._first_month:
+            self._sums.drop(connection, first)
+            connection.commit()
+            self._first_month = first
 
     def _connected(self) -> Connection:
         if self._there is None:
