@@ -28,7 +28,7 @@ class TestSharedLedger:
         self, daemon: MakeDaemon, program: Program, postgresql: Cluster
     ) -> None:
         """What another machine has reserved is not spent here; a restart forgets nothing."""
-        url = postgresql.ledger()
+        url = postgresql.database()
         running = daemon(f'{BUDGET}[ledger]\nurl = "{url}"\n')
         reply = await program.complete("user_chat", "hello")
         other = await Ledger.open(shared(url))
@@ -43,7 +43,7 @@ class TestSharedLedger:
 
     async def test_outlasts_its_database(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
         """While it is away requests are refused with the reason; once it is back they are served, with no restart."""
-        running = daemon(f'[ledger]\nurl = "{postgresql.ledger()}"\n')
+        running = daemon(f'[ledger]\nurl = "{postgresql.database()}"\n')
         await program.complete("user_chat", "hello")
         postgresql.stop()
         try:

@@ -215,6 +215,7 @@ class TestModel:
         """Any order of reservations and settlements in any groups, broken ones too: the same answers and sums."""
         check()
 
+    @pytest.mark.of_a_file
     def test_agrees_with_hardly_any_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The same where sums are dropped and read from the entries again all the time."""
         for bound in ("_MAX_OWN", "_MAX_SHARED", "_MAX_PERIODS"):

@@ -187,4 +187,4 @@ class TestModel:
     def test_agrees_with_the_plainest_rules(self) -> None:
         """Every answer, every limit, every report after every step; and the books add up in the end."""
         few = examples(max_examples=8, stateful_step_count=20, deadline=None, database=None)
-        run_state_machine_as_test(Machines, settings=few)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(Machines, settings=few)

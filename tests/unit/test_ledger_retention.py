@@ -367,6 +367,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.of_a_file
 class TestFullDisk:
     def test_changes_nothing_until_there_is_space(self, tmp_path: Path) -> None:
         """A pruning that the disk has no space for is refused in words, and done later; no figure changes."""
