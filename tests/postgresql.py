@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from cortexd.config.settings import LedgerSettings
+from tests.eventually import assert_eventually
 
 _DEADLINE_S = 60
 _CONFIGURED = """
@@ -29,6 +30,17 @@ max_connections = 60
 logging_collector = off
 autovacuum_naptime = 1d
 """
+_POOLED = """
+[databases]
+* = host={sockets} user=cortexd
+[pgbouncer]
+listen_port = 5432
+unix_socket_dir = {place}
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+"""
+_BOUNCER = "/usr/sbin/pgbouncer"
 _numbers = count(1)
 
 
@@ -78,6 +90,23 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://cortexd@/{database}?host={self._sockets}"
 
+    @contextmanager
+    def pooled(self, url: str) -> Iterator[str]:
+        """The same database through PgBouncer in transaction mode, with fewer connections than there are clients."""
+        place = self.directory / "pool"
+        self._shell(
+            f"mkdir -p {place} && cat > {place}/pgbouncer.ini", _POOLED.format(sockets=self._sockets, place=place)
+        )
+        command = [*self.become, _BOUNCER, "--quiet", f"{place}/pgbouncer.ini"]
+        with (self.directory / "said").open("a") as said:
+            process = subprocess.Popen(command, stdout=said, stderr=said, cwd="/")
+        try:
+            assert_eventually((place / ".s.PGSQL.5432").exists, message="PgBouncer to listen")
+            yield url.replace(str(self._sockets), str(place))
+        finally:
+            process.terminate()
+            process.wait(_DEADLINE_S)
+
     def ask(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """What an administrator sees."""
         engine = create_engine(self.url(database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -125,8 +154,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session", name="postgresql")
 def postgresql_fixture() -> Iterator[Cluster]:
-    if programs() is None:
-        missing = "PostgreSQL is not installed: apt-get install postgresql"
+    if programs() is None or not os.path.exists(_BOUNCER):
+        missing = "PostgreSQL or PgBouncer is not installed: apt-get install postgresql pgbouncer"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     with cluster() as running:
         yield running

@@ -289,6 +289,28 @@ class TestAway:
         assert type(refused.value).__name__ == "TemporarilyUnavailable"
 
 
+class TestPooled:
+    async def test_by_transactions(self, postgresql: Cluster) -> None:
+        """Behind PgBouncer, whose clients share fewer connections than they are, all is as without it."""
+        limits = [limit(1_000)]
+        with postgresql.pooled(postgresql.database()) as url:
+            machines = [await Ledger.open(shared(url)) for _ in range(3)]
+
+            async def ask(machine: Ledger) -> int:
+                try:
+                    key = await machine.reserve(request(), 10, limits)
+                except OverBudget:
+                    return 0
+                return (await machine.settle(key, "done", [attempt(10)])).cost_nano
+
+            spent = await asyncio.gather(*(ask(machine) for _ in range(50) for machine in machines))
+            assert sum(spent) <= 1_000
+            assert [(await machine.spent(1000)).day_nano for machine in machines] == [sum(spent)] * 3
+            for machine in machines:
+                await machine.close()
+            assert check(shared(url)) == []
+
+
 class TestTools:
     async def test_of_a_database(self, at: LedgerSettings, tmp_path: Path) -> None:
         """It is checked and written out like a file; copies and beginnings are for the database's own tools."""
