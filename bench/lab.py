@@ -117,7 +117,7 @@ class Lab:
     def python_worker(self, module: str, *arguments: str) -> Iterator[SdkWorker]:
         """A worker of ours, in the interpreter that runs the benchmark."""
         command = [sys.executable, "-m", module, *arguments]
-        with self.worker(command, module.rpartition(".")[2], environ=_environment()) as worker:
+        with self.worker(command, module.rpartition(".")[2], environ=own_environment()) as worker:
             yield worker
 
     @contextlib.contextmanager
@@ -156,7 +156,7 @@ class Lab:
         user = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups"]
         command = [*user, sys.executable, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
         keys = {"ANTHROPIC_API_KEY": "bench", "MOONSHOT_API_KEY": "bench"}
-        with self.running(command, "cortexd", environ=_environment() | keys) as child:
+        with self.running(command, "cortexd", environ=own_environment() | keys) as child:
             yield child
 
     @contextlib.contextmanager
@@ -267,7 +267,7 @@ class Lab:
             child.stop()
 
 
-def _environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """No proxy, no key and no Python setting of the person who runs the benchmark."""
     kept = ("PATH", "HOME", "LC_ALL", "TMPDIR", "DBUS_SYSTEM_BUS_ADDRESS")
     return {name: os.environ[name] for name in kept if name in os.environ}

@@ -62,13 +62,17 @@ class Child:
         environ: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         talks: bool = False,
+        stdin: int = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
     ) -> None:
+        """`talks`: over pipes, and not by the descriptor `stdin`."""
         self.log = log
         with log.open("ab") as stderr:
             self.started_ns = time.monotonic_ns()
             self._process = subprocess.Popen(
                 [str(part) for part in command],
-                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if talks else stdin,
+                pass_fds=pass_fds,
                 stdout=subprocess.PIPE if talks else stderr,
                 stderr=stderr,
                 env=dict(environ) if environ is not None else None,

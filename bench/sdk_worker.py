@@ -4,8 +4,8 @@
 
 Reads one JSON object per line ({"vendor", "in_flight", "calls"}), makes those calls and writes one line back.
 Careful: one client for all calls, the aiohttp transport, no retries, tracing off. So the baseline is the SDK at its
-best, and what cortexd adds is not made to look small. The vendor `plain` is no SDK: OpenAI's request over bare aiohttp,
-the cheapest client for a peer that is measured by its own CPU.
+best, and what cortexd adds is not made to look small; `usual` is the SDK as it comes. The vendor `plain` is no SDK:
+OpenAI's request over bare aiohttp, the cheapest client for a peer that is measured by its own CPU.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+KEY = "bench"
 PROMPT = "Say hello in one short sentence."
 MAX_TOKENS = 4096
 
@@ -27,13 +31,23 @@ def anthropic_call(base_url: str) -> Ask:
     import anthropic
 
     client = anthropic.AsyncAnthropic(
-        api_key="bench",
+        api_key=KEY,
         base_url=base_url,
         max_retries=0,
         open_telemetry=False,
         http_client=anthropic.DefaultAioHttpClient(trust_env=False),
     )
+    return _message_of(client)
 
+
+def usual_call(base_url: str) -> Ask:
+    """As nearly every program makes it: the SDK as it comes, on httpx."""
+    import anthropic
+
+    return _message_of(anthropic.AsyncAnthropic(api_key=KEY, base_url=base_url))
+
+
+def _message_of(client: AsyncAnthropic) -> Ask:
     async def ask() -> str | None:
         message = await client.messages.create(
             model="claude-sonnet-5-5", max_tokens=MAX_TOKENS, messages=[{"role": "user", "content": PROMPT}]
@@ -47,7 +61,7 @@ def openai_call(base_url: str) -> Ask:
     import openai
 
     client = openai.AsyncOpenAI(
-        api_key="bench",
+        api_key=KEY,
         base_url=f"{base_url}/v1",
         max_retries=0,
         http_client=openai.DefaultAioHttpClient(trust_env=False),
@@ -65,7 +79,7 @@ def openai_call(base_url: str) -> Ask:
 def plain_call(base_url: str) -> Ask:
     import aiohttp
 
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers={"x-api-key": KEY})
     body = {"model": "chat", "max_tokens": MAX_TOKENS, "messages": [{"role": "user", "content": PROMPT}]}
 
     async def ask() -> str | None:
@@ -76,7 +90,12 @@ def plain_call(base_url: str) -> Ask:
     return ask
 
 
-VENDORS: Mapping[str, Callable[[str], Ask]] = {"claude": anthropic_call, "kimi_k2": openai_call, "plain": plain_call}
+VENDORS: Mapping[str, Callable[[str], Ask]] = {
+    "claude": anthropic_call,
+    "usual": usual_call,
+    "kimi_k2": openai_call,
+    "plain": plain_call,
+}
 
 
 async def make_calls(ask: Ask, in_flight: int, calls: int) -> dict[str, Any]:

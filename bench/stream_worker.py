@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from bench.sdk_worker import MAX_TOKENS, PROMPT, answer_orders
+from bench.sdk_worker import KEY, MAX_TOKENS, PROMPT, answer_orders
 
 _QUESTION: dict[str, Any] = {
     "model": "claude-sonnet-5-5",
@@ -27,7 +27,7 @@ def sdk_chunks(base_url: str) -> Chunks:
     import anthropic
 
     client = anthropic.AsyncAnthropic(
-        api_key="bench",
+        api_key=KEY,
         base_url=base_url,
         max_retries=0,
         open_telemetry=False,
@@ -46,7 +46,7 @@ def sdk_chunks(base_url: str) -> Chunks:
 def raw_chunks(base_url: str) -> Chunks:
     import aiohttp
 
-    session = aiohttp.ClientSession()
+    session = aiohttp.ClientSession(headers={"x-api-key": KEY})
 
     async def chunks() -> AsyncIterator[int]:
         async with session.post(f"{base_url}/v1/messages", json=_QUESTION | {"stream": True}) as answer:

@@ -231,8 +231,9 @@ IN_WORDS: Mapping[str, str] = {  # of a Failure, as they follow the name of whoe
 }
 _NEVER_REACHED = "could not be reached"
 
+OF_THE_REQUEST = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT})  # asked again it fails again
 # what speaks of the request alone, or of nobody: it marks no provider and no endpoint
-MARKS_NOBODY = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.FULL})
+MARKS_NOBODY = OF_THE_REQUEST | {Failure.FULL}
 # whose text, the provider's, may hold some of the request
 MAY_QUOTE = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT, Failure.SERVER})
 

@@ -55,11 +55,11 @@ class AnthropicWire(JsonErrors):
         version = headers.get("anthropic-version")
         if version is None:
             raise Refused(("anthropic-version",), "header is required")
-        if version != anthropic_rules.VERSION:
+        if version not in (anthropic_rules.VERSION, anthropic_rules.EARLIER):
             raise Refused(("anthropic-version",), f'"{version}" is not a valid version')
 
-    def prompt(self, body: Any) -> Prompt:
-        anthropic_rules.check(body)
+    def prompt(self, body: Any, version: str = "", /) -> Prompt:
+        anthropic_rules.check(body, version)
         output_format = (body.get("output_config") or {}).get("format") or {}
         return Prompt(
             model=body["model"],

@@ -18,7 +18,9 @@ from simulated.checks import (
     boolean,
     closed_schema,
     integer,
+    json_schema,
     nullable,
+    number,
     obj,
     one_of,
     tagged,
@@ -26,7 +28,7 @@ from simulated.checks import (
     text_or,
 )
 
-VERSION = "2026-10-21"
+VERSION, EARLIER = "2026-10-21", "2023-06-01"
 _LEAST_BUDGET = 1024
 _NAME = r"[a-zA-Z0-9_-]{1,128}"
 _ID = text(least=1, pattern=r"[a-zA-Z0-9_-]+")
@@ -85,7 +87,7 @@ def _message(blocks: dict[str, Check]) -> Check:
 _TOOL = obj(
     {
         "name": text(least=1, pattern=_NAME),
-        "input_schema": any_object,
+        "input_schema": json_schema,
     },
     {
         **_CACHE,
@@ -113,7 +115,7 @@ def _tool(value: Any, path: Path) -> None:
 
 
 def _output_format(value: Any, path: Path) -> None:
-    obj({"type": one_of("json_schema"), "schema": any_object})(value, path)
+    obj({"type": one_of("json_schema"), "schema": json_schema})(value, path)
     closed_schema(value["schema"], (*path, "schema"), all_required=False)
     _enforceable(value["schema"], (*path, "schema"))
 
@@ -190,15 +192,23 @@ REQUEST = obj(
         "workspace_id": text(least=1),
     },
 )
-# Fields of earlier versions that this one refuses by name.
-_GONE = ("temperature", "top_p", "top_k")
+# Fields of the earlier version that this one refuses by name.
+_GONE: dict[str, Check] = {"temperature": number(), "top_p": number(), "top_k": integer()}
 
 
-def check(body: Any) -> None:
-    """Raises Refused at the first thing that the API would refuse."""
-    for name in _GONE:
-        if isinstance(body, dict) and name in body:
+def _of_version(body: dict[str, Any], version: str) -> dict[str, Any]:
+    """Without the fields that only the earlier one has. Raises Refused for those of the other."""
+    for name in body.keys() & _GONE.keys():
+        if version != EARLIER:
             raise Refused((), f"`{name}` is not supported with anthropic-version {VERSION}")
+        _GONE[name](body[name], (name,))
+    return {name: value for name, value in body.items() if name not in _GONE}
+
+
+def check(body: Any, version: str = VERSION) -> None:
+    """Raises Refused at the first thing that the API would refuse."""
+    if isinstance(body, dict):
+        body = _of_version(body, version)
     REQUEST(body, ())
     _tools(body)
     _thinking(body)

@@ -76,6 +76,10 @@ class Behaviour:
     # Raw JSON text in place of Anthropic's `content` array or OpenAI's `message` object (not in streams).
     content_json: str | None = None
 
+    # The whole answer as text in pieces: events of a stream one by one, otherwise joined. Then the body is not held to
+    # the vendor's rules, and the figures above are what it costs: they should be what the text says.
+    script: tuple[str, ...] | None = None
+
     status: int = 200  # 401, 403, 404, 429, 500, 503, 529, ...: the vendor's error instead of an answer
     error_type: str | None = None
     error_message: str | None = None
@@ -107,7 +111,7 @@ class Behaviour:
         if self.server is not None:
             object.__setattr__(self, "server", RealServer(self.server))
         object.__setattr__(self, "tool_calls", tuple((name, arguments) for name, arguments in self.tool_calls))
-        for name in ("usage_without", "keys", "models", "refused_fields"):
+        for name in ("usage_without", "keys", "models", "refused_fields", "script"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
 

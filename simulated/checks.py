@@ -44,6 +44,62 @@ def any_object(value: Any, path: Path) -> None:
     _typed(value, path, dict)
 
 
+def json_schema(value: Any, path: Path) -> None:
+    """One whose keywords hold what JSON Schema's draft 2020-12 lets them hold, as far down as anybody looks."""
+    any_object(value, path)
+    _schema(value, path)
+
+
+def _schema(value: Any, path: Path) -> None:
+    if not isinstance(value, dict):
+        _of(value, path, bool, dict)
+        return
+    for keyword, item in value.items():
+        if check := _KEYWORDS.get(keyword):
+            check(item, (*path, keyword))
+
+
+def _of(value: Any, path: Path, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        raise Refused(path, "JSON schema is invalid. It must match JSON Schema draft 2020-12")
+
+
+def _schemas_by_name(value: Any, path: Path) -> None:
+    _of(value, path, dict)
+    for name, item in value.items():
+        _schema(item, (*path, name))
+
+
+def _schemas(value: Any, path: Path) -> None:
+    _of(value or None, path, list)
+    for index, item in enumerate(value):
+        _schema(item, (*path, index))
+
+
+def _names(value: Any, path: Path) -> None:
+    _of(value, path, list)
+    for index, item in enumerate(value):
+        _of(item, (*path, index), str)
+
+
+def _type_names(value: Any, path: Path) -> None:
+    _names([value] if isinstance(value, str) else value or None, path)
+
+
+def _list(value: Any, path: Path) -> None:
+    _of(value, path, list)
+
+
+_KEYWORDS: Mapping[str, Check] = {
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions"), _schemas_by_name),
+    **dict.fromkeys(("items", "additionalProperties", "not", "if", "then", "else"), _schema),
+    **dict.fromkeys(("anyOf", "oneOf", "allOf"), _schemas),
+    **dict.fromkeys(("enum", "examples"), _list),
+    "required": _names,
+    "type": _type_names,
+}
+
+
 def text(*, least: int = 0, most: int | None = None, pattern: str | None = None, problem: str | None = None) -> Check:
     """A string of `least` to `most` characters that matches `pattern`; `problem` replaces the usual words."""
     compiled = re.compile(pattern) if pattern else None

@@ -18,7 +18,7 @@ from simulated.behaviour import Behaviour, Fault
 from simulated.billing import Tokens
 from simulated.instance import Instance
 from simulated.prompt import Answer, Prompt
-from simulated.wire import DONE, JSON, Wire
+from simulated.wire import DONE, JSON, Wire, scripted
 
 _LONGEST_HANG_S = 900.0
 _EVENTS = "text/event-stream"
@@ -104,7 +104,8 @@ _ENDINGS: dict[Fault, Callable[[Exchange], Awaitable[None]]] = {
 async def send_plain(exchange: Exchange, answer: Answer, model: str) -> web.StreamResponse:
     """A JSON answer, whole or as the fault leaves it."""
     behaviour, instance = exchange.behaviour, exchange.instance
-    body = exchange.wire.body(answer, behaviour)
+    script = behaviour.script
+    body = exchange.wire.body(answer, behaviour) if script is None else "".join(script).encode()
     if behaviour.fault is not None:
         instance.billed_undelivered.add(model, answer.tokens)
         return await _send_spoilt(exchange, body)
@@ -149,7 +150,9 @@ class _Stream:
         self._exchange = exchange
         self._answer = answer
         self._model = prompt.model
-        self._events = exchange.wire.events(answer, prompt, exchange.behaviour)
+        script = exchange.behaviour.script
+        made = exchange.wire.events(answer, prompt, exchange.behaviour) if script is None else scripted(script)
+        self._events = made
         self._sent = 0
         self._booked = False
         headers = exchange.headers() | {"content-type": _EVENTS, "cache-control": "no-cache"}

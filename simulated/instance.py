@@ -15,13 +15,13 @@ from simulated.behaviour import Behaviour, Fault
 from simulated.billing import Bill
 
 MAX_RECEIVED = 1_000
-MAX_BODY_RECORDED = 65_536
+MAX_BODY_RECORDED = 131_072
 _MAX_QUEUED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A recorded request: header names in lower case, `body` cut at 64 KB, `at` in seconds of the monotonic clock."""
+    """A recorded request: header names in lower case, `body` cut at 128 KB, `at` in seconds of the monotonic clock."""
 
     path: str
     headers: dict[str, str]

@@ -18,6 +18,7 @@ from simulated.checks import (
     boolean,
     closed_schema,
     integer,
+    json_schema,
     nullable,
     number,
     obj,
@@ -82,7 +83,7 @@ _MESSAGE = tagged(
         "function": obj({"role": anything, "name": _NAME, "content": nullable(text())}),
     },
 )
-_FUNCTION = obj({"name": _NAME}, {"description": text(), "parameters": any_object, "strict": nullable(boolean)})
+_FUNCTION = obj({"name": _NAME}, {"description": text(), "parameters": json_schema, "strict": nullable(boolean)})
 _FUNCTION_TOOL = obj({"type": anything, "function": _FUNCTION})
 _NAMED_CHOICE = tagged(
     "type",
@@ -92,7 +93,7 @@ _NAMED_CHOICE = tagged(
         "custom": any_object,
     },
 )
-_JSON_SCHEMA = obj({"name": _NAME}, {"description": text(), "schema": any_object, "strict": nullable(boolean)})
+_JSON_SCHEMA = obj({"name": _NAME}, {"description": text(), "schema": json_schema, "strict": nullable(boolean)})
 
 
 def _json_schema_format(value: Any, path: Path) -> None:

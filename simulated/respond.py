@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
@@ -75,7 +76,7 @@ async def _admit(exchange: Exchange) -> Prompt:
     for name in behaviour.refused_fields:
         if isinstance(value, dict) and name in value:
             raise wire.refused_field(name)
-    prompt = wire.prompt(value)
+    prompt = wire.prompt(value, headers.get("anthropic-version", "")) if behaviour.script is None else _unruled(value)
     if behaviour.ignores_stream:
         prompt = replace(prompt, stream=False)
     known = KNOWN_MODELS.get(exchange.instance.name) if behaviour.models is None else behaviour.models
@@ -85,6 +86,13 @@ async def _admit(exchange: Exchange) -> Prompt:
     if refused:
         raise refused
     return prompt
+
+
+def _unruled(body: Any) -> Prompt:
+    """What a scripted answer needs to know. Raises Refused."""
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+        raise Refused(("model",), "Field required", kind="missing")
+    return Prompt(body["model"], "", 0, stream=body.get("stream") is True)
 
 
 def _as_usual(headers: dict[str, str], behaviour: Behaviour) -> dict[str, str]:

@@ -23,7 +23,7 @@ _OBFUSCATION = "0123456789"  # of a random length, as the API sends it unless it
 class ResponsesWire(OpenAIWire):
     """See `Wire`."""
 
-    def prompt(self, body: Any) -> Prompt:
+    def prompt(self, body: Any, _version: str = "", /) -> Prompt:
         responses_rules.check(body)
         said = body["input"] if isinstance(body["input"], list) else [{"role": "user", "content": body["input"]}]
         return Prompt(

@@ -17,6 +17,7 @@ from simulated.checks import (
     boolean,
     closed_schema,
     integer,
+    json_schema,
     nullable,
     number,
     obj,
@@ -64,7 +65,7 @@ _ITEM = tagged(
     {"message": _MESSAGE, "function_call": _CALL, "function_call_output": _RESULT, "reasoning": any_object},
 )
 _FUNCTION = obj(
-    {"type": anything, "name": _NAME, "parameters": nullable(any_object)},
+    {"type": anything, "name": _NAME, "parameters": nullable(json_schema)},
     {
         "strict": nullable(boolean),
         "description": nullable(text()),
@@ -83,7 +84,7 @@ _FORMAT = tagged(
         "text": obj({"type": anything}),
         "json_object": obj({"type": anything}),
         "json_schema": obj(
-            {"type": anything, "name": _NAME, "schema": any_object},
+            {"type": anything, "name": _NAME, "schema": json_schema},
             {"description": text(), "strict": nullable(boolean)},
         ),
     },

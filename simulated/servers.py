@@ -141,7 +141,7 @@ class ServerWire(OpenAIWire):
         except Refused as refused:
             self._refuse(_KEY, refused.problem)
 
-    def prompt(self, body: Any) -> Prompt:
+    def prompt(self, body: Any, _version: str = "", /) -> Prompt:
         prompt = super().prompt(self._known(body))
         return replace(prompt, include_usage=prompt.include_usage or self._form.unasked)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,7 +35,8 @@ class Wire(Protocol):
     def check_headers(self, headers: Mapping[str, str], accepts: Callable[[str], bool]) -> None:
         """`headers` has lower-case names; `accepts` says whether a key is good."""
 
-    def prompt(self, body: Any) -> Prompt: ...
+    def prompt(self, body: Any, version: str = "", /) -> Prompt:
+        """`version`: of the API, where the headers name one."""
 
     def unknown_model(self, model: str) -> Refused | None:
         """None where the server answers all the same."""
@@ -90,6 +91,12 @@ def encode_with_raw(value: Any, field: list[str | int], raw: str | None) -> byte
 def sse(value: Any, event: str | None = None) -> bytes:
     prefix = f"event: {event}\n".encode() if event else b""
     return prefix + b"data: " + encode(value) + b"\n\n"
+
+
+def scripted(script: Sequence[str]) -> Events:
+    """The last piece is the end, which no fault lets through."""
+    *middle, last = [piece.encode() for piece in script]
+    return Events([], middle, [last])
 
 
 def pieces(text: str, count: int | None) -> list[str]:

@@ -119,7 +119,9 @@ class Accounts:
             await self._authorizer.authorize(caller, Action.VIEW_ALL_USAGE)
         uid, user = (None, None) if wish.all_users else (caller.uid, caller.user)
         async with self._reports.turn(caller.uid):
-            return await self._ledger.usage(UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user))
+            return await self._ledger.usage(
+                UsageQuery(uid, wish.since, wish.until, wish.group_by, wish.label, user, wish.app)
+            )
 
     async def judged(
         self, caller: Caller, wish: LearningWish, since: datetime, until: datetime, most: int
@@ -131,9 +133,11 @@ class Accounts:
         async with self._reports.turn(caller.uid):
             return await self._ledger.judged(since, until, most, uid=uid, task_type=wish.task_type or None)
 
-    async def limits(self, caller: Caller) -> tuple[Limit, ...]:
-        """Every limit that binds `caller`: the operator's, and the caller's own."""
-        return (*await self._budgets.limits_for(caller.uid, caller.user), *self.own_caps.limits(caller.uid))
+    async def limits(self, caller: Caller, app: str = "") -> tuple[Limit, ...]:
+        """Every limit that binds `caller` and his program `app`: the operator's, and the caller's own."""
+        budgets = await self._budgets.limits_for(caller.uid, caller.user)
+        by_app = self._budgets.limits_by_app(caller.uid, app) if app else ()
+        return (*budgets, *by_app, *self.own_caps.limits(caller.uid))
 
     async def standing_of(self, uid: int, limits: Sequence[Limit]) -> list[BudgetState]:
         """Where those limits stand, with that user's part in it."""
@@ -141,8 +145,9 @@ class Accounts:
             return await self._ledger.budgets(limits, uid)
 
     async def budgets(self, caller: Caller) -> list[BudgetView]:
-        """Where each limit that binds `caller` stands; what others spent in steps, but for who may view all usage."""
-        limits = await self.limits(caller)
+        """Where each limit that binds `caller`, or one of his programs, stands; what others spent in steps, but for who
+        may view all usage."""
+        limits = (*await self.limits(caller), *self._budgets.limits_by_app(caller.uid))
         shared = any(not limit.personal for limit in limits)
         all_figures = shared and await self.may(caller, Action.VIEW_ALL_USAGE)
         now = datetime.now().astimezone()

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from cortexd.accounts.groups import Groups, Uids
 from cortexd.config.settings import BudgetSettings, LimitUsd
+from cortexd.domain.apps import APP
 from cortexd.domain.money import NANO_PER_USD, from_usd
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import BudgetExceeded, Detail
@@ -20,14 +21,14 @@ _NO_OVERRIDES: Overrides = {}
 _NOTHING_SET = LimitOverride()
 _ALL = Fraction(1)
 _RETRY_AFTER_MS = 1000
-OWN_SHARE, OWN_CAP, PAUSED = "own_share", "own_cap", "paused"
+OWN_SHARE, OWN_CAP, PAUSED, APP_BUDGET = "own_share", "own_cap", "paused", "app_budget"
 _SAID = {"refuse": "You refused more when you were asked. ", "none": "You were asked, and no answer came in time. "}
 
 
 class Budgets:
     """The limits of the configuration, and above them, amount by amount, those that SetBudget has set.
 
-    Overrides are keyed by scope (machine, each_user, user, group) and name, "" for the first two. A user with a
+    Overrides are keyed by scope (machine, each_user, user, group, app) and name, "" for the first two. A user with a
     budget of his own is not bound by `each_user`; an override for him leaves each amount that it does not name.
     Of a shared limit its users learn steps, and who has no limit of his own may have a share of it uncertain.
     """
@@ -42,6 +43,10 @@ class Budgets:
         named = {name for scope, name in overrides if scope == "group"} | settings.groups.keys()
         self._group_amounts = {
             name: self._above("group", name, _amounts(settings.groups.get(name, LimitUsd()))) for name in sorted(named)
+        }
+        named = {name for scope, name in overrides if scope == APP} | settings.apps.keys()
+        self._apps = {
+            name: self._above(APP, name, _amounts(settings.apps.get(name, LimitUsd()))) for name in sorted(named)
         }
         self._groups = Groups(name for name, amounts in self._group_amounts.items() if amounts != _NOTHING_SET)
 
@@ -60,6 +65,11 @@ class Budgets:
         )
         shared = (*(limit for limits in by_group for limit in limits), *self._machine)
         return (*own, *(replace(limit, share=_ALL) for limit in shared)) if own else shared
+
+    def limits_by_app(self, uid: int, app: str = "") -> tuple[Limit, ...]:
+        """Those that bind what `uid` asks by that program; "": by each that has any."""
+        chosen = [name for name in (self._apps if not app else (app,)) if name in self._apps]
+        return tuple(limit for name in chosen for limit in _limits(APP, name, self._apps[name], frozenset((uid,))))
 
     def _shared(self, scope: str, name: str, amounts: LimitOverride, uids: Uids | None) -> tuple[Limit, ...]:
         limits = _limits(scope, name, amounts, uids)
@@ -124,8 +134,9 @@ _ADJECTIVE = {Period.DAY: "daily", Period.MONTH: "monthly"}
 def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
     """The refusal for its caller. What others have spent is not in it: a group's or the machine's rest is not told.
 
-    Details: `period` (day or month), `limit_usd` (decimal), `resets_at` (ISO 8601); where it is the caller's own share
-    that is too small, `cause`, and `retry_after_ms` while requests of his are under way.
+    Details: `period` (day or month), `limit_usd` (decimal), `resets_at` (ISO 8601); of a program's, `cause` and `app`;
+    where it is the caller's own share that is too small, `cause`, and `retry_after_ms` while requests of his are under
+    way.
     """
     state, limit = over.state, over.state.limit
     end = period_end(Period.DAY if over.own_share else limit.period, now)
@@ -134,6 +145,9 @@ def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
         details["cause"] = OWN_SHARE
         if state.own.reserved_nano:
             details["retry_after_ms"] = _RETRY_AFTER_MS
+    if limit.scope == APP:
+        details |= {"cause": APP_BUDGET, "app": limit.name}
+        return BudgetExceeded(_too_much_by_app(state, end), **details)
     return BudgetExceeded(_too_much(over, end), **details)
 
 
@@ -176,6 +190,15 @@ def _too_much(over: OverBudget, end: datetime) -> str:
     return (
         f"This request may cost more than {room}. "
         f"Lower max_tokens, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}."
+    )
+
+
+def _too_much_by_app(state: BudgetState, end: datetime) -> str:
+    limit = state.limit
+    return (
+        f"This request may cost more than the ${_usd(state.left_nano)} left of the ${_usd(limit.nano)} that you may "
+        f"spend a {limit.period} by {limit.name}. "
+        f"Lower max_tokens, choose a cheaper model, use another program, or wait until {end:%Y-%m-%d %H:%M}."
     )
 
 

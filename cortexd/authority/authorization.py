@@ -50,9 +50,14 @@ class Authorizer(Protocol):
         """Whether `caller` may without a person being asked. Raises nothing."""
 
 
-def action_for(task_type: TaskType, options: Options, settings: AuthorizationSettings) -> Action:
-    """The action that a request of this task type needs."""
+def action_for(
+    task_type: TaskType,
+    options: Options,
+    settings: AuthorizationSettings,
+    offers_tools: bool = False,
+) -> Action:
+    """The action that a request of this task type needs. `offers_tools`: such as `options` has no word for."""
     privileged = task_type in ALWAYS_PRIVILEGED or task_type in settings.privileged_task_types
-    if settings.tools_are_system_operations and options.tools:
+    if settings.tools_are_system_operations and (options.tools or offers_tools):
         privileged = True
     return Action.SYSTEM_OPERATION if privileged else Action.COMPLETE

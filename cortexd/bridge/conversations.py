@@ -2,50 +2,85 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from typing import Any
 
 import msgspec
 
-from cortexd.client import Completion
 from cortexd.errors import InvalidArgument
+from cortexd.formats import put, value_of
 
 _MOST = 256
 _MOST_BYTES = 64 * 1024 * 1024
+_GOES_ON = "previous_response_id"
+_ENDS = (b"response.completed", b"response.incomplete")
+_EVENT_END = re.compile(rb"\r?\n\r?\n")
 
-Messages = list[dict[str, Any]]
+
+class _Response(msgspec.Struct):
+    id: str
+    output: msgspec.Raw
+
+
+class _End(msgspec.Struct):
+    type: str
+    response: _Response
 
 
 class Conversations:
-    """At most so many, and so many bytes; the oldest go first."""
+    """The items of each, as JSON text: at most so many, and so many bytes; the oldest go first."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[str, tuple[Messages, int]] = OrderedDict()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._bytes = 0
 
-    def before(self, name: str) -> Messages:
-        """What was said up to the answer of that name. Raises InvalidArgument."""
+    def whole(self, body: bytes, name: object) -> bytes:
+        """The body with all that was said up to the answer of that name. Raises InvalidArgument."""
         if not name:
-            return []
-        try:
-            return self._kept[name][0]
-        except KeyError:
-            raise InvalidArgument(
-                f"previous_response_id: nothing is kept of {name!r:.80}. Send the whole conversation."
-            ) from None
+            return body
+        before = self._kept.get(name) if isinstance(name, str) else None
+        if before is None:
+            raise InvalidArgument(f"{_GOES_ON}: nothing is kept of {name!r:.80}. Send the whole conversation.")
+        return put(put(body, "input", _list(before, _items(body))), _GOES_ON, b"null")
 
-    def keep(self, name: str, messages: Messages, completion: Completion) -> None:
-        said: dict[str, Any] = {"role": "assistant", "content": completion.content}
-        if completion.tool_calls:
-            calls = [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in completion.tool_calls]
-            said["tool_calls"] = calls
-        whole = [*messages, said]
-        size = len(msgspec.json.encode(whole))
-        _, before = self._kept.pop(name, ([], 0))  # an answer that is given again has its name again
-        self._bytes -= before
-        self._kept[name] = whole, size
-        self._bytes += size
+    def keep(self, body: bytes, answer: bytes) -> None:
+        """What a whole body has asked and a response has said; nothing of what is none."""
+        try:
+            response = msgspec.json.decode(answer, type=_Response)
+        except msgspec.MsgspecError:
+            return
+        self._keep(response, body)
+
+    def keep_streamed(self, body: bytes, events: bytes) -> None:
+        """The same of a response that ends with these events."""
+        for event in reversed(_EVENT_END.split(events)):
+            data = event.rpartition(b"data:")[2]
+            if any(word in data for word in _ENDS):
+                try:
+                    self._keep(msgspec.json.decode(data, type=_End).response, body)
+                except msgspec.MsgspecError:
+                    continue
+                return
+
+    def _keep(self, response: _Response, body: bytes) -> None:
+        items = _list(_items(body), _inner(bytes(response.output)))
+        self._bytes -= len(self._kept.pop(response.id, b""))  # an answer that is given again has its name again
+        self._kept[response.id] = items[1:-1]
+        self._bytes += len(items) - 2
         while len(self._kept) > _MOST or self._bytes > self._most_bytes:
-            _, (_, gone) = self._kept.popitem(last=False)
-            self._bytes -= gone
+            self._bytes -= len(self._kept.popitem(last=False)[1])
+
+
+def _items(body: bytes) -> bytes:
+    """The input of a body as items, without the brackets; text is one of them."""
+    given = value_of(body, "input") or b"[]"
+    return _inner(given) if given.startswith(b"[") else b'{"role":"user","content":' + given + b"}"
+
+
+def _inner(items: bytes) -> bytes:
+    return items[1:-1].strip()
+
+
+def _list(*items: bytes) -> bytes:
+    return b"[" + b",".join(filter(None, items)) + b"]"

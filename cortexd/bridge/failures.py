@@ -1,55 +1,11 @@
-"""The service's errors as HTTP: one status per kind, and whether an SDK may try again by itself."""
+"""The service's errors over HTTP: whether an SDK may try again by itself, and when."""
 
 from __future__ import annotations
 
-from cortexd.errors import (
-    AccessDenied,
-    AnswerExpired,
-    BudgetExceeded,
-    Cancelled,
-    CortexError,
-    InteractiveAuthorizationRequired,
-    Internal,
-    InvalidArgument,
-    ProviderFailed,
-    RateLimited,
-    RequestIdReused,
-    RequestNotFound,
-    ServiceUnavailable,
-    Timeout,
-    TooLarge,
-    UnknownProvider,
-    UnknownTaskType,
-)
+from cortexd.errors import BudgetExceeded, CortexError, ServiceUnavailable
+from cortexd.formats.failures import UNAVAILABLE, status
 
-UNAVAILABLE = 503
-STATUS: dict[type[CortexError], int] = {
-    InvalidArgument: 400,
-    UnknownTaskType: 404,
-    UnknownProvider: 404,
-    AccessDenied: 403,
-    InteractiveAuthorizationRequired: 403,
-    RequestNotFound: 404,
-    BudgetExceeded: 429,
-    RateLimited: 429,
-    TooLarge: 413,
-    RequestIdReused: 409,
-    AnswerExpired: 409,
-    Cancelled: 499,
-    Timeout: 504,
-    ProviderFailed: 502,
-    Internal: 500,
-}
 _TRY_AGAIN = (429, UNAVAILABLE)  # the service has tried what there is for all others
-
-
-def cut_short() -> ProviderFailed:
-    """Another provider begins the answer anew, after the program was told something that cannot be taken back."""
-    return ProviderFailed("the provider failed in the middle of its answer")
-
-
-def status(error: CortexError) -> int:
-    return STATUS.get(type(error), UNAVAILABLE)
 
 
 def headers(error: CortexError) -> dict[str, str]:

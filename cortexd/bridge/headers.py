@@ -3,41 +3,62 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cortexd.bridge.asked import Asked
-from cortexd.client import Completion
+from cortexd.client import Completion, HeadEvent
 from cortexd.validation.checks import REQUEST_ID
 
 TASK = "x-cortex-task"
 _SESSIONS = ("x-session-id", "session_id", "x-claude-code-session-id")  # the last two: codex, Claude Code
+_PASSED = ("anthropic-beta", "anthropic-version", "openai-beta")
 
 
-def said(headers: Mapping[str, str], asked: Asked) -> dict[str, Any]:
-    """Options that are said in headers, or that name a conversation."""
-    session = next((headers[name] for name in _SESSIONS if headers.get(name)), asked.session)
+def said(headers: Mapping[str, str], session: str) -> dict[str, Any]:
+    """Options that are said in headers, or that name a conversation; `session`: what the body calls it."""
+    session = next((headers[name] for name in _SESSIONS if headers.get(name)), session)
     given = {"request_id": headers.get("Idempotency-Key"), "session": session}
     return {key: _word(value) for key, value in given.items() if value}
+
+
+def passed(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those that go on to the vendor with the body."""
+    return {name: _plain(headers[name]) for name in _PASSED if headers.get(name)}
 
 
 def told(completion: Completion) -> dict[str, str]:
     """Of an answer. The cost is exact, in dollars."""
     whole, rest = divmod(completion.cost_nano_usd, 10**9)
-    facts = {
-        "x-request-id": completion.request_id,
+    get = completion.metadata.get
+    return {
         "x-cortex-cost-usd": f"{whole}.{rest:09d}",
-        "x-cortex-provider": completion.provider,
-        "x-cortex-model": completion.model,
-        "x-cortex-reason": completion.route_reason,
+        **_facts(
+            completion.request_id, completion.provider, completion.model, completion.route_reason, get("lane", "")
+        ),
+        **_lost(get("lost", ())),
+    }
+
+
+def told_ahead(request_id: str, head: HeadEvent) -> dict[str, str]:
+    """Of one that begins: what it costs is not known yet."""
+    return _facts(request_id, head.provider, head.model, head.reason, head.lane) | _lost(head.lost)
+
+
+def _facts(request_id: str, provider: str, model: str, reason: str, lane: str) -> dict[str, str]:
+    facts = {
+        "x-request-id": request_id,
+        "x-cortex-provider": provider,
+        "x-cortex-model": model,
+        "x-cortex-reason": reason,
+        "x-cortex-lane": lane,
     }
     return {name: _plain(value) for name, value in facts.items() if value}
 
 
-def told_lost(asked: Asked, dropped: tuple[str, ...] = ()) -> dict[str, str]:
+def _lost(names: Iterable[str]) -> dict[str, str]:
     """What of the body did not reach the model."""
-    names = (*asked.lost, *dropped)
-    return {"x-cortex-lost": _plain(", ".join(names))[:1000]} if names else {}
+    listed = ", ".join(names)
+    return {"x-cortex-lost": _plain(listed)[:1000]} if listed else {}
 
 
 def _word(value: str) -> str:

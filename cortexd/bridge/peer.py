@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import os
+import select
 import socket
 import struct
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
+T = TypeVar("T")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
-_SCOPE = re.compile(r"/app-(?:[a-z]+-)?(?P<id>[A-Za-z0-9_.\\-]+?)(?:-\d+)?\.scope")
-_MAX = 64
+_SO_PEERPIDFD = 77  # since Linux 6.5; Python has no name for it
 
 
 class Peer(NamedTuple):
@@ -23,12 +24,17 @@ def peer_of(connection: socket.socket) -> Peer:
     return Peer(*_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
 
 
-def program_behind(connection: socket.socket) -> str:
-    """Kept as the request's label `app`: its desktop id where it has one, else its name; "" where nobody can say."""
-    process = Path("/proc") / str(peer_of(connection).pid)
+def of_process(connection: socket.socket, read: Callable[[int], T]) -> T | None:
+    """What `read` makes of the pid at the other end; None where the process has ended, so that its number may be
+    another's. A kernel before 6.5 cannot tell."""
     try:
-        scope = _SCOPE.search((process / "cgroup").read_text())
-        name = scope["id"] if scope else (process / "comm").read_text(errors="replace")
-    except OSError:  # it has left already
-        return ""
-    return name.strip()[:_MAX]
+        process = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except OSError:
+        return read(peer_of(connection).pid)
+    ended = select.poll()  # readable once it has
+    ended.register(process, select.POLLIN)
+    try:
+        found = read(peer_of(connection).pid)
+        return None if ended.poll(0) else found
+    finally:
+        os.close(process)

@@ -1,4 +1,5 @@
-"""The bridge's HTTP server: each request is decoded by its API's form, asked on the bus, and answered in that form.
+"""The bridge's HTTP server: each body goes to the bus as it is, with what the bus needs to know beside it, and what
+the bus answers in the words of the body's API goes back as it is.
 
 aiohttp serves: it is a dependency already, its parser is in C, and a handler ends when its client leaves.
 """
@@ -6,34 +7,28 @@ aiohttp serves: it is a dependency already, its parser is in C, and a handler en
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import web
 
 from cortexd.bridge import headers as words
-from cortexd.bridge.asked import Asked
 from cortexd.bridge.connections import Connections
 from cortexd.bridge.conversations import Conversations
 from cortexd.bridge.failures import headers as failure_headers
-from cortexd.bridge.formats import Format
-from cortexd.bridge.formats.chat import ChatFormat
-from cortexd.bridge.formats.messages import MessagesFormat
-from cortexd.bridge.formats.responses import ResponsesFormat
-from cortexd.bridge.guards import refuse_browsers, refuse_other_users, refuse_without
+from cortexd.bridge.gate import Gate
+from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
-from cortexd.bridge.peer import program_behind
-from cortexd.bridge.sock_diag import uid_behind
-from cortexd.client import AsyncClient, Completion, DoneEvent, FallbackEvent
-from cortexd.errors import AccessDenied, CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
+from cortexd.bridge.posted import CHAT, MESSAGES, RESPONSES, Posted, read_posted
+from cortexd.bridge.programs import Programs
+from cortexd.client import AsyncClient, BytesEvent, HeadEvent, RawStream
+from cortexd.errors import CortexError, Internal, InvalidArgument, RequestNotFound, TooLarge
+from cortexd.formats import Format, decoded
 
 _LARGEST = 64 * 1024 * 1024
-_USUAL_TASK = "user_chat"
 _AT_A_TIME = 100  # the bus lets a connection wait for 128 replies
-CHAT, MESSAGES, RESPONSES = ChatFormat(), MessagesFormat(), ResponsesFormat()
+_EVENTS = {"content-type": "text/event-stream", "cache-control": "no-cache"}
 
 
 @dataclass(slots=True)
@@ -53,14 +48,17 @@ class Bridge:
     task: str = ""
     under_way: int = 0
     _names: Names = field(init=False)
+    _programs: Programs = field(init=False)
     _conversations: Conversations = field(default_factory=Conversations)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
     def __post_init__(self) -> None:
-        self._names = Names(self.client, self.model)
+        self._names = Names(self.client, self.model, self.task)
+        self._programs = Programs(self.app)
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_LARGEST)
+        gate = Gate(self.uid, self.token).before(lambda request, error: _failed(_form_of(request), error))
+        app = web.Application(client_max_size=_LARGEST, middlewares=[gate])
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._in(CHAT, self._complete)),
@@ -79,15 +77,14 @@ class Bridge:
         return app
 
     def _in(
-        self, form: Format, answer: Callable[[web.Request, Format, Asked], Awaitable[web.StreamResponse]]
+        self, form: Format, answer: Callable[[web.Request, Posted], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """A handler that reads a body of `form`, and says every failure in it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             self.under_way += 1
             try:
-                self._admit(request)
-                return await answer(request, form, form.asked(await _body(request)))
+                return await answer(request, read_posted(form, await _body(request), self._conversations))
             except CortexError as error:
                 return _failed(form, error)
             except RecursionError:
@@ -97,83 +94,61 @@ class Bridge:
 
         return handle
 
-    def _admit(self, request: web.Request) -> None:
-        """Raises AccessDenied, or InvalidArgument for another content type."""
-        peer = _socket(request)
-        tcp = peer.family != socket.AF_UNIX
-        refuse_browsers(request.headers, request.method, tcp)
-        if not tcp:
-            refuse_other_users(peer)
-            return
-        refuse_without(self.token, request.headers)
-        if uid_behind(peer) != self.uid:
-            raise AccessDenied("This bridge is another user's.")
-
-    async def _complete(self, request: web.Request, form: Format, asked: Asked) -> web.StreamResponse:
-        named = await self._names.resolve(asked.model)
-        task = named.task_type or request.headers.get(words.TASK) or self.task or _USUAL_TASK
-        app = self.app or _app(request)
-        labels = {"labels": {"app": app}} if app else {}
-        options = {**asked.options, **named.options, **words.said(request.headers, asked), **labels}
-        earlier = self._conversations.before(asked.goes_on)
-        asked = replace(asked, messages=[*earlier, *asked.messages])
-        if asked.stream:
+    async def _complete(self, request: web.Request, posted: Posted) -> web.StreamResponse:
+        program = await self._programs.behind(request.transport)
+        named = await self._names.resolve(posted.model, program.name if program else "")
+        task = named.task_type or request.headers.get(words.TASK) or named.usual_task
+        labels = {"labels": program.labels} if program else {}
+        asking = (posted.form.name, task, posted.body, words.passed(request.headers))
+        options = {**named.options, **words.said(request.headers, posted.session), **labels}
+        if posted.stream:
             async with self.connections.one() as client:
-                return await self._stream(client, request, form, asked, task, options)
+                return await self._stream(request, posted, client.raw_stream(*asking, **options))
         async with self._room, self.connections.one() as client:
-            completion = await client.complete(task, _whole(asked), **options)
-        self._keep(form, asked, completion)
-        return _json(form.answer(completion), 200, _told(completion, asked))
+            answer = await client.complete_raw(*asking, **options)
+        body = answer.body.encode()
+        if posted.keeps:
+            self._conversations.keep(posted.body, body)
+        return _sent(body, 200, words.told(answer.completion))
 
-    async def _stream(
-        self, client: AsyncClient, request: web.Request, form: Format, asked: Asked, task: str, options: dict[str, Any]
-    ) -> web.StreamResponse:
-        """What fails until the money is reserved has a status of its own; what fails later ends the stream."""
-        options.setdefault("on_break", "continue")  # the forms have no word for an answer that begins anew
-        stream = client.stream(task, _whole(asked), **options)
+    async def _stream(self, request: web.Request, posted: Posted, stream: RawStream) -> web.StreamResponse:
+        """What fails before its first bytes has a status of its own; what fails later ends them."""
+        response: web.StreamResponse | None = None
         async with self._room:
             await stream.open()
         async with stream:
-            telling = form.telling(asked, stream.request_id)
-            response = web.StreamResponse(
-                headers={
-                    "content-type": "text/event-stream",
-                    "cache-control": "no-cache",
-                    "x-request-id": stream.request_id,
-                    **words.told_lost(asked),
-                }
-            )
-            await response.prepare(request)
-            await response.write(telling.begin())
             try:
                 async for event in stream.events():
-                    if isinstance(event, DoneEvent):
-                        self._keep(form, asked, event.completion)
-                    if piece := telling.event(event):
-                        await response.write(piece)
-                    if piece and isinstance(event, FallbackEvent):  # which the program takes for the end
-                        break
+                    if isinstance(event, HeadEvent):
+                        response = web.StreamResponse(headers=_EVENTS | words.told_ahead(stream.request_id, event))
+                        await response.prepare(request)
+                    elif isinstance(event, BytesEvent) and response is not None:
+                        await response.write(event.data)
+                        if posted.keeps:
+                            self._conversations.keep_streamed(posted.body, event.data)
             except CortexError as error:
-                await response.write(telling.failed(error))
+                if response is None:
+                    raise
+                if not stream.told:
+                    await response.write(posted.form.failed(error))
+        if response is None:
+            raise Internal("The service ended a stream without a word.")
         await response.write_eof()
         return response
 
-    def _keep(self, form: Format, asked: Asked, completion: Completion) -> None:
-        if name := form.kept_as(completion.request_id):
-            self._conversations.keep(name, asked.messages, completion)
-
-    async def _count(self, _request: web.Request, _form: Format, asked: Asked) -> web.StreamResponse:
+    async def _count(self, request: web.Request, posted: Posted) -> web.StreamResponse:
         """By the router's forecast, which knows each model's share of letters to tokens."""
-        named = await self._names.resolve(asked.model)
-        task = named.task_type or self.task or _USUAL_TASK
+        asked = posted.form.asked(decoded(posted.body))
+        program = await self._programs.behind(request.transport)
+        named = await self._names.resolve(asked.model, program.name if program else "")
+        task = named.task_type or named.usual_task
         decision = await self.client.route(task, asked.messages, **{**asked.options, **named.options})
         known = [item.input_tokens for item in decision.candidates if item.input_tokens is not None]
-        return _json({"input_tokens": known[0] if known else _by_length(asked)}, 200, {})
+        return _json({"input_tokens": known[0] if known else len(posted.body) // 4}, 200, {})
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         form = _form_of(request)
         try:
-            self._admit(request)
             names = await self._names.all()
         except CortexError as error:
             return _failed(form, error)
@@ -184,34 +159,26 @@ class Bridge:
         return _json({"object": "list", "data": models}, 200, {})
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        form = _form_of(request)
-        try:
-            self._admit(request)
-        except CortexError as error:
-            return _failed(form, error)
-        return _failed(form, RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
+        return _failed(_form_of(request), RequestNotFound(f"The bridge has no {request.method} {request.path:.200}."))
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
-        """Says nothing but that it is there."""
-        return _json({"status": "ok"}, 200, {})
+        """That it is there, and whether all that is wished of it is understood."""
+        problems = self._names.problems
+        amiss = {"problems": problems, "next_step": "cortexctl bridge check"} if problems else {}
+        return _json({"status": "ok", **amiss}, 200, {})
 
 
 _BEGINNING = "1970-01-01T00:00:00Z"  # when models appeared is not known
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def _body(request: web.Request) -> bytes:
     """Raises InvalidArgument or TooLarge."""
     try:
-        body = msgspec.json.decode(await request.read())
+        return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"The body may have {_LARGEST} bytes at most.") from None
     except web.RequestPayloadError:
         raise InvalidArgument("The body is not coded as its headers say.") from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"The body is no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise InvalidArgument("The body is no JSON object.")
-    return body
 
 
 def _form_of(request: web.BaseRequest) -> Format:
@@ -225,7 +192,7 @@ def _failed(form: Format, error: CortexError) -> web.Response:
     return _json(body, status, failure_headers(error))
 
 
-class Line(web.RequestHandler):
+class Line(BoundedLine):
     """An HTTP connection: what goes wrong before a handler knows of it, or in one, is said in a form too."""
 
     def handle_error(
@@ -243,29 +210,9 @@ class Line(web.RequestHandler):
         return told
 
 
-def _socket(request: web.Request) -> socket.socket:
-    peer = None if request.transport is None else request.transport.get_extra_info("socket")
-    if peer is None:
-        raise AccessDenied("The connection has closed already.")
-    return peer  # type: ignore[no-any-return]
-
-
-def _app(request: web.Request) -> str:
-    peer = _socket(request)
-    return program_behind(peer) if peer.family == socket.AF_UNIX else ""
-
-
 def _json(body: object, status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+    return _sent(msgspec.json.encode(body), status, headers)
 
 
-def _told(completion: Completion, asked: Asked) -> dict[str, str]:
-    return words.told(completion) | words.told_lost(asked, completion.dropped_options)
-
-
-def _whole(asked: Asked) -> list[dict[str, Any]]:
-    return [{"role": "system", "content": asked.system}, *asked.messages] if asked.system else asked.messages
-
-
-def _by_length(asked: Asked) -> int:
-    return len(msgspec.json.encode(asked.messages)) // 4
+def _sent(body: bytes, status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import NamedTuple
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY, _NLMSG_ERROR = 20, 2
@@ -17,9 +18,16 @@ _UID_AT, _INODE_AT = 64, 68  # in struct inet_diag_msg
 _TIMEOUT_S = 1.0
 
 
-def uid_behind(connection: socket.socket) -> int | None:
-    """The user whose socket is connected to `connection`, or None where nobody can say: a peer that has closed already
-    has no name, or reads as uid 0 with inode 0."""
+class End(NamedTuple):
+    """The other end of a connection: whose socket it is, and its inode."""
+
+    uid: int
+    inode: int
+
+
+def end_behind(connection: socket.socket) -> End | None:
+    """Whose socket is connected to `connection`, or None where nobody can say: a peer that has closed already has no
+    name, or reads as uid 0 with inode 0."""
     try:
         answer = _told_of(connection)
     except OSError:
@@ -27,8 +35,14 @@ def uid_behind(connection: socket.socket) -> int | None:
     kind = _HEADER.unpack_from(answer)[1]
     if kind == _NLMSG_ERROR or len(answer) < _HEADER.size + _INODE_AT + 4:
         return None
-    uid, inode = struct.unpack_from("=II", answer, _HEADER.size + _UID_AT)
-    return uid if inode else None
+    end = End(*struct.unpack_from("=II", answer, _HEADER.size + _UID_AT))
+    return end if end.inode else None
+
+
+def uid_behind(connection: socket.socket) -> int | None:
+    """The user of that end."""
+    end = end_behind(connection)
+    return None if end is None else end.uid
 
 
 def _told_of(connection: socket.socket) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cortexd import __version__
@@ -13,14 +14,16 @@ from cortexd.bus.dispatch import HandedOver, Handler
 from cortexd.bus.learned import overview
 from cortexd.bus.learning import report_shown
 from cortexd.bus.pipe import PipeSink, make_pipe
+from cortexd.bus.raw_pipe import RawPipeSink
 from cortexd.bus.signals import Signals
 from cortexd.connection import Variant, wire
 from cortexd.domain.money import to_usd
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
 from cortexd.requests.batches import Batches
-from cortexd.requests.intake import prompt_messages
+from cortexd.requests.intake import Request, prompt_messages
 from cortexd.requests.learning_report import LearningReports
+from cortexd.requests.raw import raw_of, told
 from cortexd.requests.service import Service
 from cortexd.validation import parse_hold_answer, parse_learning_query, parse_own_budget
 
@@ -36,6 +39,7 @@ FEATURES = (
     "cache",
     "outcomes",
     "preferences",
+    "raw",
 )
 
 
@@ -66,15 +70,29 @@ class Methods:
         return [[replies.item(answer) for answer in answers]]
 
     async def open_stream(self, caller: Caller, task_type: str, messages: Any, options: Any) -> list[Any]:
+        request = self._service.decode(caller, task_type, messages, options)
+        return await self._streamed(request, PipeSink)
+
+    async def complete_raw(self, caller: Caller, form: str, task_type: str, body: str, options: Any) -> list[Any]:
+        request = self._service.decode_raw(caller, form, task_type, body, options, stream=False)
+        completion = await self._service.answer(request)
+        answer = told(raw_of(request), completion)
+        return [answer.body, wire.dictionary(replies.raw_metadata(completion, answer.lane, answer.lost))]
+
+    async def open_raw_stream(self, caller: Caller, form: str, task_type: str, body: str, options: Any) -> list[Any]:
+        request = self._service.decode_raw(caller, form, task_type, body, options, stream=True)
+        return await self._streamed(request, partial(RawPipeSink, request.request_id, raw_of(request)))
+
+    async def _streamed(self, request: Request, into: Callable[[int, float], PipeSink]) -> list[Any]:
         read_end, write_end = make_pipe()
-        sink = PipeSink(write_end, self._service.config.limits.stream_stall_s)
+        sink = into(write_end, self._service.config.limits.stream_stall_s)
         try:
-            request_id, _ = await self._service.open_stream(caller, task_type, messages, options, sink)
+            await self._service.stream(request, sink)
         except BaseException:
             sink.close()
             os.close(read_end)
             raise
-        return [request_id, HandedOver(read_end)]
+        return [request.request_id, HandedOver(read_end)]
 
     async def cancel(self, caller: Caller, request_id: str) -> list[Any]:
         self._service.cancel(caller, request_id)
@@ -201,6 +219,8 @@ class Methods:
             (wire.INTERFACE, "CompleteWithOptions"): self.complete_with_options,
             (wire.INTERFACE, "CompleteBatch"): self.complete_batch,
             (wire.INTERFACE, "OpenStream"): self.open_stream,
+            (wire.INTERFACE, "CompleteRaw"): self.complete_raw,
+            (wire.INTERFACE, "OpenRawStream"): self.open_raw_stream,
             (wire.INTERFACE, "Cancel"): self.cancel,
             (wire.INTERFACE, "ListRequests"): self.list_requests,
             (wire.INTERFACE, "ReportOutcome"): self.report_outcome,

@@ -14,6 +14,7 @@ import msgspec
 
 from cortexd.bus import replies
 from cortexd.connection import wire
+from cortexd.domain.messages import ToolCall
 from cortexd.errors import Cancelled, CortexError, Timeout
 from cortexd.providers import Delta
 from cortexd.requests.results import Completion
@@ -45,24 +46,26 @@ class PipeSink:
         self._partial = False
         self._loop.add_reader(write_end, self._reader_left)  # a pipe's write end becomes readable only by its end
 
+    def asks(self, provider: str, model: str, reason: str) -> None:
+        """Its reader hears at the end who answered."""
+
     async def deltas(self, deltas: Sequence[Delta]) -> None:
         self.spoke = True
-        await self._write(b"".join(_line(_event_of(delta)) for delta in deltas))
+        await self._write(b"".join(line(_event_of(delta)) for delta in deltas))
 
     async def fallback(self, provider: str, model: str, reason: str) -> None:
         self.spoke = False
-        await self._write(_line({"type": "fallback", "provider": provider, "model": model, "reason": reason}))
+        await self._write(line({"type": "fallback", "provider": provider, "model": model, "reason": reason}))
 
     async def continued(self, provider: str, model: str, reason: str) -> None:
-        await self._write(_line({"type": "continue", "provider": provider, "model": model, "reason": reason}))
+        await self._write(line({"type": "continue", "provider": provider, "model": model, "reason": reason}))
 
     async def done(self, completion: Completion) -> None:
         metadata = {key: value for key, value in replies.metadata(completion).items() if value is not None}
         await self._last_words({"type": "done", "metadata": metadata})
 
     async def failed(self, error: CortexError) -> None:
-        event = {"type": "error", "name": wire.error_name(error), "message": wire.error_text(error)}
-        await self._last_words(event)
+        await self._last_words(error_event(error))
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -71,13 +74,14 @@ class PipeSink:
             self._loop.remove_writer(fd)
             os.close(fd)
 
-    async def _last_words(self, event: dict[str, Any]) -> None:
-        """The last event. What cannot be written any more is given up: the end of the pipe says it too."""
+    async def _last_words(self, event: dict[str, Any], before: bytes = b"") -> None:
+        """The last event, with what comes before it. What cannot be written any more is given up: the end of the pipe
+        says it too."""
         if self._partial:
             return  # half an event is in the pipe: nothing can follow it
         with suppress(Cancelled, Timeout, TimeoutError):
             async with asyncio.timeout(self._stall_s if not self.behind else _LAST_WORDS_S):
-                await self._write(_line(event))
+                await self._write(before + line(event))
 
     async def _write(self, data: bytes) -> None:
         """All of `data`. Raises Cancelled where nobody reads any more, Timeout where nothing was read for too long."""
@@ -120,12 +124,16 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 def _event_of(delta: Delta) -> dict[str, str]:
-    if isinstance(delta, str):
-        return {"type": "text", "text": delta}
-    return {"type": "tool_call", "id": delta.id, "name": delta.name, "arguments": delta.arguments}
+    if isinstance(delta, ToolCall):
+        return {"type": "tool_call", "id": delta.id, "name": delta.name, "arguments": delta.arguments}
+    return {"type": "text", "text": str(delta)}
 
 
-def _line(event: dict[str, Any]) -> bytes:
+def error_event(error: CortexError) -> dict[str, str]:
+    return {"type": "error", "name": wire.error_name(error), "message": wire.error_text(error)}
+
+
+def line(event: dict[str, Any]) -> bytes:
     try:
         return _encode(event) + b"\n"
     except UnicodeEncodeError:  # a lone surrogate

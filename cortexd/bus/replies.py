@@ -59,6 +59,11 @@ def metadata(completion: Completion) -> dict[str, Any]:
     }
 
 
+def raw_metadata(completion: Completion, lane: str, lost: Sequence[str]) -> dict[str, Any]:
+    """Of an answer in a vendor's own words."""
+    return {**metadata(completion), "lane": lane, "lost": tuple(lost)}
+
+
 def stored(request: StoredRequest, outcomes: Sequence[tuple[str, Outcome]]) -> dict[str, Any]:
     """A request as the ledger has it, with what each source said of it."""
     return {

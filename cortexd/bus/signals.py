@@ -16,6 +16,7 @@ from cortexd.bus import replies
 from cortexd.bus.totals import PublicTotals
 from cortexd.config import Config
 from cortexd.connection import Connection, Message, Variant, wire
+from cortexd.domain.apps import APP
 from cortexd.domain.money import to_usd
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
 from cortexd.ledger import BudgetChange, Period, Totals
@@ -148,6 +149,10 @@ class Signals:
         """Tell each threshold that was crossed: to the user's own subscribers; in the log where it is others' too."""
         limit = change.limit
         for fraction in thresholds_crossed(change, self._config().budgets.thresholds):
+            if limit.scope == APP:  # the signal has no word for a part of what its user may spend
+                whose = f"uid {uid}'s {limit.name}"
+                log.info("%g %% of the budget of %s for this %s is used", fraction * 100, whose, limit.period)
+                continue
             if not limit.personal:
                 whose = f"{limit.scope} {limit.name}".strip()
                 log.warning("%g %% of the %s's budget for this %s is used", fraction * 100, whose, limit.period)

@@ -23,11 +23,12 @@ from cortexd.client.figures import (
     UsageRow,
 )
 from cortexd.client.holds import BudgetHeld, Hold, HoldEnded
-from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.iterators import SyncRawStream, SyncStream, SyncSubscription
 from cortexd.client.learned import Learned, LearnedCell
 from cortexd.client.learning import Interval, LearnedModel, LearnedTask, LearningReport, Outlook
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages
+from cortexd.client.raw import BytesEvent, HeadEvent, RawAnswer, RawEvent, RawStream
 from cortexd.client.results import (
     Attempt,
     Candidate,
@@ -55,6 +56,7 @@ __all__ = [
     "BudgetHeld",
     "BudgetInfo",
     "BudgetThreshold",
+    "BytesEvent",
     "Candidate",
     "Client",
     "Completion",
@@ -64,6 +66,7 @@ __all__ = [
     "DoneEvent",
     "Event",
     "FallbackEvent",
+    "HeadEvent",
     "Hold",
     "HoldEnded",
     "Interval",
@@ -82,6 +85,9 @@ __all__ = [
     "Properties",
     "ProviderInfo",
     "ProviderStats",
+    "RawAnswer",
+    "RawEvent",
+    "RawStream",
     "ReplicaInfo",
     "RequestInfo",
     "RequestRecord",
@@ -91,6 +97,7 @@ __all__ = [
     "Stream",
     "StreamEvent",
     "Subscription",
+    "SyncRawStream",
     "SyncStream",
     "SyncSubscription",
     "TextEvent",

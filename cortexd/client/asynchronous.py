@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from types import TracebackType
-from typing import Any, Self
-from weakref import WeakSet
+from typing import Any
 
 from cortexd.client.administration import Preferences, Verification
+from cortexd.client.asking import Asking
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.holds import Hold
 from cortexd.client.learned import Learned
 from cortexd.client.learning import LearningReport
-from cortexd.client.link import DEFAULT_TIMEOUT_S, Link
 from cortexd.client.outgoing import (
     Messages,
     Usd,
@@ -23,30 +21,21 @@ from cortexd.client.outgoing import (
     options_out,
     outcome_out,
     own_budget_out,
-    requests_out,
     usage_query_out,
 )
 from cortexd.client.results import (
-    Completion,
     Decision,
     Properties,
     ProviderInfo,
     RequestInfo,
     RequestRecord,
-    answer_of,
     rows_of,
 )
-from cortexd.client.streams import Stream
 from cortexd.client.subscription import Subscription
-from cortexd.connection import MessageFlag, wire
-from cortexd.errors import CortexError
-
-_LONGEST_DEADLINE_MS = 3_600_000
-_AT_A_TIME = 8  # requests of a batch, where its caller does not say
-_SETTLING_S = 5.0  # what a busy service may take to answer Timeout after a request's deadline
+from cortexd.connection import wire
 
 
-class AsyncClient:
+class AsyncClient(Asking):
     """Any number of tasks of one event loop may call at once. Connects with the first call, and again after the
     bus connection was lost; a call that was under way then fails with ServiceUnavailable and is not repeated.
 
@@ -59,96 +48,6 @@ class AsyncClient:
     A call whose task is cancelled ends its request, at the provider too. One with a request_id of your choosing
     goes on, so that repeating the call gets its answer; cancel() ends it.
     """
-
-    def __init__(
-        self,
-        bus: str = "system",
-        *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        interactive: bool = False,
-        start: bool = True,
-    ) -> None:
-        self.interactive = interactive
-        self.timeout_s = timeout_s
-        self._bus = bus
-        self._starts = start
-        self._link = Link(bus)
-        self._open: WeakSet[Subscription | Stream] = WeakSet()
-
-    @property
-    def unique_name(self) -> str:
-        """Our name on the bus, by which polkit knows us; empty before connect() and after a loss."""
-        return self._link.unique_name
-
-    async def connect(self) -> Self:
-        """Connect now and not with the first call. Raises ServiceUnavailable where the bus cannot be reached."""
-        await self._link.connection()
-        return self
-
-    async def close(self) -> None:
-        """Leave the bus, end subscriptions and streams. Requests under way end, but for those with a request_id."""
-        for opened in list(self._open):
-            await opened.close()
-        await self._link.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def ask(self, prompt: str, task_type: str = "user_chat", **options: Any) -> str:
-        """The answer to one prompt. Raises one of cortexd.errors, as every method does."""
-        return (await self.complete(task_type, prompt, **options)).content
-
-    async def complete(self, task_type: str, messages: Messages, **options: Any) -> Completion:
-        """The answer to a conversation: message dictionaries, or one text for a single user message."""
-        content, metadata = await self._call(
-            "CompleteWithOptions",
-            "saa{sv}a{sv}",
-            self._request(task_type, messages, options),
-            timeout_s=self.timeout_s + _SETTLING_S,
-            ends_with_caller=not options.get("request_id"),
-        )
-        return Completion.of(content, metadata)
-
-    def stream(self, task_type: str, messages: Messages, **options: Any) -> Stream:
-        """The answer as it arrives: `async with client.stream(...) as stream`, then `async for piece in stream`.
-
-        Leaving it ends the request, also one with a request_id.
-        """
-        self._link.refuse_if_closed()
-        body = self._request(task_type, messages, options)
-
-        async def begin() -> tuple[str, int]:
-            timeout_s = self.timeout_s + _SETTLING_S
-            return await self._link.call_for_stream(
-                "OpenStream", "saa{sv}a{sv}", body, timeout_s=timeout_s, flags=self._flags
-            )
-
-        stream = Stream(begin, self.timeout_s + _SETTLING_S)
-        self._open.add(stream)
-        return stream
-
-    async def batch(self, requests: Iterable[tuple[str, Messages]], **options: Any) -> list[Completion | CortexError]:
-        """The answers to many requests (task type and messages each), in their order, with one authorization.
-
-        One that failed is its error, returned and not raised. The options hold for all; `parallel` (1 to 64) are asked
-        at a time. With a request_id number n, from 0, goes by "request_id.n". `timeout_s` is for each of them.
-        """
-        rows = requests_out(requests)
-        at_a_time = max(1, int(options.get("parallel") or _AT_A_TIME))
-        rounds = max(1, -(-len(rows) // at_a_time))
-        [answers] = await self._call(
-            "CompleteBatch",
-            "a(saa{sv})a{sv}",
-            [rows, options_out(self._with_deadline(options))],
-            timeout_s=self.timeout_s * rounds + _SETTLING_S,
-            ends_with_caller=not options.get("request_id"),
-        )
-        return [answer_of(content, metadata) for content, metadata in answers]
 
     async def cancel(self, request_id: str) -> None:
         """End one of this user's requests; whoever waits for it gets Cancelled. Raises RequestNotFound."""
@@ -196,13 +95,15 @@ class AsyncClient:
         group_by: str | Iterable[str] = (),
         label: str = "",
         all_users: bool = False,
+        app: str = "",
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
 
-        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid; without it one sum.
+        `app`: only what that program asked.
         `all_users`, and grouping by uid, may ask polkit for a password.
         """
-        query = usage_query_out(since, until, group_by, label, all_users)
+        query = usage_query_out(since, until, group_by, label, all_users, app)
         [rows] = await self._call("GetUsage", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
         return rows_of(UsageRow, rows)
 
@@ -300,7 +201,7 @@ class AsyncClient:
         month_usd: Usd | None = None,
         remove: bool = False,
     ) -> None:
-        """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only.
+        """Set limits for `scope`: machine, each_user, or the user, group or app `name`. Administrators only.
 
         A limit that is not given stays; `remove` gives up what was set, so that config.toml's hold again.
         """
@@ -343,39 +244,5 @@ class AsyncClient:
         self._open.add(subscription)
         return subscription
 
-    def _with_deadline(self, options: dict[str, Any]) -> dict[str, Any]:
-        deadline_ms = max(1, round(self.timeout_s * 1000))
-        if self.timeout_s == DEFAULT_TIMEOUT_S or deadline_ms > _LONGEST_DEADLINE_MS:
-            return options
-        return {**options, "deadline_ms": deadline_ms if options.get("deadline_ms") is None else options["deadline_ms"]}
-
-    def _request(self, task_type: str, messages: Messages, options: dict[str, Any]) -> list[Any]:
-        return [str(task_type), messages_out(messages), options_out(self._with_deadline(options))]
-
-    @property
-    def _flags(self) -> MessageFlag:
-        asking = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if self.interactive else MessageFlag.NONE
-        return asking if self._starts else asking | MessageFlag.NO_AUTOSTART
-
     async def _manage(self, member: str, signature: str = "", body: list[Any] | None = None) -> list[Any]:
         return await self._call(member, signature, body, interface=wire.MANAGER_INTERFACE)
-
-    async def _call(
-        self,
-        member: str,
-        signature: str = "",
-        body: list[Any] | None = None,
-        *,
-        interface: str = wire.INTERFACE,
-        timeout_s: float | None = None,
-        ends_with_caller: bool = False,
-    ) -> list[Any]:
-        return await self._link.call(
-            interface,
-            member,
-            signature,
-            body,
-            timeout_s=timeout_s or self.timeout_s,
-            flags=self._flags,
-            ends_with_caller=ends_with_caller,
-        )

@@ -47,7 +47,9 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A sum of settled requests. Of the first eight, those grouped by say of which; the others are empty.
+    """A sum of settled requests. Of the first ten, those grouped by say of which; the others are empty.
+
+    `app_verified`: by the system's word, or cortexctl's, and not by the program's own.
 
     `day` is 2026-11-24, `hour` 2026-11-24T13. With `cost_known` False some request was booked at its worst case.
     """
@@ -60,6 +62,8 @@ class UsageRow:
     label: str = ""
     uid: int | None = None
     user: str = ""
+    app: str = ""
+    app_verified: bool = False
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -73,7 +77,8 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class BudgetInfo:
-    """A limit that binds this user. `scope`: user, group (then `name` says which), machine, own (the cap that this user
+    """A limit that binds this user. `scope`: user, group (then `name` says which), machine, app (what this user may
+    spend by the program `name`), own (the cap that this user
     has set, and `at_limit`: ask, downgrade or refuse) or pause (of the own spending). `resets_at` is ISO 8601.
 
     `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*` and `reserved_*` are None where this user

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from cortexd.client.figures import CostEvent, Snapshot
 from cortexd.client.portal import Closed, Portal
+from cortexd.client.raw import BytesEvent, RawEvent, RawStream
+from cortexd.client.reading import Reading
 from cortexd.client.results import Completion
 from cortexd.client.stream_events import StreamEvent, TextEvent
 from cortexd.client.streams import Stream
 from cortexd.client.subscription import Event, Subscription
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class _Opened:
     """Opening and closing what lives on the portal's loop, from any thread; with `with`, both."""
 
-    def __init__(self, source: Stream | Subscription, portal: Portal) -> None:
+    def __init__(self, source: Reading[Any] | Subscription, portal: Portal) -> None:
         self._source = source
         self._portal = portal
 
@@ -44,17 +47,47 @@ class _Opened:
         self.close()
 
 
-class SyncStream(_Opened):
+class _Read(_Opened, Generic[E]):
+    """A Reading from any thread. close() ends it, and so does dropping it."""
+
+    def __init__(self, reading: Reading[E], portal: Portal) -> None:
+        super().__init__(reading, portal)
+        self._read = reading
+
+    @property
+    def request_id(self) -> str:
+        """For cancel() and report_outcome(); empty before open()."""
+        return self._read.request_id
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer and what it took. Raises RuntimeError before the end was read."""
+        return self._read.completion
+
+    def events(self) -> Iterator[E]:
+        """All that is told, and the end, in order."""
+        try:
+            while True:
+                yield self._next()
+        except StopIteration:
+            return
+
+    def _next(self) -> E:
+        """One trip to the loop brings as many events as the pipe held."""
+        try:
+            if not self._read.has_next:
+                self._portal.run(self._read.fill())
+            return self._read.take()
+        except (StopAsyncIteration, Closed):
+            raise StopIteration from None
+
+
+class SyncStream(_Read[StreamEvent]):
     """Stream as an ordinary iterator; see there. close() from any thread ends it, and so does dropping it."""
 
     def __init__(self, stream: Stream, portal: Portal) -> None:
         super().__init__(stream, portal)
         self._stream = stream
-
-    @property
-    def request_id(self) -> str:
-        """For cancel() and report_outcome(); empty before open()."""
-        return self._stream.request_id
 
     @property
     def restarted(self) -> bool:
@@ -66,11 +99,6 @@ class SyncStream(_Opened):
         """The text given out so far of the answer that counts."""
         return self._stream.text
 
-    @property
-    def completion(self) -> Completion:
-        """The whole answer and what it took. Raises RuntimeError before the end was read."""
-        return self._stream.completion
-
     def __iter__(self) -> Iterator[str]:
         return self
 
@@ -80,22 +108,27 @@ class SyncStream(_Opened):
             if isinstance(event, TextEvent):
                 return event.text
 
-    def events(self) -> Iterator[StreamEvent]:
-        """Text, tool calls, fallbacks and the end, in order."""
-        try:
-            while True:
-                yield self._next()
-        except StopIteration:
-            return
 
-    def _next(self) -> StreamEvent:
-        """One trip to the loop brings as many events as the pipe held."""
-        try:
-            if not self._stream.has_next:
-                self._portal.run(self._stream.fill())
-            return self._stream.take()
-        except (StopAsyncIteration, Closed):
-            raise StopIteration from None
+class SyncRawStream(_Read[RawEvent]):
+    """RawStream as an ordinary iterator; see there."""
+
+    def __init__(self, stream: RawStream, portal: Portal) -> None:
+        super().__init__(stream, portal)
+        self._stream = stream
+
+    @property
+    def told(self) -> bool:
+        """Whether the service has said how it ended."""
+        return self._stream.told
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        while True:
+            event = self._next()
+            if isinstance(event, BytesEvent):
+                return event.data
 
 
 class SyncSubscription(_Opened):

@@ -55,7 +55,12 @@ def outcome_out(
 
 
 def usage_query_out(
-    since: date | str | None, until: date | str | None, group_by: str | Iterable[str], label: str, all_users: bool
+    since: date | str | None,
+    until: date | str | None,
+    group_by: str | Iterable[str],
+    label: str,
+    all_users: bool,
+    app: str = "",
 ) -> dict[str, Variant]:
     """GetUsage's query; what is not asked is left out. Raises InvalidArgument."""
     groups = (group_by,) if isinstance(group_by, str) else tuple(group_by)
@@ -65,6 +70,7 @@ def usage_query_out(
         "group_by": groups or None,
         "label": label or None,
         "all_users": all_users or None,
+        "app": app or None,
     }
     return options_out(query)
 

@@ -11,12 +11,13 @@ from cortexd.client.administration import Preferences, Verification
 from cortexd.client.asynchronous import AsyncClient
 from cortexd.client.figures import BudgetInfo, Stats, UsageRow
 from cortexd.client.holds import Hold
-from cortexd.client.iterators import SyncStream, SyncSubscription
+from cortexd.client.iterators import SyncRawStream, SyncStream, SyncSubscription
 from cortexd.client.learned import Learned
 from cortexd.client.learning import LearningReport
 from cortexd.client.link import DEFAULT_TIMEOUT_S
 from cortexd.client.outgoing import Messages, Usd
 from cortexd.client.portal import Closed, Portal
+from cortexd.client.raw import Body, RawAnswer
 from cortexd.client.results import Completion, Decision, Properties, ProviderInfo, RequestInfo, RequestRecord
 from cortexd.errors import CortexError
 
@@ -76,6 +77,18 @@ class Client:
         """The answer as it arrives: `with client.stream(...) as stream`, then `for piece in stream`."""
         return self._portal.run(self._stream(task_type, messages, options))
 
+    def complete_raw(
+        self, format: str, task_type: str, body: Body, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> RawAnswer:
+        """The answer to a body in a vendor's own words, in the same; see AsyncClient."""
+        return self._portal.run(self._client.complete_raw(format, task_type, body, headers, **options))
+
+    def raw_stream(
+        self, format: str, task_type: str, body: Body, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> SyncRawStream:
+        """The same as it arrives, where the body says `"stream": true`: pieces of the vendor's event stream."""
+        return self._portal.run(self._raw_stream(format, task_type, body, headers, options))
+
     def batch(self, requests: Iterable[tuple[str, Messages]], **options: Any) -> list[Completion | CortexError]:
         """The answers to many requests, in their order; one that failed is its error, returned and not raised."""
         return self._portal.run(self._client.batch(requests, **options))
@@ -120,12 +133,14 @@ class Client:
         group_by: str | Iterable[str] = (),
         label: str = "",
         all_users: bool = False,
+        app: str = "",
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
 
-        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), uid; without it one sum.
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid; without it one sum.
+        `app`: only what that program asked.
         """
-        return self._portal.run(self._client.usage(since, until, group_by, label, all_users))
+        return self._portal.run(self._client.usage(since, until, group_by, label, all_users, app))
 
     def learning_report(self, days: int | None = None, task_type: str = "", all_users: bool = False) -> LearningReport:
         """What learning from outcomes would give; see AsyncClient."""
@@ -198,7 +213,7 @@ class Client:
         month_usd: Usd | None = None,
         remove: bool = False,
     ) -> None:
-        """Set limits for `scope`: machine, each_user, or the user or group `name`. Administrators only."""
+        """Set limits for `scope`: machine, each_user, or the user, group or app `name`. Administrators only."""
         self._portal.run(self._client.set_budget(scope, name, day_usd, month_usd, remove))
 
     def learned(self) -> Learned:
@@ -235,3 +250,8 @@ class Client:
 
     async def _stream(self, task_type: str, messages: Messages, options: dict[str, Any]) -> SyncStream:
         return SyncStream(self._client.stream(task_type, messages, **options), self._portal)
+
+    async def _raw_stream(
+        self, format: str, task_type: str, body: Body, headers: Mapping[str, str] | None, options: dict[str, Any]
+    ) -> SyncRawStream:
+        return SyncRawStream(self._client.raw_stream(format, task_type, body, headers, **options), self._portal)

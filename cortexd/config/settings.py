@@ -296,7 +296,8 @@ class BudgetSettings:
     """Hard limits on what is spent: by the whole machine, by each user, by a group's members together.
 
     `users` and `groups` are keyed by name (a user's also by uid, as text); a user named here is not bound by
-    `each_user`. `thresholds` are fractions of a limit that are told once each as they are crossed.
+    `each_user`. `apps`, by a program's name: the most that each user may spend by it, beside all other limits.
+    `thresholds` are fractions of a limit that are told once each as they are crossed.
     `at_limit`: "stop" refuses what does not fit, "downgrade" first looks for a cheaper model that does.
     `shared_step`: the fraction of a group's or the machine's limit in whose steps its users learn what others spent.
     `own_share`: the fraction of what such a limit has left that the requests under way, and the unknown costs of those
@@ -307,6 +308,7 @@ class BudgetSettings:
     each_user: LimitUsd = LimitUsd()
     users: dict[str, LimitUsd] = field(default_factory=dict)
     groups: dict[str, LimitUsd] = field(default_factory=dict)
+    apps: dict[str, LimitUsd] = field(default_factory=dict)
     thresholds: tuple[float, ...] = (0.5, 0.8, 0.95)
     at_limit: Literal["stop", "downgrade"] = "stop"
     shared_step: float = 0.02

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cortexd.domain.raw import RawCall
+
 DEFAULT_MAX_TOKENS = 4096
 
 
@@ -172,6 +174,7 @@ class Call:
 
     For a provider with several endpoints: calls of one `affinity`, "" for none, go to the same one, for its cache;
     `local_only` ones to local ones alone; none to those of `avoids`. `waits`: where all are full it waits for a place.
+    `raw`: a body that is sent as it is, in place of all that the other fields say.
     """
 
     model: str
@@ -187,6 +190,7 @@ class Call:
     local_only: bool = False
     avoids: frozenset[str] = frozenset()
     waits: bool = True
+    raw: RawCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,7 @@ class Answer:
     stop, length, tool_calls, content_filter, or the provider's own word where it is none of these.
     `dropped_options` names the options this model does not take and that were left out. `reasoning` is what the model
     thought, as far as the provider says it, and goes back in `Message.reasoning`: all of it, or nothing if it is long.
+    `raw`: the vendor's own bytes, where the call was raw and they are kept.
     """
 
     content: str
@@ -207,3 +212,4 @@ class Answer:
     dropped_options: tuple[str, ...] = ()
     time_to_first_token_ms: int | None = None
     reasoning: str = ""
+    raw: bytes | None = field(default=None, repr=False)

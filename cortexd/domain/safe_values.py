@@ -6,6 +6,7 @@ refuses noncharacters: each becomes U+FFFD. Numbers are clamped to what the bus 
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
@@ -25,6 +26,11 @@ def safe_text(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return _UNSAFE.sub(REPLACEMENT, text)
+
+
+def escaped_unsafe(json_text: str) -> str:
+    """JSON that means the same, without the characters that a bus refuses: they can only stand in its strings."""
+    return json_text if json_text.isascii() else _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], json_text)
 
 
 def bounded_text(value: object, limit: int) -> str:

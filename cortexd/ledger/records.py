@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from cortexd.domain.answered import Answered
+from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
 from cortexd.domain.learned import CountKey
 from cortexd.domain.messages import Usage
@@ -51,11 +52,22 @@ class Period(StrEnum):
 OWN, PAUSE = "own", "pause"  # the scopes of limits that their user has set
 
 
+class AppOf(NamedTuple):
+    """One user's requests by one program, by their label."""
+
+    uid: int
+    app: str
+
+
+Whose = frozenset[int] | AppOf | None  # None is everybody
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The most that may be spent and reserved in a period, in nano-dollars, by `uids` together; None is everybody.
 
-    `scope`: user, group, machine, OWN or PAUSE; `name`: of the user or group. `step_nano`: who is bound by it learns
+    `scope`: user, group, machine, APP, OWN or PAUSE; `name`: of the user, group or app; an app's are each one user's.
+    `step_nano`: who is bound by it learns
     of others' spending in whole steps, 0 for all of it. `share`: the part of what is left that one user's uncertain
     costs may take.
     """
@@ -69,6 +81,11 @@ class Limit:
     share: Fraction = Fraction(1)
 
     @property
+    def whose(self) -> Whose:
+        """Whose costs count."""
+        return AppOf(next(iter(self.uids or ())), self.name) if self.scope == APP else self.uids
+
+    @property
     def own(self) -> bool:
         """Its user has set it."""
         return self.scope in (OWN, PAUSE)
@@ -76,7 +93,7 @@ class Limit:
     @property
     def personal(self) -> bool:
         """It binds one user alone, who may know all of it."""
-        return self.own or self.scope == "user"
+        return self.own or self.scope in ("user", APP)
 
 
 class Own(NamedTuple):
@@ -306,7 +323,9 @@ class UsageQuery:
 
     `user`: only what was made under this name, or before the uid had one.
 
-    `group_by`: any of day, hour, task_type, provider, model, label, uid; `label`: the label's key.
+    `group_by`: any of day, hour, task_type, provider, model, label, app, uid; `label`: the label's key.
+
+    `app`: only what the program of that name asked.
     """
 
     uid: int | None
@@ -315,13 +334,14 @@ class UsageQuery:
     group_by: tuple[str, ...] = ()
     label: str = ""
     user: str | None = None
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
     """What the requests with the same `keys` used and cost. `cost_known`: no worst case was booked among them.
 
-    `keys`: each name grouped by with its value; uid brings user with it.
+    `keys`: each name grouped by with its value; uid brings user with it, app whether that is verified.
     """
 
     keys: Mapping[str, str | int]

@@ -1,13 +1,14 @@
 """The daemon's side of every API kind: one attempt over the connections of the vendor's SDK.
 
-Importing this imports no SDK; building an SdkApi does (2 s, 75 MB): see loading.py. The SDK's own `post` is used in
-place of `messages.create` and its like: it takes the body as bytes and leaves the answer unread, which halves the
-processor time and lets us bound what we read.
+Importing this imports no SDK; building an SdkApi does (2 s, 75 MB): see loading.py. Its client is asked for headers
+and connections, and not for `messages.create` and its like: bodies are bytes here, and answers are read by us, which
+takes a third of the processor time and lets us bound what we read.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -17,16 +18,18 @@ import httpx2
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.domain.messages import Answer, Call
-from cortexd.errors import ProviderError
+from cortexd.domain.quirks import Quirk, Quirks
+from cortexd.domain.raw import RawCall
+from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.kinds import api_kind
 from cortexd.providers.misplaced import Lookout
+from cortexd.providers.posting import Posting, Refused, Unreached, Unread
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
-from cortexd.providers.refusals import Refusals, ask, streamed
+from cortexd.providers.refusals import Refusals, ask, refused, streamed
 from cortexd.providers.request_body import RequestBody
 from cortexd.providers.transport import (
-    REQUEST_HEADERS,
     from_connection,
     from_response,
     http_client,
@@ -34,6 +37,8 @@ from cortexd.providers.transport import (
     timeouts,
 )
 from cortexd.providers.vendor_clients import address, make_client
+
+_ABOUT_THE_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class SdkApi:
@@ -45,12 +50,10 @@ class SdkApi:
         self._max_answer_bytes = max_answer_bytes
         catalog = builtin_catalog().with_settings({settings.name: settings})
         self._refusals = Refusals(settings.name, catalog, local=settings.local)
-        self._refusal: type[Exception] = sdk.APIStatusError
-        self._format = Format(self._kind.read, self._kind.collector, _errors(sdk))
-        self._stream_class = sdk.AsyncStream[object]
+        self._format = Format(self._kind.read, self._kind.collector, _errors())
         http = http_client(sdk.DefaultAioHttpClient, settings, network)
         self._client: Any = make_client(getattr(sdk, self._kind.sdk.asynchronous), settings, http, timeouts(settings))
-        self._address = address(self._client, self._kind.path)
+        self._posting = Posting(self._client, http, address(self._client, self._kind.path), timeouts(settings))
         self._lookout = Lookout(settings.name, self._client, http, self._kind)
         silence_sdk_logs()
 
@@ -64,13 +67,23 @@ class SdkApi:
             raise
 
     async def _ask(self, call: Call, reader: Reader) -> Answer:
+        if call.raw is None:
+            return await self._ask_structured(call, reader)
+        try:
+            return await self._ask_raw(call, call.raw, reader)
+        except ProviderError as error:
+            if not (call.raw.translatable and _refuses(error)):
+                raise
+        return await self._ask_structured(replace(call, raw=None), reader)
+
+    async def _ask_structured(self, call: Call, reader: Reader) -> Answer:
         with map_exceptions(self._format.errors):
             request, stream = await ask(
                 self._refusals,
                 call.model,
                 lambda quirks: self._kind.request(call, quirks, stream=streamed(quirks, heard=reader.heard)),
                 lambda request: self._post(reader, request),
-                self._refusal,
+                Refused,
             )
         reader.own_call = request.own_call
         answer = await receive(stream, call, self._format, self._max_answer_bytes, reader)
@@ -78,27 +91,44 @@ class SdkApi:
             self._refusals.uncounted(call.model)
         return request.own_answer(answer)
 
-    async def _post(self, reader: Reader, request: RequestBody) -> Any:
+    async def _ask_raw(self, call: Call, raw: RawCall, reader: Reader) -> Answer:
+        """The body as it is, whatever is known of the model, but for what we asked beside it. Nothing is learned from
+        bodies that anybody may write."""
+        reader.asks(streamed=raw.streamed)
+        with map_exceptions(self._format.errors):
+            stream = await self._send_raw(raw, self._refusals.quirks(call.model))
+        return await receive(stream, call, self._format, self._max_answer_bytes, reader)
+
+    async def _send_raw(self, raw: RawCall, quirks: Quirks) -> Unread:
+        post = self._posting.post
+        if raw.counted is None or Quirk.NO_STREAM_OPTIONS in quirks:
+            return await post(raw.content, raw.headers)
+        try:
+            return await post(raw.counted(), raw.headers)
+        except Refused as error:
+            if refused(error.response.status_code, error.response.content) is not Quirk.NO_STREAM_OPTIONS:
+                raise
+        return await post(raw.content, raw.headers)
+
+    async def _post(self, reader: Reader, request: RequestBody) -> Unread:
         reader.asks(streamed=request.streamed)
-        return await self._client.post(
-            self._address,
-            cast_to=object,
-            content=request.content,
-            options={"headers": {**REQUEST_HEADERS, **request.headers}},
-            stream=True,
-            stream_cls=self._stream_class,
-        )
+        return await self._posting.post(request.content, request.headers)
 
     async def aclose(self) -> None:
         await self._client.close()
 
 
-def _errors(sdk: Any) -> Errors:
-    """The exceptions of an attempt. Both vendors' SDKs name theirs alike."""
+def _refuses(error: ProviderError) -> bool:
+    """Whether the body was not to the model's liking, which costs nothing: servers that speak one API differ in it."""
+    return error.failure is Failure.REFUSED and error.status in _ABOUT_THE_BODY
+
+
+def _errors() -> Errors:
+    """The exceptions of an attempt."""
     return {
-        sdk.APIStatusError: lambda error: from_response(error.response),
-        sdk.APIConnectionError: from_connection,
+        Refused: lambda error: from_response(error.response),
+        Unreached: from_connection,
         httpx2.HTTPError: from_connection,
         aiohttp.ClientError: from_connection,
-        RuntimeError: from_connection,  # closed between two steps of this attempt; the SDKs let it through
+        RuntimeError: from_connection,  # closed between two steps of this attempt
     }

@@ -9,6 +9,8 @@ from cortexd.domain.messages import Answer, Call
 
 def ignored_options(call: Call, answer: Answer) -> tuple[str, ...]:
     """The names of those that the answer contradicts. One that was cut off or refused contradicts none."""
+    if call.raw is not None:
+        return ()
     ignored = []
     if call.response_schema is not None and answer.finish_reason == "stop" and not _is_json(answer):
         ignored.append("response_schema")

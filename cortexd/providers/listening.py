@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cortexd.domain.messages import ToolCall, Usage
 
-Delta = str | ToolCall
-"""A piece of text, or a tool call once it is whole."""
+Delta = str | ToolCall | bytes
+"""A piece of text, or a tool call once it is whole; of a raw call whole events of the vendor's stream."""
 
 
 @dataclass(slots=True)

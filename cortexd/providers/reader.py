@@ -76,17 +76,32 @@ class Reader:
         """Let it be heard, where somebody hears and there is something to tell."""
         if not deltas:
             return
-        now, listener = time.monotonic(), self._listener
+        self._has_come()
+        await self._hear([self.own_call(delta) if isinstance(delta, ToolCall) else delta for delta in deltas])
+
+    async def tell_raw(self, deltas: Sequence[Delta], events: bytes) -> None:
+        """The same of a raw call: its `events` are heard; what they say, `deltas`, is only noted."""
+        if deltas:
+            self._has_come()
+        if events:
+            await self._hear([events])
+
+    def _has_come(self) -> None:
+        now = time.monotonic()
         if self._first_at is None:
             self._first_at = now
-        if listener.first_at is None:
-            listener.first_at = now
+        if self._listener.first_at is None:
+            self._listener.first_at = now
+
+    async def _hear(self, deltas: Sequence[Delta]) -> None:
+        listener = self._listener
         if listener.hear is None:
             return
+        began = time.monotonic()
         self.patience.rest()
         self.interrupted = True
-        await listener.hear([delta if isinstance(delta, str) else self.own_call(delta) for delta in deltas])
-        listener.heard_s += time.monotonic() - now
+        await listener.hear(deltas)
+        listener.heard_s += time.monotonic() - began
         self.interrupted = False
         self.patience.begin()
 

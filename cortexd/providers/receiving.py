@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import httpx2
 
@@ -16,6 +15,8 @@ from cortexd.providers.collecting import Collector
 from cortexd.providers.failures import Errors, malformed, map_exceptions
 from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.framing import is_stream, read_body, significant
+from cortexd.providers.posting import Unread
+from cortexd.providers.raw import RawStream, whole_body
 from cortexd.providers.reader import Reader
 from cortexd.providers.sse import EventSplitter
 from cortexd.providers.transport import arriving, has_ended, read_bounded
@@ -39,31 +40,25 @@ class Format:
     errors: Errors
 
 
-class Stream(Protocol):
-    """What the SDKs give: a response whose body is unread."""
-
-    response: httpx2.Response
-
-    async def close(self) -> None: ...
-
-
-async def receive(stream: Stream, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
-    """Read the answer to `call`, an event stream or whole, and close the stream.
+async def receive(unread: Unread, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
+    """Read the answer to `call`, an event stream or whole, and close its connection.
 
     Raises ProviderError, and what the listener raises as it is.
     """
     prompt_chars = sum(len(message.text()) for message in call.messages)
     try:
         with map_exceptions(form.errors, unless=lambda: reader.interrupted):
-            answer = await _read(stream.response, call, form, max_bytes, reader)
+            answer = await _read(unread.response, call, form, max_bytes, reader)
+        if call.raw is not None:  # nobody knows here what is in its prompt
+            return answer
         usage = believable_prompt(answer.usage, prompt_chars)
         return answer if usage is answer.usage else replace(answer, usage=usage)
     except EmptyAnswer as error:
-        error.usage = believable_prompt(error.usage, prompt_chars)
+        error.usage = error.usage if call.raw is not None else believable_prompt(error.usage, prompt_chars)
         raise
     finally:
         with suppress(*form.errors):
-            await stream.close()
+            await unread.close()
 
 
 async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
@@ -74,13 +69,17 @@ async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: 
     async with arriving(response) as chunks:
         start, streamed = await _start(chunks, content_type, max_bytes, reader)
         if streamed:
-            answer = await _collect(start, chunks, collector(), reader)
-            if not has_ended(response):
-                await _read_to_end(chunks, form.errors)
+            raw = RawStream(call.raw) if call.raw is not None and call.raw.streamed else None
+            answer = await _collect(start, chunks, collector(), reader, raw)
+            rest = b"" if has_ended(response) else await _read_to_end(chunks, form.errors)
+            if raw is not None:
+                answer = await _told_to_end(answer, rest, raw, reader)
         else:
             reader.asks(streamed=False)
             body = await read_bounded(_after(start, chunks), max_bytes, reader.arrived)
             answer = read_body(body, content_type, lambda whole: form.whole(whole, call.model, taken), collector)
+            if call.raw is not None and not call.raw.streamed:
+                answer = replace(answer, raw=whole_body(body))
             await reader.tell_whole(answer)
     return answer
 
@@ -108,36 +107,57 @@ async def _after(start: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[by
         yield chunk
 
 
-async def _collect(start: bytes, chunks: AsyncIterator[bytes], collector: Collector, reader: Reader) -> Answer:
+async def _collect(
+    start: bytes, chunks: AsyncIterator[bytes], collector: Collector, reader: Reader, raw: RawStream | None
+) -> Answer:
     events = EventSplitter()
     try:
-        await _take(start, events, collector, reader)
+        await _take(start, events, collector, reader, raw)
         if not collector.complete:
             async for chunk in chunks:
-                await _take(chunk, events, collector, reader)
+                await _take(chunk, events, collector, reader, raw)
                 if collector.complete:
                     break
         collector.end()
     finally:
         reader.note(collector)
-    await reader.tell(collector.take())
+    await _tell(collector, reader, raw, last=True)
     return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
 
 
-async def _take(chunk: bytes, events: EventSplitter, collector: Collector, reader: Reader) -> None:
+async def _take(
+    chunk: bytes, events: EventSplitter, collector: Collector, reader: Reader, raw: RawStream | None
+) -> None:
     """Read what has come, and let it be heard unless it is the last: then the end is looked at first."""
     if collector.read(chunk, events):
         reader.arrived()
+    if raw is not None:
+        raw.add(chunk)
     if not collector.complete:
         reader.note(collector)
+        await _tell(collector, reader, raw)
+
+
+async def _tell(collector: Collector, reader: Reader, raw: RawStream | None, *, last: bool = False) -> None:
+    if raw is None:
         await reader.tell(collector.take())
+    else:
+        await reader.tell_raw(collector.take(), raw.take(last=last))
 
 
-async def _read_to_end(chunks: AsyncIterator[bytes], errors: Errors) -> None:
-    left = _END_BYTES
+async def _told_to_end(answer: Answer, rest: bytes, raw: RawStream, reader: Reader) -> Answer:
+    """With what has come behind the end: comments, or an event that says the end once more."""
+    raw.keep(rest)
+    await reader.tell_raw((), rest)
+    return replace(answer, raw=raw.kept)
+
+
+async def _read_to_end(chunks: AsyncIterator[bytes], errors: Errors) -> bytes:
+    rest = b""
     with suppress(TimeoutError, *errors):
         async with asyncio.timeout(_END_S):
             async for chunk in chunks:
-                left -= len(chunk)
-                if left < 0:
-                    return
+                if len(rest) + len(chunk) > _END_BYTES:
+                    break
+                rest += chunk
+    return rest

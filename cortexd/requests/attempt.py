@@ -12,6 +12,7 @@ from cortexd.ledger import AttemptRecord
 from cortexd.pool import affinity_of
 from cortexd.privacy import Disguise
 from cortexd.providers import Listener
+from cortexd.requests.raw import raw_call, silence_s
 from cortexd.requests.setup import Setup
 from cortexd.routing import Candidate, Question
 
@@ -22,13 +23,20 @@ _AHEAD_TOKENS = 256
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """`question`: what this candidate is asked. `asked_at`: on Health's clock."""
+    """`question`: what this candidate is asked. `asked_at`: on Health's clock. `raw`: as the program put it."""
 
     candidate: Candidate
     question: Question
     listener: Listener
     asked_at: float
     began: float = field(default_factory=time.monotonic)
+    raw: bool = False
+
+    @property
+    def fees(self) -> bool:
+        """Whether it may cost what no usage says."""
+        raw = self.question.raw
+        return self.raw and raw is not None and bool(raw.extras.fees)
 
     @property
     def usage(self) -> Usage | None:
@@ -77,10 +85,11 @@ def call_for(
     candidate, options = attempt.candidate, attempt.question.options
     settings = setup.config.providers[candidate.provider]
     messages = attempt.question.messages if disguise is None else disguise.messages
+    raw = raw_call(attempt.question, candidate, setup) if disguise is None else None
     return Call(
         model=candidate.model,
         messages=messages,
-        timeout_s=settings.timeout_s,
+        timeout_s=settings.timeout_s if raw is None else silence_s(raw, candidate, settings.timeout_s),
         max_tokens=candidate.max_tokens,
         temperature=options.temperature,
         tools=options.tools if disguise is None else disguise.tools,
@@ -91,6 +100,7 @@ def call_for(
         local_only=local_only,
         avoids=avoids,
         waits=waits,
+        raw=raw,
     )
 
 
@@ -105,6 +115,8 @@ def most_without_end(attempt: Attempt, setup: Setup, *, cut_off: bool) -> int:
     if not listener.streamed:
         return candidate.worst_case_nano
     if not cut_off and listener.usage is None and listener.first_at is None:
+        return candidate.worst_case_nano
+    if (raw := attempt.question.raw) is not None and raw.times > 1:  # one of its answers was looked at
         return candidate.worst_case_nano
     said = listener.usage or Usage()
     model = catalog.model(candidate.provider, candidate.model)

@@ -274,6 +274,7 @@ class Attempts:
                 avoids=avoids,
                 waits=self._fallback.waits(candidate),
             )
+            attempt.raw = call.raw is not None
             with self.observed.asking(candidate.provider, candidate.model) as among:
                 answer = await self._answer(attempt, call, restoring)
             if seam is not None and self._told is not None:

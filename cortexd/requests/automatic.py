@@ -120,8 +120,10 @@ class Automatic:
     def _may_look(self, request: Request) -> bool:
         """At nothing privileged, and at no request of the daemon's own."""
         question = request.question
-        ordinary = action_for(question.task_type, question.options, self._config.authorization) is Action.COMPLETE
-        return ordinary and not request.unrestricted
+        settings = self._config.authorization
+        action = action_for(question.task_type, question.options, settings, question.offers_tools)
+        native = question.raw is not None and question.raw.native  # nobody knows here what was asked
+        return action is Action.COMPLETE and not (request.unrestricted or native)
 
     def _remember(self, request: Request, facts: Facts) -> None:
         """And take note of the earlier answer to the same question, where this one was asked after it."""

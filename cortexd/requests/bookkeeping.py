@@ -40,7 +40,8 @@ class Bookkeeping:
         cost = self._cost(attempt.candidate, usage)
         amount = most_of_answer(attempt, self.setup) if cost is None else cost
         seen = self._seen(attempt.candidate.target)
-        return self._record(attempt, OK, amount, known=cost is not None, usage=usage, timed=timed, seen=seen)
+        known = cost is not None and not attempt.fees
+        return self._record(attempt, OK, amount, known=known, usage=usage, timed=timed, seen=seen)
 
     def failed(self, attempt: Attempt, error: ProviderError) -> None:
         cost, usage = (None, attempt.usage) if error.may_have_billed else (0, None)
@@ -71,7 +72,8 @@ class Bookkeeping:
         """The prompt's bytes, where it is texts alone, and whether it went on with a conversation."""
         size = self.question.size()
         goes_on = continued(self.question, who_answers(self.wishes, self.setup.config), target)
-        return None if size.images else size.text_bytes, goes_on
+        more = size.images or (self.question.raw is not None and self.question.raw.asked.lost)
+        return None if more else size.text_bytes, goes_on
 
     def _cost(self, candidate: Candidate, usage: Usage | None) -> int | None:
         """Of a whole answer, in nano-dollars; None where it is not known."""

@@ -117,7 +117,7 @@ class Execution:
             return completion
         again = await self._give_again(completion)
         if self.sink is not None:
-            await tell_whole(again.content, again.answer.tool_calls, self.sink)
+            await tell_whole(again, self.sink)
         return again
 
     async def _give_again(self, earlier: Completion) -> Completion:
@@ -146,6 +146,8 @@ class Execution:
 
     def _asked(self, candidate: Candidate) -> None:
         self.ticket.provider, self.ticket.model = candidate.provider, candidate.model
+        if self.sink is not None:
+            self.sink.asks(candidate.provider, candidate.model, candidate.reason)
 
     async def _reserve_within_budget(self) -> int:
         """For the plan's first candidate, or a cheaper one, for as long as others are quicker to take what is left."""
@@ -168,9 +170,8 @@ class Execution:
 
     async def _hold(self, holds: Holds, over: OverBudget, nano: int) -> None:
         request, first, state = self.request, self.plan.candidates[0], self.ticket.state
-        app = request.question.options.labels.get("app", "")
         task_type = request.question.task_type.value
-        wanted = Wanted(request.request_id, task_type, app, first.provider, first.model, nano)
+        wanted = Wanted(request.request_id, task_type, request.app, first.provider, first.model, nano)
         self.ticket.state = "held"
         try:
             own = await holds.ask(request.caller.uid, wanted, over, request.left_s)

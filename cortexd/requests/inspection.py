@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from base64 import b64encode
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,8 @@ from cortexd.privacy import Disguise, Findings, Guard, TooManySecrets, look_thro
 from cortexd.privacy.findings import WINDOW
 from cortexd.privacy.texts import Content, Texts, texts_of
 from cortexd.routing import Question, Sessions
+from cortexd.routing.raw import RawBody
+from cortexd.validation import images_of
 
 T = TypeVar("T")
 
@@ -47,7 +50,7 @@ class Inspection:
         content = Content(question.messages, question.options.tools, question.options.response_schema)
         guard = Guard()
         if policy is not Secrets.OFF:
-            texts = texts_of(content)
+            texts = texts_of(content) if question.raw is None else Texts((), (_text_of(question, question.raw),))
             async with self._turn(uid, texts):
                 guard = await self._guard(uid, session, policy, content, await _found(texts))
         if pinned:
@@ -85,6 +88,14 @@ class Inspection:
         if session is None:
             return secrets.token_bytes(32)
         return hmac.new(self._key, f"{uid}:{session}".encode(), hashlib.sha256).digest()
+
+
+def _text_of(question: Question, raw: RawBody) -> str:
+    """All of a vendor's own body, what has no words here too, but for its images."""
+    text = raw.body.decode("utf-8", "replace")
+    for image in images_of(question.messages):
+        text = text.replace(b64encode(image.data).decode(), "")
+    return text
 
 
 async def _found(texts: Texts) -> Findings:

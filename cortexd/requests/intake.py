@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cortexd.authority import Caller
 from cortexd.config.settings import LimitSettings
+from cortexd.domain.apps import APP
 from cortexd.domain.messages import Role
 from cortexd.domain.tasks import parse_task_type
 from cortexd.errors import InvalidArgument, Timeout
@@ -36,6 +38,11 @@ class Request:
         return self.caller.uid, self.request_id
 
     @property
+    def app(self) -> str:
+        """The program that asks, by its label; "" where there is none."""
+        return self.question.options.labels.get(APP, "")
+
+    @property
     def left_s(self) -> float:
         """What is left of the time that the request may take."""
         return self.deadline_s - (time.monotonic() - self.began)
@@ -48,20 +55,31 @@ def take_in(
     caller: Caller, task_type: str, messages: object, options: object, limits: LimitSettings, *, dry_run: bool = False
 ) -> Request:
     """A checked request. Raises InvalidArgument and its kin, or TooLarge. `dry_run`: a blank prompt will do."""
-    bounds = Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools, limits.max_deadline_ms)
+    bounds = bounds_of(limits)
     kind = parse_task_type(task_type)
     wanted = parse_options(options, bounds)
     conversation = parse_messages(messages, bounds)
     if not dry_run:
         check_asked(conversation)
+    question = Question(kind, conversation, wanted, datetime.now(UTC))
+    return request_of(caller, question, limits, lambda: content_hash(kind, conversation, wanted))
+
+
+def bounds_of(limits: LimitSettings) -> Bounds:
+    return Bounds(limits.max_prompt_bytes, limits.max_messages, limits.max_tools, limits.max_deadline_ms)
+
+
+def request_of(caller: Caller, question: Question, limits: LimitSettings, hashed: Callable[[], bytes]) -> Request:
+    """`hashed`: what tells a repeated request from another, where the caller may come again."""
+    wanted = question.options
     deadline_ms = wanted.deadline_ms or min(limits.default_deadline_ms, limits.max_deadline_ms)
-    hashed = wanted.request_id is not None or wanted.cache
+    may_repeat = wanted.request_id is not None or wanted.cache
     return Request(
         caller,
         wanted.request_id or secrets.token_hex(10),
         wanted.request_id is not None,
-        Question(kind, conversation, wanted, datetime.now(UTC)),
-        content_hash(kind, conversation, wanted) if hashed else b"",
+        question,
+        hashed() if may_repeat else b"",
         deadline_ms / 1000,
     )
 

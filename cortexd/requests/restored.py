@@ -52,14 +52,14 @@ class Restoring:
         for delta in deltas:
             if isinstance(delta, str):
                 restored += filter(None, [self._text.take(delta)])
-            else:
+            elif isinstance(delta, ToolCall):
                 restored += [*self._ended(), self._call(delta)]
         await self._say(restored)
 
     async def _say(self, deltas: Sequence[Delta]) -> None:
         if self._tell is None or not deltas:
             return
-        self._size += sum(_bytes(delta if isinstance(delta, str) else delta.arguments) for delta in deltas)
+        self._size += sum(map(_size, deltas))
         self._check(self._size)
         await self._tell(deltas)
 
@@ -72,6 +72,10 @@ class Restoring:
     def _check(self, size: int) -> None:
         if size > self._most:
             raise malformed("the answer is larger than allowed once the secrets are put back")
+
+
+def _size(delta: Delta) -> int:
+    return _bytes(delta.arguments if isinstance(delta, ToolCall) else str(delta))
 
 
 def _bytes(text: str) -> int:

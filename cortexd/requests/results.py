@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,8 @@ from cortexd.routing import Plan, Question
 class Completion:
     """An answer with what it took. Costs in nano-dollars over all attempts; `settled` is false where the
     ledger could not be written after the answer had come. `secrets_found`: how many of each kind the request held,
-    None where nobody looked. `outcome_wanted`: a word on how well it served would teach somebody who listens."""
+    None where nobody looked. `outcome_wanted`: a word on how well it served would teach somebody who listens.
+    `created`: Unix time."""
 
     request_id: str
     task_type: TaskType
@@ -35,13 +37,14 @@ class Completion:
     dropped_options: tuple[str, ...] = ()
     secrets_found: Mapping[str, int] | None = None
     outcome_wanted: bool = False
+    created: int = field(default_factory=lambda: int(time.time()))
 
 
 def held_bytes(completion: Completion) -> int:
     """What it takes of memory while it is kept, about."""
     answer = completion.answer
     said = len(completion.content) + len(answer.reasoning) + sum(len(call.arguments) for call in answer.tool_calls)
-    return said * 4 + 1024 * (1 + len(answer.tool_calls))
+    return said * 4 + 1024 * (1 + len(answer.tool_calls)) + len(answer.raw or b"")
 
 
 @dataclass(frozen=True, slots=True)

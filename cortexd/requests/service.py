@@ -33,6 +33,7 @@ from cortexd.requests.inspection import Inspection
 from cortexd.requests.intake import Request, take_in
 from cortexd.requests.outcomes import Outcomes
 from cortexd.requests.planning import Planning
+from cortexd.requests.raw import take_in_raw
 from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
@@ -151,21 +152,20 @@ class Service:
         """Answer one request: decode, admit, authorise, route, reserve, try, settle, tell."""
         return await self.answer(self.decode(caller, task_type, messages, options))
 
-    async def open_stream(
-        self, caller: Caller, task_type: str, messages: object, options: object, sink: Sink
-    ) -> tuple[str, asyncio.Task[None]]:
-        """Begin to answer into `sink`; returns once the money is reserved. Raises what fails until then.
+    async def stream(self, request: Request, sink: Sink) -> asyncio.Task[None]:
+        """Begin to answer a decoded request into `sink`; returns once the money is reserved. Raises what fails until
+        then.
 
         The task feeds the sink and closes it; cancelling the task, as when the reader has gone, cancels the request,
         unless another call has joined it.
         """
-        request = self.decode(caller, task_type, messages, options)
+        caller = request.caller
         with self._streams.opening(caller.uid, self.config.limits.max_streams_per_user):
             answer, running = await self._given_before(request), None
             if answer is None:
                 answer, running = await self._begin(request, sink)
             leave = None if running is None else running.reader_left
-            return request.request_id, self._streams.feed(caller.uid, answer, leave, sink)
+            return self._streams.feed(caller.uid, answer, leave, sink)
 
     async def answer(self, request: Request, *, authorised: bool = False) -> Completion:
         """The answer to a decoded request. `authorised`: the caller was, for this very request."""
@@ -222,9 +222,16 @@ class Service:
         self.refuse_when_closing()
         return take_in(caller, task_type, messages, options, self.config.limits, dry_run=dry_run)
 
+    def decode_raw(
+        self, caller: Caller, form: str, task_type: str, body: str, options: object, *, stream: bool
+    ) -> Request:
+        """The same of a request in a vendor's own words."""
+        self.refuse_when_closing()
+        return take_in_raw(caller, form, task_type, body, options, self.config.limits, stream=stream)
+
     def action(self, question: Question) -> Action:
         """The polkit action that a request needs."""
-        return action_for(question.task_type, question.options, self.config.authorization)
+        return action_for(question.task_type, question.options, self.config.authorization, question.offers_tools)
 
     async def _begin(
         self, request: Request, sink: Sink | None = None, *, authorised: bool = False
@@ -240,7 +247,7 @@ class Service:
                 ticket.state = "authorizing"
                 if not authorised:
                     await self._authorize(request)
-                limits = await self.accounts.limits(request.caller)
+                limits = await self.accounts.limits(request.caller, request.app)
                 request = replace(request, question=await self._guarded(request))
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
                 plan = await self._planning.of(request, limits)
@@ -270,7 +277,7 @@ class Service:
             self._ledger,
             self.health,
             self._settled,
-            lambda: self.accounts.limits(request.caller),
+            lambda: self.accounts.limits(request.caller, request.app),
             limits,
             self._cheaper(request, plan),
             self.holds,

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from cortexd.domain.messages import ToolCall
 from cortexd.errors import Cancelled, CortexError, Timeout
 from cortexd.providers import Delta
 from cortexd.requests.results import Completion
@@ -22,6 +21,9 @@ class DeltaSink(Protocol):
     @property
     def behind(self) -> bool:
         """Whether the last event still waits, or waited in vain, for its reader."""
+
+    def asks(self, provider: str, model: str, reason: str) -> None:
+        """Who is asked now, and why; what comes next is theirs."""
 
     async def deltas(self, deltas: Sequence[Delta]) -> None: ...
 
@@ -62,6 +64,10 @@ class SharedSink:
     def behind(self) -> bool:
         return not self._alone and self._sink.behind
 
+    def asks(self, provider: str, model: str, reason: str) -> None:
+        if not self._alone:
+            self._sink.asks(provider, model, reason)
+
     async def deltas(self, deltas: Sequence[Delta]) -> None:
         await self._while_read(lambda: self._sink.deltas(deltas))
 
@@ -84,9 +90,12 @@ class SharedSink:
             self._sink.close()
 
 
-async def tell_whole(content: str, tool_calls: Sequence[ToolCall], sink: DeltaSink) -> None:
+async def tell_whole(completion: Completion, sink: DeltaSink) -> None:
     """An answer that was there already, as deltas."""
-    deltas: list[Delta] = [content] if content else []
-    deltas += tool_calls
+    sink.asks(completion.provider, completion.model, completion.route_reason)
+    answer = completion.answer
+    deltas: list[Delta] = [*filter(None, [completion.content]), *answer.tool_calls]
+    if answer.raw is not None:
+        deltas = [answer.raw]
     if deltas:
         await sink.deltas(deltas)

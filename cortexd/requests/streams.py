@@ -65,7 +65,7 @@ async def _feed(answer: Awaitable[Completion], leave: Callable[[], None] | None,
     try:
         completion = await answer
         if leave is None:
-            await tell_whole(completion.content, completion.answer.tool_calls, sink)
+            await tell_whole(completion, sink)
         await sink.done(completion)
     except CortexError as error:
         await sink.failed(error)

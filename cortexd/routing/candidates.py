@@ -219,11 +219,12 @@ class Field:
             (bool(barred), lambda: barred),
             (self.wishes.local_only and not settings.has_local, lambda: "is not local (you prefer local_only)"),
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
-            (bool(options.tools) and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),
+            (self.question.offers_tools and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),
             (
                 entry.context_tokens is not None and size.text_bytes > entry.context_tokens * _BYTES_PER_TOKEN_AT_MOST,
                 lambda: f"the prompt does not fit {model}'s context of {entry.context_tokens} tokens",
             ),
+            (bool(untold := self.question.untold(settings)), lambda: untold),
         )
         return next((words() for stands, words in checks if stands), "")
 
@@ -278,7 +279,9 @@ class Field:
         """The caller's limit, the operator's, or the default that a priced model's reservation rests on; never more
         than the model gives, or its context has room for, nor less than its API takes. None where the answer costs
         nothing, or nobody knows what: the server has a limit of its own."""
-        settings = self.config.providers.get(provider)
+        raw, settings = self.question.raw, self.config.providers.get(provider)
+        if raw is not None and (price is None or price.input or price.output):  # its body says what the vendor obeys
+            return raw.most_tokens(entry.output_tokens)
         wanted = self.question.options.max_tokens or (settings.max_tokens if settings else None)
         if wanted is None and price is not None and (price.input or price.output):
             wanted = DEFAULT_MAX_TOKENS

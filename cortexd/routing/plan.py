@@ -24,6 +24,7 @@ from cortexd.routing.health import Health, State
 from cortexd.routing.learned import Learner
 from cortexd.routing.learning import learning_of
 from cortexd.routing.observed import Observed
+from cortexd.routing.own_api import own_first
 from cortexd.routing.question import Question
 from cortexd.routing.strategies import ranking
 from cortexd.routing.wishes import NONE, Wishes
@@ -87,13 +88,15 @@ def plan_route(
         leader = choice.first if choice.pinned else sticky
         field = field.learning(learner, seed, way.mode, barred(case), leader, with_whom)
     may_explore = not (dry_run or sticky or choice.pinned or privileged)
-    ranked = _ranked(field, choice, sticky, ranking(strategy)(capable, field, may_explore))
+    by_rank = _ranked(field, choice, sticky, ranking(strategy)(capable, field, may_explore))
+    bound, row = choice.pinned or sticky, choice.targets if strategy is Strategy.TABLE else None
+    ranked = by_rank if bound or not by_rank else own_first(by_rank, field, row)
     insists = question.options.fallback is True
     plan = Plan(healthy_first(ranked), tuple(left_out), strategy, wishes, choice.pinned, insists=insists)
     plan = _affordable(plan, question.options.max_cost_nano)
     if not plan.candidates:
         raise _nobody(plan, targets, config, question)
-    named = strategy is Strategy.TABLE or choice.pinned
+    named = (strategy is Strategy.TABLE and ranked is by_rank) or choice.pinned
     leader = sticky or (choice.first if named else ranked[0].target)
     if learns:
         plan = replace(plan, learning=_learning(plan, capable, ranked, choice, sticky, way, field))
@@ -265,7 +268,8 @@ def _short(target: Target, config: Config) -> str:
 
 
 def _privileged(question: Question, config: Config) -> bool:
-    return action_for(question.task_type, question.options, config.authorization) is not Action.COMPLETE
+    tools = question.offers_tools
+    return action_for(question.task_type, question.options, config.authorization, tools) is not Action.COMPLETE
 
 
 def _ranked(field: Field, choice: _Choice, sticky: Target | None, ranked: list[Candidate]) -> list[Candidate]:

@@ -6,7 +6,7 @@ Everything that a caller sends passes here once; what comes out is well formed, 
 from cortexd.validation.bounds import Bounds
 from cortexd.validation.content import base64_length, content_hash, images_of, prompt_bytes
 from cortexd.validation.messages import check_asked, parse_messages
-from cortexd.validation.options import parse_options
+from cortexd.validation.options import parse_options, parse_raw_options
 from cortexd.validation.own_caps import OwnCapWish, parse_hold_answer, parse_own_budget
 from cortexd.validation.queries import (
     BudgetWish,
@@ -41,6 +41,7 @@ __all__ = [
     "parse_outcome",
     "parse_own_budget",
     "parse_preferences",
+    "parse_raw_options",
     "parse_usage_query",
     "prompt_bytes",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 
 from cortexd.domain.images import IMAGE_KINDS, SIGNATURE_BYTES, image_type
@@ -123,7 +122,7 @@ def _base64(value: object, path: str) -> bytes:
         return bytes(value)
     try:
         return base64.b64decode(as_text(value, path), validate=True)
-    except binascii.Error:
+    except ValueError:  # also letters beyond ASCII, which are no binascii.Error
         raise InvalidArgument(f"{path}: expected base64 text or bytes") from None
 
 

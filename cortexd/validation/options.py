@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -33,6 +34,9 @@ from cortexd.validation.content import prompt_bytes
 
 _MAX_OUTPUT_TOKENS = 1_000_000
 _MAX_COST_USD = 1_000_000
+_OF_BODY = ("temperature", "max_tokens", "tools", "tool_choice", "response_schema")
+_HEADERS = ("anthropic-beta", "anthropic-version", "openai-beta")
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
 
 
 def parse_options(value: object, bounds: Bounds = USUAL) -> Options:
@@ -49,6 +53,27 @@ def parse_options(value: object, bounds: Bounds = USUAL) -> Options:
     options = Options(**parsed)
     _check_options(options, bounds)
     return options
+
+
+def parse_raw_options(value: object, bounds: Bounds = USUAL) -> tuple[Options, dict[str, str]]:
+    """The options beside a body in a vendor's own words, and the headers that go with it. Raises InvalidArgument for
+    what the body says itself."""
+    table = dict(as_mapping(value, "options"))
+    headers = _headers(table.pop("headers", {}), "options.headers")
+    for key in _OF_BODY:
+        if key in table:
+            raise InvalidArgument(f"options.{key}: the body says this itself. Set it there.")
+    if table.get("on_break", OnBreak.FAIL) != OnBreak.FAIL:
+        raise InvalidArgument(f'options.on_break: expected "{OnBreak.FAIL}" or nothing. Leave it out.')
+    return parse_options(table, bounds), headers
+
+
+def _headers(value: object, path: str) -> dict[str, str]:
+    """By their names in small letters."""
+    table = as_mapping(value, path)
+    named = {str(name).lower(): item for name, item in table.items()}
+    known_keys(named, _HEADERS, path)
+    return {name: matching(item, _HEADER_VALUE, f"{path}.{name}") for name, item in named.items()}
 
 
 def _tool(value: object, path: str) -> Tool:

@@ -44,7 +44,6 @@ _PARALLEL = 8
 _MOST_ROW = 4096  # characters
 _MOST_EXCLUDED = 64
 _BATCH_REQUEST_ID = 57  # request number n goes by "request_id.n", within 64 characters
-_NAMED = ("user", "group")
 
 
 class Grouping(StrEnum):
@@ -54,6 +53,7 @@ class Grouping(StrEnum):
     PROVIDER = "provider"
     MODEL = "model"
     LABEL = "label"
+    APP = "app"
     UID = "uid"
 
 
@@ -62,17 +62,25 @@ class Scope(StrEnum):
     EACH_USER = "each_user"
     USER = "user"
     GROUP = "group"
+    APP = "app"
+
+
+_NAMED = (Scope.USER, Scope.GROUP, Scope.APP)
 
 
 @dataclass(frozen=True, slots=True)
 class UsageWish:
-    """What GetUsage shall sum: `since` and `until` are days, both included; `label` is the label's key or ""."""
+    """What GetUsage shall sum: `since` and `until` are days, both included; `label` is the label's key or "".
+
+    `app`: only what the program of that name asked; "" for all.
+    """
 
     since: date
     until: date
     group_by: tuple[str, ...] = ()
     label: str = ""
     all_users: bool = False
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class LearningWish:
 class BudgetWish:
     """What SetBudget shall set, in nano-dollars; a limit that is None stays as it is.
 
-    `scope`: machine, each_user, user or group; `name` only of a user or group, else "".
+    `scope`: machine, each_user, user, group or app; `name` only of the last three, else "".
     """
 
     scope: str
@@ -285,6 +293,7 @@ _USAGE: Fields = {
     "group_by": ("group_by", _groups),
     "label": ("label", _label),
     "all_users": ("all_users", as_boolean),
+    "app": ("app", as_name),
 }
 _LEARNING: Fields = {
     "days": ("days", as_integer(1, _MAX_DAYS)),

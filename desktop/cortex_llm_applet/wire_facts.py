@@ -11,6 +11,8 @@ METHODS = {
     "CompleteWithOptions": ("org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"),
     "CompleteBatch": ("org.cortexlinux.LLMRouter", "(a(saa{sv})a{sv})"),
     "OpenStream": ("org.cortexlinux.LLMRouter", "(saa{sv}a{sv})"),
+    "CompleteRaw": ("org.cortexlinux.LLMRouter", "(sssa{sv})"),
+    "OpenRawStream": ("org.cortexlinux.LLMRouter", "(sssa{sv})"),
     "Cancel": ("org.cortexlinux.LLMRouter", "(s)"),
     "ListRequests": ("org.cortexlinux.LLMRouter", "()"),
     "ReportOutcome": ("org.cortexlinux.LLMRouter", "(sda{sv})"),

@@ -151,6 +151,15 @@ class TestUsage:
         cortexctl("ask", "--label", "team=blue", "hello")
         assert any(line.split()[0] == "blue" for line in cortexctl("usage", "--label", "team").stdout.splitlines())
 
+    def test_apps(self, cortexctl: Cortexctl) -> None:
+        """--by app tells by whose word it is called so, --app shows one alone."""
+        cortexctl("ask", "--label", "app=aider", "--label", "app_verified=script", "hello")
+        cortexctl("ask", "--label", "app=aider", "hello")
+        rows = [line.split("  ")[0] for line in cortexctl("usage", "--by", "app").stdout.splitlines()]
+        assert {"aider", "aider (unverified)", "(none)"} <= set(rows)
+        [of_one] = json.loads(cortexctl("usage", "--app", "aider", "--json").stdout)
+        assert of_one["requests"] == 2
+
     def test_chart(self, served: Served, cortexctl: Cortexctl) -> None:
         """At a terminal each row has a bar; where the terminal has no blocks it is made of hash signs."""
         cortexctl("ask", "hello")
@@ -203,6 +212,18 @@ class TestBudget:
 
         assert cortexctl("budget", "remove", "--each-user").returncode == 0
         assert json.loads(cortexctl("budget", "--json").stdout) == []
+
+    def test_of_a_program(self, cortexctl: Cortexctl) -> None:
+        """It binds that program's requests alone, and is no word on the user's other ones."""
+        assert cortexctl("budget", "set", "--app", "glutton", "--day", "0").returncode == 0
+        assert cortexctl("budget").stdout.splitlines()[1].startswith("you by glutton, day")
+        refused = cortexctl("ask", "--label", "app=glutton", "hello")
+        assert (refused.returncode, "by glutton" in refused.stderr, "[" in refused.stderr) == (LIMIT, True, False)
+        for words in (["ask", "--label", "app=modest", "hello"], ["budget", "--check"], ["status"]):
+            assert cortexctl(*words).returncode == 0, words
+        assert "by glutton day exceeded" in cortexctl("status").stdout
+        assert cortexctl("budget", "remove", "--app", "glutton").returncode == 0
+        assert cortexctl("budget").stdout == "no limits bind you\n"
 
     @pytest.mark.parametrize(
         "words",

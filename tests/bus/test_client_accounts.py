@@ -84,6 +84,17 @@ class TestUsage:
             before_today = await client.usage(until=date.today() - timedelta(days=1))
             assert [row.requests for row in before_today] in ([], [0])
 
+    async def test_apps(self, served: Served) -> None:
+        """A program is one row by the system's word, and another by its own."""
+        async with AsyncClient(served.address) as client:
+            for verified in ({}, {"app_verified": "snap"}):
+                await client.complete("user_chat", "hello", labels={"app": "notes", **verified})
+            rows = await client.usage(group_by="app", app="notes")
+            assert [(row.app, row.app_verified, row.requests) for row in rows] == [
+                ("notes", False, 1),
+                ("notes", True, 1),
+            ]
+
     async def test_wrong_question(self, served: Served) -> None:
         """What the service cannot group by is refused in words."""
         async with AsyncClient(served.address) as client:

@@ -14,7 +14,8 @@ from tests.bus.served import KEYS, Served
 _REQUESTS, _DAYS, _TODAY = 160, 30, 12
 _HOURS = (8, 9, 10, 11, 13, 14, 15, 16)
 _TASKS = ("user_chat", "code_generation", "code_generation", "error_debugging", "configuration")
-_LABELS: tuple[dict[str, str], ...] = ({"app": "editor"}, {"app": "editor"}, {"app": "shell"}, {})
+_EDITOR = {"app": "editor", "app_verified": "systemd"}
+_LABELS: tuple[dict[str, str], ...] = (_EDITOR, _EDITOR, {"app": "shell", "app_verified": "executable"}, {})
 _SEED = 14
 _TABLES = (
     ("requests", "id", "day = :day, started_at = :moment, cost_nano = cost_nano * :times"),

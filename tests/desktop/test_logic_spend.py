@@ -40,7 +40,7 @@ class TestSpans:
         """The service takes each query, and means the same days by it."""
         query = query_of(span, grouping, TODAY)  # type: ignore[arg-type]
         plain = {"since": query.since, "until": query.until, "group_by": list(query.group_by)}
-        wish = parse_usage_query(plain | ({"label": query.label} if query.label else {}), date(1990, 1, 1))
+        wish = parse_usage_query(plain, date(1990, 1, 1))
         assert (wish.since, wish.until) == (span.since(TODAY), TODAY)  # type: ignore[attr-defined]
         assert wish.group_by == query.group_by
 
@@ -75,6 +75,17 @@ class TestChart:
         assert chart.bars[-2].words(chart.series) == "Sat, 28 November: $0.5000 (no provider $0.5000)"
         assert chart.bars[-3].words(chart.series) == "Fri, 27 November: $0.00"
         assert chart.amount == "at most $1.50"
+
+    def test_an_apps_own_word(self) -> None:
+        """A name that nobody but the program itself vouches for is marked, and is another's row."""
+        named: list[dict[str, object]] = [
+            {"app": "aider", "app_verified": True},
+            {"app": "aider", "app_verified": False},
+            {},
+        ]
+        rows = [row("2026-11-29", "claude", 3 - number) | name for number, name in enumerate(named)]
+        chart = chart_of(rows, WEEK, APP, TODAY)
+        assert [item.name for item in chart.series] == ["aider", "aider (unverified)", "no app named"]
 
     def test_hours_of_today(self) -> None:
         """A request that has lost its hour counts in the day's first."""

@@ -5,6 +5,7 @@ A Case is one call: its method, arguments as dbus-next takes them, and whether a
 
 from __future__ import annotations
 
+import json
 import string
 from dataclasses import dataclass
 from datetime import date
@@ -206,6 +207,7 @@ _OPTIONS: dict[str, Strategy] = {
     "cache": _typed("b"),
     "session": IDS,
     "secrets": _text(st.sampled_from(["off", "warn", "redact", "local"])),
+    "headers": st.builds(Variant, st.just("a{ss}"), st.just({"anthropic-beta": "one"})) | LABELS,
 }
 OPTIONS = st.one_of(
     st.just({}),
@@ -225,12 +227,42 @@ _GROUPS = st.builds(Variant, st.just("as"), st.lists(_mostly(_GROUPING, TEXT), m
 _USD = _typed("d") | _text(st.sampled_from(["0.10", "5", "1e9", "-1", ""]))
 _USERS = _text(_mostly(st.sampled_from(["bob", "nobody", "59002"]), TEXT))
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | integers("x") | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+_TURNS = [{"role": "user", "content": "hello"}]
+_BODY: dict[str, Strategy] = {
+    "model": st.just("claude-sonnet-5-5"),
+    "messages": st.just(_TURNS),
+    "input": st.just("hello"),
+    "max_tokens": st.integers(1, 1000),
+    "stream": st.booleans(),
+    "tools": st.just([{"name": "look", "input_schema": {"type": "object"}}]),
+    "n": st.integers(1, 3),
+    "service_tier": st.sampled_from(["auto", "priority"]),
+    "system": TEXT,
+}
+
+
+@st.composite
+def _body(draw: st.DrawFn) -> str:
+    """A vendor's body of some known keys, each twice in ten with any value; seldom no JSON."""
+    keys = draw(st.lists(st.sampled_from(sorted(_BODY)), max_size=5, unique=True))
+    body = {key: draw(_JSON if draw(st.integers(0, 9)) < 2 else _BODY[key]) for key in keys}
+    text: str = draw(_mostly(st.just(json.dumps({"messages": _TURNS, "max_tokens": 9, **body})), TEXT))
+    return text
+
+
 # what stands where the interface file names an argument so; anything else is made from its signature alone
 ARGUMENTS: dict[str, Strategy] = {
     "task_type": _TASKS,
     "prompt": TEXT,
     "messages": MESSAGES,
     "options": OPTIONS,
+    "format": _mostly(st.sampled_from(["anthropic", "openai", "responses"]), TEXT),
+    "body": _body(),
     "requests": st.lists(_ITEMS, max_size=4),
     "request_id": ID_TEXT,
     "score": _mostly(st.floats(0, 1), DOUBLES),

@@ -165,8 +165,8 @@ async def _busy(shared: Shared, alice: Program, bob: Program, root: Program, mon
     options = {"labels": LABELS, "cache": True, "session": f"{OWNED}-session"}
     finished = await alice.complete("user_chat", PROMPT, request_id=FINISHED, **options)
     assert SECRET in finished.content
-    shared.behave("claude", Behaviour(times=3, reply=SECRET))
-    requests = [["user_chat", messages(PROMPT)]] * 3
+    shared.behave("claude", Behaviour(times=5, reply=SECRET))
+    requests = [["user_chat", messages(PROMPT)]] * 5
     await alice.call(NAME, "CompleteBatch", "a(saa{sv})a{sv}", requests, dictionary({"request_id": BATCH}))
     details = dictionary({"reason": f"{SECRET}!", "labels": LABELS})
     await alice.call(NAME, "ReportOutcome", "sda{sv}", FINISHED, 0.25, details)

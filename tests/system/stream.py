@@ -51,8 +51,18 @@ class Stream:
         os.close(self.descriptor)
 
     def _read(self) -> list[Event]:
-        with os.fdopen(self.descriptor, "rb") as stream:
-            return [json.loads(line) for line in stream]
+        return read_events(self.descriptor)
+
+
+def read_events(descriptor: int) -> list[Event]:
+    """Up to the end of the pipe; the bytes that follow a line of type raw are its data."""
+    events = []
+    with os.fdopen(descriptor, "rb") as stream:
+        for line in stream:
+            events.append(event := json.loads(line))
+            if event["type"] == "raw":
+                event["data"] = stream.read(event["bytes"])
+    return events
 
 
 def text_of(events: list[Event]) -> str:

@@ -305,7 +305,7 @@ class TestEnds:
         assert [bool(row.get("error")) or row.get("type") == "response.failed" for row in rows].index(True) == (
             len(rows) - 1
         )
-        await asyncio.to_thread(assert_eventually, lambda: shared.books().rows[-1]["state"] == "cancelled")
+        await asyncio.to_thread(assert_eventually, lambda: shared.books().rows[-1]["state"] == "failed")
 
     async def test_too_deep(self, running: Running) -> None:
         """What nests deeper than anybody can read is refused in the API's form."""

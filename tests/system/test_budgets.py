@@ -51,6 +51,28 @@ class TestEachUser:
         shared.reload(PRELOAD)
 
 
+class TestPrograms:
+    async def test_each_has_ones_own(self, shared: Shared) -> None:
+        """A program's limit binds it for each user apart, with what it spent before; others and unnamed ones go on."""
+        shared.behave("claude", Behaviour(input_tokens=50, output_tokens=99))
+        cost = 50 * 2_000 + 99 * 10_000
+        by = {"labels": {"app": "glutton"}}
+        async with programs_of("alice", "bob") as [alice, bob]:
+            first = await alice.complete("user_chat", "hello", max_tokens=100, **by)
+            assert first.cost_nano == cost
+            shared.reload(f'{PRELOAD}[budgets.apps.glutton]\nday_usd = "{usd(2 * cost)}"\n')
+            with refused("BudgetExceeded") as text:
+                await alice.complete("user_chat", "again", max_tokens=1000, **by)
+            assert BudgetExceeded.from_text(text[0]).details["app"] == "glutton"
+            await alice.complete("user_chat", "another program", max_tokens=100, labels={"app": "modest"})
+            await alice.complete("user_chat", "none", max_tokens=100)
+            await bob.complete("user_chat", "hello", max_tokens=100, **by)
+            own = (await budgets(alice))["app", "day"]
+        figures = [own[f"{name}_nano_usd"] for name in ("spent", "reserved", "remaining")]
+        assert (own["name"], figures) == ("glutton", [cost, 0, cost])
+        shared.reload(PRELOAD)
+
+
 class TestTruth:
     async def test_more_than_was_reserved_stops_the_next(self, shared: Shared) -> None:
         """What a provider bills beyond the most that it said it could is booked; nothing fits after it."""

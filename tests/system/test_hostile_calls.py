@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from tests.system.hostile import CASES, Case
 from tests.system.namespace import CHECKOUT
 from tests.system.program import MANAGER, STANDARD, USAGE, Program, assert_reveals_nothing, dictionary
 from tests.system.shared import Shared, shared_fixture, shared_of_module_fixture  # noqa: F401
+from tests.system.stream import read_events
 from tests.system.users import open_as
 
 CONFIG = "[daemon]\npreload_sdks = true\n[cache]\nenabled = true\n"
@@ -89,7 +88,7 @@ class Callers:
         except BusError as error:
             assert_reveals_nothing(error.text)
             return error.name if 0 < len(error.text) < 10_000 else f"{error.name} with {len(error.text)} characters"
-        if case.method.name == "OpenStream":
+        if case.method.name in ("OpenStream", "OpenRawStream"):
             return await asyncio.to_thread(_last_event, reply.unix_fds[0])
         close_fds(reply)
         return _end_of_batch(reply.body[0]) if case.method.name == "CompleteBatch" else "answered"
@@ -116,8 +115,7 @@ async def _refuse_what_is_held(program: Program) -> None:
 
 def _last_event(descriptor: int) -> str:
     """The name of the error that a stream ended in."""
-    with os.fdopen(descriptor, "rb") as stream:
-        *_, last = [json.loads(line) for line in stream]
+    *_, last = read_events(descriptor)
     return str(last["name"]) if last["type"] == "error" else "answered"
 
 

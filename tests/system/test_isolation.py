@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from tests.system.isolation import (
     scene,
 )
 from tests.system.program import ERROR, MANAGER, NAME, USAGE, dictionary, messages, refused
+from tests.system.raw import body_of, open_raw
 from tests.system.shared import Shared, shared_of_module_fixture  # noqa: F401
 from tests.system.stream import Stream, text_of
 from tests.system.test_holds import answer, one_hold, set_own
@@ -164,6 +166,28 @@ async def open_stream(scene: Scene) -> None:
     events = await stream.read()
     scene.seen.append(events)
     assert text_of(events).endswith(PROMPT)
+
+
+@row(NAME, "CompleteRaw")
+async def complete_raw(scene: Scene) -> None:
+    """alice's ids are free for bob here as well."""
+    before, told = scene.shared.simulated.counts("claude").requests, dictionary({"request_id": f"{BATCH}.3"})
+    [answer, metadata] = await scene.bob_calls(
+        NAME, "CompleteRaw", "sssa{sv}", "anthropic", "user_chat", body_of("anthropic", prompt=PROMPT), told
+    )
+    assert (PROMPT in answer, metadata["request_id"], metadata["cache_hit"]) == (True, f"{BATCH}.3", False)
+    assert scene.shared.simulated.counts("claude").requests == before + 1
+
+
+@row(NAME, "OpenRawStream")
+async def open_raw_stream(scene: Scene) -> None:
+    """Neither does a stream lead to hers."""
+    body = body_of("anthropic", prompt=PROMPT, stream=True)
+    stream = await open_raw(scene.bob, "anthropic", body, request_id=f"{BATCH}.4")
+    events = await stream.read()
+    scene.seen.append([str(event) for event in events])
+    assert PROMPT in json.dumps(scene.shared.simulated.received("claude")[-1].json())
+    assert events[-1]["metadata"]["request_id"] == f"{BATCH}.4"
 
 
 @row(NAME, "Cancel")

@@ -58,7 +58,7 @@ async def stream(bench: Bench, task: str = "user_chat", messages: object = HELLO
     read_end, write_end = make_pipe()
     sink = PipeSink(write_end, 5.0)
     try:
-        _, feeding = await bench.service.open_stream(bench.caller(), task, messages, options, sink)
+        feeding = await bench.service.stream(bench.service.decode(bench.caller(), task, messages, options), sink)
     except BaseException:
         sink.close()
         os.close(read_end)

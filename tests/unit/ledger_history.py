@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
 
+from cortexd.domain.apps import APP, APP_VERIFIED
 from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest, UsageQuery, UsageRow
 from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, expire_leases, request, settings
@@ -57,6 +58,8 @@ def _past(chance: Random, days: int) -> Past:
     uid, user = chance.choice(USERS)
     labels = {"job": f"job-{chance.randrange(5)}"} if chance.random() < 0.7 else {}
     started = NOW - timedelta(days=chance.randrange(days), seconds=chance.randrange(86_400))
+    if app := ("", "aider", "codex")[started.second % 3]:
+        labels |= {APP: app, **({APP_VERIFIED: "script"} if started.minute % 2 else {})}
     made = request(uid, user=user, task_type=chance.choice(TASKS), started_at=started, labels=labels)
     if chance.random() < 0.05:
         return Past(made, (), lost_nano=chance.randrange(1, 9_000))
@@ -76,7 +79,8 @@ def expected(history: Sequence[Past], query: UsageQuery, pruned_before: date = d
     if not query.group_by:
         groups[()] = []
     for past in history:
-        if query.uid in (None, past.request.uid) and query.since <= past.day <= query.until:
+        named = not query.app or (past.day >= pruned_before and past.request.labels.get(APP) == query.app)
+        if named and query.uid in (None, past.request.uid) and query.since <= past.day <= query.until:
             for share in past.attempts or (None,):
                 groups.setdefault(_keys(past, share, query, past.day < pruned_before), []).append((past, share))
     return [_row(keys, groups[keys]) for keys in sorted(groups)]
@@ -92,10 +96,15 @@ def _keys(
         "task_type": (("task_type", made.task_type),),
         "provider": (("provider", share.provider if share else ""),),
         "model": (("model", share.model if share else ""),),
+        "app": _app({} if pruned else made.labels),
         "label": (("label", "" if pruned else made.labels.get(query.label, "")),),
         "uid": (("uid", made.uid), ("user", made.user)),
     }
     return tuple(pair for name in query.group_by for pair in values[name])
+
+
+def _app(labels: Mapping[str, str]) -> tuple[tuple[str, str | int], ...]:
+    return ((APP, labels.get(APP, "")), (APP_VERIFIED, APP_VERIFIED in labels))
 
 
 def _row(keys: tuple[tuple[str, str | int], ...], shares: list[tuple[Past, AttemptRecord | None]]) -> UsageRow:

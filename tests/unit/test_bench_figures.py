@@ -68,6 +68,14 @@ class TestPromise:
         others = {"stream.first_added_ms_p50", "stream.cancel_ms_p50", "batch.per_s_ratio", "budgets.cpu_ratio"}
         assert others | {"polkit.added_ms_p50", "client.import_ms", "peers.router.cpu_ms_ratio"} <= declared.keys()
 
+    def test_the_figures_that_the_bridge_is_judged_by_are_declared(self) -> None:
+        """Latency, CPU, memory and a cold start have their targets, and so has LiteLLM's proxy beside it."""
+        declared = {figure.name: figure for case in find_cases() for figure in case.figures}
+        at_most = {"bridge.added_ms_p50": 3, "bridge.cpu_over_sdk": 2.2, "bridge.raw_stream_cpu_ms": 5}
+        at_most |= {"bridge.idle_mb": 30, "bridge.cold_s": 1, "bridge.failures": 0}
+        assert {name: declared[name].at_most for name in at_most} == at_most
+        assert declared["bridge.cpu_over_litellm"].at_least == 10
+
 
 class TestReport:
     def test_the_table_shows_figure_target_ratio_and_verdict(self) -> None:

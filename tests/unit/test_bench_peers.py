@@ -25,7 +25,7 @@ class TestChoice:
         cases = find_cases()
         without = {case.name for case in choose(cases, read_arguments(cases, []))}
         asked_for = {case.name for case in choose(cases, read_arguments(cases, ["--peers"]))}
-        assert asked_for - without == {"balance", "peers"}
+        assert asked_for - without == {"balance", "bridge_peers", "peers"}
 
     def test_the_case_without_the_option_is_a_wrong_argument(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Naming the case does not install anything: the answer says what is missing."""

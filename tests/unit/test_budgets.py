@@ -110,6 +110,19 @@ class TestLimits:
         assert ME.pw_uid in limit.uids
         assert await limits_of(settings, "nobody-at-all", 4_000_000) == ()
 
+    def test_of_programs(self) -> None:
+        """Each user's own, by the names in the settings and those that were set; others have none."""
+        settings = BudgetSettings(apps={"aider": LimitUsd("1", "9"), "codex": LimitUsd("2")})
+        budgets = Budgets(settings, {("app", "codex"): LimitOverride(5, None), ("app", "llm"): LimitOverride(None, 7)})
+        assert [limit.nano for limit in budgets.limits_by_app(7, "aider")] == [USD, 9 * USD]
+        every = budgets.limits_by_app(7)
+        assert [(limit.name, limit.period.value, limit.nano) for limit in every[2:]] == [
+            ("codex", "day", 5),
+            ("llm", "month", 7),
+        ]
+        assert {(limit.scope, limit.uids, limit.personal) for limit in every} == {("app", frozenset((7,)), True)}
+        assert budgets.limits_by_app(7, "other") == ()
+
     async def test_a_group_only_by_override(self) -> None:
         """SetBudget may give a group a budget that the configuration does not know."""
         budgets = Budgets(BudgetSettings(), {("group", MY_GROUP): LimitOverride(month_nano=9)})
@@ -286,6 +299,19 @@ class TestRefusal:
             "[period=day limit_usd=2.50 resets_at=2026-11-25T00:00:00+00:00]"
         )
         assert BudgetExceeded.from_text(str(error)).details == error.details
+
+    def test_names_the_program(self, time_zone: Callable[[str], None]) -> None:
+        """Whose limit it is stands in the text, and in details of its own."""
+        time_zone("UTC0")
+        error = self.refusal("app", "aider")
+        assert error.details == {
+            "period": "day",
+            "limit_usd": "2.50",
+            "resets_at": "2026-11-25T00:00:00+00:00",
+            "cause": "app_budget",
+            "app": "aider",
+        }
+        assert "by aider" in error.message
 
     @pytest.mark.parametrize(("scope", "words"), [("group", "the students group's"), ("machine", "this machine's")])
     def test_tells_nothing_of_others(self, scope: str, words: str) -> None:

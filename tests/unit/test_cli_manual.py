@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from cortexd import __main__ as daemon_main
+from cortexd.bridge import __main__ as bridge_main
 from cortexd.cli.app import cortexctl
 from cortexd.cli.completion import script
 from cortexd.cli.shown import failures
@@ -58,7 +60,12 @@ class TestCortexctlPage:
     PAGE = (PAGES / "cortexctl.1").read_text()
 
     @pytest.mark.parametrize(
-        "name", [name for name in ALL if name not in ("ledger", "config", "credentials", "learn", "service")]
+        "name",
+        [
+            name
+            for name in ALL
+            if name not in ("ledger", "config", "credentials", "learn", "service", "bridge", "bridge port")
+        ],
     )
     def test_every_option_of_every_command(self, name: str) -> None:
         """Each command has its section, with just the options that it has."""
@@ -79,14 +86,14 @@ class TestCortexctlPage:
         assert {int(status): meaning for status, meaning in rows} == failures.MEANINGS
 
 
-class TestCortexdPage:
-    def test_every_option(self) -> None:
-        """The daemon's page has just the options that it takes."""
-        page = (PAGES / "cortexd.8").read_text()
-        taken = {
-            name for action in daemon_main._parser()._actions for name in action.option_strings if name[:2] == "--"
-        }
-        assert documented(sections(page)["DESCRIPTION"]) == taken
+class TestProgramsPages:
+    @pytest.mark.parametrize(
+        ("page", "parser"), [("cortexd.8", daemon_main._parser()), ("cortex-llm-bridge.1", bridge_main._parser())]
+    )
+    def test_every_option(self, page: str, parser: argparse.ArgumentParser) -> None:
+        """The page of the daemon, and of the bridge, has just the options that it takes."""
+        taken = {name for action in parser._actions for name in action.option_strings if name[:2] == "--"}
+        assert documented(sections((PAGES / page).read_text())["DESCRIPTION"]) == taken
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")

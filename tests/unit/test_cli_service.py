@@ -95,11 +95,14 @@ class TestTable:
 
     def test_units_name_this_installation(self) -> None:
         """systemd and the bus start the program that is given, and what they say is where this installation has it."""
-        units = [item.data.decode() for path, item in FILES.items() if path.suffix == ".service"]
-        assert sorted(re.findall(r"^Exec(?:Start)?=(\S+)", "\n".join(units), re.MULTILINE)) == [str(PROGRAM)] * 2
+        units = [item.data.decode() for path, item in FILES.items() if path.suffix in (".service", ".socket")]
+        bridge = PROGRAM.with_name("cortex-llm-bridge")
+        started = re.findall(r"^Exec(?:Start)?=(\S+)", "\n".join(units), re.MULTILINE)
+        assert sorted(started) == sorted(map(str, (bridge, PROGRAM, PROGRAM)))
         assert not re.search(r"/usr/(?!local/)", "\n".join(units).replace("Installed to /usr/share", ""))
-        (document,) = re.findall(r"file://(\S+)", "\n".join(units))
-        assert Path(document) in FILES
+        documents = re.findall(r"file://(\S+)", "\n".join(units))
+        assert len(documents) == 3
+        assert {Path(document) for document in documents} <= FILES.keys()
 
 
 class TestInstalling:

@@ -66,12 +66,13 @@ class Bench:
         read_end, write_end = make_pipe()
         sink = PipeSink(write_end, stall_s)
         try:
-            request_id, feeding = await self.service.open_stream(self.caller(), "user_chat", HELLO, options, sink)
+            request = self.service.decode(self.caller(), "user_chat", HELLO, options)
+            feeding = await self.service.stream(request, sink)
         except BaseException:
             sink.close()
             os.close(read_end)
             raise
-        return Reader(request_id, read_end, feeding)
+        return Reader(request.request_id, read_end, feeding)
 
     def cancel(self, request_id: str) -> None:
         self.service.cancel(self.caller(), request_id)
@@ -299,8 +300,8 @@ class TestReload:
         service, config = bench.service, bench.config
         limits = service.accounts.limits
 
-        async def limits_during_reload(caller: Caller) -> Any:
-            found = await limits(caller)
+        async def limits_during_reload(caller: Caller, app: str = "") -> Any:
+            found = await limits(caller, app)
             left = {name: item for name, item in config.providers.items() if name != "claude"}
             routing = replace(config.routing, default_provider="kimi_k2", table={})
             providers = {name: bench.providers[name] for name in left}

@@ -13,13 +13,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "vendored"),
     ("domain",),
     ("validation", "connection"),
-    ("config",),
+    ("config", "formats"),
     ("catalog", "ledger", "access", "privacy"),
     ("providers", "authority", "client"),
     ("routing", "pool"),
     ("accounts",),
-    ("requests", "library"),
-    ("telemetry", "bus", "cli", "bridge"),
+    ("requests", "library", "bridge"),
+    ("telemetry", "bus", "cli"),
     ("daemon",),
     ("__main__",),
 )
@@ -33,6 +33,7 @@ LIBRARIES = {
     "alembic": {"ledger"},
     "click": {"cli"},
     "rich": {"cli"},
+    "yaml": {"cli"},
     "aiohttp": {"providers", "bridge"},
 }
 # what a client program must be able to import with nothing but the standard library and dbus-next

@@ -33,7 +33,8 @@ SHARED = (
     limit(60),
     replace(limit(50, (1, 2)), step_nano=4, share=Fraction(2, 3)),
 )
-EVERY = (*SHARED, *(limit(30, (uid,)) for uid in (1, 2, 3)))
+BY_APP = tuple(replace(limit(22, (uid,), period), scope="app", name="aider") for uid in (1, 2) for period in Period)
+EVERY = (*SHARED, *(limit(30, (uid,)) for uid in (1, 2, 3)), *BY_APP)
 Step = tuple[Any, ...]
 # a request's state, and whether its cost is known
 ENDS = {
@@ -43,8 +44,9 @@ ENDS = {
     "left": (RequestState.CANCELLED, False),
     "stopped": (RequestState.CANCELLED, True),
 }
+APPS = st.sampled_from(("", "aider", "codex"))
 steps = st.one_of(
-    st.tuples(st.just("reserve"), st.integers(1, 3), st.integers(0, 40), st.sampled_from(sorted(DAYS))),
+    st.tuples(st.just("reserve"), st.integers(1, 3), st.integers(0, 40), st.sampled_from(sorted(DAYS)), APPS),
     st.tuples(st.just("more"), st.integers(0, 20), st.integers(0, 30)),
     st.tuples(st.sampled_from(sorted(ENDS)), st.integers(0, 20), st.integers(0, 45)),
     st.tuples(st.just("read"), st.sampled_from(sorted(DAYS)), st.sampled_from((None, 1, 2, 3))),
@@ -52,8 +54,9 @@ steps = st.one_of(
 )
 
 
-def limits_of(uid: int) -> tuple[Limit, ...]:
-    return (limit(30, (uid,)), *(each for each in SHARED if each.uids is None or uid in each.uids))
+def limits_of(uid: int, app: str) -> tuple[Limit, ...]:
+    by_app = (each for each in BY_APP if app == each.name and each.uids == frozenset((uid,)))
+    return (limit(30, (uid,)), *(each for each in SHARED if each.uids is None or uid in each.uids), *by_app)
 
 
 class Broken(Exception):
@@ -73,6 +76,7 @@ class Made:
     settled: bool = False
     in_doubt: bool = False
     key: int = 0
+    app: str = ""
 
 
 class Model:
@@ -87,7 +91,8 @@ class Model:
 
     def under(self, each: Limit, day: str) -> list[Made]:
         length = len("2026-11-23" if each.period is Period.DAY else "2026-11")
-        of_users = (made for made in self.requests if each.uids is None or made.uid in each.uids)
+        by_app = [made for made in self.requests if each.scope != "app" or made.app == each.name]
+        of_users = (made for made in by_app if each.uids is None or made.uid in each.uids)
         return [made for made in of_users if made.day[:length] == day[:length]]
 
     def standing(self, day: str, uid: int | None) -> list[tuple[int, int, tuple[int, int, int]]]:
@@ -97,14 +102,16 @@ class Model:
 
     def own(self, each: Limit, uid: int, day: str) -> tuple[int, int, int]:
         """Spent and reserved by `uid` under a limit, and what nobody knows of his costs of that day."""
+        if each.scope == "app":
+            return (*self.sums(each, day), 0)
         chosen = [made for made in self.under(replace(each, uids=None), day) if made.uid == uid]
         return sum(made.spent for made in chosen), sum(made.held for made in chosen), self.doubtful(uid, day)
 
     def doubtful(self, uid: int, day: str) -> int:
         return sum(made.spent for made in self.requests if made.uid == uid and made.day == day and made.in_doubt)
 
-    def fits(self, uid: int, day: str, nano: int, already: int = 0) -> bool:
-        return nano == 0 or all(self.fits_into(each, uid, day, nano, already) for each in limits_of(uid))
+    def fits(self, uid: int, app: str, day: str, nano: int, already: int = 0) -> bool:
+        return nano == 0 or all(self.fits_into(each, uid, day, nano, already) for each in limits_of(uid, app))
 
     def fits_into(self, each: Limit, uid: int, day: str, nano: int, already: int) -> bool:
         under = self.under(each, day)
@@ -118,16 +125,16 @@ class Model:
         burst = held > already or doubtful > share
         return nano <= left and not (burst and held + doubtful + nano > share)
 
-    def reserve(self, uid: int, nano: int, day: str) -> Made | None:
-        if not self.fits(uid, day, nano):
+    def reserve(self, uid: int, nano: int, day: str, app: str) -> Made | None:
+        if not self.fits(uid, app, day, nano):
             return None
-        self.requests.append(Made(uid, day, nano))
+        self.requests.append(Made(uid, day, nano, app=app))
         return self.requests[-1]
 
     def more(self, made: Made, nano: int) -> str:
         if made.settled:
             return "RequestNotFound"
-        if not self.fits(made.uid, made.day, nano, made.held):
+        if not self.fits(made.uid, made.app, made.day, nano, made.held):
             return "OverBudget"
         made.held += nano
         return "NoneType"
@@ -155,9 +162,10 @@ class Play:
         for kind, *values in wanted:
             match kind:
                 case "reserve":
-                    uid, nano, day = values
-                    actions.append(Reserve(request(uid, started_at=DAYS[day].astimezone()), nano, limits_of(uid)))
-                    made = self.model.reserve(uid, nano, day)
+                    uid, nano, day, app = values
+                    row = request(uid, started_at=DAYS[day].astimezone(), labels={"app": app} if app else {})
+                    actions.append(Reserve(row, nano, limits_of(uid, app)))
+                    made = self.model.reserve(uid, nano, day, app)
                     expected.append("OverBudget" if made is None else "int")
                     if made is not None:
                         made_here[len(actions) - 1] = made
@@ -230,9 +238,9 @@ class TestModel:
         store = Store(place_of(settings(tmp_path)), "model", lease_s=900)
         try:
             play = Play(store)
-            play.group([("reserve", uid, 9, day) for uid in (1, 2) for day in (first, first, second)])
+            play.group([("reserve", uid, 9, day, "aider") for uid in (1, 2) for day in (first, first, second)])
             left = [("left", number, nano) for number, nano in enumerate((5, 7, 3, 2, 4, 6))]
-            anew = [("reserve", uid, 1, day) for uid in (1, 2) for day in (first, second)]
+            anew = [("reserve", uid, 1, day, "aider") for uid in (1, 2) for day in (first, second)]
             play.group([*left, *anew, *(("read", day, uid) for uid in (1, 2, None) for day in (first, second))])
         finally:
             store.close()

@@ -6,12 +6,14 @@ from dataclasses import astuple
 
 import pytest
 
+from cortexd.ledger.records import AppOf, Whose
 from cortexd.ledger.writing import tallies
-from cortexd.ledger.writing.tallies import Tallies, Tally, Uids
+from cortexd.ledger.writing.tallies import Tallies, Tally
 
 DAY, MONTH, ELSEWHEN = "2026-11-24", "2026-11", "2026-11-23"
 ME, YOU, US, OTHERS = frozenset({1}), frozenset({2}), frozenset({1, 2}), frozenset({2, 3})
-WHOSE: tuple[Uids, ...] = (ME, YOU, US, OTHERS, None)
+WHOSE: tuple[Whose, ...] = (ME, YOU, US, OTHERS, None)
+MINE, MINE_TOO, YOURS = AppOf(1, "aider"), AppOf(1, "codex"), AppOf(2, "aider")
 
 
 def filled() -> Tallies:
@@ -23,7 +25,7 @@ def filled() -> Tallies:
     return kept
 
 
-def at_hand(kept: Tallies, periods: tuple[str, ...]) -> list[tuple[Uids, str]]:
+def at_hand(kept: Tallies, periods: tuple[str, ...]) -> list[tuple[Whose, str]]:
     return [(whose, period) for period in periods for whose in WHOSE if kept.get(whose, period)]
 
 
@@ -97,3 +99,27 @@ class TestTallies:
         assert at_hand(kept, (ELSEWHEN, MONTH)) == both
         kept.put(None, DAY, Tally(0, 0))
         assert at_hand(kept, (ELSEWHEN, MONTH, DAY)) == [*both[2:], (None, DAY)]
+
+    def test_of_programs(self) -> None:
+        """A program's sum moves with its own user's requests by it, and is forgotten with the user."""
+        kept = Tallies()
+        for whose in (MINE, MINE_TOO, YOURS, ME):
+            kept.put(whose, DAY, Tally(10, 20))
+        kept.move(1, DAY, MONTH, 5, -3, app="aider")
+        kept.move(1, DAY, MONTH, 1, 1)
+        assert [kept.get(whose, DAY) for whose in (MINE, MINE_TOO, YOURS, ME)] == [
+            Tally(15, 17),
+            Tally(10, 20),
+            Tally(10, 20),
+            Tally(16, 18),
+        ]
+        kept.forget(1)
+        assert [kept.get(whose, DAY) for whose in (MINE, MINE_TOO, YOURS, ME)] == [None, None, Tally(10, 20), None]
+
+    @pytest.mark.usefixtures("few")
+    def test_keep_the_latest_of_programs(self) -> None:
+        """Past the bound likewise."""
+        kept = Tallies()
+        for whose in (MINE, MINE_TOO, YOURS):
+            kept.put(whose, DAY, Tally(0, 0))
+        assert [kept.get(whose, DAY) is None for whose in (MINE, MINE_TOO, YOURS)] == [True, False, False]

@@ -21,7 +21,7 @@ from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, reques
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-GROUPS = ("day", "hour", "task_type", "provider", "model", "label", "uid")
+GROUPS = ("day", "hour", "task_type", "provider", "model", "label", "app", "uid")
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 
 
@@ -36,6 +36,9 @@ class TestReport:
                     for since, until in (EVER, some_days):
                         query = UsageQuery(uid, since, until, groups, "job" if "label" in groups else "")
                         assert await ledger.usage(query) == expected(history, query), query
+        for groups in ((), ("day",), ("app", "uid")):
+            query = UsageQuery(None, *EVER, groups, app="aider")
+            assert await ledger.usage(query) == expected(history, query), query
         query = UsageQuery(None, *EVER, GROUPS, "job")
         assert await ledger.usage(query) == expected(history, query)
         await ledger.close()

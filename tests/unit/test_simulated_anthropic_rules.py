@@ -92,6 +92,26 @@ class TestAnthropicRequests:
             ({"tools": [{**CLAUDE_TOOL, "name": "a b"}]}, "tools.0.name: String should match pattern"),
             ({"tools": [{"name": "a"}]}, "tools.0.input_schema: Field required"),
             ({"tools": [{"name": "a", "input_schema": {"type": "string"}}]}, "tools.0.input_schema.type"),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "properties": ""}}]},
+                "input_schema.properties: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "required": "city"}}]},
+                "input_schema.required: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "properties": {"a": {"enum": 1}}}}]},
+                "input_schema.properties.a.enum: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "items": ""}}]},
+                "input_schema.items: JSON schema",
+            ),
+            (
+                {"tools": [{"name": "a", "input_schema": {"type": "object", "anyOf": []}}]},
+                "input_schema.anyOf: JSON schema",
+            ),
             ({"tools": [{"name": "a", "parameters": WEATHER}]}, "tools.0.parameters: Extra inputs"),
             ({"tools": [CLAUDE_TOOL, CLAUDE_TOOL]}, "Tool names must be unique"),
             ({"tool_choice": {"type": "auto"}}, "tool_choice may only be specified while providing tools"),
@@ -149,13 +169,19 @@ class TestAnthropicRequests:
             ({"anthropic-version": "2026-10-21"}, 401, "authentication_error"),
             ({"x-api-key": "sk-ant-real", "anthropic-version": "2026-10-21"}, 401, "authentication_error"),
             ({"x-api-key": "sk-sim-claude"}, 400, "invalid_request_error"),
-            ({"x-api-key": "sk-sim-claude", "anthropic-version": "2023-06-01"}, 400, "invalid_request_error"),
+            ({"x-api-key": "sk-sim-claude", "anthropic-version": "2023-01-01"}, 400, "invalid_request_error"),
         ],
     )
     def test_headers(self, simulated: SimulatedProviders, headers: dict[str, str], status: int, kind: str) -> None:
         """A missing or wrong key gets 401, a missing or wrong version 400."""
         got, answer = ask_claude(simulated, headers=headers)
         assert (got, answer["error"]["type"]) == (status, kind)
+
+    @pytest.mark.parametrize(("temperature", "status"), [(0.5, 200), ("warm", 400)])
+    def test_the_earlier_version(self, simulated: SimulatedProviders, temperature: object, status: int) -> None:
+        """Is served beside the newest, and takes the fields that this one refuses."""
+        headers = {"x-api-key": "sk-sim-claude", "anthropic-version": "2023-06-01"}
+        assert ask_claude(simulated, headers=headers, temperature=temperature)[0] == status
 
     @pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "kimi-k2.6", "gpt-4"])
     def test_retired_or_foreign_model(self, simulated: SimulatedProviders, model: str) -> None:

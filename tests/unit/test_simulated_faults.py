@@ -317,11 +317,11 @@ class TestCounts:
         await until(lambda: simulated.counts("claude").open_connections == 0)
 
     async def test_recorded_requests_are_bounded(self, simulated: SimulatedProviders, call: Caller) -> None:
-        """The last 1,000 requests are kept, bodies up to 64 KB."""
-        for text in ("x" * 100_000, "small"):
+        """The last 1,000 requests are kept, bodies up to 128 KB."""
+        for text in ("x" * 200_000, "small"):
             await call("kimi_k2", messages=[{"role": "user", "content": text}])
         large, small = simulated.received("kimi_k2")
-        assert (large.cut, len(large.body)) == (True, 65_536)
+        assert (large.cut, len(large.body)) == (True, 131_072)
         assert small.json()["messages"][0]["content"] == "small"
         assert small.headers["content-type"] == "application/json"
         for _ in range(1_000):

@@ -130,6 +130,7 @@ class TestMessages:
             ),
             ([{"role": "user", "content": [{"type": "image", "media_type": "image/bmp", "data": ""}]}], "media_type"),
             ([{"role": "user", "content": [{"type": "image", "media_type": "image/png", "data": "@"}]}], "base64"),
+            ([{"role": "user", "content": [{"type": "image", "media_type": "image/png", "data": "\u00e9"}]}], "base64"),
         ],
     )
     def test_errors_name_the_path(self, rows: Any, words: str) -> None:

@@ -54,9 +54,9 @@ class TestUsage:
     def test_all_keys(self) -> None:
         """As documented."""
         query = {"since": "2026-01-01", "until": "2026-01-31", "group_by": ["day", "label"], "label": "project",
-                 "all_users": True}  # fmt: skip
+                 "all_users": True, "app": "aider"}  # fmt: skip
         assert parse_usage_query(query, TODAY) == UsageWish(
-            date(2026, 1, 1), date(2026, 1, 31), ("day", "label"), "project", True
+            date(2026, 1, 1), date(2026, 1, 31), ("day", "label"), "project", True, "aider"
         )
 
     def test_one_end(self) -> None:
@@ -160,9 +160,9 @@ class TestBudget:
     @pytest.mark.parametrize(
         ("budget", "words"),
         [
-            ({"day_usd": 1.0}, r"budget\.scope: expected one of machine, each_user, user, group, got nothing"),
+            ({"day_usd": 1.0}, r"budget\.scope: expected one of machine, each_user, user, group, app, got nothing"),
             ({"scope": "me", "day_usd": 1.0}, r"budget\.scope: expected one of"),
-            ({"scope": "user", "day_usd": 1.0}, r"budget\.name: expected with scope user or group and no other"),
+            ({"scope": "user", "day_usd": 1.0}, r"budget\.name: expected with scope user or group or app and no other"),
             ({"scope": "machine", "name": "x", "day_usd": 1.0}, r"budget\.name: expected with scope"),
             ({"scope": "user", "name": "", "day_usd": 1.0}, r"budget\.name: expected 1 to 256 characters"),
             ({"scope": "machine"}, "budget: expected day_usd or month_usd, or remove = true"),

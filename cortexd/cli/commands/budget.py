@@ -16,6 +16,7 @@ from cortexd.cli.shown.failures import LIMIT, local_time
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
 from cortexd.cli.talking.session import run
+from cortexd.domain.apps import APP
 from cortexd.domain.money import format_usd
 from cortexd.domain.own_cap import AtLimit
 
@@ -61,7 +62,7 @@ def command(ctx: click.Context, check: bool, as_json: bool) -> None:
         print_json([dict(item.raw) for item in budgets])
     elif not check:
         _print_budgets(budgets)
-    if check and any(_exhausted(item) for item in budgets):
+    if check and any(_exhausted(item) for item in budgets if item.scope != APP):
         raise click.exceptions.Exit(LIMIT)
 
 
@@ -85,7 +86,7 @@ def _gauge(item: BudgetInfo) -> str:
 def _cells(item: BudgetInfo) -> tuple[str, ...]:
     if item.scope == "pause":
         return ("your pause", *(_UNSEEN,) * 5, "nothing may cost anything", local_time(item.resets_at))
-    owner = _OWNERS.get(item.scope, f"{item.scope} {item.name}".strip())
+    owner = f"you by {item.name}" if item.scope == APP else _OWNERS.get(item.scope, f"{item.scope} {item.name}".strip())
     used = _used(item)
     at_limit = _AT_LIMIT.get(item.at_limit, item.at_limit)
     return (
@@ -117,6 +118,7 @@ def _scope_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--mine", is_flag=True, help="Of your own, set by yourself; needs no administrator."),
         click.option("--each-user", is_flag=True, help="Of every user without an own limit."),
         click.option("--machine", is_flag=True, help="Of all users together."),
+        click.option("--app", metavar="NAME", help="Of each user by this program, as usage --by app names it."),
         click.option("--group", metavar="NAME", help="Of a group's members together."),
         click.option("--user", metavar="NAME", help="Of one user."),
     ):
@@ -143,6 +145,7 @@ def set_command(
 
     \b
       cortexctl budget set --user alice --day 1.50 --month 20
+      cortexctl budget set --app aider --day 1
       cortexctl budget set --mine --day 2 --at-limit ask
     """
     scope, name = _scope(**scopes)
@@ -183,13 +186,16 @@ def remove_command(settings: Settings, /, **scopes: Any) -> None:
     )
 
 
-def _scope(user: str | None, group: str | None, machine: bool, each_user: bool, mine: bool) -> tuple[str, str]:
+def _scope(
+    user: str | None, group: str | None, app: str | None, machine: bool, each_user: bool, mine: bool
+) -> tuple[str, str]:
     """The one scope that was chosen, and its name. Raises click.UsageError."""
     chosen = [
         (scope, name or "")
         for scope, name, given in (
             ("user", user, user is not None),
             ("group", group, group is not None),
+            (APP, app, app is not None),
             ("machine", "", machine),
             ("each_user", "", each_user),
             (_MINE, "", mine),
@@ -198,7 +204,8 @@ def _scope(user: str | None, group: str | None, machine: bool, each_user: bool, 
     ]
     if len(chosen) != 1:
         raise click.UsageError(
-            "Whose limit? Give one of --user, --group, --machine, --each-user and --mine.", click.get_current_context()
+            "Whose limit? Give one of --user, --group, --app, --machine, --each-user and --mine.",
+            click.get_current_context(),
         )
     return chosen[0]
 

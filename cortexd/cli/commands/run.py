@@ -16,6 +16,7 @@ import click
 
 from cortexd.cli.given.tasks import task_option
 from cortexd.cli.settings import Settings
+from cortexd.domain.apps import program_of_command, shown_app
 from cortexd.errors import ServiceUnavailable
 
 _START_S = 30.0
@@ -43,7 +44,7 @@ def command(settings: Settings, model: str | None, task: str | None, words: tupl
     """
     if words[0].startswith("-"):  # click gives to the program what it does not know itself
         raise click.exceptions.NoSuchOption(words[0], ctx=click.get_current_context())
-    app = Path(words[0]).name[:64].encode(errors="replace").decode()
+    app = shown_app(program_of_command(words[0], words).name)
     with _bridge(settings.bus, app, model, task) as (port, token):
         status = _run(words, {**os.environ, **_told(port, token)})
     raise click.exceptions.Exit(status)

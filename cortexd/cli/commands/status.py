@@ -13,6 +13,7 @@ from cortexd.cli.shown.failures import NO_DAEMON, OTHER, exit_status, in_words
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import one_line, print_json, print_text
 from cortexd.cli.talking.session import run
+from cortexd.domain.apps import APP
 from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError
 
@@ -51,7 +52,7 @@ class _Health:
         return found + [
             f"{_whose(item)} budget of this {item.period} is used up until {item.resets_at}"
             for item in self.budgets
-            if item.severity == "exceeded"
+            if item.severity == "exceeded" and item.scope != APP
         ]
 
 
@@ -134,6 +135,8 @@ def _left_alone(item: ProviderInfo) -> str:
 
 
 def _whose(item: BudgetInfo) -> str:
+    if item.scope == APP:
+        return f"by {item.name}"
     return _WHOSE.get(item.scope, f"the {item.scope} {item.name}'s")
 
 

@@ -31,6 +31,7 @@ _COLUMNS = (
 @click.option("--until", metavar="DAY", help="To the end of this day (default: today).")
 @click.option("--days", type=Whole(1), metavar="N", help="The last N days, today included.")
 @click.option("--label", default="", metavar="KEY", help="By the values of this label.")
+@click.option("--app", default="", metavar="NAME", help="Only what this program asked, as --by app names it.")
 @click.option("--all-users", is_flag=True, help="Of all users together; for who may view them.")
 @click.option("--csv", "csv_wanted", is_flag=True, help="Print comma-separated values.")
 @click.option("--reset", is_flag=True, help="Then start the counters again; the ledger keeps everything.")
@@ -44,6 +45,7 @@ def command(settings: Settings, /, reset: bool, csv_wanted: bool, as_json: bool,
     \b
       cortexctl usage --by day --days 14
       cortexctl usage --by task --by model --since 2026-11-01
+      cortexctl usage --by app
     """
     as_json = settings.json or as_json
     if not any(wishes.values()) and not csv_wanted:
@@ -72,7 +74,13 @@ def command(settings: Settings, /, reset: bool, csv_wanted: bool, as_json: bool,
 
 
 def _query(
-    by: tuple[str, ...], since: str | None, until: str | None, days: int | None, label: str, all_users: bool
+    by: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    days: int | None,
+    label: str,
+    app: str,
+    all_users: bool,
 ) -> dict[str, Any]:
     """What GetUsage takes. Raises click.UsageError."""
     if days is not None and since is not None:
@@ -86,6 +94,7 @@ def _query(
         "until": until,
         "group_by": [GROUPS[name] for name in by],
         "label": label,
+        "app": app,
         "all_users": all_users or "user" in by,
     }
 

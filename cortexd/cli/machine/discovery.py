@@ -35,10 +35,7 @@ class Found:
 
     @property
     def user(self) -> str:
-        try:
-            return pwd.getpwuid(self.uid).pw_name
-        except KeyError:
-            return str(self.uid)
+        return user_name(self.uid)
 
     @property
     def ordinary(self) -> bool:
@@ -55,7 +52,7 @@ class Found:
 
 def discover(presets: Collection[Preset]) -> Iterator[Found]:
     """Every server that answers at a preset's usual address on this machine."""
-    listening = dict(_listeners())
+    listening = dict(listeners())
     for port, known in _by_port(presets).items():
         if port in listening and (said := _ask(port)):
             models = {model.id: model.context_tokens for model in said}
@@ -76,7 +73,15 @@ def _port(preset: Preset) -> int | None:
     return address.port if on_this_machine(address.host) else None
 
 
-def _listeners() -> Iterator[tuple[int, int]]:
+def user_name(uid: int) -> str:
+    """The number itself where the machine knows no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def listeners() -> Iterator[tuple[int, int]]:
     """Port and uid of each socket that listens where 127.0.0.1 leads."""
     for table in _TABLES:
         try:

@@ -12,6 +12,7 @@ from cortexd.cli.shown import failures
 from cortexd.cli.shown.failures import local_time
 from cortexd.cli.shown.holds import HOW_TO_ANSWER, question
 from cortexd.cli.talking.questions import open_holds
+from cortexd.domain.apps import APP
 from cortexd.errors import CortexError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Following:
             return replace(self._known, state=State.ERROR, next_step=failures.in_words(error))
 
     async def _of_service(self) -> Spending:
-        budgets = await self._client.budgets()
+        budgets = [item for item in await self._client.budgets() if item.scope != APP]
         known = replace(self._known, left=left_of(budgets), used=used_of(budgets), next_step="")
         if not any(item.configured for item in await self._client.providers()):
             return replace(known, state=State.UNCONFIGURED, next_step=_NO_KEY)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cortexd
+from cortexd.bridge.places import PROGRAM
 
 SOURCES = Path(cortexd.__file__).parent / "files"
 TABLE = SOURCES / "places"
@@ -19,8 +20,9 @@ SETTINGS = Path("/etc/cortexd")
 KEPT = (SETTINGS, Path("/var/lib/cortexd"), Path("/var/cache/cortexd"))
 _COMPLETION = "completion:"
 # Of the units, for the bus and for systemd: the package's paths, which are others here.
-_UNITS = ".service"
-_PROGRAM, _DOCUMENTS = b"/usr/bin/cortexd", (b"/usr/share/doc/", b"/usr/local/share/doc/")
+_UNITS = (".service", ".socket")
+_PROGRAM, _BRIDGE = b"/usr/bin/cortexd", b"/usr/bin/cortex-llm-bridge"
+_DOCUMENTS = (b"/usr/share/doc/", b"/usr/local/share/doc/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +107,7 @@ def _target(place: str, source: Path) -> Path:
 
 def _read(source: Path, program: Path) -> bytes:
     data = source.read_bytes()
-    return data.replace(_PROGRAM, bytes(program)).replace(*_DOCUMENTS) if source.suffix == _UNITS else data
+    if source.suffix not in _UNITS:
+        return data
+    bridge = program.with_name(PROGRAM)
+    return data.replace(_PROGRAM, bytes(program)).replace(_BRIDGE, bytes(bridge)).replace(*_DOCUMENTS)

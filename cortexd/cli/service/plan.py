@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from cortexd.bridge.places import SOCKET
 from cortexd.cli.machine.unit import UNIT
 from cortexd.cli.service import record
 from cortexd.cli.service.obstacles import Obstacle, refusal
@@ -52,7 +53,13 @@ Plan = Sequence[Step | Run]
 _BUS = "org.freedesktop.DBus"
 _DAEMON_RELOAD = Run(("systemctl", "daemon-reload"))
 _RELOAD_BUS = Run(("busctl", "call", _BUS, "/org/freedesktop/DBus", _BUS, "ReloadConfig"))
-_AFTER_INSTALLING = (_DAEMON_RELOAD, _RELOAD_BUS, Run(("systemctl", "try-restart", UNIT)))
+_OF_USERS = ("systemctl", "--global")  # which users' managers see when they log in
+_AFTER_INSTALLING = (
+    _DAEMON_RELOAD,
+    _RELOAD_BUS,
+    Run(("systemctl", "try-restart", UNIT)),
+    Run((*_OF_USERS, "enable", SOCKET)),
+)
 _STOP, _DISABLE = Run(("systemctl", "stop", UNIT)), Run(("systemctl", "disable", UNIT), may_fail=True)
 _AFTER_REMOVING = (_DAEMON_RELOAD, _RELOAD_BUS, Run(("systemctl", "reset-failed", UNIT), may_fail=True))
 # What reads a file once it is there. The user must exist before the bus' policy names it.
@@ -82,6 +89,8 @@ def removal(root: Path, before: Record, *, purge: bool, packaged: bool) -> Plan:
     plan: list[Step | Run] = (
         [_STOP, *([] if packaged else [_DISABLE])] if any(path.name == UNIT for path in before.files) else []
     )
+    if before.files and not packaged:
+        plan.append(Run((*_OF_USERS, "disable", SOCKET), may_fail=True))
     plan += _gone(root, {path: ours for path, ours in before.files.items() if not is_setting(path)}, packaged=packaged)
     if purge:
         plan += _purged(root)

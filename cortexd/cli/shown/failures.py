@@ -51,6 +51,7 @@ DETAILS_IN_WORDS: dict[str, Callable[[int], str] | None] = {
     "left_out": None,
     "action": None,
     "cause": None,
+    "app": None,
     "answer": None,
 }
 # by the details `cause` and `answer`: the command that is the next step

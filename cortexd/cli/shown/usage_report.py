@@ -25,9 +25,11 @@ GROUPS = {
     "provider": "provider",
     "model": "model",
     "label": "label",
+    "app": "app",
     "user": "uid",
 }
 _FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_OWN_WORD = "(unverified)"  # no word but its own
 _BAR = 30
 _LONGEST_GAP_DAYS = 400
 
@@ -72,6 +74,8 @@ def _keys(row: UsageRow, by: Sequence[str]) -> list[str]:
 def _key(row: UsageRow, name: str) -> str:
     if name == "user":
         return row.user or str(row.uid)
+    if name == "app" and row.app and not row.app_verified:
+        return f"{row.app} {_OWN_WORD}"
     return str(getattr(row, GROUPS[name])) or "(none)"
 
 

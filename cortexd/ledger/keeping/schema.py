@@ -264,9 +264,9 @@ meta = Table(
 )
 
 
-# Only where several daemons share a ledger. What is spent and reserved, added up by user, period and the machine that
-# booked it, so that no two machines wait for one row; `uid` EVERYBODY is all users, `period` "" all time.
-# `unknown` as records.Own has it, `requests` are those settled.
+# Only where several daemons share a ledger. What is spent and reserved, added up by user, program, period and the
+# machine that booked it, so that no two machines wait for one row. `uid` EVERYBODY is all users, `app` "" all programs,
+# `period` "" all time. `unknown` as records.Own has it, `requests` are those settled.
 EVERYBODY = -1
 ALL_TIME = ""
 shared_metadata = MetaData()
@@ -275,6 +275,7 @@ sums = Table(
     shared_metadata,
     Column("uid", BigInteger, primary_key=True, autoincrement=False),
     Column("period", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
     Column("host", Text, primary_key=True),
     Column("spent", Numeric, nullable=False),
     Column("reserved", Numeric, nullable=False),

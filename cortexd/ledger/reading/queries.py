@@ -23,9 +23,11 @@ from sqlalchemy import (
     select,
 )
 
+from cortexd.domain.apps import APP
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
-from cortexd.ledger.records import IN_VAIN, SPENT, Kind, RequestState, StoredRequest, Totals
+from cortexd.ledger.records import IN_VAIN, SPENT, AppOf, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
 _SHIFT = literal(_HALF, Integer)  # databases shift by no wider type
@@ -73,6 +75,16 @@ def spent_together(connection: Connection, uids: frozenset[int] | None, month: s
     if uids is None:
         return sum(_spent(connection, entries.c.uid.in_(part), month, day) for part in some)
     return sum(_spent(connection, _own(connection, part), month, day) for part in some)
+
+
+def spent_by_app(connection: Connection, whose: AppOf, month: str, day: str | None = None) -> int:
+    """The same for one program of a user. Reads his requests of that time, day by day."""
+    days = [f"{month}-{number:02d}" for number in range(1, 32)] if day is None else [day]
+    named = engine_of(connection).json_value(requests.c.labels, APP) == whose.app
+    chosen = (requests.c.day.in_(days), requests.c.uid == whose.uid, requests.c.labels != "{}", named)
+    source = requests.join(entries, entries.c.request == requests.c.id)
+    sums = select(*exact_sum(entries.c.nano)).select_from(source)
+    return exact(*connection.execute(sums.where(*chosen, is_spent, _own(connection, [whose.uid]))).one())
 
 
 def _own(connection: Connection, uids: Sequence[int]) -> ColumnElement[bool]:
@@ -148,14 +160,14 @@ def keep_last_key(connection: Connection) -> None:
 
 
 def reserved(connection: Connection, keys: Collection[int] | None = None) -> list[Row[Any]]:
-    """Every pending request, or those of these keys: id, uid, day, month, and `high` and `low` of what it has reserved.
+    """Every pending request, or those of these keys: id, uid, day, month, labels, `high` and `low` of what is reserved.
 
     Reads entries from the checkpoint on: every opening settles what was pending before it sets one.
     """
     high, low = exact_sum(case((entries.c.kind == Kind.RESERVE, entries.c.nano), else_=-entries.c.nano))
     since = ~is_spent & (entries.c.seq > _checkpoint(connection)[0])
     held = requests.join(entries, (entries.c.request == requests.c.id) & since)
-    columns = (requests.c.id, requests.c.uid, requests.c.day, requests.c.month)
+    columns = [requests.c[name] for name in ("id", "uid", "day", "month", "labels")]
     pending = select(*columns, high.label("high"), low.label("low")).select_from(held).where(PENDING)
     if keys is not None:
         pending = pending.where(requests.c.id.in_(keys))

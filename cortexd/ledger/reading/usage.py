@@ -22,6 +22,7 @@ from sqlalchemy import (
     true,
 )
 
+from cortexd.domain.apps import APP, APP_VERIFIED
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import TooLarge
 from cortexd.ledger.engines import engine_of
@@ -33,6 +34,7 @@ MAX_ROWS = 10_000
 _MAX_LABEL_VALUES = 100
 _OTHER = "(other)"
 _DEADLINE_S = 20.0
+_WITH = {"uid": ("uid", "user"), APP: (APP, APP_VERIFIED)}  # what a key brings with it
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 # How a daily sum counts requests, by whether providers and models are told apart.
 _COUNTED = {
@@ -85,12 +87,15 @@ def _read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
 
 def _names(group_by: Iterable[str]) -> list[str]:
     """The keys of a row: uids are reused, so each comes with its user's name."""
-    return [name for group in dict.fromkeys(group_by) for name in (("uid", "user") if group == "uid" else (group,))]
+    return [name for group in dict.fromkeys(group_by) for name in _WITH.get(group, (group,))]
 
 
 def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum) -> UsageRow:
+    known = dict(zip(names, keys, strict=True))
+    if APP_VERIFIED in known:
+        known[APP_VERIFIED] = bool(known[APP_VERIFIED])
     return UsageRow(
-        keys=dict(zip(names, keys, strict=True)),
+        keys=known,
         requests=found.requests,
         **dict(zip(_TOKENS, found.tokens, strict=True)),
         cost_nano=found.cost_nano,
@@ -100,6 +105,8 @@ def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum) -> Usag
 
 def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
     settled = (requests.c.state != RequestState.PENDING) & _chosen(connection, query)
+    if query.app:
+        settled &= _value(connection, APP) == query.app
     columns: Columns = {
         "day": requests.c.day,
         "hour": engine_of(connection).local_hour(requests.c.started_at),
@@ -111,6 +118,9 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
     }
     if "label" in names:
         columns["label"] = _label(connection, query.label, settled)
+    if APP in names:
+        columns[APP] = _label(connection, APP, settled)
+        columns[APP_VERIFIED] = _value(connection, APP_VERIFIED) != ""
     tried = attempts.c.request.is_not(None)
     tokens: Columns = {name: func.coalesce(attempts.c[name], 0) for name in _TOKENS}
     cost = case((tried, attempts.c.cost_nano), else_=requests.c.cost_nano)
@@ -121,8 +131,11 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
 
 
 def _of_days(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
-    columns: Columns = {"hour": daily.c.day, "label": literal(""), **dict(daily.c)}
+    lost: Columns = {"label": literal(""), APP: literal(""), APP_VERIFIED: literal(0)}
+    columns: Columns = {"hour": daily.c.day, **lost, **dict(daily.c)}
     chosen: ColumnElement[bool] = daily.c.day.between(query.since.isoformat(), query.until.isoformat())
+    if query.app:
+        chosen &= false()
     if query.uid is not None:
         chosen &= (daily.c.uid == query.uid) & _of_user(daily.c.user, query)
     counted = func.sum(_COUNTED["provider" in names, "model" in names])
@@ -174,8 +187,7 @@ def _days(first: str, last: str) -> list[str]:
 
 def _label(connection: Connection, key: str, settled: ColumnElement[bool]) -> ColumnElement[str]:
     """A request's value of one label: one of the dearest, `_OTHER`, or "" where it has none."""
-    found = engine_of(connection).json_value(requests.c.labels, key)
-    value = case((requests.c.labels == "{}", ""), else_=func.coalesce(found, ""))
+    value = _value(connection, key)
     high, low = exact_sum(requests.c.cost_nano)
     dearest = (
         select(value.label("value"))
@@ -186,3 +198,9 @@ def _label(connection: Connection, key: str, settled: ColumnElement[bool]) -> Co
     )
     shown = ["", *connection.scalars(dearest)]
     return case((value.in_(shown), value), else_=_OTHER)
+
+
+def _value(connection: Connection, key: str) -> ColumnElement[str]:
+    """The same, whatever it is."""
+    found = engine_of(connection).json_value(requests.c.labels, key)
+    return case((requests.c.labels == "{}", ""), else_=func.coalesce(found, ""))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from cortexd.ledger.records import NOBODY, PAUSE, BudgetState, Limit, OverBudget, Own, Period
+from cortexd.domain.apps import APP
+from cortexd.ledger.records import NOBODY, PAUSE, BudgetState, Limit, OverBudget, Own, Period, Whose
 from cortexd.ledger.writing.books import Before, Books, Held
-from cortexd.ledger.writing.tallies import Tally, Uids
+from cortexd.ledger.writing.tallies import Tally
 
 _DAY = Period.DAY
 Move = tuple[Held, int, int, int]  # whose, and what it adds to spent, to reserved and to unknown
@@ -27,7 +28,7 @@ class Balance:
 
     def move(self, held: Held, spent: int, reserved: int, unknown: int = 0) -> None:
         self._moves.append((held, spent, reserved, unknown))
-        self.books.tallies.move(held.uid, held.day, held.month, spent, reserved, unknown)
+        self.books.tallies.move(held.uid, held.day, held.month, spent, reserved, unknown, held.app)
 
     @property
     def moves(self) -> Sequence[Move]:
@@ -36,7 +37,7 @@ class Balance:
     def undo(self) -> None:
         """For a transaction that is rolled back."""
         for held, spent, reserved, unknown in self._moves:
-            self.books.tallies.move(held.uid, held.day, held.month, -spent, -reserved, -unknown)
+            self.books.tallies.move(held.uid, held.day, held.month, -spent, -reserved, -unknown, held.app)
         self._moves.clear()
 
     def refuse_over_budget(self, connection: Connection, held: Held, nano: int, already: int = 0) -> None:
@@ -69,13 +70,15 @@ class Balance:
         """Where each limit stands that day, or in that day's month, with the part of `uid` in it."""
         pairs = zip(limits, self._tallies(connection, limits, day), strict=True)
         return [
-            BudgetState(limit, tally.spent, tally.reserved, self._part(connection, limit, day, uid))
+            BudgetState(limit, tally.spent, tally.reserved, self._part(connection, limit, tally, day, uid))
             for limit, tally in pairs
         ]
 
-    def _part(self, connection: Connection, limit: Limit, day: str, uid: int | None) -> Own:
+    def _part(self, connection: Connection, limit: Limit, whole: Tally, day: str, uid: int | None) -> Own:
         if uid is None:
             return NOBODY
+        if limit.scope == APP:
+            return Own(whole.spent, whole.reserved)
         today = self._own(connection, uid, day)
         tally = today if limit.period is _DAY else self._own(connection, uid, day[:7])
         return Own(tally.spent, tally.reserved, today.unknown)
@@ -87,17 +90,18 @@ class Balance:
         get, month, found = self.books.tallies.get, day[:7], []
         for limit in limits:
             period = day if limit.period is _DAY else month
-            found.append(get(limit.uids, period) or self._load(connection, limit.uids, period))
+            whose = limit.whose
+            found.append(get(whose, period) or self._load(connection, whose, period))
         return found
 
-    def _load(self, connection: Connection, uids: Uids, period: str) -> Tally:
-        tally = self.books.committed(connection, uids, period)
+    def _load(self, connection: Connection, whose: Whose, period: str) -> Tally:
+        tally = self.books.committed(connection, whose, period)
         for held, spent, reserved, unknown in self._moves:
-            if (uids is None or held.uid in uids) and period in (held.day, held.month):
+            if period in (held.day, held.month) and held.is_of(whose):
                 tally.spent += spent
                 tally.reserved += reserved
                 tally.unknown += unknown
-        self.books.tallies.put(uids, period, tally)
+        self.books.tallies.put(whose, period, tally)
         return tally
 
 

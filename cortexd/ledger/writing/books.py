@@ -10,8 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from cortexd.ledger.reading import queries
-from cortexd.ledger.records import BudgetChange, Limit, Settled, Totals
-from cortexd.ledger.writing.tallies import Tallies, Tally, Uids
+from cortexd.ledger.records import AppOf, BudgetChange, Limit, Settled, Totals, Whose
+from cortexd.ledger.writing.tallies import Tallies, Tally
 
 NOTHING = Totals()
 
@@ -20,7 +20,7 @@ NOTHING = Totals()
 class Held:
     """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps.
 
-    `labels`: its JSON where it is long, and so not in the row yet.
+    `labels`: its JSON where it is long, and so not in the row yet. `app`: its label of that name.
     """
 
     key: int
@@ -30,6 +30,12 @@ class Held:
     nano: int
     limits: tuple[Limit, ...] = ()
     labels: str = ""
+    app: str = ""
+
+    def is_of(self, whose: Whose) -> bool:
+        if isinstance(whose, AppOf):
+            return self.uid == whose.uid and self.app == whose.app
+        return whose is None or self.uid in whose
 
     def more(self, nano: int) -> Held:
         return replace(self, nano=self.nano + nano)
@@ -70,18 +76,18 @@ class Books:
     def new_key(self) -> int:
         return next(self._keys)
 
-    def committed(self, connection: Connection, uids: Uids, period: str) -> Tally:
-        """What `uids` had spent and reserved in a period before this transaction, which has written nothing yet."""
+    def committed(self, connection: Connection, whose: Whose, period: str) -> Tally:
+        """What they had spent and reserved in a period before this transaction, which has written nothing yet."""
         month = period[:7]
         day = None if period == month else period
         reserved = sum(
-            held.nano
-            for held in self.held.values()
-            if (uids is None or held.uid in uids) and period in (held.day, held.month)
+            held.nano for held in self.held.values() if period in (held.day, held.month) and held.is_of(whose)
         )
-        tally = Tally(queries.spent_together(connection, uids, month, day), reserved)
-        if day is not None and uids is not None and len(uids) == 1:
-            tally.unknown = queries.unknown(connection, next(iter(uids)), day)
+        if isinstance(whose, AppOf):
+            return Tally(queries.spent_by_app(connection, whose, month, day), reserved)
+        tally = Tally(queries.spent_together(connection, whose, month, day), reserved)
+        if day is not None and whose is not None and len(whose) == 1:
+            tally.unknown = queries.unknown(connection, next(iter(whose)), day)
         return tally
 
     def settle(self, closed: Closed) -> Settled:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert
 
+from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
@@ -190,8 +191,8 @@ class CommitGroup:
             raise DuplicateRequest(used)
         _check_amount(action.nano)
         day = day_of(request)
-        limits, labels = tuple(action.limits), long_labels(request)
-        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels)
+        limits, labels, app = tuple(action.limits), long_labels(request), request.labels.get(APP, "")
+        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app)
         try:
             self._balance.refuse_over_budget(connection, held, action.nano)
         except OverBudget:

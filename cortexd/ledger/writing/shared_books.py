@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from cortexd.ledger.keeping.schema import KEYS_AT_ONCE, request_keys
-from cortexd.ledger.records import Limit, Period, Totals
+from cortexd.ledger.records import Limit, Period, Totals, Whose
 from cortexd.ledger.writing.actions import Action, ReadBooks, Reserve, ReserveMore, Settle
 from cortexd.ledger.writing.books import Books
 from cortexd.ledger.writing.rows import day_of
 from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, lock_name
-from cortexd.ledger.writing.tallies import Tally, Uids
+from cortexd.ledger.writing.tallies import Tally
 
 
 @dataclass(slots=True)
@@ -26,11 +26,11 @@ class Concerned:
 
     def by_limits(self, limits: Sequence[Limit], day: str, uid: int | None, *, bound: bool) -> None:
         """`uid`: whose own part is looked at as well; `bound`: nobody else may move these limits meanwhile."""
-        self.sums.update((limit.uids, day if limit.period is Period.DAY else day[:7]) for limit in limits)
+        self.sums.update((limit.whose, day if limit.period is Period.DAY else day[:7]) for limit in limits)
         if uid is not None:
             self.sums.update((frozenset((uid,)), period) for period in (day, day[:7]))
         if bound:
-            self.locks.update(lock_name(limit.uids) for limit in limits)
+            self.locks.update(lock_name(limit.whose) for limit in limits)
 
 
 class SharedBooks(Books):
@@ -50,8 +50,8 @@ class SharedBooks(Books):
             first = connection.scalar(request_keys)
             self._free_keys.extend(range(first, first + KEYS_AT_ONCE))
 
-    def committed(self, connection: Connection, uids: Uids, period: str) -> Tally:
-        return self._sums.tally(connection, uids, period)
+    def committed(self, connection: Connection, whose: Whose, period: str) -> Tally:
+        return self._sums.tally(connection, whose, period)
 
     def concerned(self, actions: Iterable[Action]) -> Concerned:
         found = Concerned()

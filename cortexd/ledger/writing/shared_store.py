@@ -6,6 +6,7 @@ same money away. Whether a commit whose answer was lost has happened is found ou
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import socket
@@ -18,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from cortexd.domain.apps import APP
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Log, Place, Sharing
@@ -264,7 +266,8 @@ class SharedStore(Store):
         keys = queries.abandoned(connection, datetime.fromisoformat(now.now), _MOST_ABANDONED)
         group = CommitGroup(self.books, now)
         for row in queries.reserved(connection, keys) if keys else ():
-            held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
+            nano, app = queries.exact(row.high, row.low), json.loads(row.labels).get(APP, "")
+            held = Held(row.id, row.uid, row.day, row.month, nano, app=app)
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if keys:
             self._write(connection, group)

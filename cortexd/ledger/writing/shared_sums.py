@@ -6,7 +6,7 @@ A machine adds to rows of its own, so that none waits for another's. Who goes by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,22 +15,22 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, func, selec
 from cortexd.ledger.engines import Sharing
 from cortexd.ledger.engines.driver import send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
-from cortexd.ledger.records import Totals
+from cortexd.ledger.records import AppOf, Totals, Whose
 from cortexd.ledger.writing.balance import Move
-from cortexd.ledger.writing.tallies import Tallies, Tally, Uids
+from cortexd.ledger.writing.tallies import Tallies, Tally
 
-_KEY = ("uid", "period", "host")
+_KEY = ("uid", "period", "app", "host")
 _ADDED = ("spent", "reserved", "unknown", "requests")
-Wanted = tuple[Uids, str]  # whose, in which period
+_TALLIED = ("spent", "reserved", "unknown")
+Wanted = tuple[Whose, str]  # whose, in which period
+_Name = tuple[int, str]  # of a single row of each machine: uid and app
 
 
-def lock_name(uids: Uids) -> str:
-    """Of the limits that bind these users together."""
-    if uids is None:
-        return "everybody"
-    if len(uids) == 1:
-        return str(next(iter(uids)))
-    return sha256(",".join(map(str, sorted(uids))).encode()).hexdigest()
+def lock_name(whose: Whose) -> str:
+    """Of the limits that bind these together."""
+    if (name := _name(whose)) is not None:
+        return "{}/{}".format(*name)
+    return sha256(",".join(map(str, sorted(whose or ()))).encode()).hexdigest()
 
 
 class SharedSums:
@@ -45,20 +45,21 @@ class SharedSums:
     def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:
         """What is committed, and what this transaction has added."""
         found = Tallies()
-        single = {(uids, period) for uids, period in wanted if uids is None or len(uids) == 1}
-        rows = _singles(connection, single)
-        for uids, period in single:
-            found.put(uids, period, Tally(*rows.get((_uid(uids), period), (0, 0, 0))))
-        for uids, period in wanted:
-            if (uids, period) not in single:
-                found.put(uids, period, self.tally(connection, uids, period))
+        rows = _singles(connection, [(name, period) for whose, period in wanted if (name := _name(whose)) is not None])
+        for whose, period in wanted:
+            name = _name(whose)
+            tally = (
+                self.tally(connection, whose, period) if name is None else Tally(*rows.get((name, period), (0, 0, 0)))
+            )
+            found.put(whose, period, tally)
         return found
 
-    def tally(self, connection: Connection, uids: Uids, period: str) -> Tally:
-        chosen = (EVERYBODY,) if uids is None else uids
-        added = [func.coalesce(func.sum(sums.c[name]), 0) for name in ("spent", "reserved", "unknown")]
-        one = select(*added).where(sums.c.period == period, sums.c.uid.in_(chosen))
-        return Tally(*map(int, connection.execute(one).one()))
+    def tally(self, connection: Connection, whose: Whose, period: str) -> Tally:
+        name = _name(whose)
+        chosen = [sums.c.period == period, sums.c.app == (name[1] if name else "")]
+        chosen.append(sums.c.uid == name[0] if name else sums.c.uid.in_(whose or ()))
+        added = [func.coalesce(func.sum(sums.c[each]), 0) for each in _TALLIED]
+        return Tally(*map(int, connection.execute(select(*added).where(*chosen)).one()))
 
     def add(self, connection: Connection, moves: Sequence[Move], settled: int) -> None:
         """Add what a transaction moves, and the number of requests that it settles."""
@@ -75,30 +76,37 @@ class SharedSums:
         connection.execute(delete(sums).where(sums.c.period != ALL_TIME, old))
 
     def _rows(self, moves: Sequence[Move], settled: int) -> Iterator[dict[str, Any]]:
-        added: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0] * len(_ADDED))
+        added: defaultdict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0] * len(_ADDED))
         for held, spent, reserved, unknown in moves:
-            for uid in (held.uid, EVERYBODY):
-                for period, more in ((held.day, unknown if uid == held.uid else 0), (held.month, 0)):
-                    _add_up(added[uid, period], (spent, reserved, more, 0))
-            _add_up(added[EVERYBODY, ALL_TIME], (spent, reserved, 0, 0))
+            _add_up(added[held.uid, held.day, ""], (0, 0, unknown, 0))
+            for uid, app in {(held.uid, ""), (EVERYBODY, ""), (held.uid, held.app)}:
+                for period in (held.day, held.month):
+                    _add_up(added[uid, period, app], (spent, reserved, 0, 0))
+            _add_up(added[EVERYBODY, ALL_TIME, ""], (spent, reserved, 0, 0))
         if settled:
-            _add_up(added[EVERYBODY, ALL_TIME], (0, 0, 0, settled))
-        for (uid, period), figures in sorted(added.items()):  # in the same order on every machine
-            yield {"uid": uid, "period": period, "host": self._host, **dict(zip(_ADDED, figures, strict=True))}
+            _add_up(added[EVERYBODY, ALL_TIME, ""], (0, 0, 0, settled))
+        for key, figures in sorted(added.items()):  # in the same order on every machine
+            yield dict(zip((*_KEY, *_ADDED), (*key, self._host, *figures), strict=True))
 
 
-def _singles(connection: Connection, wanted: Iterable[Wanted]) -> dict[tuple[int, str], tuple[int, int, int]]:
-    uids, periods = {_uid(uids) for uids, _ in wanted}, {period for _, period in wanted}
-    if not uids:
+def _singles(connection: Connection, wanted: Collection[tuple[_Name, str]]) -> dict[Any, tuple[int, int, int]]:
+    if not wanted:
         return {}
-    added = [func.sum(sums.c[name]) for name in ("spent", "reserved", "unknown")]
-    near = select(sums.c.uid, sums.c.period, *added).where(sums.c.uid.in_(uids), sums.c.period.in_(periods))
-    found = connection.execute(near.group_by(sums.c.uid, sums.c.period))
-    return {(uid, period): (int(spent), int(held), int(unknown)) for uid, period, spent, held, unknown in found}
+    uids, apps = {uid for (uid, _), _ in wanted}, {app for (_, app), _ in wanted}
+    columns = (sums.c.uid, sums.c.app, sums.c.period)
+    near = (sums.c.uid.in_(uids), sums.c.app.in_(apps), sums.c.period.in_({period for _, period in wanted}))
+    added = [func.sum(sums.c[name]) for name in _TALLIED]
+    found = connection.execute(select(*columns, *added).where(*near).group_by(*columns))
+    return {((uid, app), period): (int(spent), int(held), int(doubt)) for uid, app, period, spent, held, doubt in found}
 
 
-def _uid(uids: Uids) -> int:
-    return EVERYBODY if uids is None else next(iter(uids))
+def _name(whose: Whose) -> _Name | None:
+    """Of those whose sums are single rows; None where they are several users' together."""
+    if isinstance(whose, AppOf):
+        return whose.uid, whose.app
+    if whose is None:
+        return EVERYBODY, ""
+    return (next(iter(whose)), "") if len(whose) == 1 else None
 
 
 def _is_everything() -> Any:

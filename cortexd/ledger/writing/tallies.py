@@ -1,4 +1,4 @@
-"""What has been spent and is reserved, by users and periods: running sums of the entries, kept as they are planned.
+"""What has been spent and is reserved, by users, their programs and periods: running sums, kept as they are planned.
 
 A period is a day ("2026-11-24") or a month ("2026-11"). Uids of None mean everybody.
 """
@@ -6,6 +6,8 @@ A period is a day ("2026-11-24") or a month ("2026-11"). Uids of None mean every
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from cortexd.ledger.records import AppOf, Whose
 
 Uids = frozenset[int] | None
 _MAX_OWN = 8192
@@ -29,25 +31,30 @@ class Tallies:
     """
 
     def __init__(self) -> None:
-        self._all: dict[tuple[Uids, str], Tally] = {}
+        self._all: dict[tuple[Whose, str], Tally] = {}
         self._own: dict[tuple[int, str], Tally] = {}
         self._shared: dict[str, dict[Uids, Tally]] = {}
+        self._apps: dict[tuple[AppOf, str], Tally] = {}
 
-    def get(self, uids: Uids, period: str) -> Tally | None:
-        return self._all.get((uids, period))
+    def get(self, whose: Whose, period: str) -> Tally | None:
+        return self._all.get((whose, period))
 
     def own(self, uid: int, period: str) -> Tally | None:
         return self._own.get((uid, period))
 
-    def put(self, uids: Uids, period: str, tally: Tally) -> None:
-        self._all[uids, period] = tally
-        if uids is not None and len(uids) == 1:
-            self._put_own(next(iter(uids)), period, tally)
+    def put(self, whose: Whose, period: str, tally: Tally) -> None:
+        self._all[whose, period] = tally
+        if isinstance(whose, AppOf):
+            self._put_app(whose, period, tally)
+        elif whose is not None and len(whose) == 1:
+            self._put_own(next(iter(whose)), period, tally)
         else:
-            self._put_shared(uids, period, tally)
+            self._put_shared(whose, period, tally)
 
-    def move(self, uid: int, day: str, month: str, spent: int, reserved: int, unknown: int = 0) -> None:
-        """Add to every sum of that day and month that `uid` is in."""
+    def move(self, uid: int, day: str, month: str, spent: int, reserved: int, unknown: int = 0, app: str = "") -> None:
+        """Add to every sum of that day and month that `uid` is in, with that program."""
+        if app and self._apps:
+            self._move_app(AppOf(uid, app), (day, month), spent, reserved)
         today = self._own.get((uid, day))
         if today is not None:
             today.unknown += unknown
@@ -65,11 +72,25 @@ class Tallies:
 
     def forget(self, uid: int) -> None:
         """Let every sum of chosen users that `uid` is among be read from the entries again."""
-        for uids, period in [key for key in self._all if key[0] is not None and uid in key[0]]:
-            if uids is not None and len(uids) == 1:
-                del self._all[uids, period], self._own[uid, period]
+        for whose, period in [key for key in self._all if _concerns(key[0], uid)]:
+            if isinstance(whose, AppOf):
+                del self._all[whose, period], self._apps[whose, period]
+            elif whose is not None and len(whose) == 1:
+                del self._all[whose, period], self._own[uid, period]
             else:
-                self._drop_shared(period, uids)
+                self._drop_shared(period, whose)
+
+    def _move_app(self, whose: AppOf, periods: tuple[str, str], spent: int, reserved: int) -> None:
+        for period in periods:
+            if (tally := self._apps.get((whose, period))) is not None:
+                tally.spent += spent
+                tally.reserved += reserved
+
+    def _put_app(self, whose: AppOf, period: str, tally: Tally) -> None:
+        self._apps[whose, period] = tally
+        while len(self._apps) > _MAX_OWN:
+            oldest = next(iter(self._apps))
+            del self._apps[oldest], self._all[oldest]
 
     def _put_own(self, uid: int, period: str, tally: Tally) -> None:
         self._own[uid, period] = tally
@@ -92,3 +113,8 @@ class Tallies:
     def _drop_shared(self, period: str, uids: Uids) -> None:
         del self._shared[period][uids]
         del self._all[uids, period]
+
+
+def _concerns(whose: Whose, uid: int) -> bool:
+    """Whether `uid` is among those that were chosen; everybody is nobody's choice."""
+    return whose.uid == uid if isinstance(whose, AppOf) else whose is not None and uid in whose

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 
 from cortex_llm_applet.logic.figures import Budget
 
-OWN, PAUSE = "own", "pause"
+OWN, PAUSE, APP = "own", "pause", "app"
 _USED_UP = "exceeded"
 
 
 def without_pause(rows: Iterable[Budget]) -> tuple[tuple[Budget, ...], Budget | None]:
-    """The operator's limits and the own caps, and the row of the own pause, which is no amount."""
+    """The operator's limits and the own caps, and the row of the own pause, which is no amount. A program's budget says
+    nothing of what its user may spend by others."""
     budgets = tuple(rows)
     pause = next((budget for budget in budgets if budget.scope == PAUSE), None)
-    return tuple(budget for budget in budgets if budget.scope != PAUSE), pause
+    return tuple(budget for budget in budgets if budget.scope not in (PAUSE, APP)), pause
 
 
 def left_nano_usd(budgets: Iterable[Budget]) -> int | None:

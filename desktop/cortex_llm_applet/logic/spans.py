@@ -9,7 +9,6 @@ from datetime import date, timedelta
 from cortex_llm_applet.logic.dates import day_and_month, day_in_full, hour_in_words, weekday
 from cortex_llm_applet.texts import N_
 
-APP_LABEL = "app"  # of a request: which program asked
 _HOURS = 24
 
 
@@ -40,27 +39,27 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """`key`: GetUsage's group. `nameless`: what a request without a value of it is called."""
+    """`key`: GetUsage's group. `nameless`: what a request without a value of it is called. `vouched`: where the value
+    may be a program's own word, the key of whether it is more than that."""
 
     name: str
     title: str
     key: str
     nameless: str
-    label: str = ""
+    vouched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """As GetUsage takes it; `label` is absent where it is empty."""
+    """As GetUsage takes it."""
 
     since: str
     until: str
     group_by: tuple[str, ...]
-    label: str = ""
 
 
 def query_of(span: Span, grouping: Grouping, today: date) -> Query:
-    return Query(span.since(today).isoformat(), today.isoformat(), (span.unit, grouping.key), grouping.label)
+    return Query(span.since(today).isoformat(), today.isoformat(), (span.unit, grouping.key))
 
 
 def days_query(today: date, days: int) -> Query:
@@ -92,5 +91,5 @@ GROUPINGS = (
     Grouping("provider", N_("Provider"), "provider", N_("no provider")),
     Grouping("model", N_("Model"), "model", N_("no model")),
     Grouping("task", N_("Task"), "task_type", N_("no task")),
-    Grouping("app", N_("App"), "label", N_("no app named"), APP_LABEL),
+    Grouping("app", N_("App"), "app", N_("no app named"), "app_verified"),
 )

@@ -150,10 +150,16 @@ def _added(
     by_name: dict[str, _Sum] = defaultdict(_Sum)
     cells: dict[tuple[str, str], _Sum] = defaultdict(_Sum)
     for row in rows:
-        when, name = str(row.get(span.unit, "")), str(row.get(grouping.key, ""))
+        when, name = str(row.get(span.unit, "")), _name(row, grouping)
         by_name[name].add(row)
         cells[when if when in keys else buckets[0].key, name].add(row)
     return dict(by_name), dict(cells)
+
+
+def _name(row: Row, grouping: Grouping) -> str:
+    name = str(row.get(grouping.key, ""))
+    own_word = grouping.vouched and row.get(grouping.vouched) is not True
+    return _("{name} (unverified)").format(name=name) if name and own_word else name
 
 
 def _series(number: int | None, name: str, sums: Sequence[_Sum]) -> Series:

@@ -53,7 +53,7 @@ export class Model {
     }
 
     budgets(rows) {
-        this.learnt({budgets: rowsOf('budget', rows).filter(budget => budget.scope !== 'pause')});
+        this.learnt({budgets: rowsOf('budget', rows).filter(budget => !['pause', 'app'].includes(budget.scope))});
     }
 
     running(rows) {

@@ -64,9 +64,8 @@ class Feed:
 
 
 def _variants(query: Query) -> dict[str, GLib.Variant]:
-    plain = {
+    return {
         "since": GLib.Variant("s", query.since),
         "until": GLib.Variant("s", query.until),
         "group_by": GLib.Variant("as", query.group_by),
     }
-    return plain | ({"label": GLib.Variant("s", query.label)} if query.label else {})

@@ -1,0 +1,87 @@
+"""What in a body costs more than the tokens of its words. Source: the vendors' price lists and their SDKs' types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cortexd.errors import InvalidArgument
+from cortexd.formats.asked import Body, kind_of, rows
+
+_USUAL_TIERS = (None, "auto", "default", "standard", "standard_only")
+_AUDIO = ("audio", "input_audio")
+# keys of a part, or of what is nested in it, that name something which does not stand in the body
+_ELSEWHERE = ("file_id", "file_url", "url", "image_url")
+_NESTED = ("source", "image_url", "file")
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Names of each. `rates`: what makes tokens dearer or cheaper than the price list's usual ones. `fees`: what costs
+    beside tokens, or lets the vendor ask its model again with input of its own, as server tools do. `beyond`: input
+    that does not stand in the body, so that its length does not bound it; the usage counts it."""
+
+    rates: tuple[str, ...] = ()
+    fees: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+
+def tier(body: Body) -> tuple[str, ...]:
+    value = body.get("service_tier")
+    return () if value in _USUAL_TIERS else (f"service_tier.{value!s:.40}",)
+
+
+def said(body: Body, *keys: str) -> tuple[str, ...]:
+    """Those of the keys that say something."""
+    return tuple(key for key in keys if body.get(key))
+
+
+def paid_tools(body: Body, free: Callable[[Body], bool]) -> tuple[str, ...]:
+    """Every tool that is not known to be free: one that came later may cost."""
+    return tuple(dict.fromkeys(f"tools.{kind_of(tool)}" for tool in rows(body.get("tools"), "tools") if not free(tool)))
+
+
+def of_parts(turns: object, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of a conversation's parts: rates, and what stands elsewhere."""
+    rates: dict[str, None] = {}
+    beyond: dict[str, None] = {}
+    for part in _parts(turns, key):
+        if part.get("type") in _AUDIO:
+            rates[f"content.{part['type']}"] = None
+        if part.get("type") != "text" and _stands_elsewhere(part):
+            beyond[f"content.{kind_of(part)}"] = None
+    return tuple(rates), tuple(beyond)
+
+
+def _parts(turns: object, key: str) -> Iterator[Body]:
+    """All objects in lists at `key`, and in lists at `content` of these: a tool's result has parts of its own."""
+    for turn in turns if isinstance(turns, list) else ():
+        inner = turn.get(key) if isinstance(turn, dict) else None
+        for part in inner if isinstance(inner, list) else ():
+            if isinstance(part, dict):
+                yield part
+        if isinstance(inner, list):
+            yield from _parts(inner, "content")
+
+
+def _stands_elsewhere(part: Body) -> bool:
+    places: list[Any] = [part, *(part.get(key) for key in _NESTED)]
+    named = [place.get(key) for place in places if isinstance(place, dict) for key in _ELSEWHERE]
+    return any(isinstance(value, str) and not value.startswith("data:") for value in named)
+
+
+def limit(body: Body, *keys: str) -> int | None:
+    """The first of `keys` that says a number. Raises InvalidArgument for one that no model takes."""
+    for key in keys:
+        value = body.get(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _from_one(value):
+            raise InvalidArgument(f"{key}: expected a whole number from 1")
+        return int(value)
+    return None
+
+
+def _from_one(value: float) -> bool:
+    return value >= 1 and float(value).is_integer() if abs(value) < 2**53 else False

@@ -1,0 +1,105 @@
+"""A program's body as it is passed on: byte for byte but for what has to be another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from cortexd.errors import InvalidArgument
+
+_KEY = re.compile(rb'[ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
+_BEGINS = re.compile(rb"[ \t\n\r]*\{")
+_GOES_ON = re.compile(rb"[ \t\n\r]*([,}])")
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_MOST_KEYS = 1000  # no API has a tenth of it
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """A whole body. Raises InvalidArgument for what is no JSON object."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"The body is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidArgument("The body is no JSON object.")
+    return found
+
+
+def rewritten(body: bytes, model: str, *, counted: bool = False) -> bytes:
+    """The same JSON object for another model. `counted`: with the usage at the end of an OpenAI stream.
+
+    Raises InvalidArgument for what is no object, or has a key twice: parsers differ in which one they read.
+    """
+    told = put(body, "model", msgspec.json.encode(model))
+    if not counted:
+        return told
+    options = value_of(told, "stream_options")
+    inner = b"{}" if options is None or options == b"null" else options
+    return put(told, "stream_options", put(inner, "include_usage", b"true"))
+
+
+def value_of(body: bytes, key: str) -> bytes | None:
+    """The JSON text of the value at `key`. Raises InvalidArgument as `rewritten`."""
+    place = _values(body).get(key)
+    return None if place is None else body[place]
+
+
+def put(body: bytes, key: str, value: bytes) -> bytes:
+    """`body` with the JSON text `value` at `key`; first of all where it had none. Raises InvalidArgument."""
+    values = _values(body)
+    if key in values:
+        place = values[key]
+        return body[: place.start] + value + body[place.stop :]
+    begins = _end(_BEGINS, body, 0)
+    member = msgspec.json.encode(key) + b":" + value
+    return body[:begins] + member + (b"," if values else b"") + body[begins:]
+
+
+def _values(body: bytes) -> dict[str, slice]:
+    """Where the value of each key stands."""
+    return dict(_walk(body))
+
+
+def _walk(body: bytes) -> Iterator[tuple[str, slice]]:
+    """The decoder says how long a value is, and keeps the last one of a key that stands twice: then what is found on
+    the way is not what it has."""
+    members = _members(body)
+    at = _end(_BEGINS, body, 0)
+    for key, raw in members.items():
+        begins = _end(_KEY, body, at)
+        value = bytes(raw)
+        if _key(body, at) != key or not body.startswith(value, begins):
+            raise _twice()
+        yield key, slice(begins, begins + len(value))
+        at = _end(_GOES_ON, body, begins + len(value))
+    if members and body[at - 1 : at] != b"}":
+        raise _twice()
+
+
+def _members(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        members = _OBJECT.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"The body is no JSON object: {error}") from None
+    if len(members) > _MOST_KEYS:
+        raise InvalidArgument(f"The body has {len(members)} keys. It may have {_MOST_KEYS}.")
+    return members
+
+
+def _key(body: bytes, at: int) -> object:
+    found = _KEY.match(body, at)
+    return msgspec.json.decode(found[1]) if found else None
+
+
+def _end(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
+    found = pattern.match(body, at)
+    if found is None:
+        raise _twice()
+    return found.end()
+
+
+def _twice() -> InvalidArgument:
+    return InvalidArgument("The body has a key twice. Each may stand once.")
