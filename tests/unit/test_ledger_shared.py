@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.apps import APP
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
-from cortexd.ledger import DuplicateRequest, Ledger, OverBudget, Period, RequestState, Settled, UsageQuery
+from cortexd.ledger import DuplicateRequest, Ledger, Limit, OverBudget, Period, RequestState, Settled, UsageQuery
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import backup, begin_anew, check, export
 from cortexd.ledger.writing.actions import Reserve, Settle
@@ -94,6 +95,20 @@ class TestBudgets:
         assert (refused.value.room_nano, refused.value.state.reserved_nano) == (30, 70)
         await first.settle(key, "done", [attempt(10)])
         await second.reserve(request(), 90, [limit(100)])
+
+    async def test_of_one_program(self, machines: list[Ledger], at: LedgerSettings) -> None:
+        """A program's budget goes by its requests alone, on every machine, also by those that a dead daemon left."""
+        first, second, _ = machines
+        limits = [Limit(APP, "vim", Period.DAY, 100, frozenset((1000,)))]
+        await first.reserve(request(labels={"app": "vim", "long": "x" * 500}), 60, limits)
+        await first.reserve(request(labels={"app": "code"}), 60)
+        with pytest.raises(OverBudget) as refused:
+            await second.reserve(request(labels={"app": "vim"}), 41, limits)
+        assert refused.value.room_nano == 40
+        change(at, "UPDATE requests SET lease_until = started_at")
+        await (await Ledger.open(at)).close()
+        [state] = await second.budgets(limits)
+        assert (state.spent_nano, state.reserved_nano) == (60, 0)
 
     async def test_a_threshold_is_crossed_once(self, machines: list[Ledger]) -> None:
         """Settlements of several machines tell a limit's way without gaps or overlaps."""
