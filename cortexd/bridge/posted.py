@@ -43,6 +43,7 @@ class Posted:
 def read_posted(form: Format, body: bytes, conversations: Conversations) -> Posted:
     """Raises InvalidArgument for what is no JSON object."""
     try:
+        body.decode()  # msgspec does not look at what it passes over
         known = msgspec.json.decode(body, type=_Known)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"The body is no JSON object: {error}") from None
@@ -65,6 +66,6 @@ def _text(key: str, value: object) -> str:
 def _user(metadata: msgspec.Raw) -> str:
     try:
         known = msgspec.json.decode(metadata, type=_Metadata)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ""  # the service says what is wrong with it
     return _text("metadata.user_id", known.user_id)

@@ -3,14 +3,14 @@ strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from cortexd.authority import Action, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config, how_to_configure
-from cortexd.config.settings import ANY_MODEL
+from cortexd.config.settings import ANY_MODEL, ProviderSettings
 from cortexd.domain.messages import LearnedMode, Options, Strategy
 from cortexd.domain.modes import Way, way_of
 from cortexd.domain.money import format_usd
@@ -330,6 +330,8 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         alone = len(order) == 1
         words = first if alone else f"{first}. No other provider is configured either."
         return ProviderNotConfigured(words, provider=order[0])
+    if words := _untranslatable(question, [config.providers[name] for name in order if name not in unconfigured]):
+        return InvalidArgument(words)
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
     if question.guard.pinned:
@@ -338,6 +340,14 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         step = "Name no provider and no model" if named and others else "Have a local model configured (local = true)"
         words += f". {step}, take the secrets out, or begin a new session."
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
+
+
+def _untranslatable(question: Question, asked: Sequence[ProviderSettings]) -> str:
+    """Why nobody among `asked` could ever take a vendor's own body; "" where that is not what is wrong."""
+    raw = question.raw
+    if raw is None or not raw.native or any(settings.api == raw.form.name for settings in asked):
+        return ""
+    return f'The body has no translation ({raw.native}). Ask a provider with api = "{raw.form.name}".'
 
 
 def _busy(plan: Plan) -> Plan:

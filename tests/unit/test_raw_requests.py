@@ -179,6 +179,13 @@ class TestWhoCanHaveIt:
         assert reason.startswith('has no api = "anthropic" (')
         assert ": " not in reason
 
+    def test_nobody_here_has_its_api(self) -> None:
+        """That is the body's fault, and no matter of who is well."""
+        image = {"type": "image_url", "image_url": {"url": "https://example.org/photo.png"}}
+        question = taken("openai", {"provider": "claude"}, messages=[{"role": "user", "content": [image]}]).question
+        with pytest.raises(InvalidArgument, match=r"content\.image\.url"):
+            plan(question)
+
     def test_secrets_in_it_stay_here(self) -> None:
         """What cannot be translated cannot be disguised either: only local models get it."""
         question = taken("openai", messages=[{"role": "tool", "content": "no call"}]).question
