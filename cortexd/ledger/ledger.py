@@ -47,6 +47,7 @@ from cortexd.ledger.writing.actions import (
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
     from sqlalchemy import Connection
 
+    from cortexd.ledger.engines import Place
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
@@ -358,9 +359,17 @@ def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
-    from cortexd.ledger.writing.shared_store import SharedStore
-    from cortexd.ledger.writing.store import Store
 
     place = place_of(settings)
-    store = (SharedStore if place.engine.sharing else Store)(place, instance, settings.lease_s)
+    store = _store_of(place)(place, instance, settings.lease_s)
     return store, Readers(place, store.damage)
+
+
+def _store_of(place: Place) -> type[Store]:
+    if place.engine.sharing:
+        from cortexd.ledger.writing.shared_store import SharedStore
+
+        return SharedStore
+    from cortexd.ledger.writing.store import Store
+
+    return Store

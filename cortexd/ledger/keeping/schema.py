@@ -55,7 +55,7 @@ requests = Table(
     Index("requests_day_uid", "day", "uid"),
 )
 PENDING = requests.c.state == text("'pending'")  # written out, or a partial index would not serve it
-Index("requests_pending", requests.c.id, sqlite_where=PENDING, postgresql_where=PENDING)
+requests_pending = Index("requests_pending", requests.c.id, sqlite_where=PENDING)  # migrate.py: elsewhere likewise
 
 attempts = Table(
     "attempts",
