@@ -14,6 +14,7 @@ _MOST = 256
 _MOST_BYTES = 64 * 1024 * 1024
 _GOES_ON = "previous_response_id"
 _ENDS = (b"response.completed", b"response.incomplete")
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -48,20 +49,21 @@ class Conversations:
         """What a whole body has asked and a response has said; nothing of what is none."""
         try:
             response = msgspec.json.decode(answer, type=_Response)
-        except msgspec.MsgspecError:
+        except _UNREADABLE:
             return
         self._keep(response, body)
 
     def keep_streamed(self, body: bytes, events: bytes) -> None:
         """The same of a response that ends with these events."""
-        for event in reversed(_EVENT_END.split(events)):
-            data = event.rpartition(b"data:")[2]
-            if any(word in data for word in _ENDS):
-                try:
-                    self._keep(msgspec.json.decode(data, type=_End).response, body)
-                except msgspec.MsgspecError:
-                    continue
-                return
+        if not any(word in events for word in _ENDS):
+            return
+        for event in _EVENT_END.split(events):
+            try:
+                end = msgspec.json.decode(event.partition(b"data:")[2], type=_End)
+            except _UNREADABLE:
+                continue
+            if end.type.encode() in _ENDS:
+                self._keep(end.response, body)
 
     def _keep(self, response: _Response, body: bytes) -> None:
         items = _list(_items(body), _inner(bytes(response.output)))

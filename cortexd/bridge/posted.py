@@ -66,6 +66,6 @@ def _text(key: str, value: object) -> str:
 def _user(metadata: msgspec.Raw) -> str:
     try:
         known = msgspec.json.decode(metadata, type=_Metadata)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ""  # the service says what is wrong with it
     return _text("metadata.user_id", known.user_id)

@@ -26,19 +26,19 @@ class Acceptor:
         self._sockets = sockets
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
-        self._open = False
+        self.accepting = False
         self.pending: set[asyncio.Task[None]] = set()
         for one in sockets:
             one.setblocking(False)
 
     def begin(self) -> None:
-        self._open = True
+        self.accepting = True
         for one in self._sockets:
             self._loop.add_reader(one, self._accept, one)
 
     def end(self) -> None:
         """Nobody is accepted from now on; `pending` may become connections still."""
-        self._open = False
+        self.accepting = False
         for one in self._sockets:
             self._loop.remove_reader(one)
 
@@ -61,7 +61,7 @@ class Acceptor:
             await self._loop.connect_accepted_socket(self._protocol, connection)
 
     def _again(self, one: socket.socket) -> None:
-        if self._open:
+        if self.accepting:
             self._loop.add_reader(one, self._accept, one)
 
 

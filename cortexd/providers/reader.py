@@ -84,6 +84,8 @@ class Reader:
         if deltas:
             self._has_come()
         if events:
+            if self._listener.grown_at is None:  # what was told cannot be asked for again elsewhere
+                self._listener.grown_at = time.monotonic()
             await self._hear([events])
 
     def _has_come(self) -> None:

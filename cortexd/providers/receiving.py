@@ -77,11 +77,27 @@ async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: 
         else:
             reader.asks(streamed=False)
             body = await read_bounded(_after(start, chunks), max_bytes, reader.arrived)
-            answer = read_body(body, content_type, lambda whole: form.whole(whole, call.model, taken), collector)
-            if call.raw is not None and not call.raw.streamed:
-                answer = replace(answer, raw=whole_body(body))
+            answer = _answer_in(
+                body,
+                call,
+                lambda: read_body(body, content_type, lambda one: form.whole(one, call.model, taken), collector),
+            )
             await reader.tell_whole(answer)
     return answer
+
+
+def _answer_in(body: bytes, call: Call, read: Callable[[], Answer]) -> Answer:
+    """What `read` makes of a whole body, with that itself where the call is as raw. One in which nothing has words here
+    is an answer all the same then: it may hold what only its own API has."""
+    if call.raw is None or call.raw.streamed:
+        return read()
+    own = whole_body(body)
+    try:
+        return replace(read(), raw=own)
+    except EmptyAnswer as error:
+        if own is None:
+            raise
+        return Answer("", call.model, error.usage, raw=own)
 
 
 async def _start(
@@ -118,11 +134,20 @@ async def _collect(
                 await _take(chunk, events, collector, reader, raw)
                 if collector.complete:
                     break
-        collector.end()
+        _end(collector, raw)
     finally:
         reader.note(collector)
     await _tell(collector, reader, raw, last=True)
     return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
+
+
+def _end(collector: Collector, raw: RawStream | None) -> None:
+    """As the collector ends; a raw answer may hold nothing that has words here."""
+    try:
+        collector.end()
+    except EmptyAnswer:
+        if raw is None:
+            raise
 
 
 async def _take(

@@ -330,8 +330,8 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         alone = len(order) == 1
         words = first if alone else f"{first}. No other provider is configured either."
         return ProviderNotConfigured(words, provider=order[0])
-    if faulty := _unreadable(question, [config.providers[name] for name in order if name not in unconfigured]):
-        return faulty
+    if words := _untranslatable(question, [config.providers[name] for name in order if name not in unconfigured]):
+        return InvalidArgument(words)
     words = "; ".join(f"{item.provider}: {item.reason}" for item in plan.left_out if item.provider not in unconfigured)
     left_out = ",".join(dict.fromkeys(item.provider for item in plan.left_out))
     if question.guard.pinned:
@@ -340,6 +340,14 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         step = "Name no provider and no model" if named and others else "Have a local model configured (local = true)"
         words += f". {step}, take the secrets out, or begin a new session."
     return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
+
+
+def _untranslatable(question: Question, asked: Sequence[ProviderSettings]) -> str:
+    """Why nobody among `asked` could ever take a vendor's own body; "" where that is not what is wrong."""
+    raw = question.raw
+    if raw is None or not raw.native or any(settings.api == raw.form.name for settings in asked):
+        return ""
+    return f'The body has no translation ({raw.native}). Ask a provider with api = "{raw.form.name}".'
 
 
 def _busy(plan: Plan) -> Plan:
@@ -366,14 +374,3 @@ def _explained(plan: Plan, leader: Target, config: Config) -> Plan:
     name = leader.provider if first.provider != leader.provider else str(leader)
     led = (replace(first, reason=f"fallback from {name}: {because}"), *plan.candidates[1:])
     return replace(plan, candidates=led, stands_in_for=name)
-
-
-def _unreadable(question: Question, providers: Sequence[ProviderSettings]) -> InvalidArgument | None:
-    """Of a body that only its own API may have words for, where no provider has that API; nobody else can be waited
-    for."""
-    raw = question.raw
-    if raw is None or not raw.native or any(item.api == raw.form.name for item in providers):
-        return None
-    return InvalidArgument(
-        f'body: {raw.native}. No provider here has api = "{raw.form.name}", which may have words for it.'
-    )

@@ -14,7 +14,7 @@ from cortexd.domain.raw import RawCall
 from cortexd.errors import Failure, ProviderError
 from simulated import Behaviour, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call
-from tests.contract.kinds import KINDS, each, framed
+from tests.contract.kinds import KINDS, Json, each, framed
 from tests.contract.test_providers_streams import Ear, comparable
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -114,6 +114,68 @@ class TestWhole:
         hostile.events(*stream_of(name, "hello"))
         answer = await make(name, hostile.url(name)).complete(raw_call(name))
         assert (answer.content, answer.raw) == ("hello", None)
+
+
+def _chunk(delta: Json, finish: str | None = None) -> Json:
+    return {"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+OWN_ALONE: dict[str, tuple[Json, tuple[Json | str, ...]]] = {
+    "claude": (
+        {
+            **KINDS["claude"].whole("x"),
+            "content": [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}],
+            "stop_reason": "pause_turn",
+        },
+        (
+            KINDS["claude"].first[0],
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use", "id": "s"}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
+            {"type": "message_delta", "delta": {"stop_reason": "pause_turn"}},
+            {"type": "message_stop"},
+        ),
+    ),
+    "kimi_k2": (
+        {
+            **KINDS["kimi_k2"].whole("x"),
+            "choices": [{"message": {"content": None, "audio": {"id": "a", "data": "AA"}}, "finish_reason": "stop"}],
+        },
+        (_chunk({"audio": {"id": "a"}}), _chunk({}, "stop"), "[DONE]"),
+    ),
+    "openai": (
+        {**KINDS["openai"].whole("x"), "output": [{"type": "custom_tool_call", "name": "patch", "input": "*** x"}]},
+        (
+            *KINDS["openai"].first,
+            {"type": "response.custom_tool_call_input.delta", "output_index": 0, "delta": "*** x"},
+            *KINDS["openai"].last,
+        ),
+    ),
+}
+"""Answers in which nothing has words here: whole, and as events."""
+
+
+class TestOwnAlone:
+    @each
+    async def test_it_is_an_answer(self, name: str, hostile: HostileServer, make: MakeProvider) -> None:
+        """A program that speaks the API knows what to do with it, and it is paid for."""
+        body = json.dumps({**OWN_ALONE[name][0], "usage": KINDS[name].usage(7, 5)})
+        hostile.json(body)
+        answer = await make(name, hostile.url(name)).complete(raw_call(name))
+        assert (answer.raw, answer.content) == (body.encode(), "")
+        assert answer.usage is not None
+        assert (answer.usage.input_tokens, answer.usage.output_tokens) == (7, 5)
+        hostile.json(body)
+        with pytest.raises(ProviderError):
+            await make(name, hostile.url(name)).complete(call(name))
+
+    @each
+    async def test_so_is_a_stream(self, name: str, hostile: HostileServer, make: MakeProvider) -> None:
+        """All its bytes are told."""
+        whole = framed(*OWN_ALONE[name][1])
+        hostile.events(whole)
+        ear = Ear()
+        answer = await make(name, hostile.url(name)).complete(raw_call(name, stream=True), ear.listener)
+        assert (heard(ear), answer.content, ear.listener.grown_at is None) == (whole, "", False)
 
 
 class TestStream:

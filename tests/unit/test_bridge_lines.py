@@ -32,6 +32,7 @@ class Running:
     port: int
     path: Path
     lines: Lines
+    acceptor: Acceptor
     done: asyncio.Event
     ended: asyncio.Task[None]
     open: asyncio.Event
@@ -82,7 +83,9 @@ def run_fixture(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContext
         assert runner.server is not None
         acceptor = Acceptor(sockets, lines.factory(runner.server, asyncio.get_running_loop()))
         ended = asyncio.create_task(serve(acceptor, lines, idle_s, done))
-        yield Running(sockets[1].getsockname()[1], tmp_path / "api.sock", lines, done, ended, may_answer, begun)
+        yield Running(
+            sockets[1].getsockname()[1], tmp_path / "api.sock", lines, acceptor, done, ended, may_answer, begun
+        )
         done.set()
         await ended
         await runner.cleanup()
@@ -170,6 +173,12 @@ class TestBounds:
         assert said.endswith(b"answered")
 
 
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0)
+
+
 async def _drip(writer: asyncio.StreamWriter) -> None:
     async with asyncio.timeout(WAIT_S):
         while True:
@@ -246,9 +255,9 @@ class TestLeaving:
             waits = asyncio.create_task(running.say(HEAD + _CLOSE + _BODY))
             await running.begun.wait()
             async with running.connected(tcp=False) as (reader, writer):
-                await asyncio.sleep(0.1)
+                await _until(lambda: running.lines.unanswered)
                 running.done.set()
-                await asyncio.sleep(0.1)
+                await _until(lambda: not running.acceptor.accepting)
                 writer.write(HEAD + _CLOSE + _BODY)
                 running.open.set()
                 assert (await reader.read()).endswith(b"answered")

@@ -20,7 +20,11 @@ from cortexd.cli.bridge import doors, port
 from cortexd.cli.bridge.manager import Unit
 from cortexd.cli.bridge.obstacles import Obstacle, problem
 from cortexd.cli.bridge.port import Address
+from cortexd.cli.bridge.programs import connected
 from cortexd.cli.bridge.state import Door, State
+from cortexd.cli.connecting import bridge as connecting_bridge
+from cortexd.cli.connecting import plan
+from cortexd.cli.connecting.programs import PROGRAMS, Home
 from cortexd.errors import CortexError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -122,6 +126,27 @@ class TestPort:
             assert port.free() != first
 
 
+class TestPrograms:
+    def test_connected_ones(
+        self, answering: Callable[[int], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each with what is amiss: nobody at its port, settings that were changed since, or that are none any more."""
+        home, program = Home({"HOME": str(tmp_path)}), PROGRAMS["opencode"]
+        monkeypatch.setenv("HOME", str(tmp_path))  # where the bridge has no port
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        assert connected(home) == []
+        for open_port, expected in ((answering(200), None), (9, Obstacle.NOBODY)):
+            address = connecting_bridge.Address(f"http://127.0.0.1:{open_port}", KEY, tmp_path / "key")
+            plan.connect(home, program, plan.connecting(home, program, address, "auto"), "auto")
+            [found] = connected(home)
+            assert (found.name, _cause(found.amiss)) == ("opencode", expected)
+        [file] = plan.paths_of(home, program)
+        for text, expected in (("{}", Obstacle.CHANGED), ("{", Obstacle.SETTINGS)):
+            file.write_text(text)
+            [found] = connected(home)
+            assert _cause(found.amiss) == expected
+
+
 class TestTelling:
     def test_as_json(self) -> None:
         """Each door with its address and whether it answers."""
@@ -131,6 +156,7 @@ class TestTelling:
             "socket": {"at": "/s", "answers": True},
             "port": {"at": "http://127.0.0.1:1", "answers": False},
             "pid": 7,
+            "programs": [],
         }
         assert [found.cause for found in state.problems] == [Obstacle.OTHER_KEY]
 

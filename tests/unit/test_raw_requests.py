@@ -179,10 +179,11 @@ class TestWhoCanHaveIt:
         assert reason.startswith('has no api = "anthropic" (')
         assert ": " not in reason
 
-    def test_what_nobody_can_have_is_the_callers_fault(self) -> None:
-        """Only its own API may have words for it, and no provider has that: asking again cannot help."""
-        question = taken("responses", input=[{"role": ["user"], "content": "hello"}]).question
-        with pytest.raises(InvalidArgument, match="responses"):
+    def test_nobody_here_has_its_api(self) -> None:
+        """That is the body's fault, and no matter of who is well."""
+        image = {"type": "image_url", "image_url": {"url": "https://example.org/photo.png"}}
+        question = taken("openai", {"provider": "claude"}, messages=[{"role": "user", "content": [image]}]).question
+        with pytest.raises(InvalidArgument, match=r"content\.image\.url"):
             plan(question)
 
     def test_secrets_in_it_stay_here(self) -> None:

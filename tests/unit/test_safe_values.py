@@ -27,6 +27,14 @@ class TestSafeText:
         """Whatever comes in, UTF-8 without NUL goes out."""
         assert b"\x00" not in safe_text(text).encode()
 
+    @pytest.mark.parametrize("plane", range(17))
+    def test_a_quick_look_overlooks_nothing(self, plane: int) -> None:
+        """The last two of every plane, wherever they stand in a text of others."""
+        for last in (0xFFFE, 0xFFFF):
+            assert safe_text(f"größer{chr(plane << 16 | last)}漢") == "größer\ufffd漢"
+        for other in range(0xFDD0, 0xFDF0):
+            assert safe_text(f"﷽{chr(other)}") == "﷽\ufffd"
+
     def test_long_values_are_cut_visibly(self) -> None:
         """A bounded text shows that something is missing."""
         assert bounded_text("x" * 50, 10) == "x" * 9 + "…"

@@ -23,6 +23,10 @@ class Obstacle(StrEnum):
     OTHER_KEY = "other_key"
     PORT_TAKEN = "port_taken"
     NO_PORT_FREE = "no_port_free"
+    SETTINGS = "settings"
+    CHANGED = "changed"
+    OLD = "old"
+    NOBODY = "nobody"
     NOT_WRITTEN = "not_written"
     PROGRAM_FAILED = "program_failed"
 
@@ -43,6 +47,11 @@ _SENTENCES = {
     Obstacle.OTHER_KEY: "The bridge has another key than {path}: systemctl --user restart " + SERVICE,
     Obstacle.PORT_TAKEN: "A program of {user} listens on port {port}. Take another: cortexctl bridge port on --port N",
     Obstacle.NO_PORT_FREE: "No port from {first} to {last} is free. Choose one: cortexctl bridge port on --port N",
+    Obstacle.SETTINGS: "The settings of {name} cannot be read: cortexctl connect {name}",
+    Obstacle.CHANGED: "Somebody has changed what connected {name}: cortexctl connect {name}",
+    Obstacle.OLD: "{name} has an old port or key: cortexctl connect {name}",
+    Obstacle.NOBODY: "{name} asks at port {port}, where nobody listens. "
+    "Open it: cortexctl bridge port on --port {port}",
     Obstacle.NOT_WRITTEN: "{path} cannot be written or removed: {reason}.",
     Obstacle.PROGRAM_FAILED: "{program} failed: {reason}.",
 }

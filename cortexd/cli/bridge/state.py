@@ -10,6 +10,8 @@ from cortexd.bridge.places import PORT, SERVICE, SOCKET, socket_path
 from cortexd.cli.bridge import doors, manager, port, unit_files
 from cortexd.cli.bridge.manager import Unit
 from cortexd.cli.bridge.obstacles import Obstacle, Problem
+from cortexd.cli.bridge.programs import Connected, connected
+from cortexd.cli.connecting.programs import home_of_user
 from cortexd.errors import CortexError
 
 
@@ -27,20 +29,22 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`pid`: of the bridge that serves, 0 where none does at the moment."""
+    """`pid`: of the bridge that serves, 0 where none does at the moment. `programs`: that were connected."""
 
     socket: Door
     port: Door
     pid: int = 0
+    programs: tuple[Connected, ...] = ()
 
     @property
     def problems(self) -> list[Problem]:
-        return [door.problem for door in (self.socket, self.port) if door.problem]
+        found = [door.problem for door in (self.socket, self.port)] + [program.amiss for program in self.programs]
+        return [problem for problem in found if problem]
 
     def as_json(self) -> dict[str, Any]:
         doors_of_it = {"socket": self.socket, "port": self.port}
         told = {name: {"at": door.name, "answers": door.answers} for name, door in doors_of_it.items()}
-        return {**told, "pid": self.pid}
+        return {**told, "pid": self.pid, "programs": [program.name for program in self.programs]}
 
 
 def look() -> State:
@@ -48,7 +52,7 @@ def look() -> State:
     socket = Door(str(path or ""), _of_socket(unit, path))
     opened = _port()
     service = manager.unit(SERVICE)
-    return State(socket, opened, service.pid if service else 0)
+    return State(socket, opened, service.pid if service else 0, tuple(connected(home_of_user())))
 
 
 def _of_socket(unit: Unit | None, path: Path | None) -> Problem | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 30.0
 _OFF = "off. To open one: cortexctl bridge port on"
+_NONE = "none is connected: cortexctl connect PROGRAM"
 
 
 @click.group("bridge")
@@ -144,15 +145,7 @@ def _as_json(state: State, service: Properties | None, problems: list[str]) -> d
         "problems": problems,
         **state.as_json(),
         "cortexd": service.version if service else "",
-        "programs": _programs(),
     }
-
-
-def _programs() -> list[str]:
-    from cortexd.cli.connecting.programs import home_of_user
-    from cortexd.cli.connecting.record import connected
-
-    return connected(home_of_user())
 
 
 def _show(state: State, service: Properties | None, problems: list[str]) -> None:
@@ -162,8 +155,8 @@ def _show(state: State, service: Properties | None, problems: list[str]) -> None
         "port": f"{state.port.name}{', answers' * state.port.answers}" if state.port.name else _OFF,
         "bridge": f"runs as process {state.pid}" if state.pid else by_hand,
         "cortexd": service.version if service else "does not answer",
-        "programs": ", ".join(_programs()) or "none. To connect one: cortexctl connect",
+        "programs": ", ".join(program.name for program in state.programs) or _NONE,
     }
-    print_text("\n".join(f"{name + ':':<9} {one_line(value)}" for name, value in lines.items()))
+    print_text("\n".join(f"{name + ':':<10} {one_line(value)}" for name, value in lines.items()))
     for problem in problems:
         print_notice(problem)
