@@ -58,8 +58,9 @@ class AnthropicWire(JsonErrors):
         if version not in (anthropic_rules.VERSION, anthropic_rules.EARLIER):
             raise Refused(("anthropic-version",), f'"{version}" is not a valid version')
 
-    def prompt(self, body: Any, version: str = "", /) -> Prompt:
-        anthropic_rules.check(body, version)
+    def prompt(self, body: Any, headers: Mapping[str, str], /) -> Prompt:
+        betas = [name.strip() for name in headers.get("anthropic-beta", "").split(",")]
+        anthropic_rules.check(body, headers["anthropic-version"], betas)
         output_format = (body.get("output_config") or {}).get("format") or {}
         return Prompt(
             model=body["model"],

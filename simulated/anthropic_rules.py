@@ -6,6 +6,7 @@ Shapes from the `anthropic` 2.12 type definitions; words as the API says them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from simulated.checks import (
@@ -149,7 +150,14 @@ REQUEST = obj(
     {
         "model": text(least=1, most=256),
         "messages": array(
-            tagged("role", {"user": _message(_USER_BLOCKS), "assistant": _message(_ASSISTANT_BLOCKS)}),
+            tagged(
+                "role",
+                {
+                    "user": _message(_USER_BLOCKS),
+                    "assistant": _message(_ASSISTANT_BLOCKS),
+                    "system": _message({"text": _TEXT}),
+                },
+            ),
             least=1,
             most=100_000,
         ),
@@ -192,28 +200,32 @@ REQUEST = obj(
         "workspace_id": text(least=1),
     },
 )
-# Fields of the earlier version that this one refuses by name.
+# Fields of the earlier version that this one refuses by name, and those of betas that a header asks for.
 _GONE: dict[str, Check] = {"temperature": number(), "top_p": number(), "top_k": integer()}
+_BETAS: dict[str, dict[str, Check]] = {"context-management-2025-06-27": {"context_management": nullable(any_object)}}
 
 
-def _of_version(body: dict[str, Any], version: str) -> dict[str, Any]:
-    """Without the fields that only the earlier one has. Raises Refused for those of the other."""
-    for name in body.keys() & _GONE.keys():
-        if version != EARLIER:
-            raise Refused((), f"`{name}` is not supported with anthropic-version {VERSION}")
-        _GONE[name](body[name], (name,))
-    return {name: value for name, value in body.items() if name not in _GONE}
-
-
-def check(body: Any, version: str = VERSION) -> None:
+def check(body: Any, version: str = VERSION, betas: Sequence[str] = ()) -> None:
     """Raises Refused at the first thing that the API would refuse."""
     if isinstance(body, dict):
-        body = _of_version(body, version)
+        body = _usual(body, version, betas)
     REQUEST(body, ())
     _tools(body)
     _thinking(body)
     _turns(body["messages"])
     _signatures(body)
+
+
+def _usual(body: dict[str, Any], version: str, betas: Sequence[str]) -> dict[str, Any]:
+    """Without the fields that only the earlier version or a beta has. Raises Refused for what they do not allow."""
+    more = {name: one for beta in betas for name, one in _BETAS.get(beta, {}).items()}
+    for name in body.keys() & _GONE.keys():
+        if version != EARLIER:
+            raise Refused((), f"`{name}` is not supported with anthropic-version {VERSION}")
+        more[name] = _GONE[name]
+    for name in body.keys() & more.keys():
+        more[name](body[name], (name,))
+    return {name: value for name, value in body.items() if name not in more}
 
 
 def _tools(body: dict[str, Any]) -> None:
@@ -249,6 +261,8 @@ def _turns(messages: list[dict[str, Any]]) -> None:
     seen: set[str] = set()
     waiting: list[str] = []
     for index, message in enumerate(messages):
+        if message["role"] == "system" and not waiting:
+            continue
         _results(index, message, waiting)
         waiting = [block["id"] for block in _blocks(message, "tool_use")]
         for name in waiting:

@@ -42,7 +42,7 @@ class OpenAIWire(JsonErrors):
         if not accepts(key):
             raise Refused((), "Incorrect API key provided.", status=401)
 
-    def prompt(self, body: Any, _version: str = "", /) -> Prompt:
+    def prompt(self, body: Any, _headers: Mapping[str, str], /) -> Prompt:
         openai_rules.check(body)
         if body["model"].startswith(kimi_rules.PREFIX):
             kimi_rules.check(body)

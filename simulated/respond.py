@@ -76,7 +76,7 @@ async def _admit(exchange: Exchange) -> Prompt:
     for name in behaviour.refused_fields:
         if isinstance(value, dict) and name in value:
             raise wire.refused_field(name)
-    prompt = wire.prompt(value, headers.get("anthropic-version", "")) if behaviour.script is None else _unruled(value)
+    prompt = wire.prompt(value, headers) if behaviour.script is None else _unruled(value)
     if behaviour.ignores_stream:
         prompt = replace(prompt, stream=False)
     known = KNOWN_MODELS.get(exchange.instance.name) if behaviour.models is None else behaviour.models

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simulated import responses_rules
@@ -23,7 +23,7 @@ _OBFUSCATION = "0123456789"  # of a random length, as the API sends it unless it
 class ResponsesWire(OpenAIWire):
     """See `Wire`."""
 
-    def prompt(self, body: Any, _version: str = "", /) -> Prompt:
+    def prompt(self, body: Any, _headers: Mapping[str, str], /) -> Prompt:
         responses_rules.check(body)
         said = body["input"] if isinstance(body["input"], list) else [{"role": "user", "content": body["input"]}]
         return Prompt(

@@ -141,15 +141,15 @@ class ServerWire(OpenAIWire):
         except Refused as refused:
             self._refuse(_KEY, refused.problem)
 
-    def prompt(self, body: Any, _version: str = "", /) -> Prompt:
-        prompt = super().prompt(self._known(body))
+    def prompt(self, body: Any, headers: Mapping[str, str], /) -> Prompt:
+        prompt = super().prompt(self._known(body, headers), headers)
         return replace(prompt, include_usage=prompt.include_usage or self._form.unasked)
 
-    def _known(self, body: Any) -> Any:
+    def _known(self, body: Any, headers: Mapping[str, str]) -> Any:
         """The body without the fields that OpenAI has not. Raises Refused where this server wants none of them."""
         while True:
             try:
-                super().prompt(body)
+                super().prompt(body, headers)
             except Refused as refused:
                 if refused.kind != _FIELD or len(refused.path) != 1:
                     raise

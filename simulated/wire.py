@@ -35,8 +35,7 @@ class Wire(Protocol):
     def check_headers(self, headers: Mapping[str, str], accepts: Callable[[str], bool]) -> None:
         """`headers` has lower-case names; `accepts` says whether a key is good."""
 
-    def prompt(self, body: Any, version: str = "", /) -> Prompt:
-        """`version`: of the API, where the headers name one."""
+    def prompt(self, body: Any, headers: Mapping[str, str], /) -> Prompt: ...
 
     def unknown_model(self, model: str) -> Refused | None:
         """None where the server answers all the same."""

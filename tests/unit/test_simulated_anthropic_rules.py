@@ -43,7 +43,7 @@ class TestAnthropicRequests:
             ({"max_tokens": True}, "max_tokens: Input should be a valid integer"),
             ({"max_tokens": "9"}, "max_tokens: Input should be a valid integer"),
             ({"messages": []}, "messages: List should have at least 1 item"),
-            ({"messages": [{"role": "system", "content": "x"}]}, "messages.0: Input tag 'system'"),
+            ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0: Input tag 'tool'"),
             ({"messages": [{"role": "user"}]}, "messages.0.content: Field required"),
             ({"messages": [{"role": "user", "content": ""}]}, "messages.0.content: messages must have content"),
             ({"messages": [{**HELLO, "name": "ann"}]}, "messages.0.name: Extra inputs"),
@@ -182,6 +182,16 @@ class TestAnthropicRequests:
         """Is served beside the newest, and takes the fields that this one refuses."""
         headers = {"x-api-key": "sk-sim-claude", "anthropic-version": "2023-06-01"}
         assert ask_claude(simulated, headers=headers, temperature=temperature)[0] == status
+
+    @pytest.mark.parametrize(("beta", "status"), [("a, context-management-2025-06-27", 200), ("a", 400)])
+    def test_a_beta(self, simulated: SimulatedProviders, beta: str, status: int) -> None:
+        """Has its field where the header asks for it."""
+        headers = CLAUDE_HEADERS | {"anthropic-beta": beta}
+        assert ask_claude(simulated, headers=headers, context_management={"edits": []})[0] == status
+
+    def test_a_later_system_message(self, simulated: SimulatedProviders) -> None:
+        """Stands among the others."""
+        assert ask_claude(simulated, messages=[HELLO, {"role": "system", "content": "be brief"}])[0] == 200
 
     @pytest.mark.parametrize("model", ["claude-sonnet-4-20250514", "kimi-k2.6", "gpt-4"])
     def test_retired_or_foreign_model(self, simulated: SimulatedProviders, model: str) -> None:

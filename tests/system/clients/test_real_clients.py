@@ -107,7 +107,7 @@ class TestRealClients:
         assert name != STREAM or kind.waits or seen["pieces"] > 2
         assert all(word in shared.simulated.received(kind.model)[-1].body for word in scene.sent)
         assert_eventually(lambda: shared.books().charged_nano - before == shared.billed_nano() > 0)
-        table.answered(kind.name, name, seen)
+        table.answered(kind, name)
 
     def test_a_cancel(self, shared: Shared, of: Of, kind: Kind, table: Table) -> None:
         """In the middle of a stream ends it at the provider, and what was said is booked."""
@@ -121,7 +121,7 @@ class TestRealClients:
         assert_eventually(lambda: shared.simulated.counts(kind.model).client_aborts == 1)
         assert_eventually(lambda: shared.books().states[before:] == ["cancelled"])
         assert shared.books().rows[-1]["charged"] > 0
-        table.answered(kind.name, CANCEL, seen)
+        table.answered(kind, CANCEL)
 
     @pytest.mark.parametrize("name", NOT_ANSWERED)
     def test_a_refusal(self, shared: Shared, of: Of, kind: Kind, table: Table, name: str) -> None:
@@ -136,4 +136,4 @@ class TestRealClients:
         assert (seen.get("error"), seen.get("status")) == kind.errors[name]
         assert (scene.text in seen["said"]) is (name not in kind.hides)
         assert set(shared.requests().values()) == {0}
-        table.refused(kind.name, name, seen)
+        table.refused(kind, name, seen)

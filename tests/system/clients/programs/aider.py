@@ -23,4 +23,4 @@ def argv(what: str, model: str) -> list[str]:
     return [sys.executable, "-m", "aider", "--no-pretty", *ALONE, *about, "--message", HELLO, *picture]
 
 
-serve(calls(argv, {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}))
+serve(calls(argv, {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "COLUMNS": "400"}))
