@@ -1,11 +1,25 @@
-"""The service's errors over HTTP: whether an SDK may try again by itself, and when."""
+"""The service's errors over HTTP: in words for whoever sits at a program, whether an SDK may try again, and when."""
 
 from __future__ import annotations
 
-from cortexd.errors import BudgetExceeded, CortexError, ServiceUnavailable
+from cortexd.errors import AccessDenied, BudgetExceeded, CortexError, Denial, ServiceUnavailable
 from cortexd.formats.failures import UNAVAILABLE, status
 
 _TRY_AGAIN = (429, UNAVAILABLE)  # the service has tried what there is for all others
+_OWN = "This needs a password, which a program cannot be asked for. Let an administrator put you into the group cortex."
+_ADMINISTRATOR = (
+    "This task needs an administrator's password, which a program cannot be asked for. "
+    "Ask for it at a terminal: cortexctl ask --task TYPE"
+)
+_COMPLETE = "org.cortexlinux.LLMRouter.complete"
+
+
+def in_words(error: CortexError) -> CortexError:
+    """As a program's user can act on it: how to be asked for a password is a D-Bus client's to know."""
+    if error.details.get("cause") != Denial.NOT_ASKED:
+        return error
+    words = _OWN if error.details.get("action") == _COMPLETE else _ADMINISTRATOR
+    return AccessDenied(words, **error.details)
 
 
 def headers(error: CortexError) -> dict[str, str]:
