@@ -19,7 +19,9 @@ You are alice (group cortex), on a private system bus that ends with this shell.
   cortexctl ask "What can you do?"
   cortexctl ask --task system_operation "Install nginx"     (asks for carol's password: secret)
   cortexctl watch &
-  cortexctl usage
+  cortexctl usage --by app
+  cortexctl run -- sh -c 'curl -s "$OPENAI_BASE_URL/chat/completions" --oauth2-bearer "$OPENAI_API_KEY" \\
+      --json "{\\"model\\": \\"auto\\", \\"messages\\": [{\\"role\\": \\"user\\", \\"content\\": \\"Hello!\\"}]}"'
   exit
 """
 

@@ -20,6 +20,7 @@ from demo.screen import Screen
 SIMULATED_KEYS = {"claude": "sk-sim-demo-claude", "kimi_k2": "sk-sim-demo-kimi"}
 _REAL_VARIABLES = {"claude": "ANTHROPIC_API_KEY", "kimi_k2": "MOONSHOT_API_KEY"}
 _WIRES = {"claude": "claude", "kimi_k2": "kimi_k2/v1"}
+_COMMANDS = {"cortexctl": "cortexd.cli.app", "cortex-llm-bridge": "cortexd.bridge.__main__"}
 _DEAD_END = "http://127.0.0.1:9"  # the discard port, where nobody listens
 _READY_S = 30.0
 
@@ -46,7 +47,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         self._make_directories()
-        self._write_wrapper()
+        self._write_commands()
         if not self._real:
             self._start_simulated()
         self._write_keys()
@@ -146,10 +147,15 @@ class Stage:
             if part != "bin":
                 os.chown(path, owner.pw_uid, owner.pw_gid)
 
-    def _write_wrapper(self) -> None:
-        file = self._directory / "bin" / "cortexctl"
-        file.write_text(f'#!/bin/sh\ncd {Path.cwd()} && exec {sys.executable} -m cortexd.cli "$@"\n')
-        file.chmod(0o755)
+    def _write_commands(self) -> None:
+        """What the package has in /usr/bin. The working directory stays: files are named from there."""
+        for name, module in _COMMANDS.items():
+            file = self._directory / "bin" / name
+            file.write_text(
+                f"#!{sys.executable} -P\nimport sys\n\nsys.path.insert(0, {str(Path.cwd())!r})\n"
+                f"from {module} import main\n\nsys.exit(main())\n"
+            )
+            file.chmod(0o755)
 
     def _write_keys(self) -> None:
         owner = pwd.getpwnam("cortexd")

@@ -20,7 +20,7 @@ from aiohttp import web  # noqa: E402
 
 from cortexd.bridge import listening, places  # noqa: E402
 from cortexd.bridge.connections import Connections  # noqa: E402
-from cortexd.bridge.key import read_key  # noqa: E402
+from cortexd.bridge.key import make_key, read_key  # noqa: E402
 from cortexd.bridge.lines import Lines  # noqa: E402
 from cortexd.bridge.server import Bridge, Line  # noqa: E402
 from cortexd.bridge.serving import Acceptor, serve  # noqa: E402
@@ -34,7 +34,7 @@ def main() -> int:
     given = _parser().parse_args()
     try:
         sockets = _sockets(given)
-        asyncio.run(_serve(given, sockets, _key(sockets)))
+        asyncio.run(_serve(given, sockets, _key(given, sockets)))
     except CortexError as error:
         print(f"{places.PROGRAM}: {error.message}", file=sys.stderr)
         return 1
@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         "--port",
         type=int,
         metavar="N",
-        help=f"a loopback port, 0 for any; its key stands in {places.KEY}, or in the file that {places.KEY_FILE} names",
+        help=f"a loopback port, 0 for any; its key stands in {places.KEY}, in the file that {places.KEY_FILE} names, "
+        "or else in ~/.local/state/cortex-llm/bridge-key, which is made where it is not there",
     )
     parser.add_argument("--port-fd", type=int, metavar="FD", help="where to write the port")
     parser.add_argument("--app", default="", help="the label of all requests")
@@ -94,13 +95,16 @@ def _sockets(given: argparse.Namespace) -> list[socket.socket]:
     return sockets
 
 
-def _key(sockets: Sequence[socket.socket]) -> str:
-    """What programs give on the port; "" where none may enter there. A key that cannot be used leaves the socket."""
+def _key(arguments: argparse.Namespace, sockets: Sequence[socket.socket]) -> str:
+    """What programs give on the port; "" where none may enter there. A key that cannot be used leaves the socket; for
+    a port by hand one is made where there is none."""
     given, file = os.environ.pop(places.KEY, ""), os.environ.pop(places.KEY_FILE, "")
     if given or all(one.family == socket.AF_UNIX for one in sockets):
         return given
     try:
-        return read_key(Path(file) if file else places.key_path())
+        if file or arguments.port is None:
+            return read_key(Path(file) if file else places.key_path())
+        return make_key(places.key_path())
     except CortexError as error:
         print(f"{places.PROGRAM}: The port serves nobody. {error.message}", file=sys.stderr)
         return ""

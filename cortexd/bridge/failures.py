@@ -1,11 +1,22 @@
-"""The service's errors over HTTP: whether an SDK may try again by itself, and when."""
+"""The service's errors over HTTP: in words for those behind it, whether an SDK may try again by itself, and when."""
 
 from __future__ import annotations
 
-from cortexd.errors import BudgetExceeded, CortexError, ServiceUnavailable
+from cortexd.errors import BudgetExceeded, CortexError, InteractiveAuthorizationRequired, ServiceUnavailable
 from cortexd.formats.failures import UNAVAILABLE, status
 
 _TRY_AGAIN = (429, UNAVAILABLE)  # the service has tried what there is for all others
+_NOT_ASKED = (
+    "polkit wants a password for this, and the bridge cannot ask for one. "
+    "Ask with cortexctl in a terminal. Members of the group cortex need none for ordinary requests."
+)
+
+
+def in_words(error: CortexError) -> CortexError:
+    """As a program's user can use it: flags of D-Bus calls are out of his reach."""
+    if isinstance(error, InteractiveAuthorizationRequired):
+        return InteractiveAuthorizationRequired(_NOT_ASKED, **error.details)
+    return error
 
 
 def headers(error: CortexError) -> dict[str, str]:

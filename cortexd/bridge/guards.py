@@ -27,7 +27,7 @@ def refuse_browsers(headers: Mapping[str, str], method: str, target: str, *, tcp
     if tcp and not _OURSELVES.fullmatch(headers.get("Host", "")):
         raise AccessDenied("The bridge answers to localhost and 127.0.0.1 alone.")
     if method == "POST" and headers.get("Content-Type", "").partition(";")[0].strip().lower() != _JSON:
-        raise InvalidArgument(f"Content-Type: expected {_JSON}")
+        raise InvalidArgument(f"The body has to be sent as Content-Type: {_JSON}")
 
 
 def uid_of(connection: socket.socket) -> int | None:
@@ -45,7 +45,9 @@ def refuse_without(key: str, headers: Mapping[str, str]) -> None:
     """Raise AccessDenied where neither Authorization nor x-api-key holds `key`, as the vendors' SDKs send keys."""
     given = (headers.get("Authorization", "").removeprefix("Bearer ").strip(), headers.get("x-api-key", ""))
     if not key or not any(secrets.compare_digest(_bytes(one), _bytes(key)) for one in given):
-        raise AccessDenied("The key is not this bridge's. cortexctl run sets the right one.")
+        raise AccessDenied(
+            "The key is not this bridge's. cortexctl run and cortexctl connect give a program the right one."
+        )
 
 
 def _bytes(text: str) -> bytes:

@@ -69,7 +69,7 @@ class Names:
 
     async def _unknown(self, name: str, meant: str) -> UnknownProvider:
         near = get_close_matches(meant, await self.all(), n=3, cutoff=0.4) or [AUTO]
-        led = "" if meant == name else f", where bridge.toml leads from {name!r:.80}"
+        led = "" if meant == name else f", which stands for {name!r:.80} here"
         return UnknownProvider(f"model: there is no {meant!r:.80}{led}. Ask for {' or '.join(near)}.")
 
     async def _found(self, name: str) -> Named | None:

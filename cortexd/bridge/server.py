@@ -17,6 +17,7 @@ from cortexd.bridge import headers as words
 from cortexd.bridge.connections import Connections
 from cortexd.bridge.conversations import Conversations
 from cortexd.bridge.failures import headers as failure_headers
+from cortexd.bridge.failures import in_words
 from cortexd.bridge.gate import Gate
 from cortexd.bridge.lines import Line as BoundedLine
 from cortexd.bridge.names import Names
@@ -188,7 +189,7 @@ def _form_of(request: web.BaseRequest) -> Format:
 
 
 def _failed(form: Format, error: CortexError) -> web.Response:
-    status, body = form.error(error)
+    status, body = form.error(in_words(error))
     return _json(body, status, failure_headers(error))
 
 

@@ -31,7 +31,7 @@ class Obstacle(StrEnum):
     PROGRAM_FAILED = "program_failed"
 
 
-_BY_HAND = "Run one program with cortexctl run, or the bridge by hand: cortex-llm-bridge --socket PATH"
+_BY_HAND = "Run one program with cortexctl run, or a bridge by hand: cortex-llm-bridge --port 11400"
 _SENTENCES = {
     Obstacle.NO_SYSTEMD: "systemd does not run here. " + _BY_HAND,
     Obstacle.NO_USER_MANAGER: "systemd runs no services of yours here: log in anew, or ask an administrator: "

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 30.0
 _OFF = "off. To open one: cortexctl bridge port on"
+_NO_FILES = "There is no bridge.toml: programs get what they ask for. To write one: ~/.config/cortex-llm/bridge.toml"
 _NONE = "none is connected: cortexctl connect PROGRAM"
 
 
@@ -104,7 +105,7 @@ def check_command(settings: Settings) -> None:
         print_notice(problem)
     if amiss:
         raise click.exceptions.Exit(OTHER)
-    print_text("\n".join(f"{file}: OK" for file in files if file.exists()) or "There are no files; nothing is changed.")
+    print_text("\n".join(f"{file}: OK" for file in files if file.exists()) or _NO_FILES)
 
 
 def _leading_nowhere(settings: Settings, wishes: Wishes) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cortexd.cli.connecting.asking import agreed, dry_run_option, yes_option
+from cortexd.cli.connecting.bridge import without_key
 from cortexd.cli.connecting.places import named
 from cortexd.cli.connecting.programs import PROGRAMS, home_of_user
 from cortexd.cli.shown.failures import OTHER
@@ -27,7 +28,7 @@ def command(program: str, force: bool, yes: bool, dry_run: bool) -> None:
     home, known = home_of_user(), PROGRAMS[program]
     steps = disconnecting(home, known, force=force)
     if any(step.changes for step in steps):
-        print_text("".join(step.diff() for step in steps))
+        print_text(without_key("".join(step.diff() for step in steps)))
     if not agreed("Change it so?" if len(steps) == 1 else "Change them so?", yes, dry_run):
         return
     disconnect(home, known, steps)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cortexd.errors import CortexError
+
+_HIDDEN = "(the key)"
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -21,7 +25,7 @@ class Address:
 
     def hidden(self, text: str) -> str:
         """`text` without the key."""
-        return text.replace(self.token, "(the key)")
+        return text.replace(self.token, _HIDDEN)
 
 
 def bridge_address() -> Address | None:
@@ -51,8 +55,19 @@ def address_by_hand(port: int) -> Address:
     return Address(f"http://{LOOPBACK}:{port}", make_key(key_path()), key_path())
 
 
+def without_key(text: str) -> str:
+    """`text` as it may be shown to others; a key that is no longer the user's helps nobody."""
+    from cortexd.bridge.key import read_key
+    from cortexd.bridge.places import key_path
+
+    try:
+        return text.replace(read_key(key_path()), _HIDDEN)
+    except CortexError:
+        return text
+
+
 def address_to_be() -> Address:
     """What stands in for it where nothing is to be changed."""
     from cortexd.bridge.places import key_path
 
-    return Address("http://127.0.0.1:PORT", "(the key)", key_path())
+    return Address("http://127.0.0.1:PORT", _HIDDEN, key_path())

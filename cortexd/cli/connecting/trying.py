@@ -58,7 +58,7 @@ def _asked(
         response = connection.getresponse()
         data = response.read(_LONGEST)
     except (OSError, http.client.HTTPException) as error:
-        raise refusal(Obstacle.NO_ANSWER, url=address.url, reason=error) from None
+        raise refusal(Obstacle.NO_ANSWER, url=address.url, reason=getattr(error, "strerror", None) or error) from None
     finally:
         connection.close()
     try:
