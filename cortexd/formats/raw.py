@@ -23,7 +23,7 @@ _DECIDING = frozenset(
         *("max_tokens", "max_completion_tokens", "max_output_tokens", "tools", "functions", "mcp_servers", "container"),
         *("web_search_options", "plugins", "search_parameters", "enable_search", "inference_geo", "modalities"),
         *("messages", "input", "system", "instructions", "previous_response_id", "conversation", "prompt", "thread"),
-        "context_management",
+        *("context_management", "compaction"),
     ]
 )
 

@@ -325,6 +325,7 @@ class TestNative:
         (MESSAGES, {"speed": "fast", "inference_geo": "us"}, Extras(rates=("speed.fast", "inference_geo.us"))),
         (MESSAGES, {"context_management": COMPACTED}, Extras(fees=("context_management.compact_20260112",))),
         (MESSAGES, {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, 1]}}, Extras()),
+        (MESSAGES, {"compaction": {"type": "summarize"}}, Extras(fees=("compaction",))),
         (MESSAGES, {"fallbacks": [{"model": "m"}]}, Extras(rates=("fallbacks",))),
     ],
 )
