@@ -111,10 +111,12 @@ def bodies(endpoint: str, seed: int) -> Iterator[bytes]:
         body["stream"] = chance.random() < 0.2
         for _ in range(chance.choice((0, 1, 1, 2, 3, 6))):
             try:
-                body = chance.choice(_CHANGES)(body, chance)
-            except RecursionError:  # it is deep enough
+                changed = chance.choice(_CHANGES)(copy.deepcopy(body), chance)
+                size = len(json.dumps(changed))
+            except RecursionError:  # deeper than anybody here could write
                 break
-            if len(json.dumps(body)) > _LARGE:
+            body = changed
+            if size > _LARGE:
                 break
         written = _written(body, chance)
         yield chance.choice(_DAMAGES)(written, chance) if chance.random() < 0.1 else written
