@@ -11,12 +11,19 @@ _ADMINISTRATOR = (
     "This task needs an administrator's password, which a program cannot be asked for. "
     "Ask for it at a terminal: cortexctl ask --task TYPE"
 )
+_NEXT_STEPS = {
+    "own_cap": " To allow more today: cortexctl budget allow USD.",
+    "paused": " That is: cortexctl budget resume.",
+}
 _COMPLETE = "org.cortexlinux.LLMRouter.complete"
 
 
 def in_words(error: CortexError) -> CortexError:
     """As a program's user can act on it: how to be asked for a password is a D-Bus client's to know."""
-    if error.details.get("cause") != Denial.NOT_ASKED:
+    cause = str(error.details.get("cause", ""))
+    if step := _NEXT_STEPS.get(cause):
+        return type(error)(f"{error.message}{step}", **error.details)
+    if cause != Denial.NOT_ASKED:
         return error
     words = _OWN if error.details.get("action") == _COMPLETE else _ADMINISTRATOR
     return AccessDenied(words, **error.details)

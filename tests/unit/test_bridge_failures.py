@@ -20,6 +20,14 @@ class TestWords:
         assert step in told.message
         assert "gdbus" not in told.message
 
+    @pytest.mark.parametrize(("cause", "step"), [("own_cap", "budget allow"), ("paused", "budget resume")])
+    def test_a_limit_of_ones_own(self, cause: str, step: str) -> None:
+        """The command that goes on comes last."""
+        told = in_words(BudgetExceeded("No room is left.", cause=cause))
+        assert (type(told), told.details) == (BudgetExceeded, {"cause": cause})
+        assert told.message.startswith("No room is left. ")
+        assert step in told.message
+
     def test_another_refusal(self) -> None:
         """It has words of its own."""
         error = BudgetExceeded("The daily budget is used up.", period="day")
