@@ -10,13 +10,18 @@ _NOT_ASKED = (
     "polkit wants a password for this, and the bridge cannot ask for one. "
     "Ask with cortexctl in a terminal. Members of the group cortex need none for ordinary requests."
 )
+_NEXT_STEPS = {
+    "own_cap": " To allow more today: cortexctl budget allow USD.",
+    "paused": " That is: cortexctl budget resume.",
+}
 
 
 def in_words(error: CortexError) -> CortexError:
-    """As a program's user can use it: flags of D-Bus calls are out of his reach."""
+    """As a program's user can act on it: flags of D-Bus calls are out of reach."""
     if isinstance(error, InteractiveAuthorizationRequired):
         return InteractiveAuthorizationRequired(_NOT_ASKED, **error.details)
-    return error
+    step = _NEXT_STEPS.get(str(error.details.get("cause", "")))
+    return type(error)(f"{error.message}{step}", **error.details) if step else error
 
 
 def headers(error: CortexError) -> dict[str, str]:

@@ -68,7 +68,7 @@ class Names:
         return await self._found(name) is not None
 
     async def _unknown(self, name: str, meant: str) -> UnknownProvider:
-        near = get_close_matches(meant, await self.all(), n=3, cutoff=0.4) or [AUTO]
+        near = dict.fromkeys((*get_close_matches(meant, await self.all(), n=3, cutoff=0.4), AUTO))
         led = "" if meant == name else f", which stands for {name!r:.80} here"
         return UnknownProvider(f"model: there is no {meant!r:.80}{led}. Ask for {' or '.join(near)}.")
 

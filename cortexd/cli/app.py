@@ -135,7 +135,7 @@ def _run(arguments: list[str]) -> int:
 
 def _wrong_use(error: click.UsageError, arguments: Sequence[str]) -> str:
     """A whole sentence, and the command whose help says more."""
-    said = error.format_message()
+    said = " ".join(error.format_message().split())  # click lists what may be chosen in a line each
     stop = "" if said.endswith((".", "?", "?)")) else "."
     return f"{said}{stop} Try: {error.ctx.command_path if error.ctx else _path(arguments)} --help"
 

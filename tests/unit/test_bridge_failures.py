@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cortexd.bridge.failures import in_words
-from cortexd.errors import AccessDenied, BudgetExceeded, CortexError, InteractiveAuthorizationRequired
+from cortexd.errors import BudgetExceeded, InteractiveAuthorizationRequired
 
 
 class TestInWords:
@@ -15,7 +15,15 @@ class TestInWords:
         assert type(error) is InteractiveAuthorizationRequired
         assert (error.details, "flag" in error.message) == ({"action": "a.b", "cause": "not_asked"}, False)
 
-    @pytest.mark.parametrize("error", [AccessDenied("no", action="a.b"), BudgetExceeded("no")])
-    def test_others(self, error: CortexError) -> None:
-        """Are said as the service says them."""
+    @pytest.mark.parametrize(("cause", "step"), [("own_cap", "budget allow"), ("paused", "budget resume")])
+    def test_a_limit_of_ones_own(self, cause: str, step: str) -> None:
+        """The command that goes on comes last."""
+        told = in_words(BudgetExceeded("No room is left.", cause=cause))
+        assert (type(told), told.details) == (BudgetExceeded, {"cause": cause})
+        assert told.message.startswith("No room is left. ")
+        assert step in told.message
+
+    def test_another_refusal(self) -> None:
+        """It has words of its own."""
+        error = BudgetExceeded("The daily budget is used up.", period="day")
         assert in_words(error) is error

@@ -51,7 +51,7 @@ _SENTENCES = {
     Obstacle.CHANGED: "Somebody has changed what connected {name}: cortexctl connect {name}",
     Obstacle.OLD: "{name} has an old port or key: cortexctl connect {name}",
     Obstacle.NOBODY: "{name} asks at port {port}, where nobody listens. "
-    "Open it: cortexctl bridge port on --port {port}",
+    "Open it: cortexctl bridge port on --port {port} (without systemd: cortex-llm-bridge --port {port})",
     Obstacle.NOT_WRITTEN: "{path} cannot be written or removed: {reason}.",
     Obstacle.PROGRAM_FAILED: "{program} failed: {reason}.",
 }
