@@ -134,16 +134,25 @@ class Catalog:
     def cost(self, provider: str, model_id: str, usage: Usage, moment: datetime) -> int | None:
         """What `usage` costs for a request begun at `moment`, in nano-dollars; None where the price is unknown."""
         price = self.price(provider, model_id, moment, usage.input_tokens)
-        return None if price is None else cost_nano(usage, price)
+        return cost_nano(usage, price) if price is not None and price.knows(usage) else None
 
     def worst_case(
-        self, provider: str, model_id: str, input_tokens: int, moment: datetime, output_tokens: int = DEFAULT_MAX_TOKENS
+        self,
+        provider: str,
+        model_id: str,
+        input_tokens: int,
+        moment: datetime,
+        output_tokens: int = DEFAULT_MAX_TOKENS,
+        *,
+        for_an_hour: bool = False,
     ) -> int:
-        """The most that such a request can cost, in nano-dollars; an unknown price counts as the dearest known."""
+        """The most that such a request can cost, in nano-dollars; an unknown price counts as the dearest known.
+        `for_an_hour`: it wants the cache to keep some of it so long."""
         model = self.model(provider, model_id)
         rate = model.rate or self._rates.get(provider)
         prices = (rate,) if rate else model.dearest(moment) or self._all_prices(moment)
-        return max((worst_case_nano(input_tokens, output_tokens, price) for price in prices), default=0)
+        worst = (worst_case_nano(input_tokens, output_tokens, price, for_an_hour=for_an_hour) for price in prices)
+        return max(worst, default=0)
 
     def _all_prices(self, moment: datetime) -> tuple[Price, ...]:
         return tuple(price for model in self._models.values() for price in model.dearest(moment))
@@ -182,6 +191,7 @@ def _rate(rate: RateSettings) -> Price:
         rate.output_usd_per_million,
         rate.cache_read_usd_per_million,
         rate.cache_write_usd_per_million,
+        rate.hour_write_usd_per_million,
     )
 
 
@@ -199,13 +209,13 @@ def _with_settings(model: Model, said: ModelSettings) -> Model:
 
 
 def _price(row: Mapping[str, Any]) -> Price:
-    return _priced(row["input"], row["output"], row.get("cache_read"), row.get("cache_write"))
+    return _priced(row["input"], row["output"], *map(row.get, ("cache_read", "cache_write", "hour_write")))
 
 
-def _priced(taken: str, given: str, cache_read: str | None, cache_write: str | None) -> Price:
-    """From decimal USD per million tokens: input, output, and what is cached where that has a price of its own."""
-    cached = (None if usd is None else from_usd(usd) for usd in (cache_read, cache_write))
-    return Price(from_usd(taken), from_usd(given), *cached)
+def _priced(taken: str, given: str, *cached: str | None) -> Price:
+    """From decimal USD per million tokens: input, output, and what is cached (read, written, written for an hour) where
+    that has a price of its own."""
+    return Price(from_usd(taken), from_usd(given), *(None if usd is None else from_usd(usd) for usd in cached))
 
 
 def _window(row: Mapping[str, Any]) -> Window:

@@ -88,6 +88,7 @@ BOUNDS: Mapping[type, Mapping[str, Bound]] = {
         "output_usd_per_million": _RATE_USD,
         "cache_read_usd_per_million": _RATE_USD,
         "cache_write_usd_per_million": _RATE_USD,
+        "hour_write_usd_per_million": _RATE_USD,
     },
     ModelSettings: {
         "context_tokens": _TOKENS,

@@ -35,12 +35,14 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class RateSettings:
-    """An operator's own price, in decimal USD per million tokens; what is cached costs as plain input where None."""
+    """An operator's own price, in decimal USD per million tokens; what is cached costs as plain input where None,
+    and what is written for an hour has no known price where only `cache_write_usd_per_million` is given."""
 
     input_usd_per_million: str
     output_usd_per_million: str
     cache_read_usd_per_million: str | None = None
     cache_write_usd_per_million: str | None = None
+    hour_write_usd_per_million: str | None = None
 
 
 DEFAULT_TOKENS_PER_S = 4000

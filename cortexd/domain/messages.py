@@ -157,7 +157,8 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one attempt. `input_tokens` is the whole prompt; `cached_tokens` and `cache_write_tokens`
-    are the parts of it read from and written to the vendor's cache. `reasoning_tokens` is part of `output_tokens`.
+    are the parts of it read from and written to the vendor's cache; `hour_write_tokens` is the part of what was written
+    that is kept for an hour. `reasoning_tokens` is part of `output_tokens`.
     """
 
     input_tokens: int = 0
@@ -165,6 +166,7 @@ class Usage:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    hour_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

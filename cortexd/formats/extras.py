@@ -25,11 +25,13 @@ _PACKED = ("file_data", "video_url", "video")
 class Extras:
     """Names of each. `rates`: what makes tokens dearer or cheaper than the price list's usual ones. `fees`: what costs
     beside tokens, or lets the vendor ask its model again with input of its own, as server tools do. `beyond`: input
-    that does not stand in the body, or only packed, so that its length does not bound it; the usage counts it."""
+    that does not stand in the body, or only packed, so that its length does not bound it; the usage counts it.
+    `for_an_hour`: the cache is to keep some of it so long, or for a time that is not known here."""
 
     rates: tuple[str, ...] = ()
     fees: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
+    for_an_hour: bool = False
 
 
 def tier(body: Body) -> tuple[str, ...]:
@@ -40,6 +42,16 @@ def tier(body: Body) -> tuple[str, ...]:
 def said(body: Body, *keys: str) -> tuple[str, ...]:
     """Those of the keys that say something: an empty object asks for all that is usual."""
     return tuple(key for key in keys if body.get(key) not in (None, False, "", []))
+
+
+def for_an_hour(value: object) -> bool:
+    """Whether a cache mark anywhere in it asks for more than the usual five minutes."""
+    if isinstance(value, list):
+        return any(map(for_an_hour, value))
+    if not isinstance(value, dict):
+        return False
+    mark = value.get("cache_control")
+    return (isinstance(mark, dict) and mark.get("ttl") not in (None, "5m")) or any(map(for_an_hour, value.values()))
 
 
 def paid_tools(body: Body, free: Callable[[Body], bool]) -> tuple[str, ...]:

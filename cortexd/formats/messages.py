@@ -11,7 +11,7 @@ import msgspec
 from cortexd.domain.messages import ToolCall
 from cortexd.errors import BudgetExceeded, CortexError
 from cortexd.formats.asked import Asked, Body, Missed, given, kind_of, lost, refuse_kept, row, rows, text
-from cortexd.formats.extras import Extras, limit, of_parts, paid_tools, said, tier
+from cortexd.formats.extras import Extras, for_an_hour, limit, of_parts, paid_tools, said, tier
 from cortexd.formats.failures import status
 from cortexd.formats.form import Answered, Format, Telling
 
@@ -67,7 +67,7 @@ class MessagesFormat(Format):
         rates, beyond = of_parts(body.get("messages"), "content")
         dearer = [f"{key}.{body[key]!s:.40}" for key, usual in _USUAL.items() if body.get(key) not in usual]
         fees = (*said(body, "mcp_servers", "container", "compaction"), *_compactions(body), *paid_tools(body, _is_free))
-        return Extras((*tier(body), *dearer, *said(body, "fallbacks"), *rates), fees, beyond)
+        return Extras((*tier(body), *dearer, *said(body, "fallbacks"), *rates), fees, beyond, for_an_hour(body))
 
     def answer(self, answered: Answered) -> dict[str, Any]:
         said = [{"type": "text", "text": answered.content}] if answered.content else []

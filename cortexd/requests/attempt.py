@@ -125,7 +125,8 @@ def most_without_end(attempt: Attempt, setup: Setup, *, cut_off: bool) -> int:
     output = max(said.output_tokens, listener.output_bytes) + attempt.ahead_tokens(per_s)
     bound = min(output, candidate.max_tokens or output)
     moment = attempt.question.moment
-    most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound)
+    for_an_hour = attempt.question.for_an_hour
+    most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, bound, for_an_hour=for_an_hour)
     owed = catalog.cost(candidate.provider, candidate.model, said, moment) or 0
     return max(owed, min(most, candidate.worst_case_nano))
 
@@ -138,5 +139,8 @@ def most_of_answer(attempt: Attempt, setup: Setup) -> int:
         return candidate.worst_case_nano
     prompt = attempt.question.size().most_tokens(catalog.model(candidate.provider, candidate.model))
     moment = attempt.question.moment
-    most = catalog.worst_case(candidate.provider, candidate.model, prompt, moment, listener.output_bytes)
+    for_an_hour = attempt.question.for_an_hour
+    most = catalog.worst_case(
+        candidate.provider, candidate.model, prompt, moment, listener.output_bytes, for_an_hour=for_an_hour
+    )
     return min(most, candidate.worst_case_nano)

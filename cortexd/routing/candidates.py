@@ -236,7 +236,8 @@ class Field:
         limit = self._max_tokens(provider, entry, price)
         most = limit or DEFAULT_MAX_TOKENS
         prompt = None if price is None else tokens * price.input // 1_000_000
-        worst = self.catalog.worst_case(provider, model, self.size.most_tokens(entry), moment, most)
+        most_asked, for_an_hour = self.size.most_tokens(entry), self.question.for_an_hour
+        worst = self.catalog.worst_case(provider, model, most_asked, moment, most, for_an_hour=for_an_hour)
         state = self.health.state(provider, model)
         local_only = self.question.local_only or self.wishes.local_only
         likely = self._forecast(Target(provider, model), most) if self.forecasts else UNKNOWN

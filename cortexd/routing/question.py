@@ -43,6 +43,11 @@ class Question:
         """Also such as only a vendor's own words have."""
         return bool(self.options.tools) or (self.raw is not None and self.raw.tools)
 
+    @property
+    def for_an_hour(self) -> bool:
+        """Whether a vendor's cache is to keep some of it so long, at that price."""
+        return self.raw is not None and self.raw.extras.for_an_hour
+
     def untold(self, settings: ProviderSettings) -> str:
         """Why a body of a vendor's own cannot go to this provider, neither as it is nor translated; "" where it can."""
         raw = self.raw

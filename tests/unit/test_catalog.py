@@ -47,6 +47,7 @@ input = "1"
 output = "2"
 cache_read = "0.5"
 cache_write = "1.5"
+hour_write = "2.5"
 
 [[models]]
 provider = "q"
@@ -58,7 +59,7 @@ WHOLE = Model(
     "whole",
     (
         PriceEntry(
-            Price(1_000_000_000, 2_000_000_000, 500_000_000, 1_500_000_000),
+            Price(1_000_000_000, 2_000_000_000, 500_000_000, 1_500_000_000, 2_500_000_000),
             date(2026, 11, 2),
             300,
             Window(frozenset({5, 6}), ((0, 6), (22, 24))),

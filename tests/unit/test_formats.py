@@ -327,6 +327,9 @@ class TestNative:
         (MESSAGES, {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, 1]}}, Extras()),
         (MESSAGES, {"compaction": {"type": "summarize"}}, Extras(fees=("compaction",))),
         (MESSAGES, {"fallbacks": [{"model": "m"}]}, Extras(rates=("fallbacks",))),
+        (MESSAGES, {"cache_control": {"type": "ephemeral", "ttl": "5m"}}, Extras()),
+        (MESSAGES, {"tools": [{"name": "t", "cache_control": {"ttl": "1h"}}]}, Extras(for_an_hour=True)),
+        (MESSAGES, {"messages": [{"content": [{"cache_control": {"ttl": "2d"}}]}]}, Extras(for_an_hour=True)),
     ],
 )
 def test_extras(form: Format, body: dict[str, Any], extras: Extras) -> None:

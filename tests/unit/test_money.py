@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,7 @@ from cortexd.domain.messages import Usage
 from cortexd.domain.money import Price, cost_nano, format_usd, from_usd, to_usd, worst_case_nano
 
 SONNET = Price(2_000_000_000, 10_000_000_000, 100_000_000, 2_500_000_000)
+HOURLY = replace(SONNET, hour_write=4_000_000_000)
 COUNTS = st.integers(0, 2**40)
 PRICES = st.integers(0, 10**12)
 
@@ -31,6 +33,13 @@ class TestCost:
         usage = Usage(input_tokens=10, cached_tokens=4)
         assert cost_nano(usage, Price(1_000_000, 0)) == 10
 
+    def test_what_is_kept_for_an_hour_has_its_own_price(self) -> None:
+        """Of 100 tokens that were written 30 are kept so long; without a price for that nobody knows what they cost."""
+        usage = Usage(input_tokens=100, cache_write_tokens=100, hour_write_tokens=30)
+        assert cost_nano(usage, HOURLY) == 70 * 2_500 + 30 * 4_000
+        assert (HOURLY.knows(usage), SONNET.knows(usage), Price(2, 10).knows(usage)) == (True, False, True)
+        assert cost_nano(usage, Price(1_000_000, 0)) == 100
+
     def test_half_a_nano_dollar_rounds_up(self) -> None:
         """Half up, and once for the whole attempt."""
         assert cost_nano(Usage(input_tokens=1), Price(500_000, 0)) == 1
@@ -44,11 +53,13 @@ class TestCost:
         cost = cost_nano(Usage(input_tokens=tokens_in, output_tokens=tokens_out), Price(price_in, price_out))
         assert Fraction(-1, 2) < cost - exact <= Fraction(1, 2)
 
-    @given(COUNTS, COUNTS, COUNTS, COUNTS)
-    def test_worst_case_is_never_below_the_cost(self, plain: int, read: int, write: int, out: int) -> None:
+    @given(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
+    def test_worst_case_is_never_below_the_cost(self, plain: int, read: int, write: int, hour: int, out: int) -> None:
         """However the prompt splits into cache reads and writes."""
         usage = Usage(plain + read + write, out, read, write)
         assert worst_case_nano(usage.input_tokens, out, SONNET) >= cost_nano(usage, SONNET)
+        kept = Usage(plain + read + write + hour, out, read, write + hour, hour_write_tokens=hour)
+        assert worst_case_nano(kept.input_tokens, out, HOURLY, for_an_hour=True) >= cost_nano(kept, HOURLY)
 
     @pytest.mark.parametrize(
         ("price", "nano"),

@@ -181,8 +181,21 @@ ANTHROPIC: dict[str, tuple[dict[str, Any], Usage | None]] = {
         {"input_tokens": 10, "output_tokens": 5, "cache_creation": {"ephemeral_5m_input_tokens": 30}},
         Usage(40, 5, 0, 30),
     ),
-    "kept for an hour, at a price that we do not know": (
+    "kept for an hour": (
         {"input_tokens": 10, "output_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 30}},
+        Usage(40, 5, 0, 30, 0, 30),
+    ),
+    "kept for an hour, in part": (
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_creation_input_tokens": 70,
+            "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 30},
+        },
+        Usage(80, 5, 0, 70, 0, 30),
+    ),
+    "kept for an hour: a fraction": (
+        {"input_tokens": 10, "output_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 0.5}},
         None,
     ),
     "all of the prompt from the cache": (

@@ -13,6 +13,7 @@ In a stream `message_start` guesses the output, and some servers the prompt too 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cortexd.domain.messages import Usage
@@ -34,22 +35,19 @@ _GROWING = frozenset({_OUTPUT, _THINKING})
 
 
 def read_usage(usage: object) -> Usage | None:
-    """The usage object in ours; None where it says nothing that can be counted, or what cannot be.
-
-    What is kept for an hour costs more to write than the catalogue knows; we never ask for it.
-    """
+    """The usage object in ours; None where it says nothing that can be counted, or what cannot be."""
     parts = prompt, read, written = dig(usage, _INPUT), dig(usage, _READ), _written(usage)
     if prompt is None or not all(part is None or is_count(part) for part in parts):
         return None
-    if dig(usage, _CREATION, _HOUR):
-        return None
-    return consistent(
+    counted = consistent(
         sum(int(part or 0) for part in parts),
         dig(usage, _OUTPUT),
         cached=read,
         written=written,
         reasoning=dig(usage, _DETAILS, _THINKING),
     )
+    hour = dig(usage, _CREATION, _HOUR)
+    return replace(counted, hour_write_tokens=hour) if counted is not None and hour else counted
 
 
 def later_usage(earlier: object, later: dict[str, Any]) -> dict[str, Any]:
