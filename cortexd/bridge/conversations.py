@@ -14,6 +14,7 @@ _MOST = 256
 _MOST_BYTES = 64 * 1024 * 1024
 _GOES_ON = "previous_response_id"
 _ENDS = (b"response.completed", b"response.incomplete")
+_DATA = re.compile(rb"^data:([^\r\n]*)", re.MULTILINE)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
@@ -59,7 +60,7 @@ class Conversations:
             return
         for event in _EVENT_END.split(events):
             try:
-                end = msgspec.json.decode(event.partition(b"data:")[2], type=_End)
+                end = msgspec.json.decode(b"\n".join(_DATA.findall(event)), type=_End)
             except _UNREADABLE:
                 continue
             if end.type.encode() in _ENDS:

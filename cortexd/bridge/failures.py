@@ -1,32 +1,27 @@
-"""The service's errors over HTTP: in words for whoever sits at a program, whether an SDK may try again, and when."""
+"""The service's errors over HTTP: in words for those behind it, whether an SDK may try again by itself, and when."""
 
 from __future__ import annotations
 
-from cortexd.errors import AccessDenied, BudgetExceeded, CortexError, Denial, ServiceUnavailable
+from cortexd.errors import BudgetExceeded, CortexError, InteractiveAuthorizationRequired, ServiceUnavailable
 from cortexd.formats.failures import UNAVAILABLE, status
 
 _TRY_AGAIN = (429, UNAVAILABLE)  # the service has tried what there is for all others
-_OWN = "This needs a password, which a program cannot be asked for. Let an administrator put you into the group cortex."
-_ADMINISTRATOR = (
-    "This task needs an administrator's password, which a program cannot be asked for. "
-    "Ask for it at a terminal: cortexctl ask --task TYPE"
+_NOT_ASKED = (
+    "polkit wants a password for this, and the bridge cannot ask for one. "
+    "Ask with cortexctl in a terminal. Members of the group cortex need none for ordinary requests."
 )
 _NEXT_STEPS = {
     "own_cap": " To allow more today: cortexctl budget allow USD.",
     "paused": " That is: cortexctl budget resume.",
 }
-_COMPLETE = "org.cortexlinux.LLMRouter.complete"
 
 
 def in_words(error: CortexError) -> CortexError:
-    """As a program's user can act on it: how to be asked for a password is a D-Bus client's to know."""
-    cause = str(error.details.get("cause", ""))
-    if step := _NEXT_STEPS.get(cause):
-        return type(error)(f"{error.message}{step}", **error.details)
-    if cause != Denial.NOT_ASKED:
-        return error
-    words = _OWN if error.details.get("action") == _COMPLETE else _ADMINISTRATOR
-    return AccessDenied(words, **error.details)
+    """As a program's user can act on it: flags of D-Bus calls are out of reach."""
+    if isinstance(error, InteractiveAuthorizationRequired):
+        return InteractiveAuthorizationRequired(_NOT_ASKED, **error.details)
+    step = _NEXT_STEPS.get(str(error.details.get("cause", "")))
+    return type(error)(f"{error.message}{step}", **error.details) if step else error
 
 
 def headers(error: CortexError) -> dict[str, str]:

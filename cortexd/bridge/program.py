@@ -51,9 +51,11 @@ def _said(process: Path, *, in_terminal: bool) -> Iterator[Program]:
 
 
 def _flatpak(process: Path) -> str:
+    if not (text := _text(process / "root/.flatpak-info")):
+        return ""
     info = ConfigParser(interpolation=None, strict=False)
     with suppress(Error):
-        info.read_string(_text(process / "root/.flatpak-info"))
+        info.read_string(text)
     return info.get("Application", "name", fallback="")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
@@ -24,13 +23,15 @@ from cortexd.config.allowed import AllowedSettings, allowed
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.bounds import BOUNDS, Bound
 from cortexd.config.headers import header_name, headers
-from cortexd.config.names import fault_of_name
+from cortexd.config.ledger_address import ledger_address
+from cortexd.config.names import fault_of_name, variable_name
 from cortexd.config.outcomes import AutomaticSettings, SourceWeights
 from cortexd.config.problems import Expectation, UnknownSetting
 from cortexd.config.settings import (
     CAPABILITIES,
     BudgetSettings,
     LearnedSettings,
+    LedgerSettings,
     LimitUsd,
     ModelSettings,
     NetworkSettings,
@@ -50,7 +51,6 @@ Member = TypeVar("Member", bound=StrEnum)
 _MAX_THRESHOLDS = 16
 _MAX_REPLICAS = 64
 _USD_DECIMALS = 9  # nano-dollars are the smallest that is counted
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @cache
@@ -96,12 +96,6 @@ def _without_credentials(value: object) -> object:
     if isinstance(value, list):
         return [_without_credentials(item) for item in value]
     return {key: _without_credentials(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def _variable(value: object) -> str:
-    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
-        raise Expectation("the name of an environment variable")
-    return value
 
 
 def _boolean(value: object) -> bool:
@@ -361,6 +355,7 @@ _ADDRESSES: dict[tuple[type, str], Callable[[object], Any]] = {
     (ReplicaSettings, "base_url"): endpoint_address,
     (NetworkSettings, "proxy"): proxy_address,
     (NetworkSettings, "no_proxy"): proxy_exceptions,
+    (LedgerSettings, "url"): ledger_address,
 }
 _COERCERS: dict[Any, Callable[[object], Any]] = {
     bool: _boolean,
@@ -379,8 +374,7 @@ _COERCERS: dict[Any, Callable[[object], Any]] = {
 _MERGED: dict[Any, Callable[[str, object, Any], Any]] = {
     AllowedSettings: allowed,
     LimitUsd: _limit,
-    LearnedSettings: _figures,
-    Weights: _figures,
+    **dict.fromkeys((LearnedSettings, Weights), _figures),
     dict[str, LimitUsd]: _limits_by_name,
     dict[str, ModelSettings]: _models,
     tuple[ReplicaSettings, ...]: _replicas,
@@ -393,7 +387,7 @@ _BY_NAME: dict[str, Callable[[object], Any]] = {
     "quality": _quality,
     "quirks": _quirks,
     "credential": _credential,
-    "key_variable": _variable,
+    "key_variable": variable_name,
     "auth_header": header_name,
     "headers": headers,
     "api": lambda value: _choice(value, tuple(API_KINDS)),

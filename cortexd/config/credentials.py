@@ -1,4 +1,5 @@
-"""Provider keys: from systemd credentials, key files or environment variables, in that order; never from the TOML.
+"""Provider keys, and the ledger's password: from systemd credentials, files or environment variables, in that order;
+never from the TOML.
 
 systemd hands a credentials directory `keys:/etc/cortexd/credentials` over as files `keys_NAME`; a single
 `LoadCredential=NAME:…` as `NAME`. A reload reads the files again, but systemd fixes credentials at start.
@@ -12,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cortexd.config.files import Unusable, is_there, read_file, refuse_unsafe_directory
-from cortexd.config.names import credential_files
+from cortexd.config.names import LEDGER_PASSWORD, credential_files
 from cortexd.config.problems import Problems
-from cortexd.config.settings import Config, ProviderSettings, ReplicaSettings, Secret
+from cortexd.config.settings import Config, LedgerSettings, ProviderSettings, ReplicaSettings, Secret
 from cortexd.errors import ConfigError, Problem
 
 MAX_KEY_BYTES = 16 * 1024
@@ -30,6 +31,8 @@ def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config
             key = _find_key(name, settings, directory, environ)
             replicas = tuple(_with_key(item, key, directory, environ) for item in settings.replicas)
             providers[name] = dataclasses.replace(settings, key=key, replicas=replicas)
+    with problems.collected():
+        config = dataclasses.replace(config, ledger=_with_password(config.ledger, directory))
     problems.raise_any()
     return dataclasses.replace(config, providers=providers)
 
@@ -57,21 +60,33 @@ def _with_key(
     return dataclasses.replace(replica, key=_find_key(replica.credential, replica, directory, environ))
 
 
+def _with_password(settings: LedgerSettings, directory: str | None) -> LedgerSettings:
+    if not settings.url:
+        return settings
+    file = _file_of(LEDGER_PASSWORD, settings.password_file, directory)
+    return dataclasses.replace(settings, password=_read_key(*file) if file else None)
+
+
 def _find_key(
     credential: str | None,
     settings: ProviderSettings | ReplicaSettings,
     directory: str | None,
     environ: Mapping[str, str],
 ) -> Secret | None:
+    if file := _file_of(credential, settings.key_file, directory):
+        return _read_key(*file)
+    value = environ.get(settings.key_variable, "").strip() if settings.key_variable else ""
+    return _secret(value, f"environment variable {settings.key_variable}") if value else None
+
+
+def _file_of(credential: str | None, own_file: Path | None, directory: str | None) -> tuple[Path, bool] | None:
+    """The file to read, and whether its place must be private: systemd's directory is closed."""
     if directory and credential:
         for name in credential_files(credential):
             file = Path(directory) / name
             if is_there(file):
-                return _read_key(file, private=False)  # of systemd's: the directory is closed
-    if settings.key_file is not None:
-        return _read_key(settings.key_file, private=True)
-    value = environ.get(settings.key_variable, "").strip() if settings.key_variable else ""
-    return _secret(value, f"environment variable {settings.key_variable}") if value else None
+                return file, False
+    return None if own_file is None else (own_file, True)
 
 
 def _read_key(file: Path, private: bool) -> Secret | None:

@@ -27,7 +27,7 @@ from cortexd.config.settings import Config, ProviderSettings
 from cortexd.config.whole import faults_of_whole
 
 DEFAULT_PATH = Path("/etc/cortexd/config.toml")
-_NOT_IN_FILES = frozenset({"name", "key", "sources"})
+_NOT_IN_FILES = frozenset({"name", "key", "password", "sources"})
 _NEW_PROVIDER_NEEDS = ("api", "base_url", "model")
 _SECRETS = ("key", "api_key", "token", "secret")
 Table = Mapping[str, Any]

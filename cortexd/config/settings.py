@@ -263,15 +263,24 @@ class AuthorizationSettings:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """`path` is a SQLite file; its directory is made 0700, the file 0600.
+    """`path` is a SQLite file; its directory is made 0700, the file 0600. `url`, where it is set, is a PostgreSQL
+    database that several machines share, in the file's place; its `password` comes from a credential or a file.
 
     `keep_days`: single requests are kept that long, their daily sums for good.
     """
 
     path: Path = Path("/var/lib/cortexd/ledger.sqlite3")
+    url: str = ""
+    password_file: Path | None = None
+    password: Secret | None = None
     durability: Literal["process", "power"] = "process"
     lease_s: float = 900.0
     keep_days: int = 400
+
+    @property
+    def where(self) -> str:
+        """As an operator knows it."""
+        return self.url or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)

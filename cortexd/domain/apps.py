@@ -79,7 +79,7 @@ def shown_app(name: str) -> str:
 def program_of_command(executable: str, words: Sequence[str]) -> Program:
     """The program that runs as `executable`, a path, and was started by `words`: of an interpreter its script.
 
-    `words` may be what the program has put in their place, as Claude Code does.
+    `words` may be what the program has put in their place, as Node's process.title does.
     """
     kind = _interpreter(executable)
     if not kind or not words:
@@ -117,5 +117,5 @@ def _telling(path: str) -> str:
     for part in (whole, *whole.parents):
         mute = part.name in _PLACES or _VERSION.fullmatch(part.name) or part.stem in _SAYS_NOTHING
         if part.name and not mute:
-            return part.name
+            return part.name.removesuffix(".exe")  # so Claude Code comes from npm, on Linux too
     return whole.name

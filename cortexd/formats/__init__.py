@@ -4,7 +4,7 @@ A format's name is its API kind in the configuration (`api = "…"`).
 """
 
 from cortexd.formats.asked import Asked, Body, check_translatable
-from cortexd.formats.extras import Extras
+from cortexd.formats.extras import SEARCHES, Extras, said
 from cortexd.formats.failures import status
 from cortexd.formats.form import Answered, Format, Telling
 from cortexd.formats.named import FORMATS, format_named
@@ -12,6 +12,7 @@ from cortexd.formats.raw import decoded, put, rewritten, value_of
 
 __all__ = [
     "FORMATS",
+    "SEARCHES",
     "Answered",
     "Asked",
     "Body",
@@ -23,6 +24,7 @@ __all__ = [
     "format_named",
     "put",
     "rewritten",
+    "said",
     "status",
     "value_of",
 ]

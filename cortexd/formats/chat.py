@@ -25,7 +25,7 @@ from cortexd.formats.asked import (
     rows,
     text,
 )
-from cortexd.formats.extras import Extras, limit, of_parts, paid_tools, said, tier
+from cortexd.formats.extras import ROUTED, SEARCHES, Extras, largest, limit, of_parts, paid_tools, said, tier
 from cortexd.formats.form import Answered, Format, Telling
 from cortexd.formats.openai import chosen, failure, functions, role_of
 
@@ -71,7 +71,7 @@ class ChatFormat(Format):
         )
 
     def most_output(self, body: Body) -> tuple[int | None, int]:
-        return limit(body, "max_completion_tokens", "max_tokens"), limit(body, "n") or 1
+        return largest(body, "max_completion_tokens", "max_tokens"), limit(body, "n") or 1
 
     def extras(self, body: Body) -> Extras:
         rates, beyond = of_parts(body.get("messages"), "content")
@@ -79,8 +79,8 @@ class ChatFormat(Format):
         told = (
             [f"modalities.{one!s:.40}" for one in modalities if one != "text"] if isinstance(modalities, list) else []
         )
-        fees = (*said(body, "web_search_options"), *paid_tools(body, lambda tool: tool.get("type") in _FREE_TOOLS))
-        return Extras((*tier(body), *told, *rates), fees, beyond)
+        fees = (*said(body, *SEARCHES), *paid_tools(body, lambda tool: tool.get("type") in _FREE_TOOLS))
+        return Extras((*tier(body), *said(body, *ROUTED), *told, *rates), fees, beyond)
 
     def answer(self, answered: Answered) -> dict[str, Any]:
         calls = [_call(call) for call in answered.tool_calls]

@@ -10,17 +10,22 @@ from cortexd.errors import InvalidArgument
 from cortexd.formats.asked import Body, kind_of, rows
 
 _USUAL_TIERS = (None, "auto", "default", "standard", "standard_only")
+# keys by which a vendor searches: OpenAI's, OpenRouter's, xAI's, Alibaba's
+SEARCHES = ("web_search_options", "plugins", "search_parameters", "enable_search")
+ROUTED = ("models",)  # OpenRouter asks another of these, at that one's price
 _AUDIO = ("audio", "input_audio")
 # keys of a part, or of what is nested in it, that name something which does not stand in the body
 _ELSEWHERE = ("file_id", "file_url", "url", "image_url")
 _NESTED = ("source", "image_url", "file")
+# keys of what stands here packed, so that its bytes do not bound its tokens: documents and films
+_PACKED = ("file_data", "video_url", "video")
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
     """Names of each. `rates`: what makes tokens dearer or cheaper than the price list's usual ones. `fees`: what costs
     beside tokens, or lets the vendor ask its model again with input of its own, as server tools do. `beyond`: input
-    that does not stand in the body, so that its length does not bound it; the usage counts it."""
+    that does not stand in the body, or only packed, so that its length does not bound it; the usage counts it."""
 
     rates: tuple[str, ...] = ()
     fees: tuple[str, ...] = ()
@@ -33,8 +38,8 @@ def tier(body: Body) -> tuple[str, ...]:
 
 
 def said(body: Body, *keys: str) -> tuple[str, ...]:
-    """Those of the keys that say something."""
-    return tuple(key for key in keys if body.get(key))
+    """Those of the keys that say something: an empty object asks for all that is usual."""
+    return tuple(key for key in keys if body.get(key) not in (None, False, "", []))
 
 
 def paid_tools(body: Body, free: Callable[[Body], bool]) -> tuple[str, ...]:
@@ -49,26 +54,41 @@ def of_parts(turns: object, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]
     for part in _parts(turns, key):
         if part.get("type") in _AUDIO:
             rates[f"content.{part['type']}"] = None
-        if part.get("type") != "text" and _stands_elsewhere(part):
+        if part.get("type") != "text" and (_stands_elsewhere(part) or _is_packed(part)):
             beyond[f"content.{kind_of(part)}"] = None
     return tuple(rates), tuple(beyond)
 
 
 def _parts(turns: object, key: str) -> Iterator[Body]:
-    """All objects in lists at `key`, and in lists at `content` of these: a tool's result has parts of its own."""
+    """All objects in lists at `key`, and in lists at `content` of these and of their sources: a tool's result has parts
+    of its own, and so has a document."""
     for turn in turns if isinstance(turns, list) else ():
-        inner = turn.get(key) if isinstance(turn, dict) else None
-        for part in inner if isinstance(inner, list) else ():
-            if isinstance(part, dict):
-                yield part
-        if isinstance(inner, list):
-            yield from _parts(inner, "content")
+        for inner in (turn.get(key), _source(turn).get("content")) if isinstance(turn, dict) else ():
+            if isinstance(inner, list):
+                yield from (part for part in inner if isinstance(part, dict))
+                yield from _parts(inner, "content")
+
+
+def _source(part: Body) -> Body:
+    source = part.get("source")
+    return source if isinstance(source, dict) else {}
 
 
 def _stands_elsewhere(part: Body) -> bool:
     places: list[Any] = [part, *(part.get(key) for key in _NESTED)]
     named = [place.get(key) for place in places if isinstance(place, dict) for key in _ELSEWHERE]
     return any(isinstance(value, str) and not value.startswith("data:") for value in named)
+
+
+def _is_packed(part: Body) -> bool:
+    if part.get("type") == "document" and _source(part).get("type") == "base64":
+        return True
+    return any(place.get(key) for place in (part, part.get("file")) if isinstance(place, dict) for key in _PACKED)
+
+
+def largest(body: Body, *keys: str) -> int | None:
+    """Of all limits that the body sets: vendors differ in which one they obey. Raises InvalidArgument as `limit`."""
+    return max(filter(None, (limit(body, key) for key in keys)), default=None)
 
 
 def limit(body: Body, *keys: str) -> int | None:

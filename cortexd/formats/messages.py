@@ -66,7 +66,7 @@ class MessagesFormat(Format):
     def extras(self, body: Body) -> Extras:
         rates, beyond = of_parts(body.get("messages"), "content")
         dearer = [f"{key}.{body[key]!s:.40}" for key, usual in _USUAL.items() if body.get(key) not in usual]
-        fees = (*said(body, "mcp_servers", "container"), *paid_tools(body, _is_free))
+        fees = (*said(body, "mcp_servers", "container", "compaction"), *_compactions(body), *paid_tools(body, _is_free))
         return Extras((*tier(body), *dearer, *said(body, "fallbacks"), *rates), fees, beyond)
 
     def answer(self, answered: Answered) -> dict[str, Any]:
@@ -230,6 +230,15 @@ def _tools(body: Body, missed: Missed) -> list[dict[str, Any]]:
         }
         for tool in own
     ]
+
+
+def _compactions(body: Body) -> tuple[str, ...]:
+    """The vendor has its model sum up first, which the usage has in `iterations`. Source: anthropic's SDK
+    (types/beta/beta_compaction_iteration_usage.py)."""
+    managed = body.get("context_management")
+    edits = managed.get("edits") if isinstance(managed, dict) else None
+    kinds = [kind_of(edit) for edit in edits if isinstance(edit, dict)] if isinstance(edits, list) else []
+    return tuple(dict.fromkeys(f"context_management.{kind}" for kind in kinds if kind.startswith("compact")))
 
 
 def _is_free(tool: Body) -> bool:

@@ -15,6 +15,17 @@ _BEGINS = re.compile(rb"[ \t\n\r]*\{")
 _GOES_ON = re.compile(rb"[ \t\n\r]*([,}])")
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_KEYS = 1000  # no API has a tenth of it
+# What decides who answers and what it may cost. Some vendors' parsers take any case (Go's encoding/json), and then the
+# last of both.
+_DECIDING = frozenset(
+    [
+        *("model", "models", "fallbacks", "stream", "stream_options", "include_usage", "n", "service_tier", "speed"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "tools", "functions", "mcp_servers", "container"),
+        *("web_search_options", "plugins", "search_parameters", "enable_search", "inference_geo", "modalities"),
+        *("messages", "input", "system", "instructions", "previous_response_id", "conversation", "prompt", "thread"),
+        *("context_management", "compaction"),
+    ]
+)
 
 
 def decoded(body: bytes) -> dict[str, Any]:
@@ -31,7 +42,8 @@ def decoded(body: bytes) -> dict[str, Any]:
 def rewritten(body: bytes, model: str, *, counted: bool = False) -> bytes:
     """The same JSON object for another model. `counted`: with the usage at the end of an OpenAI stream.
 
-    Raises InvalidArgument for what is no object, or has a key twice: parsers differ in which one they read.
+    Raises InvalidArgument for what is no object, has a key twice, or one that decides in another case: parsers differ
+    in which one they read.
     """
     told = put(body, "model", msgspec.json.encode(model))
     if not counted:
@@ -86,6 +98,9 @@ def _members(body: bytes) -> dict[str, msgspec.Raw]:
         raise InvalidArgument(f"The body is no JSON object: {error}") from None
     if len(members) > _MOST_KEYS:
         raise InvalidArgument(f"The body has {len(members)} keys. It may have {_MOST_KEYS}.")
+    for key in members.keys() - _DECIDING:
+        if (meant := key.casefold()) in _DECIDING:
+            raise InvalidArgument(f"The body has the key {key!r:.80}. Write it as {meant!r}.")
     return members
 
 

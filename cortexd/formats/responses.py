@@ -25,7 +25,7 @@ from cortexd.formats.asked import (
     rows,
     text,
 )
-from cortexd.formats.extras import Extras, limit, of_parts, paid_tools, tier
+from cortexd.formats.extras import ROUTED, SEARCHES, Extras, limit, of_parts, paid_tools, said, tier
 from cortexd.formats.form import Answered, Format, Telling
 from cortexd.formats.openai import chosen, failure, functions, role_of
 
@@ -83,7 +83,9 @@ class ResponsesFormat(Format):
         named = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
         kept = ("input.item_reference",) if any(item.get("type") == "item_reference" for item in named) else ()
         return Extras(
-            (*tier(body), *rates), paid_tools(body, _is_free), tuple(dict.fromkeys((*beyond, *outputs, *kept)))
+            (*tier(body), *said(body, *ROUTED), *rates),
+            (*said(body, *SEARCHES), *paid_tools(body, _is_free)),
+            tuple(dict.fromkeys((*beyond, *outputs, *kept))),
         )
 
     def answer(self, answered: Answered) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from cortexd.ledger.writing.actions import (
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
     from sqlalchemy import Connection
 
+    from cortexd.ledger.engines import Place
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
@@ -147,7 +148,7 @@ class Ledger:
         reading = await self._readers.read(lambda connection: statistics.read(connection, uid))
         if reading.fresh.total_requests > statistics.CARRY_AFTER:
             with suppress(LedgerUnavailable):  # then the next reading adds all up again
-                await self._write(Change(lambda connection: statistics.carry_reading(connection, uid, reading)))
+                await self._write(Change(lambda connection: statistics.carry_reading(connection, uid, reading), True))
         return reading.stats
 
     async def spent(self, uid: int) -> Spent:
@@ -358,8 +359,17 @@ def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
-    from cortexd.ledger.writing.store import Store
 
     place = place_of(settings)
-    store = Store(place, instance, settings.lease_s)
+    store = _store_of(place)(place, instance, settings.lease_s)
     return store, Readers(place, store.damage)
+
+
+def _store_of(place: Place) -> type[Store]:
+    if place.engine.sharing:
+        from cortexd.ledger.writing.shared_store import SharedStore
+
+        return SharedStore
+    from cortexd.ledger.writing.store import Store
+
+    return Store

@@ -15,7 +15,7 @@ MOST_KEPT = 8 * 1024 * 1024
 _MOST_HELD = 2 * MAX_EVENT_BYTES  # of an event that has begun, comments included
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _MOST_END = max(map(len, _ENDS)) - 1  # of one that is cut
-_EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
+_EVENT = re.compile(rb".*?(?:\n\r?\n|\r\r\n?)", re.DOTALL)
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 

@@ -19,7 +19,7 @@ from cortexd.domain.raw import RawCall
 from cortexd.domain.safe_values import escaped_unsafe, safe_text
 from cortexd.domain.tasks import parse_task_type
 from cortexd.errors import InvalidArgument, TooLarge
-from cortexd.formats import Answered, Asked, Format, decoded, format_named, rewritten
+from cortexd.formats import SEARCHES, Answered, Asked, Format, decoded, format_named, rewritten, said
 from cortexd.requests.intake import Request, bounds_of, request_of
 from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
@@ -32,7 +32,7 @@ RAW, TRANSLATED = "raw", "translated"
 _OPENAI = "openai"
 _SLOWEST_PER_S = 35.0  # tokens; anthropic 2.12 expects as many (_base_client.py, _calculate_nonstreaming_timeout)
 _LONG = 32_768  # tokens, where nobody set a limit
-_TOOLS = ("tools", "functions", "mcp_servers", "web_search_options", "plugins")
+_TOOLS = ("tools", "functions", "mcp_servers", *SEARCHES)
 _INSTEAD = {True: "Set it to true, or call CompleteRaw.", False: "Leave it out, or call OpenRawStream."}
 
 
@@ -80,7 +80,7 @@ def _read(form: Format, body: bytes, beside: Options, bounds: Bounds) -> tuple[R
         most_output=most,
         times=times,
         native=native,
-        tools=any(known.get(key) for key in _TOOLS),
+        tools=bool(said(known, *_TOOLS)),
         keeps=beside.request_id is not None or beside.cache,
     )
     return raw, messages, wanted

@@ -110,8 +110,13 @@ def bodies(endpoint: str, seed: int) -> Iterator[bytes]:
         body = copy.deepcopy(WHOLE[endpoint])
         body["stream"] = chance.random() < 0.2
         for _ in range(chance.choice((0, 1, 1, 2, 3, 6))):
-            body = chance.choice(_CHANGES)(body, chance)
-            if len(json.dumps(body)) > _LARGE:
+            try:
+                changed = chance.choice(_CHANGES)(copy.deepcopy(body), chance)
+                size = len(json.dumps(changed))
+            except RecursionError:  # deeper than anybody here could write
+                break
+            body = changed
+            if size > _LARGE:
                 break
         written = _written(body, chance)
         yield chance.choice(_DAMAGES)(written, chance) if chance.random() < 0.1 else written

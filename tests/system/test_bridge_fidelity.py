@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from simulated import ControlClient
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually
 from tests.system.fidelity import FIGURES, TALKS, Talk
 from tests.system.raw import PROVIDERS, Served, serving
@@ -134,3 +134,14 @@ class TestTranslated:
         assert (headers["x-cortex-lane"], headers["x-cortex-provider"]) == ("translated", "kimi_k2")
         lost = set(headers["x-cortex-lost"].split(", "))
         assert {"content.thinking", "content.redacted_thinking", "cache_control", "x_of_tomorrow"} <= lost
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_body_that_its_vendor_refuses(
+        self, stream: bool, served: Served, program: aiohttp.ClientSession
+    ) -> None:
+        """Servers that are only like OpenAI's: the same in words that suit the model, and what was left out is said."""
+        served.behave("openai", Behaviour(reply="Warm and cold.", refused_fields=("seed",)))
+        body = '{"model":"kimi_k2","seed":7,"stream":%s,"messages":[{"role":"user","content":"hello"}]}'
+        told, headers = await ask(program, TALKS["openai"], body % str(stream).lower())
+        assert b"Warm" in told
+        assert (headers["x-cortex-lane"], headers["x-cortex-lost"], served.asked("openai")) == ("translated", "seed", 2)

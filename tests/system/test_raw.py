@@ -222,6 +222,8 @@ class TestRefused:
             ("InvalidArgument", "openai", body_of("openai", stream=True), {}),
             ("InvalidArgument", "openai", '{"model": "a", "model": "b", "messages": []}', {}),
             ("InvalidArgument", "openai", body_of("openai", service_tier="priority"), {}),
+            ("InvalidArgument", "openai", body_of("openai", MAX_TOKENS=100_000), {}),
+            ("InvalidArgument", "openai", body_of("openai", models=["dearer"]), {}),
             ("InvalidArgument", "responses", body_of("responses", previous_response_id="resp_1"), {}),
             ("InvalidArgument", "openai", body_of("openai"), {"temperature": 0.5}),
             ("InvalidArgument", "openai", body_of("openai"), {"max_tokens": 5}),
@@ -266,6 +268,11 @@ class TestMoney:
         one, three = body_of("openai"), body_of("openai", n=3)
         whole = await self._worst_case(program, one)
         assert await self._worst_case(program, three) > 2 * whole
+
+    async def test_the_larger_of_two_limits_is_reserved(self, served: Served, program: Program) -> None:
+        """Whichever of them the vendor obeys."""
+        both = body_of("openai", max_tokens=20_000, max_completion_tokens=1)
+        assert await self._worst_case(program, both) > 10 * await self._worst_case(program, body_of("openai"))
 
     async def _worst_case(self, program: Program, body: str) -> float:
         """As the refusal of a sum that has no room says it, in dollars."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cortexd.ledger import Ledger
+from tests.postgresql import Cluster, postgresql_fixture  # noqa: F401
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
+from tests.unit import test_ledger_parts
 from tests.unit.test_ledger_parts import settings
 
 
@@ -25,6 +28,22 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     opened = await Ledger.open(settings(tmp_path))
     yield opened
     await opened.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        alone = any(metafunc.definition.iter_markers("of_a_file"))
+        shared = [] if alone else [pytest.param("postgresql", marks=pytest.mark.slow)]
+        metafunc.parametrize("engine", ["sqlite", *shared], indirect=True)
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where `settings` puts the ledgers of a test, which then says the same of both kinds of database."""
+    if request.param == "postgresql":
+        running: Cluster = request.getfixturevalue("postgresql")
+        monkeypatch.setattr(test_ledger_parts, "database_of", cache(lambda path: running.ledger()))
+    return str(request.param)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from random import Random
 from cortexd.domain.apps import APP, APP_VERIFIED
 from cortexd.domain.messages import Usage
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest, UsageQuery, UsageRow
-from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, request, settings
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, expire_leases, request, settings
 
 NOW = datetime.now().astimezone()
 TODAY = NOW.date()
@@ -50,6 +50,7 @@ async def live(directory: Path, chance: Random, count: int = 200, days: int = 15
 
     await asyncio.gather(*(settle(past) for past in history))
     await ledger.close()
+    expire_leases(settings(directory).path)
     return await Ledger.open(settings(directory)), history
 
 

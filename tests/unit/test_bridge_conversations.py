@@ -50,10 +50,11 @@ class TestConversations:
     def test_of_a_stream(self, newline: bytes) -> None:
         """The event that ends it has the whole response."""
         known = Conversations()
-        data = b'{"type":"response.completed","response":%s}' % response("a", b'[{"type":"message"}]')
+        said = {"type": "message", "text": "an event has data: and an end"}
+        data = b'{"type":"response.completed","response":%s}' % response("a", json.dumps([said]).encode())
         events = [b"event: x", b'data: {"type":"x"}', b"", b"event: response.completed", b"data: " + data, b"", b""]
         known.keep_streamed(b'{"input": "hello"}', newline.join(events))
-        assert read(known.whole(b'{"input": []}', "a")) == [{"role": "user", "content": "hello"}, {"type": "message"}]
+        assert read(known.whole(b'{"input": []}', "a")) == [{"role": "user", "content": "hello"}, said]
 
     def test_one_that_is_not_kept(self) -> None:
         """Is refused; a body that goes on from nothing stays as it is; what is no response is not kept."""

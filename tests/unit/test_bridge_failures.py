@@ -1,4 +1,4 @@
-"""The service's refusals in words for whoever sits at a program."""
+"""What the bridge makes of the service's errors for those behind HTTP."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import pytest
 from cortexd.bridge.failures import in_words
 from cortexd.errors import BudgetExceeded, InteractiveAuthorizationRequired
 
-ACTIONS = "org.cortexlinux.LLMRouter."
 
-
-class TestWords:
-    @pytest.mark.parametrize(("action", "step"), [("complete", "group cortex"), ("system-operation", "cortexctl ask")])
-    def test_a_password_that_nobody_can_be_asked_for(self, action: str, step: str) -> None:
-        """The next step is one that this person can take; the details stay for programs."""
-        refused = InteractiveAuthorizationRequired("gdbus -i", action=f"{ACTIONS}{action}", cause="not_asked")
-        told = in_words(refused)
-        assert told.details == refused.details
-        assert step in told.message
-        assert "gdbus" not in told.message
+class TestInWords:
+    def test_a_password_that_nobody_can_be_asked_for(self) -> None:
+        """Flags of D-Bus calls are not what a program's user can change; kind and details stay."""
+        error = in_words(InteractiveAuthorizationRequired("call again with a flag", action="a.b", cause="not_asked"))
+        assert type(error) is InteractiveAuthorizationRequired
+        assert (error.details, "flag" in error.message) == ({"action": "a.b", "cause": "not_asked"}, False)
 
     @pytest.mark.parametrize(("cause", "step"), [("own_cap", "budget allow"), ("paused", "budget resume")])
     def test_a_limit_of_ones_own(self, cause: str, step: str) -> None:

@@ -80,6 +80,7 @@ class TestCommand:
             ("/usr/bin/bun run chat.ts", "chat.ts", Source.SCRIPT),
             ("/usr/bin/java -cp x.jar -jar tool.jar", "tool.jar", Source.SCRIPT),
             ("/home/a/.local/share/claude/versions/2.1.197", "claude", Source.EXECUTABLE),
+            ("/n/node_modules/@anthropic-ai/claude-code/bin/claude.exe -p", "claude", Source.EXECUTABLE),
             ("/bin/sh /etc/script", "script", Source.SCRIPT),
         ],
     )

@@ -52,6 +52,8 @@ INNER = [
     "stop",
 ]
 KEYS = st.sampled_from([*chat._KNOWN, *messages._KNOWN, *responses._KNOWN, *PARTS, *CALLS, *INNER])
+COMPACTED = {"edits": [{"type": "compact_20260112"}]}
+OF_A_URL = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
 ROLES = ["user", "assistant", "system", "developer", "tool"]
 KINDS = [
     "text",
@@ -247,16 +249,21 @@ class TestNative:
         "openai": [
             {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
             {"type": "file", "file": {"file_id": "f"}},
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
+            {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
             {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
         ],
         "anthropic": [
             {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
             {"type": "document", "source": {"type": "file", "file_id": "f"}},
             {"type": "container_upload", "file_id": "f"},
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}},
+            {"type": "document", "source": {"type": "content", "content": [OF_A_URL]}},
         ],
         "responses": [
             {"type": "input_image", "image_url": "https://example.org/a.png"},
             {"type": "input_file", "file_id": "f"},
+            {"type": "input_file", "file_data": "data:application/pdf;base64,AAAA"},
             {"type": "input_file", "file_url": "https://example.org/a.pdf"},
         ],
     }
@@ -304,6 +311,10 @@ class TestNative:
         (CHAT, {"service_tier": "priority"}, Extras(rates=("service_tier.priority",))),
         (CHAT, {"modalities": ["text", "audio"]}, Extras(rates=("modalities.audio",))),
         (CHAT, {"web_search_options": {"search_context_size": "low"}}, Extras(fees=("web_search_options",))),
+        (CHAT, {"web_search_options": {}}, Extras(fees=("web_search_options",))),
+        (CHAT, {"plugins": [{"id": "web"}], "enable_search": False}, Extras(fees=("plugins",))),
+        (CHAT, {"models": ["dearer"]}, Extras(rates=("models",))),
+        (RESPONSES, {"models": ["dearer"], "plugins": []}, Extras(rates=("models",))),
         (RESPONSES, {"tools": [{"type": "web_search"}, {"type": "local_shell"}]}, Extras(fees=("tools.web_search",))),
         (RESPONSES, {"tools": [{"type": "shell"}]}, Extras(fees=("tools.shell",))),
         (RESPONSES, {"tools": [{"type": "shell", "environment": {"type": "local"}}]}, Extras()),
@@ -312,6 +323,9 @@ class TestNative:
         (MESSAGES, {"tools": [{"type": "of_next_year"}]}, Extras(fees=("tools.of_next_year",))),
         (MESSAGES, {"tools": [{"type": "bash_20250124"}, {"type": "custom"}]}, Extras()),
         (MESSAGES, {"speed": "fast", "inference_geo": "us"}, Extras(rates=("speed.fast", "inference_geo.us"))),
+        (MESSAGES, {"context_management": COMPACTED}, Extras(fees=("context_management.compact_20260112",))),
+        (MESSAGES, {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, 1]}}, Extras()),
+        (MESSAGES, {"compaction": {"type": "summarize"}}, Extras(fees=("compaction",))),
         (MESSAGES, {"fallbacks": [{"model": "m"}]}, Extras(rates=("fallbacks",))),
     ],
 )
@@ -322,8 +336,9 @@ def test_extras(form: Format, body: dict[str, Any], extras: Extras) -> None:
 
 class TestOutput:
     def test_answers_times_their_limit(self) -> None:
-        """Each API's own words, the newer one first; a number that is none is refused."""
+        """Each API's own words, the larger of two: vendors differ in which they obey. What is no number is refused."""
         assert CHAT.most_output({"max_tokens": 5, "max_completion_tokens": 7, "n": 3}) == (7, 3)
+        assert CHAT.most_output({"max_tokens": 9000, "max_completion_tokens": 1}) == (9000, 1)
         assert RESPONSES.most_output({"max_output_tokens": 1.0e2}) == (100, 1)
         assert MESSAGES.most_output({}) == (None, 1)
         for wrong in (0, -1, 1.5, True, "7", 2.0**60):

@@ -112,6 +112,13 @@ class TestRewritten:
         with pytest.raises(InvalidArgument):
             rewritten(twice, "m")
 
+    @pytest.mark.parametrize("key", ["Model", "MAX_TOKENS", "ſtream", "\\u004e"])
+    @pytest.mark.parametrize("also", [b"", b'"model": "a", "max_tokens": 1, "stream": false, "n": 1, '])
+    def test_a_word_that_decides_has_one_case(self, key: str, also: bytes) -> None:
+        """Beside the usual one or alone: where a vendor's parser takes any, the last one would count."""
+        with pytest.raises(InvalidArgument):
+            rewritten(b'{%s"%s": 1}' % (also, key.encode()), "m")
+
     @pytest.mark.parametrize(
         "body", [b"", b"[]", b"1", b"{", b'{"a":1}}', b'{"a":1,}', b"{a:1}", b'{"\xff":1}', b"null", DEEP]
     )

@@ -25,6 +25,8 @@ from cortexd.ledger.writing.store import Store
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import attempt, request, settings
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 DAYS = {"2026-11-23": datetime(2026, 11, 23, 12), "2026-11-24": datetime(2026, 11, 24, 12)}
 SHARED = (
     replace(limit(90, None, Period.MONTH), step_nano=7, share=Fraction(1, 2)),
@@ -221,6 +223,7 @@ class TestModel:
         """Any order of reservations and settlements in any groups, broken ones too: the same answers and sums."""
         check()
 
+    @pytest.mark.of_a_file
     def test_agrees_with_hardly_any_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The same where sums are dropped and read from the entries again all the time."""
         for bound in ("_MAX_OWN", "_MAX_SHARED", "_MAX_PERIODS"):

@@ -23,6 +23,8 @@ from cortexd.accounts import thresholds_crossed
 from cortexd.ledger import BudgetChange, DuplicateRequest, Ledger, Limit, OverBudget, Period, Totals
 from tests.unit.test_ledger_parts import attempt, audited, request, rows, settings, while_locked
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 UIDS = (1000, 1001, 1002)
 NAMES = {None: ("machine", ""), frozenset((1000, 1001)): ("group", "students")}
 THRESHOLDS = (0.5, 0.8, 0.95)
@@ -196,6 +198,7 @@ def spend_and_kill(directory: Path, after_lines: int) -> list[str]:
     return said
 
 
+@pytest.mark.of_a_file
 class TestKill:
     async def test_no_limit_is_passed_across_kills(self, tmp_path: Path) -> None:
         """After each kill -9 what was under way counts as spent, and the next daemon keeps to what is left."""
@@ -369,6 +372,7 @@ class TestShares:
 
 
 class TestSums:
+    @pytest.mark.of_a_file
     async def test_at_hand_are_not_read_again(self, ledger: Ledger, tmp_path: Path) -> None:
         """What the file says of the past is asked once: here somebody adds to it behind the daemon's back."""
         limits = [limit(10_000, (1000,)), limit(10_000, None, Period.MONTH)]
@@ -422,6 +426,7 @@ class TestPeriods:
 
 
 class TestFailedWrites:
+    @pytest.mark.of_a_file
     async def test_leave_the_sums_as_they_were(self, ledger: Ledger, tmp_path: Path) -> None:
         """Reservations that came to nothing, alone or in a group that had to be tried again, hold no money."""
         path = settings(tmp_path).path

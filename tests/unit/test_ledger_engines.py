@@ -16,6 +16,8 @@ from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import metadata, resets
 from tests.unit.test_ledger_parts import settings
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 LEDGER = Path(__file__).resolve().parents[2] / "cortexd" / "ledger"
 OWN_WORDS = re.compile("sqlite|pragma|json_each|postgres|psycopg", re.IGNORECASE)
 # Their declarations say what SQLAlchemy shall do differently in one dialect; they may not speak to a driver.
@@ -85,7 +87,7 @@ class TestEngine:
         """Rows can be added, neither changed nor deleted, and that is no reason to write nothing any more."""
         writing.execute(insert(resets), {"uid": 2, "seq": 1})
         for change in (delete(resets), update(resets).values(seq=2)):
-            with pytest.raises(IntegrityError) as refused:
+            with pytest.raises(IntegrityError) as refused, writing.begin_nested():
                 writing.execute(change)
             assert place.engine.unwritable(refused.value) is None
 
@@ -133,6 +135,7 @@ class TestEngine:
             connection.execute(delete(resets))
         pool.dispose()
 
+    @pytest.mark.of_a_file
     def test_copy_is_a_ledger_by_itself(self, place: Place, writing: Connection, tmp_path: Path) -> None:
         """The copy has every table's rows while the writer stays open, and takes no writing that is not committed."""
         writing.execute(insert(resets), {"uid": 2, "seq": 1})

@@ -13,8 +13,10 @@ from cortexd.ledger import AttemptRecord, Ledger, Totals
 from cortexd.ledger.keeping import retention
 from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.writing import free_rows
-from tests.unit.test_ledger_parts import KIMI, attempt, request, rows, settings
+from tests.unit.test_ledger_parts import KIMI, at, attempt, request, rows, settings
 from tests.unit.test_ledger_retention import UIDS, Figures, count, figures, reopened
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 WIDE = {f"{'k' * 60}{number:04}": "v" * 256 for number in range(16)}
 SHORT = {"job": "nightly", "team": "search"}
@@ -69,6 +71,7 @@ class TestLabels:
         assert found is not None
         assert found.labels == (labels if stay else {})
 
+    @pytest.mark.of_a_file
     async def test_do_not_fill_the_disk(self, tmp_path: Path) -> None:
         """A refused request takes less than 1 KB of the file, whatever its caller sent along."""
         ledger = await Ledger.open(settings(tmp_path))
@@ -118,7 +121,7 @@ class TestNumber:
         for uid in UIDS:
             assert 0 < kept(path, uid)["done"] <= 25 + 4
         assert count(path, "requests") < count(settings(tmp_path / "whole").path, "requests") - 20
-        assert check(path) == []
+        assert check(at(path)) == []
 
     @pytest.mark.usefixtures("few")
     async def test_does_not_grow(self, tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ class TestNumber:
         assert sizes[0] == sizes[1] == sizes[2]
         assert ledger.totals == Totals(120, 0)
         await ledger.close()
-        assert check(path) == []
+        assert check(at(path)) == []
 
     @pytest.mark.usefixtures("few")
     async def test_is_each_users_own(self, tmp_path: Path) -> None:
@@ -159,7 +162,7 @@ class TestNumber:
             await ledger.close()
         # The few that wait to go together stay where the daemon ends first.
         assert kept(settings(tmp_path).path, 1000)["failed"] <= 10 + 4 * 4
-        assert check(settings(tmp_path).path) == []
+        assert check(at(settings(tmp_path).path)) == []
 
     @pytest.mark.usefixtures("few")
     async def test_of_one_that_does_not_add_up_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ from cortexd.routing.learned import Cells
 from tests.unit.ledger_history import NOW
 from tests.unit.test_ledger_parts import CLAUDE, KIMI, complete, request, rows, settings, told
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 A, B = Target(*CLAUDE), Target(*KIMI)
 DECIDED = Decided(
     LearnedMode.OBSERVE,
@@ -149,6 +151,7 @@ class TestDecisions:
         assert rows(settings(tmp_path).path, "SELECT * FROM decisions") == []
 
 
+@pytest.mark.of_a_file
 class TestOlderLedgers:
     async def test_outcomes_of_before_are_the_users(self, tmp_path: Path) -> None:
         """An upgrade keeps each, at full weight, and nothing was learned yet."""

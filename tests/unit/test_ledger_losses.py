@@ -17,7 +17,7 @@ from cortexd.ledger import Ledger, Totals
 from cortexd.ledger.keeping import retention
 from cortexd.ledger.keeping.maintenance import backup, begin_anew
 from cortexd.ledger.writing import free_rows
-from tests.unit.test_ledger_parts import complete, request, settings
+from tests.unit.test_ledger_parts import at, complete, request, settings
 
 
 def unlink_all(path: Path) -> None:
@@ -58,7 +58,7 @@ class TestGone:
     async def test_is_not_begun_anew(self, tmp_path: Path, lose: Callable[[Path], None]) -> None:
         """Each start is refused with what to do, and leaves the place as it is; the backup then serves on."""
         path = await with_one_request(tmp_path)
-        backup(path, tmp_path / "copy")
+        backup(at(path), tmp_path / "copy")
         lose(path)
         left = {file.name for file in path.parent.iterdir()} | {f"{path.name}.lock"}
         for _ in range(2):
@@ -91,14 +91,14 @@ class TestGone:
         """begin-anew touches no ledger that is there, none that a daemon has, and none that never was."""
         path = settings(tmp_path).path
         with pytest.raises(InvalidArgument):
-            begin_anew(path)
+            begin_anew(at(path))
         ledger = await Ledger.open(settings(tmp_path))
         with pytest.raises(LedgerUnavailable):
-            begin_anew(path)
+            begin_anew(at(path))
         await complete(ledger, 5)
         await ledger.close()
         with pytest.raises(InvalidArgument):
-            begin_anew(path)
+            begin_anew(at(path))
         again = await Ledger.open(settings(tmp_path))
         assert again.totals == Totals(1, 5)
         await again.close()

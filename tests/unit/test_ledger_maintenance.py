@@ -30,7 +30,7 @@ from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import FIELDS, backup, check, export
 from cortexd.ledger.keeping.schema import HEAD
 from tests.unit.ledger_history import NOW, TODAY, live
-from tests.unit.test_ledger_parts import KIMI, attempt, audited, complete, eventually, request, rows, settings
+from tests.unit.test_ledger_parts import KIMI, at, attempt, audited, complete, eventually, request, rows, settings
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 
@@ -58,7 +58,7 @@ def out_of_reach(path: Path) -> Iterator[None]:
 
 def exported(path: Path, since: date = EVER[0], until: date = EVER[1]) -> list[dict[str, Any]]:
     stream = io.StringIO()
-    number = export(path, since, until, stream, "jsonl")
+    number = export(at(path), since, until, stream, "jsonl")
     records = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert len(records) == number
     return records
@@ -81,13 +81,13 @@ class TestBackup:
 
         writing = asyncio.create_task(write())
         await eventually(lambda: ledger.totals.total_requests > 20)
-        await asyncio.to_thread(backup, settings(tmp_path).path, restored.path)
+        await asyncio.to_thread(backup, settings(tmp_path), restored.path)
         done.set()
         written = await writing
         await ledger.close()
         assert [file.name for file in restored.path.parent.iterdir()] == [restored.path.name]
         assert stat.S_IMODE(restored.path.stat().st_mode) == 0o600
-        assert check(restored.path) == []
+        assert check(restored) == []
         again = await Ledger.open(restored)
         assert 20 < again.totals.total_requests <= written
         await complete(again, 5)
@@ -102,7 +102,7 @@ class TestBackup:
         link.symlink_to(tmp_path / "nowhere")
         for there in (target, link, settings(tmp_path).path):
             with pytest.raises(InvalidArgument, match="exists already"):
-                backup(settings(tmp_path).path, there)
+                backup(at(settings(tmp_path).path), there)
         assert target.read_text() == "precious"
         assert not (tmp_path / "nowhere").exists()
 
@@ -111,13 +111,13 @@ class TestBackup:
         path = tmp_path / "ledger"
         path.write_bytes(b"not a database at all" * 100)
         with pytest.raises(LedgerUnavailable, match="not a SQLite database"):
-            backup(path, tmp_path / "copy")
+            backup(at(path), tmp_path / "copy")
         with pytest.raises(LedgerUnavailable, match="cannot write"):
-            backup(path, tmp_path / "no" / "such" / "copy")
+            backup(at(path), tmp_path / "no" / "such" / "copy")
         with pytest.raises(LedgerUnavailable, match=r"there is no ledger at .*--path"):
-            backup(tmp_path / "none", tmp_path / "copy")
+            backup(at(tmp_path / "none"), tmp_path / "copy")
         with out_of_reach(path), pytest.raises(AccessDenied, match="sudo"):
-            backup(path, tmp_path / "copy")
+            backup(at(path), tmp_path / "copy")
         assert [file.name for file in tmp_path.iterdir()] == ["ledger"]
 
 
@@ -127,7 +127,7 @@ class TestCheck:
         ledger, _ = await live(tmp_path, random.Random(1), count=60)
         await ledger.prune(TODAY - timedelta(days=75))
         await ledger.reserve(request(), 5)
-        assert check(settings(tmp_path).path) == []
+        assert check(at(settings(tmp_path).path)) == []
         await ledger.close()
 
     @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestCheck:
         await ledger.prune(TODAY)
         await ledger.close()
         change(settings(tmp_path).path, *sql.split(";"))
-        assert any(problem in line for line in check(settings(tmp_path).path))
+        assert any(problem in line for line in check(at(settings(tmp_path).path)))
 
     async def test_finds_a_damaged_file(self, tmp_path: Path) -> None:
         """Pages full of noise are found, or make the file unreadable, which is said."""
@@ -165,10 +165,10 @@ class TestCheck:
                 file.seek(page * 4096)
                 file.write(random.Random(page).randbytes(4096))
         with suppress(LedgerUnavailable):
-            assert any("damaged" in line for line in check(path))
+            assert any("damaged" in line for line in check(at(path)))
         path.write_bytes(b"nothing of a ledger" * 1000)
         with pytest.raises(LedgerUnavailable, match="not a SQLite database"):
-            check(path)
+            check(at(path))
 
 
 class TestExport:
@@ -191,7 +191,7 @@ class TestExport:
         assert one["started_at"].endswith("+00:00")
         assert (found[2]["state"], found[2]["finished_at"]) == ("pending", "")
         stream = io.StringIO()
-        assert export(path, *EVER, stream, "csv") == 3
+        assert export(at(path), *EVER, stream, "csv") == 3
         await ledger.close()
         table = list(csv.DictReader(io.StringIO(stream.getvalue())))
         assert [row["cost_nano_usd"] for row in table] == [str(record["cost_nano_usd"]) for record in found]
@@ -262,7 +262,7 @@ class TestMigration:
         await ledger.close()
         path = settings(tmp_path / "old").path
         first_ledger(path, settings(tmp_path / "new").path)
-        assert check(path) == [f"its schema is 0001, older than {HEAD}; start this cortexd once, which migrates it"]
+        assert check(at(path)) == [f"its schema is 0001, older than {HEAD}; start this cortexd once, which migrates it"]
 
         opened = [await Ledger.open(settings(tmp_path / name)) for name in ("new", "old")]
         assert [ledger.recovered for ledger in opened] == [1, 1]
@@ -277,6 +277,6 @@ class TestMigration:
         assert pruned[0] == pruned[1]
         for ledger in opened:
             await ledger.close()
-        assert check(path) == []
+        assert check(at(path)) == []
         assert audited(path) == audited(settings(tmp_path / "new").path)
         assert rows(path, "SELECT version_num FROM alembic_version")[0][0] == HEAD

@@ -14,6 +14,8 @@ from cortexd.ledger import OWN, PAUSE, Ledger, Limit, OverBudget, Period
 from cortexd.ledger.keeping.schema import HEAD
 from tests.unit.test_ledger_parts import complete, request, rows, settings
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 UID = 1000
 UNTIL = datetime(2026, 11, 29, 22, 30, tzinfo=UTC)
 CAPS = [
@@ -43,6 +45,7 @@ class TestKeeping:
         assert await ledger.own_caps() == {UID + 1: OwnCap(7)}
         await ledger.close()
 
+    @pytest.mark.of_a_file
     async def test_another_users_uid(self, ledger: Ledger) -> None:
         """The cap goes with the user who set it; others keep theirs."""
         await complete(ledger, 5, uid=UID, user="ann")
@@ -51,6 +54,7 @@ class TestKeeping:
         await ledger.take_over(UID, "zoe")
         assert await ledger.own_caps() == {UID + 1: OwnCap(1)}
 
+    @pytest.mark.of_a_file
     async def test_of_an_older_ledger(self, tmp_path: Path) -> None:
         """One of schema 0005 has no caps, keeps its sums, and takes caps from then on."""
         ledger = await Ledger.open(settings(tmp_path))

@@ -13,7 +13,9 @@ from cortexd.ledger import Ledger, Limit, Period, UsageQuery
 from cortexd.ledger.keeping.maintenance import check
 from tests.unit.ledger_history import NOW, TODAY
 from tests.unit.test_ledger_maintenance import first_ledger
-from tests.unit.test_ledger_parts import audited, complete, rows, settings
+from tests.unit.test_ledger_parts import at, audited, complete, rows, settings
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 NOBODYS_UID = 61_234
@@ -28,6 +30,7 @@ async def spent(ledger: Ledger) -> list[int]:
     return [state.spent_nano for state in await ledger.budgets(LIMITS)]
 
 
+@pytest.mark.of_a_file
 class TestTakeOver:
     @pytest.mark.parametrize("again", [False, True])
     async def test_begins_a_users_sums_anew(self, tmp_path: Path, again: bool) -> None:
@@ -54,7 +57,7 @@ class TestTakeOver:
         everybody = await ledger.usage(UsageQuery(None, *EVER, ("uid",)))
         assert {(row.keys["user"], row.cost_nano) for row in everybody} >= {("ann", 5), ("zoe", 7)}
         await ledger.close()
-        assert check(settings(tmp_path).path) == []
+        assert check(at(settings(tmp_path).path)) == []
         assert audited(settings(tmp_path).path).charged_nano == 42
 
     async def test_outlasts_pruning(self, tmp_path: Path) -> None:
@@ -82,6 +85,7 @@ class TestTakeOver:
 
 
 class TestOwners:
+    @pytest.mark.of_a_file
     async def test_are_remembered(self, tmp_path: Path) -> None:
         """The name at a user's first call is kept over restarts, and so is another one later."""
         ledger = await Ledger.open(settings(tmp_path))
@@ -94,6 +98,7 @@ class TestOwners:
         assert await again.owners() == {0: "toor"}
         await again.close()
 
+    @pytest.mark.of_a_file
     async def test_a_change_is_told_once(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Whoever holds something of the uid hears of it, and the journal, once the ledger has given up its own."""
         ledger = await Ledger.open(settings(tmp_path))
@@ -120,6 +125,7 @@ class TestOwners:
         assert (await ledger.spent(0)).day_nano == 5
         await ledger.close()
 
+    @pytest.mark.of_a_file
     async def test_of_an_older_ledger(self, tmp_path: Path) -> None:
         """Migrated, each uid's owner is who made its latest request."""
         for name in ("new", "old"):

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import NullPool, create_engine, text
+
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.learned import Cell, Key, Reported
 from cortexd.domain.messages import Usage
@@ -52,8 +54,27 @@ def attempt(cost_nano: int = 5_000, by: tuple[str, str] = CLAUDE, **given: Any) 
     return AttemptRecord(**(fields | given))
 
 
+# The database of a directory's ledger, where the fixture `engine` puts ledgers into databases.
+database_of: Callable[[Path], str] | None = None
+
+
 def settings(directory: Path, **given: Any) -> LedgerSettings:
-    return LedgerSettings(path=directory / "ledger" / "ledger.sqlite3", **given)
+    """Of the ledger of this directory, in a file or, as the fixture `engine` has it, in a database."""
+    path = directory / "ledger" / "ledger.sqlite3"
+    return LedgerSettings(path=path, url=database_of(path) if database_of else "", **given)
+
+
+def at(path: Path) -> LedgerSettings:
+    """Of the ledger that `settings` has given this path."""
+    return LedgerSettings(path=path, url=database_of(path) if database_of else "")
+
+
+def expire_leases(path: Path) -> None:
+    """Where a ledger is shared, what a dead daemon left is settled only when its lease is over; now it is."""
+    if database_of:
+        engine = create_engine(database_of(path), poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE requests SET lease_until = started_at WHERE state = 'pending'"))
 
 
 async def complete(ledger: Ledger, cost_nano: int = 5_000, uid: int = 1000, **given: Any) -> int:
@@ -69,15 +90,34 @@ async def told(
     return await ledger.report_outcome(uid, request_id, source, Outcome(score, weight), Cells().teach(), **given)
 
 
-def rows(path: Path, sql: str) -> list[sqlite3.Row]:
-    """What a person would see in the file right now."""
+class Found(tuple[Any, ...]):
+    """A row, by numbers and names."""
+
+    names: tuple[str, ...]
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self.names.index(key) if isinstance(key, str) else key)
+
+
+def rows(path: Path, sql: str) -> list[Any]:
+    """What a person would see in the file, or the database, right now."""
+    if database_of:
+        return _rows_of_database(database_of(path), sql)
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         return connection.execute(sql).fetchall()
 
 
+def _rows_of_database(url: str, sql: str) -> list[Any]:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        result = connection.execute(text(sql))
+        kind = type("Row", (Found,), {"names": tuple(result.keys())})
+        return [kind(row) for row in result]
+
+
 def audited(path: Path) -> Audit:
-    with place_of(LedgerSettings(path=path)).reading() as connection:
+    with place_of(at(path)).reading() as connection:
         return audit(connection)
 
 

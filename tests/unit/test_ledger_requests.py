@@ -27,6 +27,8 @@ from tests.unit.test_ledger_parts import (
     while_locked,
 )
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 class TestReserve:
     async def test_is_on_disk_before_it_returns(self, ledger: Ledger, path: Path) -> None:
@@ -85,6 +87,7 @@ class TestReserve:
         assert ids == [*(f"job#{key}" for key in keys[:-1]), "job"]
         assert (audited(path).reserved_nano, audited(path).charged_nano) == (0, 4_000)
 
+    @pytest.mark.of_a_file
     async def test_takes_it_once_of_many_that_ask_again_together(self, ledger: Ledger, path: Path) -> None:
         """One of them is reserved; the others hear of that one."""
         again = request(request_id="job", caller_chosen=True)
@@ -111,6 +114,7 @@ class TestReserve:
         with pytest.raises(DuplicateRequest):
             await ledger.reserve(request(request_id="job", caller_chosen=True, content_hash=content * 32), 5)
 
+    @pytest.mark.of_a_file
     async def test_tells_duplicates_that_arrive_together(self, ledger: Ledger, path: Path) -> None:
         """Of several requests with one id that arrive at once exactly one is reserved, and their neighbours all are."""
 
@@ -137,6 +141,7 @@ class TestReserve:
         await eventually(lambda: audited(path).pending == 0)
         assert (audited(path).reserved_nano, audited(path).charged_nano) == (0, 3_000)
 
+    @pytest.mark.of_a_file
     async def test_given_up_in_mid_commit_is_settled_as_cancelled(self, ledger: Ledger, path: Path) -> None:
         """A reservation that is already being written when its caller gives up ends as a cancelled row."""
 
@@ -214,6 +219,7 @@ class TestSettle:
             await ledger.settle(key, "pending", [])
         assert audited(path).charged_nano == 5_000
 
+    @pytest.mark.of_a_file
     async def test_happens_once_for_two_at_once(self, ledger: Ledger, path: Path) -> None:
         """Of two settlements of one request that arrive together, one is booked."""
         key = await ledger.reserve(request(), 100)
@@ -229,6 +235,7 @@ class TestSettle:
 
 
 class TestGroups:
+    @pytest.mark.of_a_file
     async def test_requests_that_wait_share_a_commit(self, ledger: Ledger, path: Path) -> None:
         """Forty reservations that queue behind a locked file are written in two transactions at most."""
 
@@ -240,6 +247,7 @@ class TestGroups:
         assert count["entries"] == 40
         assert count["moments"] <= 2
 
+    @pytest.mark.of_a_file
     async def test_one_bad_record_harms_no_other(self, ledger: Ledger, path: Path) -> None:
         """A record that the database refuses fails alone; those of its group are written."""
 
@@ -299,6 +307,7 @@ class TestReading:
 
 
 class TestEntries:
+    @pytest.mark.of_a_file
     @pytest.mark.parametrize("change", ["UPDATE entries SET nano = 0", "DELETE FROM entries"])
     async def test_cannot_be_changed(self, ledger: Ledger, path: Path, change: str) -> None:
         """The database itself refuses to change or delete an entry."""

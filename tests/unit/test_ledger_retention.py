@@ -22,7 +22,9 @@ from cortexd.ledger import Ledger, Pruned, Spent, Stats, Totals, UsageQuery, Usa
 from cortexd.ledger.keeping import retention
 from cortexd.ledger.keeping.maintenance import check
 from tests.unit.ledger_history import NOW, TODAY, expected, live
-from tests.unit.test_ledger_parts import KIMI, attempt, audited, complete, request, rows, settings, told
+from tests.unit.test_ledger_parts import KIMI, at, attempt, audited, complete, request, rows, settings, told
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 UIDS = (1000, 1001, 1002)
@@ -102,7 +104,7 @@ class TestFigures:
             query = UsageQuery(1001, *EVER, groups, "job" if "label" in groups else "")
             assert await ledger.usage(query) == expected(history, query, first_kept)
         await ledger.close()
-        assert check(path) == []
+        assert check(at(path)) == []
 
     async def test_stay_the_same_where_everything_goes(self, tmp_path: Path) -> None:
         """Also the newest rows may go: no key is used a second time, and every sum goes on."""
@@ -134,7 +136,7 @@ class TestFigures:
         assert ledger.totals == Totals(8, 6 * 2**61 + 8)
         assert keys == sorted(set(keys))
         await ledger.close()
-        assert check(path) == []
+        assert check(at(path)) == []
 
     async def test_go_on_beside_requests(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """While old requests are pruned new ones are reserved, settled, counted and reset, and nothing is lost."""
@@ -159,7 +161,7 @@ class TestFigures:
         (now,) = (row for row in await ledger.usage(query) if row.keys["provider"] == "claude")
         assert (now.requests, now.cost_nano) == (old.requests + 120, old.cost_nano + 120_000)
         await ledger.close()
-        assert check(settings(tmp_path).path) == []
+        assert check(at(settings(tmp_path).path)) == []
 
 
 class TestWhatStays:
@@ -180,6 +182,7 @@ class TestWhatStays:
         await ledger.close()
         assert count(settings(tmp_path).path, "requests") == 3
 
+    @pytest.mark.of_a_file
     async def test_reservations_are_found_after_a_crash(self, tmp_path: Path) -> None:
         """A request that is pending while others are pruned is settled as lost at what it had reserved."""
         ledger = await Ledger.open(settings(tmp_path))
@@ -208,6 +211,7 @@ class TestWhatStays:
         assert count(settings(tmp_path).path, "outcomes") == 0
 
 
+@pytest.mark.of_a_file
 class TestSafeguards:
     async def test_entries_are_append_only_again(self, tmp_path: Path) -> None:
         """After a pruning SQLite refuses to change or delete entries as before."""
@@ -303,6 +307,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.of_a_file
 class TestKill:
     async def test_between_chunks_loses_and_doubles_nothing(self, tmp_path: Path) -> None:
         """A daemon killed while it prunes, again and again: every figure stays, and the work goes on where it was."""
@@ -322,7 +327,7 @@ class TestKill:
             ledger = await Ledger.open(settings(tmp_path))
             assert await figures(ledger) == before
             await ledger.close()
-            assert check(path) == []
+            assert check(at(path)) == []
             left.append(count(path, "requests"))
         assert left == sorted(left, reverse=True)
         assert 0 < left[-1] < left[0], "no kill came in the middle: the test proves nothing"
@@ -362,6 +367,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.of_a_file
 class TestFullDisk:
     def test_changes_nothing_until_there_is_space(self, tmp_path: Path) -> None:
         """A pruning that the disk has no space for is refused in words, and done later; no figure changes."""
@@ -371,9 +377,10 @@ class TestFullDisk:
         refusal, stayed = done.stdout.splitlines()
         assert refusal.startswith("the ledger cannot be written")
         assert stayed == "True True True"
-        assert check(settings(tmp_path).path) == []
+        assert check(at(settings(tmp_path).path)) == []
 
 
+@pytest.mark.of_a_file
 class TestSteps:
     async def test_leave_one_sum_of_a_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """However many steps it takes: a row a day, user, task type, provider and model, and one that tells of it."""
@@ -423,9 +430,10 @@ class TestSteps:
         assert gone == number - count(settings(tmp_path).path, "requests") > 0
         assert await figures(ledger) == before
         await ledger.close()
-        assert check(settings(tmp_path).path) == []
+        assert check(at(settings(tmp_path).path)) == []
 
 
+@pytest.mark.of_a_file
 class TestFile:
     async def test_shrinks(self, tmp_path: Path) -> None:
         """What pruned requests took goes back to the disk, but for a little for those to come; the rest is whole."""
@@ -441,7 +449,7 @@ class TestFile:
         assert await figures(ledger) == before
         await ledger.close()
         assert path.stat().st_size < full / 2
-        assert check(path) == []
+        assert check(at(path)) == []
 
     async def test_of_an_earlier_version_keeps_its_size(self, tmp_path: Path) -> None:
         """A file that was not made to shrink is pruned all the same; what is free in it serves the rows to come."""
@@ -455,7 +463,7 @@ class TestFile:
         assert (await ledger.prune(SOON)).requests == 3_000
         await ledger.close()
         assert path.stat().st_size >= full
-        assert check(path) == []
+        assert check(at(path)) == []
 
 
 class TestClamp:

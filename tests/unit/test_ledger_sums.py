@@ -14,6 +14,8 @@ import pytest
 from cortexd.ledger import Ledger
 from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, audited, complete, request, rows, settings
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 class TestExactness:
     async def test_amounts_up_to_2_to_the_62_add_up_to_the_nano(self, tmp_path: Path) -> None:

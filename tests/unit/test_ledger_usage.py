@@ -19,6 +19,8 @@ from cortexd.ledger.reading import statistics, usage
 from tests.unit.ledger_history import TODAY, expected, live
 from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings, told
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 GROUPS = ("day", "hour", "task_type", "provider", "model", "label", "app", "uid")
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 
@@ -112,6 +114,7 @@ class TestReport:
         assert costs.pop("(other)") == sum(range(1000, 1030))
         assert costs == {f"ü{number:03}": 1000 + number for number in range(30, 130)}
 
+    @pytest.mark.of_a_file
     async def test_that_is_too_large_says_how_to_narrow_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -129,6 +132,7 @@ class TestReport:
         assert len(await ledger.usage(UsageQuery(None, *EVER))) == 1
         await ledger.close()
 
+    @pytest.mark.of_a_file
     async def test_reads_one_users_rows_alone(self, tmp_path: Path) -> None:
         """SQLite finds a user's requests by day and user, and everybody's by day: neither reads the whole table."""
         ledger, _ = await live(tmp_path, random.Random(5), count=20)
@@ -173,8 +177,8 @@ class TestStatistics:
         await complete(ledger, 5)
         reading = await ledger._readers.read(lambda connection: statistics.read(connection, 1000))
         await ledger.reset_stats(1000)
-        with ledger._store._connection.begin():
-            statistics.carry_reading(ledger._store._connection, 1000, reading)
+        with place_of(settings(tmp_path)).writer().begin() as connection:
+            statistics.carry_reading(connection, 1000, reading)
         assert (reading.stats.total_cost_nano, await ledger.stats(1000)) == (5, Stats())
         await ledger.close()
 
@@ -228,6 +232,7 @@ class TestChoices:
         assert await ledger.preferences(1000) == {"a": "b"}
         await ledger.close()
 
+    @pytest.mark.of_a_file
     async def test_budgets_survive_until_they_are_removed(self, tmp_path: Path) -> None:
         """Limits set while the daemon runs are there after a restart, with who set them."""
         ledger = await Ledger.open(settings(tmp_path))

@@ -15,7 +15,7 @@ from cortexd.ledger.engines import Log
 from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.writing import write_back
 from cortexd.ledger.writing.store import Store
-from tests.unit.test_ledger_parts import complete, settings
+from tests.unit.test_ledger_parts import at, complete, settings
 
 
 def log_bytes(path: Path) -> int:
@@ -66,7 +66,7 @@ class TestLog:
         written = path.stat().st_size
         assert most < 12_000_000
         assert written > 1_000_000
-        assert check(path) == []
+        assert check(at(path)) == []
 
     async def test_is_moved_by_another_thread_than_the_writers(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -103,5 +103,5 @@ class TestLog:
             ledger = await Ledger.open(settings(tmp_path))
             assert ledger.totals.total_requests >= told
             await ledger.close()
-            assert check(settings(tmp_path).path) == []
+            assert check(at(settings(tmp_path).path)) == []
             told = ledger.totals.total_requests

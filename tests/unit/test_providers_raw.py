@@ -36,10 +36,11 @@ class TestEvents:
         told.append(stream.take(last=True))
         assert (b"".join(told), stream.kept) == (whole, whole)
 
-    @given(st.lists(st.integers(0, 500), max_size=8))
-    def test_only_what_was_not_asked_for_is_left_out(self, places: list[int]) -> None:
+    @given(st.sampled_from(["\n\n", "\r\n\r\n", "\n\r\n", "\r\r"]), st.lists(st.integers(0, 500), max_size=8))
+    def test_only_what_was_not_asked_for_is_left_out(self, end: str, places: list[int]) -> None:
         """An event is looked at as a whole, and the others keep their bytes."""
-        before, unasked, after = b'data: {"choices": [1]}\n\n', b'data: {"choices":[]}\n\n', b"data: [DONE]\n\n"
+        said = ('data: {"choices": [1]}', 'data: {"choices":[]}', "data: [DONE]")
+        before, unasked, after = ((one + end).encode() for one in said)
         call = RawCall(b"", streamed=True, unasked=lambda data: data == b'{"choices":[]}')
         stream, told = RawStream(call), b""
         for chunk in cut(before + unasked + after, places):

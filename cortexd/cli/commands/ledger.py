@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from cortexd.cli.shown.failures import OTHER
 from cortexd.cli.shown.terminal import is_terminal, neutralised, print_error, print_note, print_text
+
+if TYPE_CHECKING:
+    from cortexd.config.settings import LedgerSettings
 
 _path_option = click.option(
     "--path",
@@ -51,7 +54,7 @@ def begin_anew_command(path: Path | None) -> None:
 
     ledger = _ledger(path)
     begin_anew(ledger)
-    print_text(f"{ledger}: cortexd begins an empty ledger at its next start")
+    print_text(f"{ledger.where}: cortexd begins an empty ledger at its next start")
 
 
 @command.command("check", short_help="Say what is wrong with the ledger.")
@@ -63,10 +66,10 @@ def check_command(path: Path | None) -> None:
     ledger = _ledger(path)
     problems = check(ledger)
     for problem in problems:
-        print_error(f"{ledger}: {problem}")
+        print_error(f"{ledger.where}: {problem}")
     if problems:
         raise click.exceptions.Exit(OTHER)
-    print_text(f"{ledger}: OK")
+    print_text(f"{ledger.where}: OK")
 
 
 @command.command("export", short_help="Print a line per request.")
@@ -94,7 +97,8 @@ class _Harmless:
         return sys.stdout.write(neutralised(text))
 
 
-def _ledger(path: Path | None) -> Path:
-    from cortexd.config import load_config
+def _ledger(path: Path | None) -> LedgerSettings:
+    from cortexd.config import load_config, with_keys
+    from cortexd.config.settings import LedgerSettings
 
-    return path or load_config().ledger.path
+    return LedgerSettings(path=path) if path else with_keys(load_config()).ledger

@@ -122,15 +122,16 @@ def _service(settings: Settings) -> str:
 
 
 def _ledger(config: Path | None) -> str:
-    from cortexd.config import load_config
+    from cortexd.config import load_config, with_keys
     from cortexd.ledger.keeping.maintenance import check
 
-    path = load_config(config).ledger.path
-    problems = check(path)
+    ledger = with_keys(load_config(config)).ledger
+    problems = check(ledger) or ["right"]
+    if ledger.url:
+        return "\n".join([ledger.url, *problems])
+    path = ledger.path
     free = shutil.disk_usage(path.parent).free // 2**20
-    return "\n".join(
-        [f"{path}: {path.stat().st_size // 1024} KiB, {free} MiB free beside it", *(problems or ["right"])]
-    )
+    return "\n".join([f"{path}: {path.stat().st_size // 1024} KiB, {free} MiB free beside it", *problems])
 
 
 def _journal() -> str:

@@ -16,7 +16,8 @@ from cortexd.domain.targets import Target
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
-_LEFT_OUT = frozenset({"name", "key"})
+_LEFT_OUT = frozenset({"name", "key", "password"})
+_WITHOUT_PASSWORD = (("ledger", "url"),)  # else it was refused
 Table = dict[str, Any]
 
 
@@ -53,7 +54,8 @@ def _lines(table: Table, path: tuple[str, ...], said: list[tuple[Path, Table]]) 
         yield f"[{'.'.join(map(_key, path))}]"
     for key, value in values.items():
         source = _source((*path, key), said)
-        yield f"{_key(key)} = {_value(value)}" + (f"  # {source}" if source else "")
+        shown = json.dumps(value) if (*path, key) in _WITHOUT_PASSWORD else _value(value)
+        yield f"{_key(key)} = {shown}" + (f"  # {source}" if source else "")
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _lines(value, (*path, key), said)

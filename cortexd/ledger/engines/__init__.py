@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from sqlalchemy import Connection
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
 from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
+from cortexd.ledger.engines.sharing import Sharing
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
-__all__ = ["Damage", "Engine", "Log", "Place", "TemporarilyUnavailable", "engine_of", "place_of"]
+__all__ = ["Damage", "Engine", "Log", "Place", "Sharing", "TemporarilyUnavailable", "engine_of", "place_of"]
+
+
+def _shared() -> Engine:
+    """Imported where a ledger is shared alone: what it needs of SQLAlchemy takes time and memory."""
+    from cortexd.ledger.engines.postgresql.engine import PostgresqlEngine
+
+    return PostgresqlEngine()
+
 
 # The setting that says where the ledger lies, and the engine that keeps it there. The first that is set counts.
-_BY_SETTING: tuple[tuple[str, Engine], ...] = (("path", SqliteEngine()),)
-_BY_DIALECT: Mapping[str, Engine] = {engine.dialect: engine for _, engine in _BY_SETTING}
+_BY_SETTING: tuple[tuple[str, Callable[[], Engine]], ...] = (("url", cache(_shared)), ("path", cache(SqliteEngine)))
+_SETTING_OF: Mapping[str, str] = {"postgresql": "url", SqliteEngine.dialect: "path"}  # by dialect
+_MADE = dict(_BY_SETTING)
 
 
 def place_of(settings: LedgerSettings) -> Place:
     """Where these settings put the ledger."""
-    return next(engine for setting, engine in _BY_SETTING if getattr(settings, setting)).place(settings)
+    return next(make for setting, make in _BY_SETTING if getattr(settings, setting))().place(settings)
 
 
 def engine_of(connection: Connection) -> Engine:
-    return _BY_DIALECT[connection.dialect.name]
+    return _MADE[_SETTING_OF[connection.dialect.name]]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.engines.sharing import Sharing
 
 
 class TemporarilyUnavailable(LedgerUnavailable):
@@ -34,6 +36,9 @@ class Engine(ABC):
 
     dialect: str
     """SQLAlchemy's name of it, by which a connection leads back to here."""
+
+    sharing: Sharing | None = None
+    """None where only one daemon at a time can have a ledger."""
 
     @abstractmethod
     def place(self, settings: LedgerSettings) -> Place:
@@ -74,6 +79,14 @@ class Engine(ABC):
     @abstractmethod
     def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
         """The text under `key` in a column that holds a JSON object; NULL where it has none."""
+
+    @abstractmethod
+    def every(self, column: ColumnElement[bool]) -> ColumnElement[Any]:
+        """Whether a column is true in all rows of a group."""
+
+    @abstractmethod
+    def local_hour(self, column: ColumnElement[datetime]) -> ColumnElement[str]:
+        """A time in UTC as the hour that it is in this machine's time zone: 2026-11-23T14."""
 
     @abstractmethod
     def write_back(self, connection: Connection) -> Log:

@@ -33,12 +33,12 @@ _PLAIN = ("request_id", "uid", "user", "task_type", "state", "day", "provider", 
 FIELDS = (*_PLAIN, "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
 
 
-def backup(path: Path, target: Path) -> None:
+def backup(ledger: LedgerSettings, target: Path) -> None:
     """Copy the ledger as it is at one instant into a new file of mode 0600, which needs nothing beside it.
 
     Raises InvalidArgument where there is something at `target`, AccessDenied, LedgerUnavailable.
     """
-    place = place_of(LedgerSettings(path=path))
+    place = place_of(ledger)
     place.reach()
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
@@ -53,30 +53,30 @@ def backup(path: Path, target: Path) -> None:
         raise
 
 
-def begin_anew(path: Path) -> None:
+def begin_anew(ledger: LedgerSettings) -> None:
     """Let the next daemon begin a ledger where the one that was here is gone, which it refuses by itself.
 
     Raises InvalidArgument where there is one, AccessDenied, LedgerUnavailable.
     """
-    place_of(LedgerSettings(path=path)).forget()
+    place_of(ledger).forget()
 
 
-def check(path: Path) -> list[str]:
+def check(ledger: LedgerSettings) -> list[str]:
     """What is wrong with the ledger, a line each; empty where nothing is. Reads all of it."""
-    with _reading(path) as connection:
+    with _reading(ledger) as connection:
         if problem := _revision_problem(connection):
             return [problem]
         return [problem for look in _CHECKS for problem in look(connection)]
 
 
-def export(path: Path, since: date, until: date, stream: Stream, form: Format) -> int:
+def export(ledger: LedgerSettings, since: date, until: date, stream: Stream, form: Format) -> int:
     """Write a line per request of these days, both included, oldest first; give their number.
 
     `jsonl`: an object each, by FIELDS; `csv`: FIELDS as the first line, labels as JSON. Times are UTC.
     """
-    with _reading(path) as connection:
+    with _reading(ledger) as connection:
         if problem := _revision_problem(connection):
-            raise LedgerUnavailable(f"{path}: {problem}")
+            raise LedgerUnavailable(f"{place_of(ledger)}: {problem}")
         write = _WRITERS[form](stream)
         number = 0
         found = connection.execution_options(yield_per=1000).execute(_requests(since, until))
@@ -86,8 +86,8 @@ def export(path: Path, since: date, until: date, stream: Stream, form: Format) -
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Connection]:
-    place = place_of(LedgerSettings(path=path))
+def _reading(ledger: LedgerSettings) -> Iterator[Connection]:
+    place = place_of(ledger)
     place.reach()
     with place.reading() as connection:
         yield connection
@@ -141,6 +141,7 @@ def _record(row: Row[Any]) -> dict[str, Any]:
         "finished_at": _instant(row.finished_at),
         "cost_nano_usd": row.cost_nano,
         "labels": json.loads(row.labels),
+        **{name: int(values[name]) for name in _TOKENS},
     }
     return {name: given[name] if name in given else values[name] for name in FIELDS}
 

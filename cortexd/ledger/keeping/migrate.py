@@ -10,7 +10,15 @@ from sqlalchemy.exc import DBAPIError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import APPEND_ONLY, HEAD, REVISIONS, metadata
+from cortexd.ledger.keeping.schema import (
+    APPEND_ONLY,
+    HEAD,
+    PENDING,
+    REVISIONS,
+    metadata,
+    requests_pending,
+    shared_metadata,
+)
 
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version "
@@ -26,6 +34,11 @@ def migrate(connection: Connection, before_begin: Callable[[], None] = lambda: N
     found = revision(connection)
     if found == HEAD:
         return
+    if sharing := engine_of(connection).sharing:
+        sharing.enter(connection, alone=True)
+        if (found := revision(connection)) == HEAD:  # another daemon was quicker
+            connection.commit()
+            return
     if found is not None and found not in REVISIONS:
         raise LedgerUnavailable(
             f"the ledger's schema is {found}, newer than the {HEAD} that this cortexd knows; "
@@ -42,7 +55,8 @@ def migrate(connection: Connection, before_begin: Callable[[], None] = lambda: N
 def revision(connection: Connection) -> str | None:
     """The schema's revision; None where there is no schema yet."""
     try:
-        found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        with connection.begin_nested():  # or the whole transaction would have failed
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     except DBAPIError as error:
         if engine_of(connection).unwritable(error):
             raise
@@ -52,7 +66,10 @@ def revision(connection: Connection) -> str | None:
 
 def _create(connection: Connection) -> None:
     """A new ledger at HEAD, without Alembic's 9 MB; a test holds it against what the migrations build."""
+    requests_pending.dialect_options[connection.dialect.name]["where"] = PENDING  # declared, it would load the dialect
     metadata.create_all(connection, checkfirst=False)
+    if engine_of(connection).sharing:
+        shared_metadata.create_all(connection, checkfirst=False)
     for table in APPEND_ONLY:
         engine_of(connection).make_append_only(connection, table)
     connection.execute(text(_VERSION_TABLE))

@@ -67,8 +67,15 @@ async def _step(read: Read[Any], write: Write[Any], first_kept: date, pace: Pace
             lambda connection: retention.read_chunk(connection, first_kept, size)
         )
         if chunk is not None:
-            await write(lambda connection: retention.prune_chunk(connection, chunk), pace.held)
-        return chunk
+            return await _pruned(write, chunk, first_kept, pace)
+        return None
+
+
+async def _pruned(write: Write[Any], chunk: retention.Chunk, first_kept: date, pace: Pace) -> retention.Chunk | None:
+    done: retention.Chunk | None = await write(
+        lambda connection: retention.prune_read(connection, chunk, first_kept), pace.held
+    )
+    return done
 
 
 @asynccontextmanager

@@ -85,6 +85,14 @@ def fold(connection: Connection, keys: Sequence[int]) -> None:
         prune_chunk(connection, chunk)
 
 
+def prune_read(connection: Connection, chunk: Chunk, before: date) -> Chunk | None:
+    """Prune what `read_chunk` has read; where other machines may have been quicker, what is there now. What it was."""
+    there = read_chunk(connection, before, len(chunk.old)) if engine_of(connection).sharing else chunk
+    if there is not None:
+        prune_chunk(connection, there)
+    return there
+
+
 def prune_chunk(connection: Connection, chunk: Chunk) -> None:
     """Put daily sums in the place of these requests, in the open transaction."""
     keys = [one.row.id for one in chunk.old]
@@ -227,7 +235,7 @@ def _write_down(connection: Connection, before: str, counts: Mapping[str, int]) 
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     day = len("2026-11-23")
     for last, of, at, charged in statements.LAST_PRUNING.rows(connection):
-        if (of, at[:day]) == (before, now[:day]) and charged <= INT64_MAX - counts["charged_nano"]:
+        if (of, str(at)[:day]) == (before, now[:day]) and charged <= INT64_MAX - counts["charged_nano"]:
             more = {f"more_{name}": number for name, number in counts.items()}
             statements.MORE_PRUNED.run(connection, last=last, now=now, **more)
             return

@@ -13,6 +13,8 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -53,7 +55,7 @@ requests = Table(
     Index("requests_day_uid", "day", "uid"),
 )
 PENDING = requests.c.state == text("'pending'")  # written out, or a partial index would not serve it
-Index("requests_pending", requests.c.id, sqlite_where=PENDING)
+requests_pending = Index("requests_pending", requests.c.id, sqlite_where=PENDING)  # migrate.py: elsewhere likewise
 
 attempts = Table(
     "attempts",
@@ -260,3 +262,25 @@ meta = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+
+# Only where several daemons share a ledger. What is spent and reserved, added up by user, program, period and the
+# machine that booked it, so that no two machines wait for one row. `uid` EVERYBODY is all users, `app` "" all programs,
+# `period` "" all time. `unknown` as records.Own has it, `requests` are those settled.
+EVERYBODY = -1
+ALL_TIME = ""
+shared_metadata = MetaData()
+sums = Table(
+    "sums",
+    shared_metadata,
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("period", Text, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("spent", Numeric, nullable=False),
+    Column("reserved", Numeric, nullable=False),
+    Column("unknown", Numeric, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+)
+KEYS_AT_ONCE = 256  # that a daemon takes for the requests to come
+request_keys = Sequence("request_keys", start=1, increment=KEYS_AT_ONCE, metadata=shared_metadata)

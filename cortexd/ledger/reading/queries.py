@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+)
 
 from cortexd.domain.apps import APP
 from cortexd.ledger.engines import engine_of
@@ -16,6 +30,8 @@ from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, reques
 from cortexd.ledger.records import IN_VAIN, SPENT, AppOf, Kind, RequestState, StoredRequest, Totals
 
 _HALF = 32
+_SHIFT = literal(_HALF, Integer)  # databases shift by no wider type
+_LOW = literal((1 << _HALF) - 1, BigInteger)
 _AT_ONCE = 500  # users in one query
 _NEWEST = 20_000  # requests of everybody, in which a user's last one is looked for
 _TOTALS = "totals"  # meta row: "seq requests cost", all entries up to seq counted once and for all
@@ -31,8 +47,14 @@ _keep_meta = Prepared(lambda _engine: insert(meta).values(name=given("name"), va
 
 def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Two columns that `exact` puts together: a plain SUM of 64-bit amounts may overflow."""
-    low = column.bitwise_and((1 << _HALF) - 1)
-    return func.sum(column.bitwise_rshift(_HALF)), func.sum(low)
+    low = column.bitwise_and(_LOW)
+    return func.sum(column.bitwise_rshift(_SHIFT)), func.sum(low)
+
+
+def in_order(high: ColumnElement[Any], low: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Two columns by which sums of `exact_sum` are ordered."""
+    whole = cast(low, BigInteger)
+    return high + whole.bitwise_rshift(_SHIFT), whole.bitwise_and(_LOW)
 
 
 def exact(high: Any, low: Any) -> int:
@@ -117,6 +139,11 @@ def last_answered(connection: Connection, uid: int) -> str:
     return connection.scalar(newest) or ""
 
 
+def owner(connection: Connection, uid: int) -> str | None:
+    """The name that `uid` had last."""
+    return connection.scalar(select(owners.c.user).where(owners.c.uid == uid))
+
+
 def last_seq(connection: Connection) -> int:
     return _last_seq.scalar(connection) or 0
 
@@ -132,17 +159,32 @@ def keep_last_key(connection: Connection) -> None:
     _set_meta(connection, _LAST_KEY, str(last_key(connection)))
 
 
-def reserved(connection: Connection) -> list[Row[Any]]:
-    """Every pending request: id, uid, day, month, and `high` and `low` of what is reserved for it.
+def reserved(connection: Connection, keys: Collection[int] | None = None) -> list[Row[Any]]:
+    """Every pending request, or those of these keys: id, uid, day, month, labels, `high` and `low` of what is reserved.
 
     Reads entries from the checkpoint on: every opening settles what was pending before it sets one.
     """
     high, low = exact_sum(case((entries.c.kind == Kind.RESERVE, entries.c.nano), else_=-entries.c.nano))
     since = ~is_spent & (entries.c.seq > _checkpoint(connection)[0])
     held = requests.join(entries, (entries.c.request == requests.c.id) & since)
-    columns = (requests.c.id, requests.c.uid, requests.c.day, requests.c.month)
+    columns = [requests.c[name] for name in ("id", "uid", "day", "month", "labels")]
     pending = select(*columns, high.label("high"), low.label("low")).select_from(held).where(PENDING)
+    if keys is not None:
+        pending = pending.where(requests.c.id.in_(keys))
     return list(connection.execute(pending.group_by(*columns).order_by(requests.c.id)))
+
+
+def pending(connection: Connection, keys: Collection[int]) -> set[int]:
+    """Those of these requests that nobody has settled; nobody does until the transaction ends."""
+    chosen = select(requests.c.id).where(PENDING, requests.c.id.in_(keys)).order_by(requests.c.id)
+    return set(connection.scalars(chosen.with_for_update()))
+
+
+def abandoned(connection: Connection, now: datetime, most: int) -> list[int]:
+    """Pending requests whose lease is over by `now` (UTC, without a zone), at most so many, and none that another
+    daemon is at; nobody else settles them until the transaction ends."""
+    over = select(requests.c.id).where(PENDING, requests.c.lease_until < now).order_by(requests.c.id).limit(most)
+    return list(connection.scalars(over.with_for_update(skip_locked=True)))
 
 
 def totals(connection: Connection) -> tuple[int, Totals]:

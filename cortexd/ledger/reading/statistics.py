@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, distinct, func, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import attempts, carried, daily, entries, prunings, resets
 from cortexd.ledger.reading.queries import count_and_cost, exact, exact_sum, is_release, last_seq, totals
@@ -63,7 +64,11 @@ def everybody(connection: Connection) -> Stats:
 
 
 def carry_reading(connection: Connection, uid: int, reading: Reading) -> None:
-    """Carry what was read, so that the next reading need not add it up again; not after a reset or a pruning."""
+    """Carry what was read, so that the next reading need not add it up again; not after a reset or a pruning.
+
+    Where others write too it is read once more: entries of lower numbers may have come since."""
+    if engine_of(connection).sharing:
+        reading = read(connection, uid)
     if (carried_until(connection, uid), _last_pruning(connection)) != (reading.since, reading.pruning):
         return
     carry(connection, uid, reading.fresh)

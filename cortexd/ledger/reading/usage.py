@@ -27,7 +27,7 @@ from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import TooLarge
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import attempts, daily, requests
-from cortexd.ledger.reading.queries import exact, exact_sum
+from cortexd.ledger.reading.queries import exact, exact_sum, in_order
 from cortexd.ledger.records import MAX_NAME, RequestState, UsageQuery, UsageRow
 
 MAX_ROWS = 10_000
@@ -56,8 +56,8 @@ class _Sum:
     cost_known: bool = True
 
     def add(self, row: Row[Any]) -> None:
-        self.requests += row.requests or 0
-        self.tokens = tuple(own + (getattr(row, name) or 0) for own, name in zip(self.tokens, _TOKENS, strict=True))
+        self.requests += int(row.requests or 0)
+        self.tokens = tuple(own + int(getattr(row, name) or 0) for own, name in zip(self.tokens, _TOKENS, strict=True))
         self.cost_nano += exact(row.high, row.low)
         self.cost_known &= row.cost_known in (None, True)
 
@@ -77,7 +77,7 @@ def read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
 def _read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
     names = _names(query.group_by)
     sums: dict[tuple[str | int, ...], _Sum] = {} if names else {(): _Sum()}
-    for statement in (_of_requests(connection, query, names), _of_days(query, names)):
+    for statement in (_of_requests(connection, query, names), _of_days(connection, query, names)):
         for row in connection.execute(statement.limit(MAX_ROWS + 1)):
             sums.setdefault(tuple(row[: len(names)]), _Sum()).add(row)
         if len(sums) > MAX_ROWS:
@@ -109,7 +109,7 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
         settled &= _value(connection, APP) == query.app
     columns: Columns = {
         "day": requests.c.day,
-        "hour": func.strftime("%Y-%m-%dT%H", requests.c.started_at, "localtime"),
+        "hour": engine_of(connection).local_hour(requests.c.started_at),
         "task_type": requests.c.task_type,
         "provider": func.coalesce(attempts.c.provider, ""),
         "model": func.coalesce(attempts.c.model, ""),
@@ -126,10 +126,11 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
     cost = case((tried, attempts.c.cost_nano), else_=requests.c.cost_nano)
     known = case((tried, attempts.c.cost_known), else_=requests.c.cost_known)
     source = requests.outerjoin(attempts, attempts.c.request == requests.c.id)
-    return _sums(names, columns, source, settled, func.count(distinct(requests.c.id)), tokens, cost, known)
+    all_known = engine_of(connection).every(known)
+    return _sums(names, columns, source, settled, func.count(distinct(requests.c.id)), tokens, cost, all_known)
 
 
-def _of_days(query: UsageQuery, names: Sequence[str]) -> Select[Any]:
+def _of_days(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
     lost: Columns = {"label": literal(""), APP: literal(""), APP_VERIFIED: literal(0)}
     columns: Columns = {"hour": daily.c.day, **lost, **dict(daily.c)}
     chosen: ColumnElement[bool] = daily.c.day.between(query.since.isoformat(), query.until.isoformat())
@@ -139,7 +140,8 @@ def _of_days(query: UsageQuery, names: Sequence[str]) -> Select[Any]:
         chosen &= (daily.c.uid == query.uid) & _of_user(daily.c.user, query)
     counted = func.sum(_COUNTED["provider" in names, "model" in names])
     tokens: Columns = {name: daily.c[name] for name in _TOKENS}
-    return _sums(names, columns, daily, chosen, counted, tokens, daily.c.cost_nano, daily.c.cost_known)
+    all_known = engine_of(connection).every(daily.c.cost_known)
+    return _sums(names, columns, daily, chosen, counted, tokens, daily.c.cost_nano, all_known)
 
 
 def _sums(
@@ -150,13 +152,13 @@ def _sums(
     count: ColumnElement[Any],
     tokens: Columns,
     cost: ColumnElement[int],
-    known: ColumnElement[bool],
+    known: ColumnElement[Any],
 ) -> Select[Any]:
     keys = [columns[name].label(name) for name in names]
     high, low = exact_sum(cost)
     added = [func.sum(tokens[name]).label(name) for name in _TOKENS]
     figures = (count.label("requests"), *added, high.label("high"), low.label("low"))
-    report = select(*keys, *figures, func.min(known).label("cost_known")).select_from(source).where(chosen)
+    report = select(*keys, *figures, known.label("cost_known")).select_from(source).where(chosen)
     return report.group_by(*(columns[name] for name in names)) if names else report
 
 
@@ -191,7 +193,7 @@ def _label(connection: Connection, key: str, settled: ColumnElement[bool]) -> Co
         select(value.label("value"))
         .where(settled, value != "")
         .group_by(value)
-        .order_by((high + low.bitwise_rshift(32)).desc(), low.bitwise_and(2**32 - 1).desc(), value)
+        .order_by(*(part.desc() for part in in_order(high, low)), value)
         .limit(_MAX_LABEL_VALUES)
     )
     shown = ["", *connection.scalars(dearest)]

@@ -59,9 +59,12 @@ class RenewLeases:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Anything beside the books, in the group's transaction. Result: what `apply` gives."""
+    """Anything beside the books, in the group's transaction. Result: what `apply` gives.
+
+    `alone`: it goes by the newest entry's number, below which no other daemon may add one later."""
 
     apply: Callable[[Connection], Any]
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

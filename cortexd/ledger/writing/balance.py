@@ -13,7 +13,7 @@ from cortexd.ledger.writing.books import Before, Books, Held
 from cortexd.ledger.writing.tallies import Tally
 
 _DAY = Period.DAY
-_Move = tuple[Held, int, int, int]  # whose, and what it adds to spent, to reserved and to unknown
+Move = tuple[Held, int, int, int]  # whose, and what it adds to spent, to reserved and to unknown
 
 
 @dataclass(slots=True)
@@ -24,11 +24,15 @@ class Balance:
     """
 
     books: Books
-    _moves: list[_Move] = field(default_factory=list)
+    _moves: list[Move] = field(default_factory=list)
 
     def move(self, held: Held, spent: int, reserved: int, unknown: int = 0) -> None:
         self._moves.append((held, spent, reserved, unknown))
         self.books.tallies.move(held.uid, held.day, held.month, spent, reserved, unknown, held.app)
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        return self._moves
 
     def undo(self) -> None:
         """For a transaction that is rolled back."""

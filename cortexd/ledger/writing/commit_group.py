@@ -39,13 +39,14 @@ from cortexd.ledger.writing.actions import (
     TakeOver,
     Upkeep,
 )
-from cortexd.ledger.writing.balance import Balance
+from cortexd.ledger.writing.balance import Balance, Move
 from cortexd.ledger.writing.books import UNKNOWN, Before, Books, Closed, Held
 from cortexd.ledger.writing.rows import (
     Lease,
     Row,
     as_stored,
     attempt_row,
+    day_of,
     decision_row,
     entry_row,
     long_labels,
@@ -164,6 +165,16 @@ class CommitGroup:
             connection.execute(delete(resets).where(resets.c.uid == uid))
             connection.execute(insert(resets), {"uid": uid, "seq": queries.last_seq(connection)})
 
+    @property
+    def moves(self) -> Sequence[Move]:
+        """What it adds to the sums of users and limits."""
+        return self._balance.moves
+
+    @property
+    def settled(self) -> int:
+        """The number of requests that it closes."""
+        return len(self._closed)
+
     def book(self) -> None:
         """Take the reservations into the books, now that they are committed."""
         self.books.held.update(self._held)
@@ -179,7 +190,7 @@ class CommitGroup:
         if used is not None and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
         _check_amount(action.nano)
-        day = request.started_at.astimezone().date().isoformat()
+        day = day_of(request)
         limits, labels, app = tuple(action.limits), long_labels(request), request.labels.get(APP, "")
         held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app)
         try:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, String, cast, delete, insert, select, update
 
+from cortexd.errors import AccessDenied
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import own_caps, owners, preferences, requests, resets
 from cortexd.ledger.reading import queries, statistics
 
@@ -16,7 +18,9 @@ def known(connection: Connection) -> dict[int, str]:
 
 
 def note(connection: Connection, uid: int, user: str) -> None:
-    """`uid` is called `user`; all that the ledger has of it is his."""
+    """`uid` is called `user`; all that the ledger has of it is his. Raises AccessDenied where it is another's on the
+    other machines."""
+    _refuse_strangers(connection, uid, user)
     seq = connection.scalar(select(owners.c.seq).where(owners.c.uid == uid)) or 0
     _replace(connection, uid, user, seq)
 
@@ -24,8 +28,10 @@ def note(connection: Connection, uid: int, user: str) -> None:
 def take_over(connection: Connection, uid: int, user: str) -> None:
     """`uid` is `user`'s from now on: sums and statistics begin anew, preferences and cap go, request ids are given up.
 
-    The rows stay, under the former name, for reports over all users.
+    The rows stay, under the former name, for reports over all users. Raises AccessDenied in a shared ledger.
     """
+    if engine_of(connection).sharing:
+        raise _another(uid, queries.owner(connection, uid) or str(uid), user)
     last = queries.last_seq(connection)
     _replace(connection, uid, user, last)
     statistics.forget(connection, uid)
@@ -35,6 +41,19 @@ def take_over(connection: Connection, uid: int, user: str) -> None:
         connection.execute(delete(kept).where(kept.c.uid == uid))
     given_up = requests.c.request_id + "#" + cast(requests.c.id, String)
     connection.execute(update(requests).where(requests.c.uid == uid).values(request_id=given_up))
+
+
+def _refuse_strangers(connection: Connection, uid: int, user: str) -> None:
+    """Machines that know a uid by two names would begin its budgets anew in turns."""
+    if engine_of(connection).sharing and (known := queries.owner(connection, uid)) not in (None, str(uid), user):
+        raise _another(uid, str(known), user)
+
+
+def _another(uid: int, there: str, here: str) -> AccessDenied:
+    return AccessDenied(
+        f"In the ledger that this machine shares uid {uid} is {there}, and here it is {here}. An administrator gives "
+        "everybody the same uid on every machine."
+    )
 
 
 def _replace(connection: Connection, uid: int, user: str, seq: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
@@ -38,6 +39,11 @@ def moment(aware: datetime) -> str:
     return aware.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
+def day_of(request: NewRequest) -> str:
+    """In the machine's time zone, at its start."""
+    return request.started_at.astimezone().date().isoformat()
+
+
 def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
     return {
         "id": held.key,
@@ -53,7 +59,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
         "started_at": moment(request.started_at),
         "day": held.day,
         "month": held.month,
-        "labels": "{}" if held.labels else _labels(request),
+        "labels": _app_alone(held.app) if held.labels else _labels(request),
     }
 
 
@@ -140,6 +146,11 @@ def _tokens(usage: Usage | None) -> dict[str, int | None]:
 
 def _labels(request: NewRequest) -> str:
     return json.dumps(dict(request.labels)) if request.labels else "{}"
+
+
+def _app_alone(app: str) -> str:
+    """By which a budget goes, also where the daemon dies before all of them are written."""
+    return json.dumps({APP: app}) if app else "{}"
 
 
 def _name(text: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
@@ -23,11 +23,17 @@ from cortexd.ledger.writing.free_rows import FreeRows
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.statements import Statements
 
+_RETRY_S = 2.0
 Result = Any  # what an action's docstring says, or the exception that it ended in
 
 
 class Store:
     """The one writing connection and the books beside it; used by one thread at a time."""
+
+    shared = False
+    """Whether other daemons write to the same ledger."""
+    books: Books
+    recovered: int
 
     def __init__(self, place: Place, instance: str, lease_s: float) -> None:
         """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
@@ -40,18 +46,17 @@ class Store:
         with ExitStack() as opened:
             opened.enter_context(place.claim())
             try:
-                self._connection = opened.enter_context(place.writer().connect())
-                self._statements = Statements(self._connection.dialect)
-                migrate(self._connection, place.refuse_to_begin_anew)
-                place.begun()
-                self.recovered = self._recover()
-                self.books = self._load()
-                self._beside = opened.enter_context(self._connection.engine.connect())
+                self._open(place, opened)
             except SQLAlchemyError as error:
                 reason = self.unwritable(error) or str(error)
                 kind = TemporarilyUnavailable if self._engine.passing(error) else LedgerUnavailable
                 raise kind(f"cannot open the ledger {place}: {reason}") from error
             self._opened = opened.pop_all()
+
+    @property
+    def retry_s(self) -> float:
+        """After so long it is tried again whether it can be written."""
+        return _RETRY_S
 
     def run(self, actions: Sequence[Action]) -> list[Result]:
         """Commit all actions together; their results in order, errors as values.
@@ -63,7 +68,7 @@ class Store:
         try:
             return self._commit(actions)
         except IntegrityError:
-            self._connection.rollback()
+            self._rollback()
         except Exception as error:  # noqa: BLE001  whatever it is belongs to the action that caused it
             return self._one_by_one(actions, error)
         try:
@@ -73,7 +78,7 @@ class Store:
 
     def fold_free(self) -> Action | None:
         """What turns some surplus rows of requests that cost nothing into daily sums; None while they are few."""
-        return Change(self._free.fold) if self._free.many else None
+        return Change(self._free.fold, alone=True) if self._free.many else None
 
     def folded(self) -> None:
         """What `fold_free` gave is done, or cannot be."""
@@ -93,7 +98,7 @@ class Store:
 
     def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Result]:
         self._connection.begin()
-        group = CommitGroup(self.books, self._now(), self._used_ids(actions) if conflict else {})
+        group = CommitGroup(self.books, self._now(), self._used_ids(self._connection, actions) if conflict else {})
         try:
             planned = [group.plan(action, self._connection) for action in actions]
             group.write(self._connection, self._statements)
@@ -106,23 +111,32 @@ class Store:
         return [self._finished(result) for result in planned]
 
     def _one_by_one(self, actions: Sequence[Action], error: Exception) -> list[Result]:
-        self._connection.rollback()
+        self._rollback()
         if len(actions) == 1 or (self.unwritable(error) and not self.damage.is_why(error)):
             return [error] * len(actions)
         return [self.run([action])[0] for action in actions]
 
+    def _rollback(self) -> None:
+        self._connection.rollback()
+
+    def _open(self, place: Place, opened: ExitStack) -> None:
+        self._connection: Connection = opened.enter_context(place.writer().connect())
+        self._statements = Statements(self._connection.dialect)
+        migrate(self._connection, place.refuse_to_begin_anew)
+        place.begun()
+        self.recovered = self._recover()
+        self.books = self._load()
+        self._beside = opened.enter_context(self._connection.engine.connect())
+
     def _finished(self, planned: Planned) -> Result:
         return self.books.settle(planned) if isinstance(planned, Closed) else planned
 
-    def _used_ids(self, actions: Sequence[Action]) -> Stored:
+    def _used_ids(self, connection: Connection, actions: Sequence[Action]) -> Stored:
         requests = (action.request for action in actions if isinstance(action, Reserve))
-        return queries.find(self._connection, [(request.uid, request.request_id) for request in requests])
+        return queries.find(connection, [(request.uid, request.request_id) for request in requests])
 
     def _recover(self) -> int:
-        """Settle every pending row as lost, at what it had reserved: the lock proves that no daemon serves them.
-
-        (Daemons that share a ledger without a lock would take only their own rows and those of expired leases.)
-        """
+        """Settle every pending row as lost, at what it had reserved: the lock proves that no daemon serves them."""
         rows = queries.reserved(self._connection)
         group = CommitGroup(Books(), self._now())
         for row in rows:

@@ -24,7 +24,6 @@ T = TypeVar("T")
 
 MAX_QUEUED = 10_000
 MAX_OWED = 10_000
-_RETRY_S = 2.0
 
 
 class Writer:
@@ -51,6 +50,8 @@ class Writer:
         """Queue an action. The future ends once the action is durable, or has failed; loop thread only."""
         if len(self._inbox) >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
+        if self._store.shared and not self.writable and isinstance(action, Reserve):
+            raise LedgerUnavailable("the ledger's database is away; try again later")
         waiter: asyncio.Future[Result] = self._loop.create_future()
         self._inbox.put(Job(action, waiter))
         return waiter
@@ -68,6 +69,8 @@ class Writer:
             while open_ended:
                 jobs, open_ended = self._inbox.take(self._idle_s(), upkeep=not self._write_back.busy)
                 self._write_owed()
+                if not jobs:
+                    self._probe_when_due()
                 if jobs:
                     self._write_timed(jobs)
                     self._fold_free()
@@ -79,10 +82,15 @@ class Writer:
             self._write_back.close()
             self._store.close()
 
+    def _probe_when_due(self) -> None:
+        """Whoever shares a ledger asks nobody to wait for its database: it is tried beside the calls."""
+        if self._store.shared and self._blocked is not None and not self._owed:
+            self._run([RenewLeases()])
+
     def _idle_s(self) -> float | None:
-        if self._owed:
-            return _RETRY_S
-        if self._store.books.held:
+        if self._owed or (self._store.shared and self._blocked is not None):
+            return self._store.retry_s
+        if self._store.books.held or self._store.shared:
             return max(0.0, self._renewed + self._renew_s - time.monotonic())
         return None
 
@@ -97,8 +105,8 @@ class Writer:
 
     def _write(self, jobs: list[Job]) -> None:
         wanted = [job for job in jobs if not _given_up(job)]
-        if self._blocked is not None and self._owed:
-            results: list[Result] = [self._blocked] * len(wanted)  # writing what is owed was the probe
+        if self._blocked is not None and (self._owed or self._store.shared):
+            results: list[Result] = [self._blocked] * len(wanted)  # it is tried between the calls
         else:
             results = self._run([job.action for job in wanted])
         for job, result in zip(wanted, results, strict=True):
@@ -158,7 +166,7 @@ class Writer:
 
     def _renew_when_due(self) -> None:
         now = time.monotonic()
-        if not self._store.books.held:
+        if not self._store.books.held and not self._store.shared:
             self._renewed = now  # a row's first lease begins as it is written
         elif now >= self._renewed + self._renew_s:
             self._renewed = now

@@ -135,5 +135,6 @@ class TestRealClients:
             shared.reload(CONFIG)
         assert (seen.get("error"), seen.get("status")) == kind.errors[name]
         assert (scene.text in seen["said"]) is (name not in kind.hides)
+        assert "ALLOW_INTERACTIVE" not in seen["said"]  # which no user of such a program can set
         assert set(shared.requests().values()) == {0}
         table.refused(kind, name, seen)

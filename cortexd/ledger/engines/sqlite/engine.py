@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, text
@@ -91,6 +92,12 @@ class SqliteEngine(Engine):
     def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
         each = func.json_each(document).table_valued("key", "value").alias("each")
         return select(each.c.value).where(each.c.key == key).scalar_subquery()
+
+    def every(self, column: ColumnElement[bool]) -> ColumnElement[Any]:
+        return func.min(column)
+
+    def local_hour(self, column: ColumnElement[datetime]) -> ColumnElement[str]:
+        return func.strftime("%Y-%m-%dT%H", column, "localtime")
 
     def write_back(self, connection: Connection) -> Log:
         cursor = connection.connection.cursor()

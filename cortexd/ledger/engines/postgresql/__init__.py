@@ -1,0 +1,1 @@
+"""PostgreSQL: one database that the daemons of several machines share."""

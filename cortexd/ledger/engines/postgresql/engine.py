@@ -1,0 +1,101 @@
+"""Everything that is PostgreSQL and not SQL: triggers, deadlines, JSON, and what its errors mean to an operator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.ledger.engines.engine import Engine, Log
+from cortexd.ledger.engines.postgresql import errors
+from cortexd.ledger.engines.postgresql.server import PostgresqlServer
+from cortexd.ledger.engines.postgresql.sharing import PostgresqlSharing
+from cortexd.ledger.engines.postgresql.zone import local_zone
+
+_REFUSE = """
+CREATE OR REPLACE FUNCTION cortexd_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' AND current_setting('cortexd.deletable', true) = TG_TABLE_NAME THEN RETURN NULL; END IF;
+  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+END $$
+"""
+_TRIGGER = """
+CREATE TRIGGER {table}_refuse_{name} BEFORE {actions} ON {table} FOR EACH STATEMENT EXECUTE FUNCTION cortexd_refuse()
+"""
+_ACTIONS = {"update": "UPDATE", "delete": "DELETE OR TRUNCATE"}
+_THERE = text("""
+SELECT tgname FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+WHERE tgrelid = CAST(:table AS regclass) AND tgenabled IN ('O', 'A') AND proname = 'cortexd_refuse'
+""")
+_MAY_DELETE = text("SELECT set_config('cortexd.deletable', :table, true)")
+_TIMEOUT = text("SELECT set_config('statement_timeout', :ms, true)")
+
+
+class PostgresqlEngine(Engine):
+    dialect = "postgresql"
+    sharing = PostgresqlSharing()
+
+    def place(self, settings: LedgerSettings) -> PostgresqlServer:
+        return PostgresqlServer(self, settings.url, settings.password)
+
+    def unwritable(self, error: BaseException) -> str | None:
+        return errors.reason(error)
+
+    def passing(self, error: BaseException) -> bool:
+        return errors.may_pass(error)
+
+    def damaged(self, error: BaseException) -> bool:
+        return errors.is_damage(error)
+
+    def make_append_only(self, connection: Connection, table: str) -> None:
+        connection.exec_driver_sql(_REFUSE.replace("%", "%%"))
+        for name, actions in _ACTIONS.items():
+            connection.execute(text(_TRIGGER.format(table=table, name=name, actions=actions)))
+
+    @contextmanager
+    def deletable(self, connection: Connection, table: str) -> Iterator[None]:
+        connection.execute(_MAY_DELETE, {"table": table})
+        yield
+        connection.execute(_MAY_DELETE, {"table": ""})
+
+    @contextmanager
+    def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:
+        end = time.monotonic() + seconds
+        connection.execute(_TIMEOUT, {"ms": str(max(1, int(seconds * 1000)))})  # until the transaction ends
+        yield lambda: time.monotonic() >= end
+
+    def keys(self, given: ColumnElement[Any]) -> Select[Any]:
+        return select(func.unnest(cast(given, ARRAY(BigInteger))))
+
+    def key_list(self, keys: Iterable[int]) -> list[int]:
+        return list(keys)
+
+    def json_value(self, document: ColumnElement[str], key: str) -> ColumnElement[Any]:
+        found: ColumnElement[Any] = cast(document, JSON)[key].astext
+        return found
+
+    def every(self, column: ColumnElement[bool]) -> ColumnElement[Any]:
+        return func.bool_and(column)
+
+    def local_hour(self, column: ColumnElement[datetime]) -> ColumnElement[str]:
+        there = func.timezone(local_zone(), func.timezone("UTC", column))
+        return func.to_char(there, 'YYYY-MM-DD"T"HH24')
+
+    def write_back(self, connection: Connection) -> Log:  # noqa: ARG002
+        return Log(0, 0)  # its own process does that
+
+    def shrink(self, connection: Connection, seconds: float) -> bool:  # noqa: ARG002
+        return False  # autovacuum keeps what is free for the rows to come
+
+    def damage(self, connection: Connection, append_only: Sequence[str]) -> Iterator[str]:
+        for table in append_only:
+            there = set(connection.scalars(_THERE, {"table": table}))
+            for name in _ACTIONS:
+                if f"{table}_refuse_{name}" not in there:
+                    yield f"{table} can be changed: the trigger {table}_refuse_{name} is missing or another"

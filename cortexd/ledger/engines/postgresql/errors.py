@@ -1,0 +1,67 @@
+"""What PostgreSQL's errors mean to an operator, by their five letters: https://www.postgresql.org/docs/15/errcodes-appendix.html."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+_GONE = "the database cannot be reached"
+# Codes, or the classes that they begin with, after which no other write would succeed either.
+_UNWRITABLE = {
+    "08": _GONE,
+    "57P01": "the database is shutting down",
+    "57P02": "the database has crashed and is starting again",
+    "57P03": "the database is starting or stopping",
+    "57P05": "the database has ended an idle connection",
+    "25006": "the database is read-only: it is a standby",
+    "25P03": "the database has ended a transaction that took too long",
+    "28": "the database refuses this user; look at its password and pg_hba.conf",
+    "3D000": "there is no such database",
+    "42501": "the database's user may not do this",
+    "53100": "the database's disk is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has too many connections",
+    "55P03": "another machine keeps the ledger locked",
+    "57014": "the database has not answered in time",
+    "58": "the database's disk failed",
+    "XX001": "the database is damaged",
+    "XX002": "an index of the database is damaged",
+}
+_STAYS = ("28", "3D000", "42501", "XX001", "XX002")
+_DAMAGED = ("XX001", "XX002")
+_AGAIN = ("40001", "40P01")
+_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
+
+
+def code(error: BaseException) -> str | None:
+    """Its SQLSTATE; "" where the driver alone failed, which is a matter of the connection; None for other errors."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    found: str | None = getattr(cause, "sqlstate", None)
+    if found is None and isinstance(error, OperationalError | InterfaceError):
+        return ""
+    return found
+
+
+def reason(error: BaseException) -> str | None:
+    """Why nothing can be written or read for now; None where `error` concerns one statement only."""
+    found = code(error)
+    if found is None:
+        return None
+    return _GONE if not found else _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
+
+
+def may_pass(error: BaseException) -> bool:
+    found = code(error)
+    return reason(error) is not None and not (found or "").startswith(_STAYS)
+
+
+def is_damage(error: BaseException) -> bool:
+    return (code(error) or "").startswith(_DAMAGED)
+
+
+def is_conflict(error: BaseException) -> bool:
+    return (code(error) or "").startswith(_AGAIN)
+
+
+def is_lost(error: BaseException) -> bool:
+    found = code(error)
+    return found is not None and (not found or found.startswith(_LOST))

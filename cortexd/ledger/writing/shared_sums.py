@@ -1,0 +1,118 @@
+"""What has been spent and is reserved on all machines that share a ledger: rows of sums that each machine adds to.
+
+A machine adds to rows of its own, so that none waits for another's. Who goes by a limit takes its lock before reading.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select
+
+from cortexd.ledger.engines import Sharing
+from cortexd.ledger.engines.driver import send
+from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
+from cortexd.ledger.records import AppOf, Totals, Whose
+from cortexd.ledger.writing.balance import Move
+from cortexd.ledger.writing.tallies import Tallies, Tally
+
+_KEY = ("uid", "period", "app", "host")
+_ADDED = ("spent", "reserved", "unknown", "requests")
+_TALLIED = ("spent", "reserved", "unknown")
+Wanted = tuple[Whose, str]  # whose, in which period
+_Name = tuple[int, str]  # of a single row of each machine: uid and app
+
+
+def lock_name(whose: Whose) -> str:
+    """Of the limits that bind these together."""
+    if (name := _name(whose)) is not None:
+        return "{}/{}".format(*name)
+    return sha256(",".join(map(str, sorted(whose or ()))).encode()).hexdigest()
+
+
+class SharedSums:
+    """`host`: under which name this machine adds."""
+
+    def __init__(self, connection: Connection, sharing: Sharing, host: str) -> None:
+        self._host = host
+        given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
+        adding = sharing.add(sums, _KEY, _ADDED).values(given)
+        self._add = str(adding.compile(dialect=connection.dialect))
+
+    def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:
+        """What is committed, and what this transaction has added."""
+        found = Tallies()
+        rows = _singles(connection, [(name, period) for whose, period in wanted if (name := _name(whose)) is not None])
+        for whose, period in wanted:
+            name = _name(whose)
+            tally = (
+                self.tally(connection, whose, period) if name is None else Tally(*rows.get((name, period), (0, 0, 0)))
+            )
+            found.put(whose, period, tally)
+        return found
+
+    def tally(self, connection: Connection, whose: Whose, period: str) -> Tally:
+        name = _name(whose)
+        chosen = [sums.c.period == period, sums.c.app == (name[1] if name else "")]
+        chosen.append(sums.c.uid == name[0] if name else sums.c.uid.in_(whose or ()))
+        added = [func.coalesce(func.sum(sums.c[each]), 0) for each in _TALLIED]
+        return Tally(*map(int, connection.execute(select(*added).where(*chosen)).one()))
+
+    def add(self, connection: Connection, moves: Sequence[Move], settled: int) -> None:
+        """Add what a transaction moves, and the number of requests that it settles."""
+        if rows := list(self._rows(moves, settled)):
+            send(connection, self._add, rows)
+
+    def totals(self, connection: Connection) -> Totals:
+        added = (func.coalesce(func.sum(sums.c[name]), 0) for name in ("requests", "spent"))
+        return Totals(*map(int, connection.execute(select(*added).where(_is_everything())).one()))
+
+    def drop(self, connection: Connection, before: str) -> None:
+        """Let go of what was spent in months before this one (2026-10); the entries tell it."""
+        old = func.substr(sums.c.period, 1, len(before)) < before
+        connection.execute(delete(sums).where(sums.c.period != ALL_TIME, old))
+
+    def _rows(self, moves: Sequence[Move], settled: int) -> Iterator[dict[str, Any]]:
+        added: defaultdict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0] * len(_ADDED))
+        for held, spent, reserved, unknown in moves:
+            _add_up(added[held.uid, held.day, ""], (0, 0, unknown, 0))
+            for uid, app in {(held.uid, ""), (EVERYBODY, ""), (held.uid, held.app)}:
+                for period in (held.day, held.month):
+                    _add_up(added[uid, period, app], (spent, reserved, 0, 0))
+            _add_up(added[EVERYBODY, ALL_TIME, ""], (spent, reserved, 0, 0))
+        if settled:
+            _add_up(added[EVERYBODY, ALL_TIME, ""], (0, 0, 0, settled))
+        for key, figures in sorted(added.items()):  # in the same order on every machine
+            yield dict(zip((*_KEY, *_ADDED), (*key, self._host, *figures), strict=True))
+
+
+def _singles(connection: Connection, wanted: Collection[tuple[_Name, str]]) -> dict[Any, tuple[int, int, int]]:
+    if not wanted:
+        return {}
+    uids, apps = {uid for (uid, _), _ in wanted}, {app for (_, app), _ in wanted}
+    columns = (sums.c.uid, sums.c.app, sums.c.period)
+    near = (sums.c.uid.in_(uids), sums.c.app.in_(apps), sums.c.period.in_({period for _, period in wanted}))
+    added = [func.sum(sums.c[name]) for name in _TALLIED]
+    found = connection.execute(select(*columns, *added).where(*near).group_by(*columns))
+    return {((uid, app), period): (int(spent), int(held), int(doubt)) for uid, app, period, spent, held, doubt in found}
+
+
+def _name(whose: Whose) -> _Name | None:
+    """Of those whose sums are single rows; None where they are several users' together."""
+    if isinstance(whose, AppOf):
+        return whose.uid, whose.app
+    if whose is None:
+        return EVERYBODY, ""
+    return (next(iter(whose)), "") if len(whose) == 1 else None
+
+
+def _is_everything() -> Any:
+    return (sums.c.uid == EVERYBODY) & (sums.c.period == ALL_TIME)
+
+
+def _add_up(figures: list[int], more: Sequence[int]) -> None:
+    for place, each in enumerate(more):
+        figures[place] += each

@@ -1,0 +1,173 @@
+"""A real PostgreSQL for tests: a private cluster of an ordinary user below a temporary directory, on a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from cortexd.config.settings import LedgerSettings
+from tests.eventually import assert_eventually
+
+_DEADLINE_S = 60
+_CONFIGURED = """
+listen_addresses = ''
+unix_socket_directories = '{sockets}'
+fsync = off
+full_page_writes = off
+shared_buffers = 64MB
+max_connections = 60
+logging_collector = off
+autovacuum_naptime = 1d
+"""
+_POOLED = """
+[databases]
+* = host={sockets} user=cortexd
+[pgbouncer]
+listen_port = 5432
+unix_socket_dir = {place}
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+"""
+_BOUNCER = "/usr/sbin/pgbouncer"
+_numbers = count(1)
+
+
+def programs() -> Path | None:
+    """Where the newest PostgreSQL of this machine has its programs; None where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda each: int(each.parts[-3]))
+    return found[-1].parent if found else None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """`become`: what runs a program as the cluster's user, who is never root."""
+
+    directory: Path
+    bin: Path
+    become: tuple[str, ...]
+
+    @property
+    def _sockets(self) -> Path:
+        return self.directory / "run"
+
+    def make(self) -> None:
+        self._run("initdb", "--pgdata", str(self._data), "--username", "cortexd", "--auth", "trust", "--no-sync")
+        settings = _CONFIGURED.format(sockets=self._sockets)
+        self._shell(f"cat >> {self._data}/postgresql.conf", settings)
+        self.start()
+
+    def start(self) -> None:
+        self._run("pg_ctl", "start", "--wait", "--pgdata", str(self._data), "--log", str(self.directory / "log"))
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`immediate` is what a crash does: connections break, the next start recovers."""
+        self._run("pg_ctl", "stop", "--wait", "--mode", mode, "--pgdata", str(self._data))
+
+    def database(self) -> str:
+        """A new, empty database's address."""
+        name = f"ledger{next(_numbers)}"
+        self.ask(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def ledger(self) -> str:
+        """The address of a place for a ledger of its own; a schema is made sooner than a database, of fewer files."""
+        name = f"ledger{next(_numbers)}"
+        self.ask(f"CREATE SCHEMA {name}")
+        return f"{self.url('postgres')}&options=-csearch_path%3D{name}"
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://cortexd@/{database}?host={self._sockets}"
+
+    @contextmanager
+    def pooled(self, url: str) -> Iterator[str]:
+        """The same database through PgBouncer in transaction mode, with fewer connections than there are clients."""
+        place = self.directory / "pool"
+        self._shell(
+            f"mkdir -p {place} && cat > {place}/pgbouncer.ini", _POOLED.format(sockets=self._sockets, place=place)
+        )
+        command = [*self.become, _BOUNCER, "--quiet", f"{place}/pgbouncer.ini"]
+        with (self.directory / "said").open("a") as said:
+            process = subprocess.Popen(command, stdout=said, stderr=said, cwd="/")
+        try:
+            assert_eventually((place / ".s.PGSQL.5432").exists, message="PgBouncer to listen")
+            yield url.replace(str(self._sockets), str(place))
+        finally:
+            process.terminate()
+            process.wait(_DEADLINE_S)
+
+    def ask(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """What an administrator sees."""
+        engine = create_engine(self.url(database), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            found = connection.execute(text(statement))
+            return [tuple(row) for row in found] if found.returns_rows else []
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self.become, str(self.bin / program), *arguments]
+        with (self.directory / "said").open("a+") as said:  # no pipe: the server would keep it open
+            done = subprocess.run(command, stdout=said, stderr=said, cwd="/", timeout=_DEADLINE_S, check=False)
+            said.seek(0)
+            assert not done.returncode, said.read()
+
+    def _shell(self, command: str, given: str) -> None:
+        command_line = [*self.become, "sh", "-c", command]
+        subprocess.run(command_line, input=given, text=True, cwd="/", timeout=_DEADLINE_S, check=True)
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Running meanwhile. A short path: a socket's has 107 bytes at most."""
+    found = programs()
+    assert found is not None
+    directory = Path(tempfile.mkdtemp(prefix="cortexd-pg-"))
+    try:
+        made = Cluster(directory, found, _become(directory))
+        directory.chmod(0o711)  # a daemon under test is another user
+        (directory / "run").mkdir(mode=0o755)
+        if made.become:
+            shutil.chown(directory, "nobody")
+            shutil.chown(directory / "run", "nobody")
+        made.make()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", name="postgresql")
+def postgresql_fixture() -> Iterator[Cluster]:
+    if programs() is None or not os.path.exists(_BOUNCER):
+        missing = "PostgreSQL or PgBouncer is not installed: apt-get install postgresql pgbouncer"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    with cluster() as running:
+        yield running
+
+
+def shared(url: str) -> LedgerSettings:
+    return LedgerSettings(url=url)
+
+
+def _become(directory: Path) -> tuple[str, ...]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return ()
+    nobody = pwd.getpwnam("nobody")
+    return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")

@@ -1,0 +1,62 @@
+"""The daemon on a ledger that other machines share: their spending counts, and the database may go and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from cortexd.ledger import Ledger, Limit, NewRequest, Period
+from tests.eventually import assert_eventually_async
+from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
+from tests.system.daemon import Daemon
+from tests.system.program import Program, program_fixture, refused  # noqa: F401
+
+pytestmark = pytest.mark.slow
+MakeDaemon = Callable[..., Daemon]
+DOLLAR = 10**9
+BUDGET = '[budgets.machine]\nday_usd = "1.00"\n'
+
+
+def row(request_id: str) -> NewRequest:
+    return NewRequest(0, "root", request_id, False, b"", "user_chat", datetime.now(UTC))
+
+
+class TestSharedLedger:
+    async def test_holds_a_budget_with_other_machines(
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster
+    ) -> None:
+        """What another machine has reserved is not spent here; a restart forgets nothing."""
+        url = postgresql.database()
+        running = daemon(f'{BUDGET}[ledger]\nurl = "{url}"\n')
+        reply = await program.complete("user_chat", "hello")
+        other = await Ledger.open(shared(url))
+        key = await other.reserve(row("elsewhere"), DOLLAR - reply.cost_nano, [everybody()])
+        with refused("BudgetExceeded"):
+            await program.complete("user_chat", "hello")
+        await other.settle(key, "cancelled", [])
+        await program.complete("user_chat", "hello")
+        running.restart()
+        assert (await program.stats())["total_requests"] == 3
+        await other.close()
+
+    async def test_outlasts_its_database(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
+        """While it is away requests are refused with the reason; once it is back they are served, with no restart."""
+        running = daemon(f'[ledger]\nurl = "{postgresql.database()}"\n')
+        await program.complete("user_chat", "hello")
+        postgresql.stop()
+        try:
+            for _ in range(3):
+                with refused("LedgerUnavailable"):
+                    await program.complete("user_chat", "hello")
+        finally:
+            postgresql.start()
+        again = "the ledger can be written again"
+        await assert_eventually_async(lambda: again in running.log(), 30, again)
+        await program.complete("user_chat", "hello")
+        assert (await program.stats())["total_requests"] == 2
+
+
+def everybody() -> Limit:
+    return Limit("machine", "", Period.DAY, DOLLAR, None)
