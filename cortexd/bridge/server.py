@@ -203,6 +203,8 @@ class Line(BoundedLine):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            raise exc  # the program has left, which is no fault: aiohttp ends the connection
         super().handle_error(request, status, exc, message)  # the log, and whether anything can still be said
         known = status < 500
         error = InvalidArgument("The bridge cannot read this HTTP.") if known else Internal("The bridge failed.")
