@@ -71,6 +71,15 @@ class TestConnect:
         assert cortexctl(address, tmp_path, "disconnect", program, "--yes").returncode == 0
         assert not (tmp_path / file).exists()
 
+    def test_a_model_that_is_not_here(self, address: Address, shared: Shared, tmp_path: Path) -> None:
+        """It is told at once, and costs nothing."""
+        port = address.url.rpartition(":")[2]
+        done = cortexctl(address, tmp_path, "connect", "aider", "--port", port, "--yes", "--model", "claudia")
+        assert (done.returncode, "claudia" in done.stderr, "--model NAME" in done.stderr) == (1, True, True)
+        again = cortexctl(address, tmp_path, "connect", "aider", "--port", port, "--yes", "--model", "claude")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert shared.requests()["claude"] == 0
+
     def test_a_key_of_another(self, address: Address, shared: Shared) -> None:
         """The bridge's refusal is told."""
         with pytest.raises(CortexError) as caught:

@@ -65,7 +65,7 @@ def command(
     model = model or record.read(home, known).model
     address = address_by_hand(port) if port else _address(yes=yes, dry_run=dry_run)
     if _connected(home, known, address, model, yes=yes, dry_run=dry_run):
-        _try(known, address, model if ask else None)
+        _try(known, address, model, ask=ask)
         print_text(known.then.format(model=model, token_file=address.token_file))
     return None
 
@@ -127,12 +127,13 @@ def _kept(steps: Sequence[Step]) -> str:
     return f"; what stood there before is in {' and '.join(copies)}" if copies else ""
 
 
-def _try(program: Program, address: Address, model: str | None) -> None:
+def _try(program: Program, address: Address, model: str, *, ask: bool) -> None:
     """Raises CortexError."""
     from cortexd.cli.connecting import trying
 
     found = len(trying.models(address))
     print_text(f"the bridge answers at {address.url}: {found} names of models")
-    if model is not None:
+    trying.refuse_unknown(address, model)
+    if ask:
         seen = trying.chat(address, program.api, model)
         print_text(f"{seen.provider} ({seen.model}) answers for ${seen.cost_usd}: {seen.text}")

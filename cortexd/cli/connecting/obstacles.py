@@ -24,6 +24,7 @@ class Obstacle(StrEnum):
     NO_PORT = "no_port"
     NO_ANSWER = "no_answer"
     NOT_SERVED = "not_served"
+    UNKNOWN = "unknown"
 
 
 _BY_HAND = "Or write into it by hand:\n{by_hand}"
@@ -43,6 +44,7 @@ _SENTENCES = {
     Obstacle.NO_PORT: "The bridge's port is off, and programs need one. Turn it on: cortexctl bridge port on",
     Obstacle.NO_ANSWER: "Nothing answers at {url}: {reason}. See: cortexctl bridge status",
     Obstacle.NOT_SERVED: "The bridge refused the request ({status}): {reason}",
+    Obstacle.UNKNOWN: "The bridge does not know it. {reason} Connect the program once more, with --model NAME.",
 }
 _KINDS: dict[Obstacle, type[CortexError]] = {
     Obstacle.NOT_CONFIRMED: InvalidArgument,

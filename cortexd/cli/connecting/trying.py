@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from cortexd.cli.connecting.bridge import Address
 from cortexd.cli.connecting.obstacles import Obstacle, refusal
+from cortexd.errors import CortexError
 
 _LIST_S, _ANSWER_S = 30.0, 600.0
 _LONGEST = 16_000_000
@@ -36,6 +37,15 @@ def models(address: Address) -> list[str]:
     """The names that may be asked for. Raises CortexError."""
     answer, _ = _asked(address, "GET", "/v1/models", None, _LIST_S)
     return [str(item["id"]) for item in answer["data"]]
+
+
+def refuse_unknown(address: Address, model: str) -> None:
+    """Raises CortexError for a name that nobody answers to; other troubles are the program's to tell. Costs nothing."""
+    try:
+        _asked(address, "POST", "/v1/messages/count_tokens", {"model": model, "messages": _QUESTION}, _LIST_S)
+    except CortexError as error:
+        if error.details["cause"] == Obstacle.UNKNOWN:
+            raise
 
 
 def chat(address: Address, api: str, model: str) -> Seen:
@@ -65,6 +75,8 @@ def _asked(
         document = json.loads(data)
     except ValueError:
         document = {}
+    if response.status == http.HTTPStatus.NOT_FOUND:
+        raise refusal(Obstacle.UNKNOWN, reason=_reason(document))
     if response.status != http.HTTPStatus.OK:
         raise refusal(Obstacle.NOT_SERVED, status=response.status, reason=_reason(document))
     return document, response.headers
