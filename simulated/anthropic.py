@@ -155,9 +155,12 @@ def _usage(answer: Answer, output: int) -> dict[str, Any]:
     tokens = answer.tokens
     usage: dict[str, Any] = {
         "input_tokens": tokens.input,
-        "cache_creation_input_tokens": tokens.cache_write,
+        "cache_creation_input_tokens": tokens.cache_write + tokens.hour_write,
         "cache_read_input_tokens": tokens.cache_read,
-        "cache_creation": {"ephemeral_5m_input_tokens": tokens.cache_write, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": tokens.cache_write,
+            "ephemeral_1h_input_tokens": tokens.hour_write,
+        },
         "output_tokens": output,
         "service_tier": "standard",
     }

@@ -68,6 +68,7 @@ class Behaviour:
     output_tokens: int | None = None
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    hour_write_tokens: int = 0  # at Anthropic's API
     reasoning_tokens: int = 0
 
     # What is only said: laid over the usage object (any JSON value, NaN too), and fields left out; "*" leaves out all.

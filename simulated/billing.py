@@ -7,7 +7,7 @@ ceil(bytes / 4) of text, thinking, tool names and tool arguments, at least 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 TOKENS_PER_IMAGE = 1_500
@@ -26,11 +26,12 @@ class Tokens:
     cache_read: int = 0
     cache_write: int = 0
     reasoning: int = 0
+    hour_write: int = 0  # written too, to be kept for an hour
 
     @property
     def prompt(self) -> int:
         """Everything that was read, from the cache or not."""
-        return self.input + self.cache_read + self.cache_write
+        return self.input + self.cache_read + self.cache_write + self.hour_write
 
     def plus(self, other: Tokens) -> Tokens:
         return Tokens(
@@ -39,23 +40,24 @@ class Tokens:
             self.cache_read + other.cache_read,
             self.cache_write + other.cache_write,
             self.reasoning + other.reasoning,
+            self.hour_write + other.hour_write,
         )
 
     def times(self, factor: int) -> Tokens:
-        figures = (self.input, self.output, self.cache_read, self.cache_write, self.reasoning)
-        return Tokens(*(factor * figure for figure in figures))
+        return Tokens(*(factor * figure for figure in astuple(self)))
 
     def part(self, sent: int, of: int) -> Tokens:
         """As a vendor bills a stream that was left early: all input, and the share of the output that was made."""
         if not of:
             return self
         output = -(-self.output * sent // of)
-        return Tokens(self.input, output, self.cache_read, self.cache_write, min(self.reasoning, output))
+        return replace(self, output=output, reasoning=min(self.reasoning, output))
 
 
 @dataclass(frozen=True, slots=True)
 class _Rate:
-    """Nano-dollars per million tokens. Where the vendor has no cache-write price, writes are plain input."""
+    """Nano-dollars per million tokens. Where the vendor has no cache-write price, writes are plain input. What is
+    written for an hour, at Anthropic alone, is twice the input."""
 
     input: int
     output: int
@@ -99,6 +101,7 @@ def cost_nano(model: str, tokens: Tokens) -> int | None:
         tokens.input * rate.input
         + tokens.cache_read * rate.cache_read
         + tokens.cache_write * rate.cache_write
+        + tokens.hour_write * 2 * rate.input
         + tokens.output * rate.output
     )
     return (total + _MILLION // 2) // _MILLION

@@ -134,11 +134,16 @@ def answer(prompt: Prompt, behaviour: Behaviour, serial: int) -> Answer:
     calls = _calls(prompt, behaviour, serial)
     text, finish, stop = _text(prompt, behaviour, calls)
     said = _size(text) + _size(behaviour.thinking or "") + sum(_size(c.name) + _size(c.arguments) for c in calls)
-    cached = behaviour.cache_read_tokens + behaviour.cache_write_tokens
+    cached = behaviour.cache_read_tokens + behaviour.cache_write_tokens + behaviour.hour_write_tokens
     plain = max(0, prompt.tokens - cached) if behaviour.input_tokens is None else behaviour.input_tokens
     output = max(1, tokens_of(said)) if behaviour.output_tokens is None else behaviour.output_tokens
     tokens = Tokens(
-        plain, output, behaviour.cache_read_tokens, behaviour.cache_write_tokens, behaviour.reasoning_tokens
+        plain,
+        output,
+        behaviour.cache_read_tokens,
+        behaviour.cache_write_tokens,
+        behaviour.reasoning_tokens,
+        behaviour.hour_write_tokens,
     )
     model = prompt.model if behaviour.model is None else behaviour.model
     return Answer(serial, model, text, calls, behaviour.thinking, finish, stop, tokens)

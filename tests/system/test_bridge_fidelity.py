@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,17 @@ class TestBytes:
         assert told == "".join(event for event in talk.events if event != talk.unasked).encode()
         assert headers["x-cortex-lane"] == "raw"
         assert await settled(served, headers["x-request-id"]) == NANO[form]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_cache_of_an_hour(self, served: Served, program: aiohttp.ClientSession, stream: bool) -> None:
+        """What is written for so long costs twice the input, and is known."""
+        served.behave("anthropic", replace(FIGURES, hour_write_tokens=30))
+        kept = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+        body = {"model": "claude", "max_tokens": 90, "stream": stream, "system": [kept]}
+        body["messages"] = [{"role": "user", "content": "hello"}]
+        _, headers = await ask(program, TALKS["anthropic"], json.dumps(body))
+        assert headers["x-cortex-lane"] == "raw"
+        assert await settled(served, headers["x-request-id"]) == NANO["anthropic"] + 30 * 4_000
 
     async def test_a_stream_whose_usage_is_asked_for(self, served: Served, program: aiohttp.ClientSession) -> None:
         """Leaves and comes as it is, with the program's other options of it."""

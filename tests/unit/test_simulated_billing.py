@@ -42,6 +42,7 @@ class TestCost:
             # 1,000 in at $2, 500 out at $10, 10,000 read at $0.10, 200 written at $2.50 per million
             ("claude-sonnet-5-5", Tokens(1_000, 500, 10_000, 200), 2_000_000 + 5_000_000 + 1_000_000 + 500_000),
             ("claude-opus-5-5", Tokens(1, 1, 1, 1), 4_000 + 20_000 + 200 + 5_000),
+            ("claude-opus-5-5", Tokens(1, hour_write=3), 4_000 + 24_000),
             # exactly 100,000 prompt tokens are the cheap tier, one more makes all of it dear
             ("claude-haiku-5-5", Tokens(90_000, 10, 10_000, 0), 9_000_000 + 5_000 + 100_000),
             ("claude-haiku-5-5", Tokens(90_000, 10, 10_000, 1), 45_000_000 + 25_000 + 500_000 + 625),
