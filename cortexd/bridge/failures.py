@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cortexd.bridge.headers import plain
 from cortexd.errors import BudgetExceeded, CortexError, InteractiveAuthorizationRequired, ServiceUnavailable
 from cortexd.formats.failures import UNAVAILABLE, status
 
@@ -25,9 +26,11 @@ def in_words(error: CortexError) -> CortexError:
 
 
 def headers(error: CortexError) -> dict[str, str]:
-    """Both vendors' SDKs obey x-should-retry; a wait is told in whole seconds and, for those that read it, exactly."""
+    """Both vendors' SDKs obey x-should-retry; a wait is told in whole seconds and, for those that read it, exactly. The
+    kind and its details are for programs, and stand in no sentence."""
     again = status(error) in _TRY_AGAIN and not isinstance(error, BudgetExceeded) and not _perhaps_paid(error)
-    told = {"x-should-retry": "true" if again else "false"}
+    known = " ".join((type(error).__name__, *(f"{key}={value}" for key, value in error.details.items())))
+    told = {"x-should-retry": "true" if again else "false", "x-cortex-error": plain(known)[:1000]}
     wait_ms = error.details.get("retry_after_ms")
     if isinstance(wait_ms, int):
         told |= {"retry-after": str(-(-wait_ms // 1000)), "retry-after-ms": str(wait_ms)}

@@ -23,7 +23,7 @@ def said(headers: Mapping[str, str], session: str) -> dict[str, Any]:
 
 def passed(headers: Mapping[str, str]) -> dict[str, str]:
     """Those that go on to the vendor with the body."""
-    return {name: _plain(headers[name]) for name in _PASSED if headers.get(name)}
+    return {name: plain(headers[name]) for name in _PASSED if headers.get(name)}
 
 
 def told(completion: Completion) -> dict[str, str]:
@@ -52,13 +52,13 @@ def _facts(request_id: str, provider: str, model: str, reason: str, lane: str) -
         "x-cortex-reason": reason,
         "x-cortex-lane": lane,
     }
-    return {name: _plain(value) for name, value in facts.items() if value}
+    return {name: plain(value) for name, value in facts.items() if value}
 
 
 def _lost(names: Iterable[str]) -> dict[str, str]:
     """What of the body did not reach the model."""
     listed = ", ".join(names)
-    return {"x-cortex-lost": _plain(listed)[:1000]} if listed else {}
+    return {"x-cortex-lost": plain(listed)[:1000]} if listed else {}
 
 
 def _word(value: str) -> str:
@@ -66,5 +66,6 @@ def _word(value: str) -> str:
     return value if REQUEST_ID.fullmatch(value) else hashlib.sha256(value.encode(errors="replace")).hexdigest()
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """As any header may say it."""
     return "".join(letter if " " <= letter <= "~" else "?" for letter in value)

@@ -139,7 +139,7 @@ def _failure(error: CortexError) -> tuple[int, dict[str, Any]]:
         code, kind = _OUT_OF_MONEY
     else:
         kind = _WORDS.get(code, "api_error")
-    return code, {"type": "error", "error": {"type": kind, "message": str(error)}}
+    return code, {"type": "error", "error": {"type": kind, "message": error.message}}
 
 
 def _sse(kind: str, **more: Any) -> bytes:

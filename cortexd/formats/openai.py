@@ -52,4 +52,4 @@ def failure(error: CortexError) -> tuple[int, dict[str, Any]]:
     kind, word = _OUT_OF_MONEY if isinstance(error, BudgetExceeded) else _WORDS.get(code, ("server_error", None))
     if isinstance(error, RequestNotFound):
         word = None
-    return code, {"error": {"message": str(error), "type": kind, "param": None, "code": word}}
+    return code, {"error": {"message": error.message, "type": kind, "param": None, "code": word}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortexd.bridge.failures import in_words
+from cortexd.bridge.failures import headers, in_words
 from cortexd.errors import BudgetExceeded, InteractiveAuthorizationRequired
 
 
@@ -27,3 +27,9 @@ class TestInWords:
         """It has words of its own."""
         error = BudgetExceeded("The daily budget is used up.", period="day")
         assert in_words(error) is error
+
+
+def test_details_are_for_programs() -> None:
+    """They stand in a header, and every letter of it is one that a header may have."""
+    told = headers(BudgetExceeded("The budget is used up.", cause="app_budget", app="caf\u00e9\r\nx: y"))
+    assert told["x-cortex-error"] == "BudgetExceeded cause=app_budget app=caf???x: y"
