@@ -55,7 +55,7 @@ ANSWERED = {
 }
 CANCELLED = Scene("cancel", (ENDLESS,), "word")
 NOT_ANSWERED = {
-    BUDGET: refusal("period=day", config=NO_MONEY),
-    POLKIT: refusal("action=org.cortexlinux.LLMRouter.system-operation", model=REFUSED),
+    BUDGET: refusal("daily budget", config=NO_MONEY),
+    POLKIT: refusal("polkit wants a password", model=REFUSED),
     UNKNOWN: refusal("claude/claude-sonnet-5-5", model=UNKNOWN_MODEL),
 }
