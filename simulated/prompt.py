@@ -17,7 +17,7 @@ _SAMPLES = {"string": "sample", "integer": 1, "number": 1.5, "boolean": True, "n
 _NOT_TEXT = frozenset(
     {"role", "type", "id", "tool_use_id", "tool_call_id", "call_id", "cache_control", "signature", "source"}
 )
-_IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})
+_IMAGE_TYPES = ("image", "image_url", "input_image")  # no set: what a body says may have no hash
 
 
 class Finish(Enum):

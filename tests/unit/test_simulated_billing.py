@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from simulated import Behaviour, SimulatedProviders, Tokens, cost_nano
+from simulated.prompt import count_tokens
 
 CLAUDE_HEADERS = {"x-api-key": "sk-sim-claude", "anthropic-version": "2026-10-21"}
 KIMI_HEADERS = {"authorization": "Bearer sk-sim-kimi"}
@@ -95,6 +96,11 @@ class TestBill:
             connection.close()
             assert simulated.billed(name).nano == 2 * plain
             assert simulated.billed_undelivered(name).requests == 0
+
+    @pytest.mark.parametrize("kind", [["image"], {"image": 1}, 7, None])
+    def test_a_type_of_a_programs_own_is_no_image(self, kind: object) -> None:
+        """What a tool is called with may have any key, with any value."""
+        assert count_tokens([{"input": {"type": kind, "text": "hello"}}], None) == 2
 
     def test_unpriced_models_count_tokens_only(self, simulated: SimulatedProviders) -> None:
         """A model without a price adds requests and tokens, and no money."""
