@@ -7,7 +7,7 @@
     ├── AccessDenied               polkit said no, or asking was in vain; details: action, cause (a Denial)
     │   └── InteractiveAuthorizationRequired   asking could have helped
     ├── ProviderNotConfigured      the key or endpoint to set is in the text; details: provider
-    ├── NoProviderAvailable        every candidate was tried or left out; details: tried, left_out
+    ├── NoProviderAvailable        every candidate was tried or left out; details: tried, left_out, cause (UNSUITED)
     ├── ProviderFailed             one provider was asked for, and failed; details: tried
     ├── RateLimited                details: retry_after_ms
     ├── BudgetExceeded             details: period, limit_usd, resets_at
@@ -231,6 +231,7 @@ IN_WORDS: Mapping[str, str] = {  # of a Failure, as they follow the name of whoe
 }
 _NEVER_REACHED = "could not be reached"
 
+UNSUITED = "unsuited"  # the detail `cause` of NoProviderAvailable where no provider could take such a request, ever
 OF_THE_REQUEST = frozenset({Failure.REFUSED, Failure.CONTEXT, Failure.CONTENT})  # asked again it fails again
 # what speaks of the request alone, or of nobody: it marks no provider and no endpoint
 MARKS_NOBODY = OF_THE_REQUEST | {Failure.FULL}

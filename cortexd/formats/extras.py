@@ -44,14 +44,19 @@ def said(body: Body, *keys: str) -> tuple[str, ...]:
     return tuple(key for key in keys if body.get(key) not in (None, False, "", []))
 
 
-def for_an_hour(value: object) -> bool:
-    """Whether a cache mark anywhere in it asks for more than the usual five minutes."""
-    if isinstance(value, list):
-        return any(map(for_an_hour, value))
-    if not isinstance(value, dict):
-        return False
-    mark = value.get("cache_control")
-    return (isinstance(mark, dict) and mark.get("ttl") not in (None, "5m")) or any(map(for_an_hour, value.values()))
+def for_an_hour(body: Body) -> bool:
+    """Whether a cache mark anywhere in it asks for more than the usual five minutes. It may nest deeper than calls."""
+    waiting: list[object] = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            mark = value.get("cache_control")
+            if isinstance(mark, dict) and mark.get("ttl") not in (None, "5m"):
+                return True
+            waiting += value.values()
+    return False
 
 
 def paid_tools(body: Body, free: Callable[[Body], bool]) -> tuple[str, ...]:

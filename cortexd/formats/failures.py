@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cortexd.errors import (
     OF_THE_REQUEST,
+    UNSUITED,
     AccessDenied,
     AnswerExpired,
     BudgetExceeded,
@@ -44,8 +45,10 @@ STATUS: dict[type[CortexError], int] = {
 
 
 def status(error: CortexError) -> int:
-    """What everybody refused is the request's own fault, and asked again in vain."""
+    """What everybody refused, or nobody could take, is the request's own fault, and asked again in vain."""
     tried = tried_of(error).values()
+    if error.details.get("cause") == UNSUITED:
+        return BAD_REQUEST
     if tried and OF_THE_REQUEST.issuperset(tried):
         return BAD_REQUEST
     return STATUS.get(type(error), UNAVAILABLE)

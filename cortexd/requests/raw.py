@@ -66,7 +66,10 @@ def take_in_raw(
 def _read(form: Format, body: bytes, beside: Options, bounds: Bounds) -> tuple[RawBody, tuple[Message, ...], Options]:
     """What of a body has words here. Raises InvalidArgument for what nobody could bound or price."""
     known = decoded(body)
-    asked, extras = form.asked(known), form.extras(known)
+    try:
+        asked, extras = form.asked(known), form.extras(known)
+    except RecursionError:
+        raise InvalidArgument("The body nests too deeply.") from None
     if extras.rates:
         names = ", ".join(extras.rates)
         raise InvalidArgument(f"{names:.200}: the price list has no price for that. Leave it out.")

@@ -16,7 +16,14 @@ from cortexd.domain.modes import Way, way_of
 from cortexd.domain.money import format_usd
 from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import BudgetExceeded, InvalidArgument, NoProviderAvailable, ProviderNotConfigured, UnknownProvider
+from cortexd.errors import (
+    UNSUITED,
+    BudgetExceeded,
+    InvalidArgument,
+    NoProviderAvailable,
+    ProviderNotConfigured,
+    UnknownProvider,
+)
 from cortexd.routing.allowed import Allowed, nobody_allowed
 from cortexd.routing.candidates import Candidate, Field, Learning, LeftOut, Plan, Room, healthy_first, who_answers
 from cortexd.routing.exclusions import Case, barred
@@ -339,7 +346,10 @@ def _nobody(plan: Plan, targets: list[Target], config: Config, question: Questio
         others = any(item.has_local for name, item in config.providers.items() if name not in order)
         step = "Name no provider and no model" if named and others else "Have a local model configured (local = true)"
         words += f". {step}, take the secrets out, or begin a new session."
-    return NoProviderAvailable(f"No provider can answer this {question.task_type} request. {words}", left_out=left_out)
+    words = f"No provider can answer this {question.task_type} request. {words}"
+    if any(item.model == ANY_MODEL for item in plan.left_out):  # its server may say later which models it has
+        return NoProviderAvailable(words, left_out=left_out)
+    return NoProviderAvailable(words, left_out=left_out, cause=UNSUITED)
 
 
 def _untranslatable(question: Question, asked: Sequence[ProviderSettings]) -> str:

@@ -13,6 +13,7 @@ from cortexd.config.settings import ModelSettings, ProviderSettings
 from cortexd.domain.messages import Strategy
 from cortexd.domain.served import ServedModel
 from cortexd.domain.targets import Target
+from cortexd.errors import UNSUITED, NoProviderAvailable
 from cortexd.routing import Wishes
 from tests.unit.routes import config, plan
 
@@ -56,6 +57,9 @@ class TestAnyModel:
         use = hearing(SERVER) if asked else config(office=SERVER)
         left = plan(use=replace(use, routing=replace(use.routing, strategy=Strategy.COST))).left_out
         assert [item.reason for item in left if item.provider == "office"] == [reason]
+        with pytest.raises(NoProviderAvailable, match=reason) as alone:
+            plan(use=use, provider="office")
+        assert alone.value.details.get("cause") == (UNSUITED if asked else None)  # it may say it when asked again
 
 
 class TestRouting:

@@ -13,6 +13,7 @@ from cortexd.client.outgoing import messages_out, options_out
 from cortexd.config.api_kinds import API_KINDS
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.errors import (
+    UNSUITED,
     BudgetExceeded,
     CortexError,
     Failure,
@@ -416,6 +417,11 @@ class TestTelling:
         code, body = form.error(told)
         assert code == status
         assert (body["error"]["type"] == "invalid_request_error") is (status == 400)
+
+    def test_what_nobody_could_take_is_the_requests_fault(self, form: Format) -> None:
+        """Such as a prompt that is longer than any model takes."""
+        told = NoProviderAvailable("No provider can answer this.", left_out="one", cause=UNSUITED)
+        assert form.error(told)[0] == 400
 
     def test_an_answer_counts(self, form: Format) -> None:
         """Tokens as each API counts them: Anthropic the cached ones beside the others."""

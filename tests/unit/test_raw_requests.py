@@ -3,6 +3,7 @@ cost."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -69,6 +70,17 @@ class TestTakingIn:
         ]
         assert len({first, *(other.content_hash for other in others)}) == 4
         assert taken("openai", {**said, "deadline_ms": 5}).content_hash == first
+
+    @each
+    @pytest.mark.parametrize("open_close", [("[", "]"), ('{"type":', "}"), ('{"content":[', "]}")])
+    @pytest.mark.parametrize("key", ["messages", "input", "tools", "x_new"])
+    @pytest.mark.parametrize("times", [100, 300, 900, 5000])
+    def test_however_deep_it_nests(self, form: str, key: str, open_close: tuple[str, str], times: int) -> None:
+        """It is taken or refused in words."""
+        deep = open_close[0] * times + '"x"' + open_close[1] * times
+        text = json.dumps({**BODIES[form], key: "HERE"}).replace('"HERE"', deep)
+        with contextlib.suppress(InvalidArgument):
+            assert take_in_raw(CALLER, form, "user_chat", text, {}, LimitSettings(), stream=False).question.size()
 
     def test_what_has_no_words_here_is_no_fault(self) -> None:
         """The request goes on as one text, for providers with that API alone, with the tools that it offers."""

@@ -11,6 +11,7 @@ from cortexd.catalog.lookup import parse_catalog
 from cortexd.config.settings import ProviderSettings, RateSettings, Secret
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import (
+    UNSUITED,
     BudgetExceeded,
     InvalidArgument,
     NoProviderAvailable,
@@ -110,8 +111,9 @@ class TestOptions:
     def test_local_only(self) -> None:
         """privacy = local never leaves the operator's own endpoints."""
         assert names(plan(privacy="local", use=config(office=OFFICE))) == ["office"]
-        with pytest.raises(NoProviderAvailable, match=r"claude: is not local"):
+        with pytest.raises(NoProviderAvailable, match=r"claude: is not local") as refused:
             plan(privacy="local")
+        assert refused.value.details["cause"] == UNSUITED  # to ask again is in vain
 
     def test_images_need_a_model_that_takes_them(self) -> None:
         """kimi-k2.7-code takes none, so the fallback leads and says so."""
