@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,16 @@ class TestRooms:
         assert len(FLOORS) <= MAX_FLOORS
         assert len(loose) <= MAX_LOOSE_MODULES
         assert not long
+
+
+def test_imports_leave_the_environment_as_it_is() -> None:
+    """Whoever imports a module of ours, a test of another one included, goes on with the variables that were there."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for _, path in modules()
+        if "migrations" not in path.parts
+    ]
+    code = "import importlib, os, sys; before = dict(os.environ)\n"
+    code += "for name in sys.argv[1:]: importlib.import_module(name.removesuffix('.__init__'))\n"
+    code += "sys.exit(before != dict(os.environ))"
+    subprocess.run([sys.executable, "-c", code, *names], check=True, cwd=ROOT, timeout=120)
