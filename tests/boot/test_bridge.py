@@ -53,7 +53,8 @@ def machine(installed: Machine) -> Machine:
     """As `installed`, with services of alice's and bob's own; both may ask."""
     installed.run("usermod", "--append", "--groups=cortex", "bob")
     for user in ("alice", "bob"):
-        installed.run("loginctl", "enable-linger", user)
+        # logind refuses it (EUNATCH) while systemd takes in what a package has just brought along
+        assert_eventually(lambda user=user: installed.run("loginctl", "enable-linger", user), 60, f"{user} lingers")  # type: ignore[misc]
         assert_eventually(lambda user=user: active(installed, user, SOCKET) == "active", 60, f"the socket of {user}")  # type: ignore[misc]
     return installed
 
