@@ -44,7 +44,7 @@ class Conversations:
         before = self._kept.get(name) if isinstance(name, str) else None
         if before is None:
             raise InvalidArgument(f"{_GOES_ON}: nothing is kept of {name!r:.80}. Send the whole conversation.")
-        return put(put(body, "input", _list(before, _items(body))), _GOES_ON, b"null")
+        return put(body, {"input": _list(before, _items(body)), _GOES_ON: b"null"})
 
     def keep(self, body: bytes, answer: bytes) -> None:
         """What a whole body has asked and a response has said; nothing of what is none."""

@@ -47,8 +47,7 @@ STATUS: dict[type[CortexError], int] = {
 def status(error: CortexError) -> int:
     """What everybody refused, or nobody could take, is the request's own fault, and asked again in vain."""
     tried = tried_of(error).values()
-    if error.details.get("cause") == UNSUITED:
-        return BAD_REQUEST
-    if tried and OF_THE_REQUEST.issuperset(tried):
+    refused = bool(tried) and OF_THE_REQUEST.issuperset(tried)
+    if refused or error.details.get("cause") == UNSUITED:
         return BAD_REQUEST
     return STATUS.get(type(error), UNAVAILABLE)

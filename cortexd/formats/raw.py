@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_KEYS = 1000  # no API has a tenth of it
 # What decides who answers and what it may cost. Some vendors' parsers take any case (Go's encoding/json), and then the
 # last of both.
-_DECIDING = frozenset(
+DECIDING = frozenset(
     [
         *("model", "models", "fallbacks", "stream", "stream_options", "include_usage", "n", "service_tier", "speed"),
         *("max_tokens", "max_completion_tokens", "max_output_tokens", "tools", "functions", "mcp_servers", "container"),
@@ -45,12 +45,17 @@ def rewritten(body: bytes, model: str, *, counted: bool = False) -> bytes:
     Raises InvalidArgument for what is no object, has a key twice, or one that decides in another case: parsers differ
     in which one they read.
     """
-    told = put(body, "model", msgspec.json.encode(model))
-    if not counted:
-        return told
-    options = value_of(told, "stream_options")
-    inner = b"{}" if options is None or options == b"null" else options
-    return put(told, "stream_options", put(inner, "include_usage", b"true"))
+    values, members = _values(body), {"model": msgspec.json.encode(model)}
+    if counted:
+        place = values.get("stream_options")
+        inner = b"{}" if place is None or body[place] == b"null" else body[place]
+        members["stream_options"] = put(inner, {"include_usage": b"true"})
+    return _with(body, values, members)
+
+
+def check_keys(body: bytes) -> None:
+    """Raises InvalidArgument as `rewritten`."""
+    _values(body)
 
 
 def value_of(body: bytes, key: str) -> bytes | None:
@@ -59,15 +64,20 @@ def value_of(body: bytes, key: str) -> bytes | None:
     return None if place is None else body[place]
 
 
-def put(body: bytes, key: str, value: bytes) -> bytes:
-    """`body` with the JSON text `value` at `key`; first of all where it had none. Raises InvalidArgument."""
-    values = _values(body)
-    if key in values:
-        place = values[key]
-        return body[: place.start] + value + body[place.stop :]
-    begins = _end(_BEGINS, body, 0)
-    member = msgspec.json.encode(key) + b":" + value
-    return body[:begins] + member + (b"," if values else b"") + body[begins:]
+def put(body: bytes, members: Mapping[str, bytes]) -> bytes:
+    """`body` with each member's JSON text at its key; before all others where it had none. Raises InvalidArgument."""
+    return _with(body, _values(body), members)
+
+
+def _with(body: bytes, values: Mapping[str, slice], members: Mapping[str, bytes]) -> bytes:
+    at = _end(_BEGINS, body, 0)
+    new = b",".join(msgspec.json.encode(key) + b":" + members[key] for key in reversed([*members]) if key not in values)
+    pieces = [body[:at], new, b"," if new and values else b""]
+    for key, place in values.items():  # in their order in the body
+        if key in members:
+            pieces += (body[at : place.start], members[key])
+            at = place.stop
+    return b"".join((*pieces, body[at:]))
 
 
 def _values(body: bytes) -> dict[str, slice]:
@@ -98,8 +108,8 @@ def _members(body: bytes) -> dict[str, msgspec.Raw]:
         raise InvalidArgument(f"The body is no JSON object: {error}") from None
     if len(members) > _MOST_KEYS:
         raise InvalidArgument(f"The body has {len(members)} keys. It may have {_MOST_KEYS}.")
-    for key in members.keys() - _DECIDING:
-        if (meant := key.casefold()) in _DECIDING:
+    for key in members.keys() - DECIDING:
+        if (meant := key.casefold()) in DECIDING:
             raise InvalidArgument(f"The body has the key {key!r:.80}. Write it as {meant!r}.")
     return members
 

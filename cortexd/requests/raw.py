@@ -19,7 +19,7 @@ from cortexd.domain.raw import RawCall
 from cortexd.domain.safe_values import escaped_unsafe, safe_text
 from cortexd.domain.tasks import parse_task_type
 from cortexd.errors import InvalidArgument, TooLarge
-from cortexd.formats import SEARCHES, Answered, Asked, Format, decoded, format_named, rewritten, said
+from cortexd.formats import SEARCHES, Answered, Asked, Format, check_keys, decoded, format_named, rewritten, said
 from cortexd.requests.intake import Request, bounds_of, request_of
 from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
@@ -54,7 +54,7 @@ def take_in_raw(
         raise TooLarge(f"body: expected at most {bounds.max_prompt_bytes} bytes, got {len(body)}")
     beside, headers = parse_raw_options(options, bounds)
     beside = replace(beside, on_break=OnBreak.FAIL)
-    rewritten(body, "")  # raises where two parsers could read it differently
+    check_keys(body)  # no two parsers may read it differently
     raw, messages, wanted = _read(form, body, beside, bounds)
     if raw.streamed is not stream:
         raise InvalidArgument(f"body.stream: expected {str(stream).lower()}. {_INSTEAD[stream]}")
@@ -124,7 +124,7 @@ def raw_call(question: Question, candidate: Candidate, setup: Setup) -> RawCall 
     content = rewritten(raw.body, candidate.model)
     if not raw.streamed or raw.form.name != _OPENAI or raw.asked.tells_usage:
         return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native)
-    counted = partial(rewritten, content, candidate.model, counted=True)
+    counted = partial(rewritten, raw.body, candidate.model, counted=True)
     return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native, counted, raw.form.unasked)
 
 
