@@ -96,15 +96,9 @@ def servers() -> Iterator[Servers]:
 def real(namespace: Path, servers: Servers) -> Iterator[Real]:  # noqa: F811
     """At the end every request is settled, and the daemon leaves with status 0 and a clean log."""
     daemon = Daemon(namespace / "real-servers", _config(servers), keys=_keys())
-    daemon.start()
-    try:
+    with daemon.serving():
         yield Real(daemon)
         read_books(daemon.ledger_file).assert_balanced()
-        assert daemon.stop() == 0
-    finally:
-        if daemon.running:
-            daemon.kill()
-    daemon.assert_clean_log()
 
 
 def _keys() -> dict[str, str]:

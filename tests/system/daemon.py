@@ -7,7 +7,8 @@ import pwd
 import re
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cortexd.connection import wire
@@ -130,6 +131,18 @@ class Daemon:
 
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Started, and at the end it has to leave with status 0 and a clean log."""
+        self.start()
+        try:
+            yield
+            assert self.stop() == 0
+        finally:
+            if self.running:
+                self.kill()
+        self.assert_clean_log()
 
     def assert_clean_log(self) -> None:
         """No traceback was logged, no task left behind, and no key."""

@@ -105,12 +105,6 @@ def config_of(simulated: ControlClient) -> str:
 @contextmanager
 def serving(directory: Path, simulated: ControlClient) -> Iterator[Served]:
     daemon = Daemon(directory, base_urls(simulated), config_of(simulated), keys=KEYS)
-    daemon.start()
-    try:
+    with daemon.serving():
         yield Served(daemon, simulated)
         read_books(daemon.ledger_file).assert_balanced()
-        assert daemon.stop() == 0
-    finally:
-        if daemon.running:
-            daemon.kill()
-    daemon.assert_clean_log()

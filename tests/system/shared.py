@@ -78,16 +78,10 @@ def sharing(
     daemon = Daemon(directory, base_urls(simulated), config, environment=environment)
     for name in EVERYBODY:
         simulated.reset(name)
-    daemon.start()
-    try:
+    with daemon.serving():
         if warm:
             asyncio.run(_warm_up())
         yield Shared(daemon, simulated)
-        assert daemon.stop() == 0
-    finally:
-        if daemon.running:
-            daemon.kill()
-    daemon.assert_clean_log()
 
 
 async def _warm_up() -> None:

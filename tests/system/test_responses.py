@@ -61,15 +61,9 @@ def served_by_module_fixture(namespace: Path, simulated_of_session: ControlClien
     simulated_of_session.reset("openai")
     url = simulated_of_session.url("openai")
     daemon = Daemon(namespace / "responses", CONFIG.format(url=url), keys=KEYS)
-    daemon.start()
-    try:
+    with daemon.serving():
         yield Served(daemon, simulated_of_session)
         read_books(daemon.ledger_file).assert_balanced()
-        assert daemon.stop() == 0
-    finally:
-        if daemon.running:
-            daemon.kill()
-    daemon.assert_clean_log()
 
 
 @pytest.fixture
