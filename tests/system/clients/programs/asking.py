@@ -16,6 +16,12 @@ CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required"
 TOOLS = {"weather": "The weather of a city", "clock": "The time of a city"}  # name -> description
 RESULTS = {"weather": "30 degrees", "clock": "five past noon"}
 
+# as OpenAI's chat completions have them
+OFFERED: Any = [
+    {"type": "function", "function": {"name": name, "description": words, "parameters": CITY}}
+    for name, words in TOOLS.items()
+]
+
 Seen = dict[str, Any]
 
 
@@ -44,3 +50,21 @@ def joined(pieces: Iterable[str]) -> Seen:
 def result_of(name: str, arguments: Mapping[str, Any]) -> str:
     """What our two tools say: of Rome alone."""
     return RESULTS[name] if arguments == {"city": "Rome"} else f"no such city: {arguments}"
+
+
+def with_tools(say: Callable[[list[Any]], Any]) -> Seen:
+    """A conversation of chat completions to its last word: `say` gives the message that comes next."""
+    messages: list[Any] = [{"role": "user", "content": HELLO}]
+    while (said := say(messages)).tool_calls:
+        messages.append(said)
+        for call in said.tool_calls:
+            assert call.type == "function"
+            result = result_of(call.function.name, json.loads(call.function.arguments))
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    return {"text": said.content}
+
+
+def picture(image: str) -> list[Any]:
+    """Content with an image, in base64."""
+    url = {"url": f"data:image/png;base64,{image}"}
+    return [{"type": "text", "text": HELLO}, {"type": "image_url", "image_url": url}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
@@ -11,13 +10,9 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would fetch its prices
 
 import litellm
 
-from tests.system.clients.programs.asking import CITY, HELLO, TOOLS, Seen, joined, result_of, serve
+from tests.system.clients.programs.asking import HELLO, OFFERED, Seen, joined, picture, serve, with_tools
 
 IMAGE = sys.argv[1]
-OFFERED: Any = [
-    {"type": "function", "function": {"name": name, "description": words, "parameters": CITY}}
-    for name, words in TOOLS.items()
-]
 
 
 def ask(model: str, content: Any = HELLO, **more: Any) -> Any:
@@ -34,20 +29,11 @@ def stream(model: str) -> Seen:
 
 
 def tools(model: str) -> Seen:
-    messages: list[Any] = [{"role": "user", "content": HELLO}]
-    while True:
-        said = ask(model, messages=messages, tools=OFFERED).choices[0].message
-        if not said.tool_calls:
-            return {"text": said.content}
-        messages.append(said)
-        for call in said.tool_calls:
-            result = result_of(call.function.name, json.loads(call.function.arguments))
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    return with_tools(lambda messages: ask(model, messages=messages, tools=OFFERED).choices[0].message)
 
 
 def image(model: str) -> Seen:
-    url = {"url": f"data:image/png;base64,{IMAGE}"}
-    return chat(model, [{"type": "text", "text": HELLO}, {"type": "image_url", "image_url": url}])
+    return chat(model, picture(IMAGE))
 
 
 def cancel(model: str) -> Seen:

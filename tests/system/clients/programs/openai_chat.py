@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import openai
 
-from tests.system.clients.programs.asking import CITY, HELLO, TOOLS, Seen, joined, result_of, serve
+from tests.system.clients.programs.asking import HELLO, OFFERED, Seen, joined, picture, serve, with_tools
 
 CLIENT = openai.OpenAI()
 IMAGE = sys.argv[1]
-OFFERED: Any = [
-    {"type": "function", "function": {"name": name, "description": words, "parameters": CITY}}
-    for name, words in TOOLS.items()
-]
 
 
 def chat(model: str, content: Any = HELLO) -> Seen:
@@ -31,21 +26,12 @@ def stream(model: str) -> Seen:
 
 
 def tools(model: str) -> Seen:
-    messages: list[Any] = [{"role": "user", "content": HELLO}]
-    while True:
-        said = CLIENT.chat.completions.create(model=model, messages=messages, tools=OFFERED).choices[0].message
-        if not said.tool_calls:
-            return {"text": said.content}
-        messages.append(said)
-        for call in said.tool_calls:
-            assert call.type == "function"
-            result = result_of(call.function.name, json.loads(call.function.arguments))
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    create = CLIENT.chat.completions.create
+    return with_tools(lambda messages: create(model=model, messages=messages, tools=OFFERED).choices[0].message)
 
 
 def image(model: str) -> Seen:
-    url = {"url": f"data:image/png;base64,{IMAGE}"}
-    return chat(model, [{"type": "text", "text": HELLO}, {"type": "image_url", "image_url": url}])
+    return chat(model, picture(IMAGE))
 
 
 def cancel(model: str) -> Seen:
