@@ -101,7 +101,7 @@ class Daemon:
         self._ledger = await Ledger.open(config.ledger)
         if self._ledger.recovered:
             log.warning("%d requests of an earlier run were settled as lost", self._ledger.recovered)
-        self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S)
+        self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S, unwrapped=True)
         self._parts = parts = Assembly(
             self._connection, self._ledger, make_setup(config), on_system_bus=self._options.on_system_bus
         )
