@@ -26,6 +26,7 @@ from bench.samples import Round, StreamRound
 CHECKOUT = Path(__file__).parent.parent
 SERVICE_USER = "cortexd"
 CALLER_USER = "alice"
+_AS_SERVICE = ("setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups")
 _DISK = "/var/tmp"  # the ledger belongs on a disk; TMPDIR is memory in the namespace
 
 
@@ -136,6 +137,14 @@ class Lab:
             yield child
 
     @contextlib.contextmanager
+    def bus_rooms(self) -> Iterator[Child]:
+        """The daemon's rooms beside the bus alone (bench.bus_rooms), owning the daemon's name."""
+        command = [*_AS_SERVICE, sys.executable, "-m", "bench.bus_rooms"]
+        with self.running(command, "bus_rooms", environ=own_environment()) as child:
+            self.wait_for(child)
+            yield child
+
+    @contextlib.contextmanager
     def ledger_directory(self) -> Iterator[Path]:
         """An empty directory on a disk that belongs to the service's user."""
         with tempfile.TemporaryDirectory(prefix="cortexd-bench-", dir=_DISK) as name:
@@ -153,8 +162,7 @@ class Lab:
         """
         config = self.directory / f"config-{next(self._numbers)}.toml"
         config.write_text(_config(upstream, ledger) + settings)
-        user = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups"]
-        command = [*user, sys.executable, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
+        command = [*_AS_SERVICE, sys.executable, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
         keys = {"ANTHROPIC_API_KEY": "bench", "MOONSHOT_API_KEY": "bench"}
         with self.running(command, "cortexd", environ=own_environment() | keys) as child:
             yield child
