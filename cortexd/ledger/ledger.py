@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the l
     from sqlalchemy import Connection
 
     from cortexd.ledger.engines import Place
+    from cortexd.ledger.keeping.machine import Machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
@@ -74,9 +75,14 @@ class Ledger:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
-        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
-        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
+    async def open(
+        cls, settings: LedgerSettings, *, instance: str | None = None, machine: Machine | None = None
+    ) -> Ledger:
+        """Lock, migrate, recover, load. `machine`: None for this one.
+
+        Raises ConfigError or LedgerUnavailable, whose texts say what to do.
+        """
+        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
         return cls(store, Writer(store, settings.lease_s), readers)
@@ -355,13 +361,14 @@ class Ledger:
             raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
 
 
-def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
+    from cortexd.ledger.keeping.machine import this_machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
 
     place = place_of(settings)
-    store = _store_of(place)(place, instance, settings.lease_s)
+    store = _store_of(place)(place, instance, settings.lease_s, machine or this_machine(settings))
     return store, Readers(place, store.damage)
 
 
