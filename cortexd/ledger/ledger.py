@@ -85,7 +85,7 @@ class Ledger:
         store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
-        return cls(store, Writer(store, settings.lease_s), readers)
+        return cls(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
 
     @property
     def totals(self) -> Totals:
@@ -107,6 +107,10 @@ class Ledger:
         key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))
         return key
 
+    def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
+        """As `reserve`, begun; who waits for it is cancelled once it has ended."""
+        return self._begin(Reserve(request, worst_case_nano, tuple(limits)), outlasting=True)
+
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
         """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
 
@@ -126,11 +130,14 @@ class Ledger:
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
         written again; `late` is called with it then. RequestNotFound where the request is not pending.
         """
-        end = RequestState(state)
-        if end is RequestState.PENDING:
-            raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
-        settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
+        settled: Settled = await self._write(_settle(key, state, attempts, late))
         return settled
+
+    def settling(
+        self, key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None = None
+    ) -> asyncio.Future[Settled]:
+        """As `settle`, begun; who waits for it is cancelled once it has ended."""
+        return self._begin(_settle(key, state, attempts, late), outlasting=True)
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         """Where each limit stands in the day and month that now are, with the part of `uid` in it."""
@@ -352,13 +359,19 @@ class Ledger:
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
 
     async def _write(self, action: Action) -> Any:
+        return await self._begin(action)
+
+    def _begin(self, action: Action, *, outlasting: bool = False) -> asyncio.Future[Any]:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                return await self._writer.submit(action)
-        except TimeoutError:
-            raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
+        return self._writer.submit(action, outlasting=outlasting)
+
+
+def _settle(key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None) -> Settle:
+    end = RequestState(state)
+    if end is RequestState.PENDING:
+        raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
+    return Settle(key, end, tuple(attempts), late)
 
 
 def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
