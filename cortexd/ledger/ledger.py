@@ -343,6 +343,21 @@ class Ledger:
         async with self._prunings:
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
+    async def forget_hosts(self, before: datetime) -> None:
+        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
+        from cortexd.ledger.keeping import hosts
+
+        own = self._store.host
+        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
+        if gone := [number for number in gone if number != own]:
+            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
+
+    async def note_settings(self, revision: str) -> None:
+        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
+        from cortexd.ledger.keeping import hosts
+
+        await self._write(Change(lambda connection: hosts.run_settings(connection, self._store.host, revision)))
+
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
         if self._closed:
