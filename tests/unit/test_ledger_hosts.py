@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cortexd.cli.app import main
-from cortexd.ledger import Ledger
+from cortexd.ledger import Ledger, UsageQuery
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.schema import HEAD
 from cortexd.ledger.reading.fleet import look
@@ -64,6 +64,18 @@ class TestMachines:
         numbers = {row["name"]: row["number"] for row in rows(path, "SELECT name, number FROM hosts")}
         found = {row["host"]: row["nano"] for row in rows(path, "SELECT host, cost_nano AS nano FROM daily")}
         assert found == {numbers["alpha"]: 14, numbers["beta"]: 7}
+
+    async def test_are_told_apart_in_reports(self, tmp_path: Path) -> None:
+        """By machine is what each has used, whether its requests are there still or are daily sums."""
+        old = datetime.now(UTC) - timedelta(days=100)
+        for machine, started in ((ALPHA, old), (BETA, old), (ALPHA, datetime.now(UTC))):
+            ledger = await opened(tmp_path, machine)
+            await complete(ledger, 7, started_at=started)
+            await ledger.prune(date.today())
+            rows = await ledger.usage(UsageQuery(None, date(2020, 1, 1), date(2100, 1, 1), ("host", "provider")))
+            await ledger.close()
+        told = [(row.keys["host"], row.keys["host_id"], row.cost_nano) for row in rows]
+        assert told == [("alpha", ALPHA.id, 14), ("beta", BETA.id, 7)]
 
     async def test_are_forgotten_when_nothing_is_left(self, tmp_path: Path, path: Path) -> None:
         """A machine that was seen last long ago goes, unless requests or sums are of it."""
