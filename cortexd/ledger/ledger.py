@@ -85,7 +85,7 @@ class Ledger:
         store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
-        return cls(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
+        return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
 
     @property
     def totals(self) -> Totals:
@@ -350,6 +350,21 @@ class Ledger:
         async with self._prunings:
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
+    async def forget_hosts(self, before: datetime) -> None:
+        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
+        from cortexd.ledger.keeping import hosts
+
+        own = self._store.host
+        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
+        if gone := [number for number in gone if number != own]:
+            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
+
+    async def note_settings(self, revision: str) -> None:
+        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
+        from cortexd.ledger.keeping import hosts
+
+        await self._write(Change(lambda connection: hosts.run_settings(connection, self._store.host, revision)))
+
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
         if self._closed:
@@ -383,6 +398,14 @@ def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> t
     place = place_of(settings)
     store = _store_of(place)(place, instance, settings.lease_s, machine or this_machine(settings))
     return store, Readers(place, store.damage)
+
+
+def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
+    if settings.users == "host" and store.host:
+        from cortexd.ledger.of_hosts import LedgerOfHosts
+
+        return LedgerOfHosts
+    return Ledger
 
 
 def _store_of(place: Place) -> type[Store]:
