@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.answered import Answered
+from cortexd.domain.fleet import Marks, Revision
 from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
@@ -85,6 +86,11 @@ class Ledger:
     def totals(self) -> Totals:
         """The machine's settled requests and their cost, all time."""
         return self._store.books.totals
+
+    @property
+    def shared(self) -> bool:
+        """Whether other daemons write to it as well."""
+        return self._store.shared
 
     @property
     def writable(self) -> bool:
@@ -325,6 +331,18 @@ class Ledger:
         from cortexd.ledger.writing import own_caps
 
         await self._write(Change(lambda connection: own_caps.keep(connection, uid, cap)))
+
+    async def marks(self) -> Marks:
+        """How far what machines share has come; all 0 where nobody shares this ledger."""
+        from cortexd.ledger.reading import fleet
+
+        return await self._readers.read(fleet.marks) if self.shared else Marks()
+
+    async def fleet_settings(self) -> Revision | None:
+        """The newest revision of the fleet's settings; None where there is none."""
+        from cortexd.ledger.reading import fleet
+
+        return await self._readers.read(fleet.revision) if self.shared else None
 
     async def prune(self, before: date) -> Pruned:
         """Turn settled requests of days before `before` into daily sums, which stay for good, and delete them.
