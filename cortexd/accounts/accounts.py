@@ -177,7 +177,7 @@ class Accounts:
         self._wishes.clear()
 
     async def _read_overrides(self) -> None:
-        if self._ledger.shared:
+        if self._ledger.fleet.shared:
             self._overrides = dict(await self._ledger.budget_overrides())
 
     async def _set_budget(self, caller: Caller, wish: BudgetWish) -> None:

@@ -76,7 +76,7 @@ class OwnCaps:
 
     async def _look(self) -> None:
         """Another machine may have set the amount that this one leaves as it is."""
-        if self._ledger.shared:
+        if self._ledger.fleet.shared:
             self._known = dict(await self._ledger.own_caps())
 
     async def _keep(self, uid: int, cap: OwnCap) -> None:

@@ -47,7 +47,7 @@ class Fleet:
     async def look(self) -> Config | None:
         """See what was decided elsewhere. A new revision is kept, and the configuration with it given, which is to be
         adopted; None where there is none that this machine can take. Raises nothing."""
-        if not self._ledger.shared:
+        if not self._ledger.fleet.shared:
             return None
         try:
             async with asyncio.timeout(_PATIENCE_S), self._looking:
@@ -58,15 +58,15 @@ class Fleet:
 
     async def run(self, adopt: Callable[[], None], look_s: float = LOOK_S) -> None:
         """Until cancelled; `adopt` takes over what is kept. Machines that began together do not ask together."""
-        while self._ledger.shared:
+        while self._ledger.fleet.shared:
             await asyncio.sleep(random.uniform(look_s / 2, look_s))  # noqa: S311
             if await self.look():
                 adopt()
 
     async def _look(self) -> Config | None:
-        marks, config = await self._ledger.marks(), None
+        marks, config = await self._ledger.fleet.marks(), None
         if marks.settings not in (0, self.running):
-            newest = await self._ledger.fleet_settings()
+            newest = await self._ledger.fleet.settings()
             config = self._taken(newest) if newest else None
         for name, refresh in self.refresh.items():
             if getattr(marks, name) != getattr(self._seen, name):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.answered import Answered
-from cortexd.domain.fleet import Marks, Revision
 from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger.fleet import Fleet
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the l
     from sqlalchemy import Connection
 
     from cortexd.ledger.engines import Place
+    from cortexd.ledger.keeping.machine import Machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
@@ -67,6 +68,7 @@ class Ledger:
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
+        self.fleet = Fleet(readers, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
@@ -75,9 +77,14 @@ class Ledger:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
-        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
-        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
+    async def open(
+        cls, settings: LedgerSettings, *, instance: str | None = None, machine: Machine | None = None
+    ) -> Ledger:
+        """Lock, migrate, recover, load. `machine`: None for this one.
+
+        Raises ConfigError or LedgerUnavailable, whose texts say what to do.
+        """
+        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
         return cls(store, Writer(store, settings.lease_s), readers)
@@ -86,11 +93,6 @@ class Ledger:
     def totals(self) -> Totals:
         """The machine's settled requests and their cost, all time."""
         return self._store.books.totals
-
-    @property
-    def shared(self) -> bool:
-        """Whether other daemons write to it as well."""
-        return self._store.shared
 
     @property
     def writable(self) -> bool:
@@ -332,18 +334,6 @@ class Ledger:
 
         await self._write(Change(lambda connection: own_caps.keep(connection, uid, cap)))
 
-    async def marks(self) -> Marks:
-        """How far what machines share has come; all 0 where nobody shares this ledger."""
-        from cortexd.ledger.reading import fleet
-
-        return await self._readers.read(fleet.marks) if self.shared else Marks()
-
-    async def fleet_settings(self) -> Revision | None:
-        """The newest revision of the fleet's settings; None where there is none."""
-        from cortexd.ledger.reading import fleet
-
-        return await self._readers.read(fleet.revision) if self.shared else None
-
     async def prune(self, before: date) -> Pruned:
         """Turn settled requests of days before `before` into daily sums, which stay for good, and delete them.
 
@@ -373,13 +363,14 @@ class Ledger:
             raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
 
 
-def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
+    from cortexd.ledger.keeping.machine import this_machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
 
     place = place_of(settings)
-    store = _store_of(place)(place, instance, settings.lease_s)
+    store = _store_of(place)(place, instance, settings.lease_s, machine or this_machine(settings))
     return store, Readers(place, store.damage)
 
 

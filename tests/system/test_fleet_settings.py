@@ -8,7 +8,7 @@ import pytest
 
 from cortexd.domain.own_cap import AtLimit, OwnCap
 from cortexd.ledger import Ledger, LimitOverride
-from cortexd.ledger.keeping import fleet
+from cortexd.ledger.keeping import fleet_settings as fleet
 from tests.eventually import assert_eventually
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
 from tests.system.daemon import RELOADED, Daemon

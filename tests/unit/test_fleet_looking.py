@@ -14,7 +14,7 @@ from cortexd.daemon.fleet import Fleet
 from cortexd.domain.fleet import Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, LimitOverride
-from cortexd.ledger.keeping import fleet
+from cortexd.ledger.keeping import fleet_settings as fleet
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import eventually
 

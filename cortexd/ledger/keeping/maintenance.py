@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from cortexd.config.settings import LedgerSettings
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines import engine_of, place_of
-from cortexd.ledger.keeping.migrate import problem_of_schema
+from cortexd.ledger.keeping.migrate import revision_problem
 from cortexd.ledger.keeping.schema import APPEND_ONLY, attempts, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.reading.audit import audit
@@ -64,7 +64,7 @@ def begin_anew(ledger: LedgerSettings) -> None:
 def check(ledger: LedgerSettings) -> list[str]:
     """What is wrong with the ledger, a line each; empty where nothing is. Reads all of it."""
     with _reading(ledger) as connection:
-        if problem := problem_of_schema(connection):
+        if problem := revision_problem(connection):
             return [problem]
         return [problem for look in _CHECKS for problem in look(connection)]
 
@@ -75,7 +75,7 @@ def export(ledger: LedgerSettings, since: date, until: date, stream: Stream, for
     `jsonl`: an object each, by FIELDS; `csv`: FIELDS as the first line, labels as JSON. Times are UTC.
     """
     with _reading(ledger) as connection:
-        if problem := problem_of_schema(connection):
+        if problem := revision_problem(connection):
             raise LedgerUnavailable(f"{place_of(ledger)}: {problem}")
         write = _WRITERS[form](stream)
         number = 0

@@ -64,8 +64,8 @@ def revision(connection: Connection) -> str | None:
     return found
 
 
-def problem_of_schema(connection: Connection) -> str | None:
-    """Why this cortexd cannot read what is there, and what to do; None where it can."""
+def revision_problem(connection: Connection) -> str | None:
+    """Why this cortexd cannot read the ledger as it is; None where it can."""
     found = revision(connection)
     if found == HEAD:
         return None

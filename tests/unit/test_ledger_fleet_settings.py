@@ -13,7 +13,7 @@ from cortexd.domain.fleet import Marks
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger, LimitOverride
-from cortexd.ledger.keeping import fleet
+from cortexd.ledger.keeping import fleet_settings as fleet
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import at as in_a_file
 
@@ -38,11 +38,11 @@ async def machines(at: LedgerSettings) -> AsyncIterator[list[Ledger]]:
 class TestRevisions:
     async def test_are_read_by_every_machine(self, machines: list[Ledger], at: LedgerSettings) -> None:
         """The newest holds; each says by whom, and when; all of them are kept."""
-        assert [await machine.fleet_settings() for machine in machines] == [None, None]
+        assert [await machine.fleet.settings() for machine in machines] == [None, None]
         fleet.add(at, "# one", "at first", "ann@desk", 0)
         second = fleet.add(at, "# two", "", "bob@desk", 1)
-        assert [await machine.fleet_settings() for machine in machines] == [second, second]
-        assert (await machines[0].marks()).settings == 2
+        assert [await machine.fleet.settings() for machine in machines] == [second, second]
+        assert (await machines[0].fleet.marks()).settings == 2
         assert (second.role, second.author) == ("cortexd", "bob@desk")
         assert [(each.number, each.comment) for each in fleet.history(at)] == [(2, ""), (1, "at first")]
         first = fleet.read(at, 1)
@@ -77,15 +77,15 @@ class TestMarks:
     async def test_tell_the_other_machines(self, machines: list[Ledger]) -> None:
         """Each change counts, of whichever machine, and only where something changed."""
         first, second = machines
-        assert await second.marks() == Marks()
+        assert await second.fleet.marks() == Marks()
         await first.set_budget("machine", "", LimitOverride(5, None), 0)
         await first.set_budget("machine", "", None, 0)
         await second.set_own_cap(1000, OwnCap(day_nano=5))
         await first.set_preferences(1000, {"strategy": "cost"})
-        assert await first.marks() == await second.marks() == Marks(0, 2, 1, 1)
+        assert await first.fleet.marks() == await second.fleet.marks() == Marks(0, 2, 1, 1)
 
     async def test_of_a_machine_alone(self, ledger: Ledger) -> None:
         """There is nobody to tell."""
         await ledger.set_budget("machine", "", LimitOverride(5, None), 0)
-        assert await ledger.marks() == Marks()
-        assert await ledger.fleet_settings() is None
+        assert await ledger.fleet.marks() == Marks()
+        assert await ledger.fleet.settings() is None

@@ -14,9 +14,9 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.domain.fleet import Revision
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines import place_of
-from cortexd.ledger.keeping.migrate import problem_of_schema
+from cortexd.ledger.keeping.migrate import revision_problem
 from cortexd.ledger.keeping.schema import fleet_settings
-from cortexd.ledger.reading import fleet as reading
+from cortexd.ledger.reading import fleet_settings as reading
 
 MOST_REVISIONS = 200  # that are kept
 MOST_COMMENT = 500  # characters
@@ -101,5 +101,5 @@ def _refuse_unshared(ledger: LedgerSettings) -> None:
 
 
 def _refuse_other_schema(connection: Connection, ledger: LedgerSettings) -> None:
-    if problem := problem_of_schema(connection):
+    if problem := revision_problem(connection):
         raise LedgerUnavailable(f"{ledger.where}: {problem}")
