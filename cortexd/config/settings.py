@@ -364,7 +364,9 @@ class DaemonSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of one daemon, as read once; a reload makes a new one."""
+    """All settings of one daemon, as read once; a reload makes a new one.
+
+    `sources`: the files that say something."""
 
     providers: dict[str, ProviderSettings]
     routing: RoutingSettings

@@ -15,6 +15,7 @@ from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger.fleet import Fleet
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
@@ -67,6 +68,7 @@ class Ledger:
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
+        self.fleet = Fleet(readers, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
