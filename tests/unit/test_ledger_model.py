@@ -64,7 +64,9 @@ class Machines(RuleBasedStateMachine):
         return [self.store(place, name) for name in (("a", "b") if place.engine.sharing else ("a",))]
 
     def store(self, place: Place, name: str) -> Store:
-        return (SharedStore if place.engine.sharing else Store)(place, name, lease_s=900)
+        if place.engine.sharing:
+            return SharedStore(place, name, 900, self.settings.spool)
+        return Store(place, name, lease_s=900)
 
     def teardown(self) -> None:
         for store in self.stores:

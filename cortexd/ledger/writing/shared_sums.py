@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, func, select
 
 from cortexd.ledger.engines import Sharing
 from cortexd.ledger.engines.driver import send
@@ -36,11 +36,11 @@ def lock_name(whose: Whose) -> str:
 class SharedSums:
     """`host`: under which name this machine adds."""
 
-    def __init__(self, connection: Connection, sharing: Sharing, host: str) -> None:
+    def __init__(self, dialect: Dialect, sharing: Sharing, host: str) -> None:
         self._host = host
         given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
         adding = sharing.add(sums, _KEY, _ADDED).values(given)
-        self._add = str(adding.compile(dialect=connection.dialect))
+        self._add = str(adding.compile(dialect=dialect))
 
     def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:
         """What is committed, and what this transaction has added."""
