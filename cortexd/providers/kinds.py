@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from cortexd.config.api_kinds import API_KINDS
@@ -94,6 +95,7 @@ class ApiKind:
     least_tokens: int = 1
 
 
+@cache
 def api_kind(name: str) -> ApiKind:
     """The kind of that name. Raises KeyError where there is no such row, ImportError where its module is broken."""
     found: ApiKind = importlib.import_module(API_KINDS[name]).KIND
