@@ -1,13 +1,12 @@
 """The daemon's side of every API kind: one attempt over the connections of the vendor's SDK.
 
-Importing this imports no SDK; building an SdkApi does (2 s, 75 MB): see loading.py. Its client is asked for headers
-and connections, and not for `messages.create` and its like: bodies are bytes here, and answers are read by us, which
-takes a third of the processor time and lets us bound what we read.
+Importing this imports no SDK; building an SdkApi does (late_import.py), off the loop (loading.py). Its client is asked
+for headers and connections, and not for `messages.create` and its like: bodies are bytes here, and answers are read by
+us, which takes a third of the processor time and lets us bound what we read.
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +22,7 @@ from cortexd.domain.raw import RawCall
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.kinds import api_kind
+from cortexd.providers.late_import import import_parts
 from cortexd.providers.misplaced import Lookout
 from cortexd.providers.posting import Posting, Refused, Unreached, Unread
 from cortexd.providers.reader import Reader
@@ -46,13 +46,13 @@ class SdkApi:
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._kind = api_kind(settings.api)
-        sdk: Any = importlib.import_module(self._kind.sdk.module)
+        sdk = import_parts(self._kind.sdk)
         self._max_answer_bytes = max_answer_bytes
         catalog = builtin_catalog().with_settings({settings.name: settings})
         self._refusals = Refusals(settings.name, catalog, local=settings.local)
         self._format = Format(self._kind.read, self._kind.collector, _errors())
-        http = http_client(sdk.DefaultAioHttpClient, settings, network)
-        self._client: Any = make_client(getattr(sdk, self._kind.sdk.asynchronous), settings, http, timeouts(settings))
+        http = http_client(sdk.connections, settings, network)
+        self._client: Any = make_client(sdk.client, settings, http, timeouts(settings))
         self._posting = Posting(self._client, http, address(self._client, self._kind.path), timeouts(settings))
         self._lookout = Lookout(settings.name, self._client, http, self._kind)
         silence_sdk_logs()
