@@ -15,6 +15,7 @@ from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger.fleet import Fleet
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the l
     from sqlalchemy import Connection
 
     from cortexd.ledger.engines import Place
+    from cortexd.ledger.keeping.machine import Machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
@@ -66,6 +68,7 @@ class Ledger:
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
+        self.fleet = Fleet(readers, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
@@ -74,12 +77,17 @@ class Ledger:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
-        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
-        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
+    async def open(
+        cls, settings: LedgerSettings, *, instance: str | None = None, machine: Machine | None = None
+    ) -> Ledger:
+        """Lock, migrate, recover, load. `machine`: None for this one.
+
+        Raises ConfigError or LedgerUnavailable, whose texts say what to do.
+        """
+        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
-        return cls(store, Writer(store, settings.lease_s), readers)
+        return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
 
     @property
     def totals(self) -> Totals:
@@ -101,6 +109,10 @@ class Ledger:
         key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))
         return key
 
+    def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
+        """As `reserve`, begun; who waits for it is cancelled once it has ended."""
+        return self._begin(Reserve(request, worst_case_nano, tuple(limits)), outlasting=True)
+
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
         """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
 
@@ -120,11 +132,14 @@ class Ledger:
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
         written again; `late` is called with it then. RequestNotFound where the request is not pending.
         """
-        end = RequestState(state)
-        if end is RequestState.PENDING:
-            raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
-        settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
+        settled: Settled = await self._write(_settle(key, state, attempts, late))
         return settled
+
+    def settling(
+        self, key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None = None
+    ) -> asyncio.Future[Settled]:
+        """As `settle`, begun; who waits for it is cancelled once it has ended."""
+        return self._begin(_settle(key, state, attempts, late), outlasting=True)
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         """Where each limit stands in the day and month that now are, with the part of `uid` in it."""
@@ -337,6 +352,21 @@ class Ledger:
         async with self._prunings:
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
+    async def forget_hosts(self, before: datetime) -> None:
+        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
+        from cortexd.ledger.keeping import hosts
+
+        own = self._store.host
+        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
+        if gone := [number for number in gone if number != own]:
+            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
+
+    async def note_settings(self, revision: str) -> None:
+        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
+        from cortexd.ledger.keeping import hosts
+
+        await self._write(Change(lambda connection: hosts.run_settings(connection, self._store.host, revision)))
+
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
         if self._closed:
@@ -346,23 +376,38 @@ class Ledger:
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
 
     async def _write(self, action: Action) -> Any:
+        return await self._begin(action)
+
+    def _begin(self, action: Action, *, outlasting: bool = False) -> asyncio.Future[Any]:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                return await self._writer.submit(action)
-        except TimeoutError:
-            raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
+        return self._writer.submit(action, outlasting=outlasting)
 
 
-def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+def _settle(key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None) -> Settle:
+    end = RequestState(state)
+    if end is RequestState.PENDING:
+        raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
+    return Settle(key, end, tuple(attempts), late)
+
+
+def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
+    from cortexd.ledger.keeping.machine import this_machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
 
     place = place_of(settings)
-    store = _store_of(place)(place, instance, settings.lease_s)
+    store = _store_of(place)(place, instance, settings.lease_s, machine or this_machine(settings))
     return store, Readers(place, store.damage)
+
+
+def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
+    if settings.users == "host" and store.host:
+        from cortexd.ledger.of_hosts import LedgerOfHosts
+
+        return LedgerOfHosts
+    return Ledger
 
 
 def _store_of(place: Place) -> type[Store]:

@@ -23,7 +23,7 @@ class Sdk:
 
     `blocking`, `asynchronous`: names of its client classes. `options`: further arguments of both. `environment`:
     attributes of a client that it fills from variables, and for which no argument keeps it from doing so. `unasked`:
-    modules whose functions are called by none of the two parts that are used (late_import.py).
+    modules whose functions the client calls seldom or never (late_import.py).
     """
 
     module: str

@@ -1,7 +1,7 @@
-"""What an adapter needs of a vendor's SDK, without the thousands of modules that it never looks at.
+"""The client of a vendor's SDK, without the thousands of modules that it never looks at.
 
-Both SDKs are generated alike: packages that only re-export names (`types`, `resources`) and two modules that hold the
-client. Here such a package loads the module behind a name when somebody asks for the name, so that everything is
+Both SDKs are generated alike: packages that only re-export names (`types`, `resources`), and a module with the client.
+Here such a package loads the module behind a name when somebody asks for the name, so that everything is
 there as ever, and nothing that nobody asks for. Where an SDK is made otherwise, all of it is imported as usual.
 """
 
@@ -12,7 +12,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -20,13 +19,11 @@ from importlib.util import find_spec, resolve_name
 from types import ModuleType
 from typing import Any
 
-import httpx2
-
 from cortexd.providers.kinds import Sdk
 
 log = logging.getLogger("cortexd.providers")
 
-_CLIENT, _CONNECTIONS = "_client", "_base_client"
+_CLIENT = "_client"
 _ASKED = frozenset({"__all__", "__version__"})  # other names of this form are the import system's own questions
 _STATEMENT = re.compile(
     r"from __future__ import annotations\n"
@@ -39,43 +36,35 @@ Exports = Mapping[str, tuple[str, str]]
 """Name -> the module that has it, and what it is called there."""
 
 
-@dataclass(frozen=True, slots=True)
-class SdkParts:
-    """`client`: the class of its client for an event loop. `connections`: its httpx2 client over aiohttp."""
-
-    client: Callable[..., Any]
-    connections: type[httpx2.AsyncClient]
-
-
-def import_parts(sdk: Sdk) -> SdkParts:
-    """Raises ImportError. For one thread at a time: it changes how this SDK's modules are found meanwhile."""
-    return _parts(sdk.module, sdk.asynchronous, sdk.unasked)
+def import_client(sdk: Sdk) -> Callable[..., Any]:
+    """The class of its client for an event loop. Raises ImportError. For one thread at a time: how this SDK's modules
+    are found changes meanwhile."""
+    return _client(sdk.module, sdk.asynchronous, sdk.unasked)
 
 
 @cache
-def _parts(module: str, client: str, unasked: tuple[str, ...]) -> SdkParts:
+def _client(module: str, client: str, unasked: tuple[str, ...]) -> Callable[..., Any]:
     if module not in sys.modules:  # else a program has imported all of it
         try:
-            return _part_by_part(module, client, unasked)
+            return _by_itself(module, client, unasked)
         except Exception as error:  # noqa: BLE001 (whatever it is, the SDK's own order may do without it)
             log.info("%s is imported as a whole: %r", module, error)
             _forget(module)
-    whole = importlib.import_module(module)
-    return _of(whole, whole, client)
+    return _of(importlib.import_module(module), client)
 
 
-def _part_by_part(module: str, client: str, unasked: tuple[str, ...]) -> SdkParts:
+def _by_itself(module: str, client: str, unasked: tuple[str, ...]) -> Callable[..., Any]:
     finder = _Finder(module, unasked)
     sys.meta_path.insert(0, finder)
     try:
-        parts = (importlib.import_module(f"{module}.{part}") for part in (_CLIENT, _CONNECTIONS))
-        return _of(*parts, client)
+        return _of(importlib.import_module(f"{module}.{_CLIENT}"), client)
     finally:
         sys.meta_path.remove(finder)
 
 
-def _of(client: ModuleType, connections: ModuleType, name: str) -> SdkParts:
-    return SdkParts(getattr(client, name), connections.DefaultAioHttpClient)
+def _of(module: ModuleType, client: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = getattr(module, client)
+    return found
 
 
 def _forget(module: str) -> None:
@@ -151,7 +140,7 @@ class _Loader(SourceFileLoader):
 
 
 class _RootLoader(_Loader):
-    """The SDK itself: beside its parts nothing is asked of it here."""
+    """The SDK itself: beside its client nothing is asked of it here."""
 
     def _exports(self) -> Exports | None:
         return {}

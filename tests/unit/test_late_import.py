@@ -15,7 +15,7 @@ from cortexd.providers.late_import import re_exported
 ASK = """
 import importlib, json, sys
 from cortexd.providers.kinds import Sdk
-from cortexd.providers.late_import import import_parts
+from cortexd.providers.late_import import import_client
 import logging
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 sdk = Sdk("odd", blocking="Odd", asynchronous="AsyncOdd", unasked=("odd._tracing",))
@@ -30,12 +30,10 @@ class AsyncOdd:
 FILES = {
     "__init__.py": """
         from ._client import AsyncOdd
-        from ._base_client import DefaultAioHttpClient
         from . import types
         whole = 1
     """,
     "_client.py": CLIENT,
-    "_base_client.py": "class DefaultAioHttpClient: pass\n",
     "_tracing.py": "from .types.costly import Costly\ndef trace(one, by): return one * by\n",
     "types/__init__.py": """from .model import Model as Model
 from .costly import (
@@ -68,17 +66,17 @@ class TestParts:
         """The client's own type is there, the other is not; a program that asks for it, or for what the SDK itself
         says, gets what it would get."""
         script = """
-            parts = import_parts(sdk)
+            client = import_client(sdk)
             loaded = lambda: "odd.types.costly" in sys.modules
-            print(loaded(), parts.client.model.__module__, parts.connections.__name__)
-            print(parts.client().traced(), loaded())
+            print(loaded(), client.model.__module__)
+            print(client().traced(), loaded())
             import odd
-            print(odd.whole, odd.AsyncOdd is parts.client, odd.types.Costly is sys.modules["odd.types.costly"].Costly)
-            print(import_parts(sdk) is parts, {"Model", "Costly"} <= set(dir(odd.types)))
+            print(odd.whole, odd.AsyncOdd is client, odd.types.Costly is sys.modules["odd.types.costly"].Costly)
+            print(import_client(sdk) is client, {"Model", "Costly"} <= set(dir(odd.types)))
             print(hasattr(odd, "nothing"), hasattr(odd.types, "nothing"), any("late" in repr(f) for f in sys.meta_path))
         """
         assert _ran(tmp_path, script, FILES) == [
-            "False odd.types.model DefaultAioHttpClient",
+            "False odd.types.model",
             "12 True",
             "1 True True",
             "True True",
@@ -99,22 +97,19 @@ class TestParts:
     )
     def test_one_that_is_made_otherwise_is_imported_as_a_whole(self, tmp_path: Path, client: str, whole: str) -> None:
         """As Python does it, with a line in the journal."""
-        whole = f"from ._base_client import DefaultAioHttpClient\n{whole}\n"
-        script = (
-            "print(import_parts(sdk).client is sys.modules['odd'].AsyncOdd, '__getattr__' in vars(sys.modules['odd']))"
-        )
-        said, same = _ran(tmp_path, script, FILES | {"_client.py": client, "__init__.py": whole})
+        script = "print(import_client(sdk) is sys.modules['odd'].AsyncOdd, '__getattr__' in vars(sys.modules['odd']))"
+        said, same = _ran(tmp_path, script, FILES | {"_client.py": client, "__init__.py": f"{whole}\n"})
         assert said.startswith("odd is imported as a whole: ")
         assert same == "True False"
 
     def test_one_that_a_program_has_imported_is_taken_as_it_is(self, tmp_path: Path) -> None:
         """Its classes are the program's."""
-        script = "import odd\nprint(import_parts(sdk).client is odd.AsyncOdd, '__getattr__' in vars(odd.types))"
+        script = "import odd\nprint(import_client(sdk) is odd.AsyncOdd, '__getattr__' in vars(odd.types))"
         assert _ran(tmp_path, script, FILES) == ["True False"]
 
     def test_one_that_is_missing_is_an_import_error(self, tmp_path: Path) -> None:
         """Whatever was tried before."""
-        script = "try:\n    import_parts(sdk)\nexcept ImportError as error:\n    print(error.name)"
+        script = "try:\n    import_client(sdk)\nexcept ImportError as error:\n    print(error.name)"
         assert _ran(tmp_path, script, {})[-1] == "odd"
 
 
@@ -150,26 +145,26 @@ class TestRealSdks:
         """A fifth of the modules at most, the same headers, and everything else as soon as it is asked for."""
         script = f"""
             import importlib, json, sys, warnings
+            from cortexd.config.settings import ProviderSettings, Secret
             from cortexd.providers.kinds import api_kind
-            from cortexd.providers.late_import import import_parts
+            from cortexd.providers.late_import import import_client
+            from cortexd.providers.vendor_request import vendor_request
             sdk = api_kind("{module}").sdk
             count = lambda: sum(name.partition(".")[0] == sdk.module for name in sys.modules)
             late = sys.argv[1] == "late"
             if late:
-                parts = import_parts(sdk)
-                kind, http = parts.client, parts.connections
+                kind = import_client(sdk)
             else:
-                whole = importlib.import_module(sdk.module)
-                kind, http = getattr(whole, sdk.asynchronous), whole.DefaultAioHttpClient
-            client = kind(api_key="k", base_url="http://127.0.0.1:1", max_retries=0, http_client=http(), **sdk.options)
+                kind = getattr(importlib.import_module(sdk.module), sdk.asynchronous)
+            settings = ProviderSettings("p", "{module}", "http://127.0.0.1:1", "m", key=Secret("k"))
+            sent = vendor_request(kind, settings)
+            client = kind(api_key="k", base_url="http://127.0.0.1:1", max_retries=0, **sdk.options)
             before = count()
-            headers = {{**client.default_headers, **client.auth_headers}}
             whole = importlib.import_module(sdk.module)
             names = sorted(name for name in whole.__all__ if hasattr(whole, name))
             types = sorted(name for name in dir(importlib.import_module(sdk.module + ".types")) if name[0].isupper())
             resource = type(client.models).__name__
-            sent = {{name: value for name, value in headers.items() if isinstance(value, str)}}
-            print(json.dumps([before, sent, names, types, resource]))
+            print(json.dumps([before, sent.headers, names, types, resource]))
         """
         late, plain = (json.loads(_printed(textwrap.dedent(script), way)) for way in ("late", "plain"))
         assert late[0] < plain[0] / 5

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -20,13 +19,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.domain.apps import APP
-from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Log, Place, Sharing
+from cortexd.ledger.keeping import hosts
+from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.retention import clamped
 from cortexd.ledger.reading import queries
-from cortexd.ledger.records import MAX_NAME, RequestState, Settled, Totals
+from cortexd.ledger.records import RequestState, Settled, Totals
 from cortexd.ledger.writing.actions import (
     Action,
     Change,
@@ -71,7 +71,7 @@ class SharedStore(Store):
     shared = True
     books: SharedBooks
 
-    def __init__(self, place: Place, instance: str, lease_s: float) -> None:
+    def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine) -> None:
         sharing = place.engine.sharing
         assert sharing is not None
         self._sharing: Sharing = sharing
@@ -82,7 +82,7 @@ class SharedStore(Store):
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
-        super().__init__(place, instance, lease_s)
+        super().__init__(place, instance, lease_s, machine)
 
     @property
     def retry_s(self) -> float:
@@ -207,6 +207,7 @@ class SharedStore(Store):
         """Settle what dead daemons have left, and see what the others have added up to."""
         try:
             self._set_clock()
+            self._say_that_it_is_there(self._connected())
             self._drop_old_sums(self._connected())
             while found := self._recover():
                 _log.warning("%d requests of daemons that died were settled as lost", found)
@@ -220,12 +221,17 @@ class SharedStore(Store):
         connection = self._connected()
         self._statements = Statements(connection.dialect)
         migrate(connection, place.refuse_to_begin_anew)
-        self._sums = SharedSums(connection, self._sharing, bounded_text(socket.gethostname(), MAX_NAME))
+        self._set_clock()
+        self.host = hosts.enter(connection, self._machine, self._moment())
+        self._sums = SharedSums(connection, self._sharing, str(self.host))
         self._drop_old_sums(connection)
         self.books = SharedBooks(self._sums, NOTHING)
-        self._set_clock()
         self.recovered = self._recover()
         self.books.totals = self._totals()
+
+    def _say_that_it_is_there(self, connection: Connection) -> None:
+        hosts.seen(connection, self.host, self._moment())
+        connection.commit()
 
     def _drop_old_sums(self, connection: Connection) -> None:
         """Once a month begins; what is open still is of the one before at most."""
@@ -287,9 +293,13 @@ class SharedStore(Store):
         connection.rollback()
         return found
 
+    def _moment(self) -> datetime:
+        """Now, by the database's clock: in UTC, without a zone."""
+        return (datetime.now(UTC) + self._clock).replace(tzinfo=None)
+
     def _now(self) -> Lease:
         now = datetime.now(UTC) + self._clock
-        return Lease(self._instance, moment(now), moment(now + self._lease))
+        return Lease(self._instance, moment(now), moment(now + self._lease), self.host)
 
 
 def _goes_alone(action: Action) -> bool:
