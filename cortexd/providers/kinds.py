@@ -23,7 +23,8 @@ class Sdk:
     """The vendor's library.
 
     `blocking`, `asynchronous`: names of its client classes. `options`: further arguments of both. `environment`:
-    attributes of a client that it fills from variables, and for which no argument keeps it from doing so.
+    attributes of a client that it fills from variables, and for which no argument keeps it from doing so. `unasked`:
+    modules whose functions the client calls seldom or never (late_import.py).
     """
 
     module: str
@@ -31,6 +32,7 @@ class Sdk:
     asynchronous: str
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
 
     def made(self, value: Any) -> bool:
         """Whether `value` is one of its own objects, and no program's fake."""
