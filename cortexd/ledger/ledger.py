@@ -68,7 +68,7 @@ class Ledger:
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
-        self.fleet = Fleet(readers, shared=store.shared)
+        self.fleet = Fleet(self._write, readers, store.host, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
@@ -87,7 +87,7 @@ class Ledger:
         store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
-        return cls(store, Writer(store, settings.lease_s), readers)
+        return _kind(settings, store)(store, Writer(store, settings.lease_s), readers)
 
     @property
     def totals(self) -> Totals:
@@ -372,6 +372,14 @@ def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> t
     place = place_of(settings)
     store = _store_of(place)(place, instance, settings.lease_s, machine or this_machine(settings))
     return store, Readers(place, store.damage)
+
+
+def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
+    if settings.users == "host" and store.host:
+        from cortexd.ledger.of_hosts import LedgerOfHosts
+
+        return LedgerOfHosts
+    return Ledger
 
 
 def _store_of(place: Place) -> type[Store]:

@@ -62,10 +62,14 @@ def number_of(connection: Connection, machine: Machine, now: datetime) -> int:
     return int(number)
 
 
-def seen(connection: Connection, number: int, now: datetime, settings: str | None = None) -> None:
-    """That machine writes here still. `settings`: the revision of the fleet's that it runs; None: as before."""
-    said = {"last_seen": now} if settings is None else {"last_seen": now, "settings": settings}
-    connection.execute(update(hosts).where(hosts.c.number == number).values(said))
+def seen(connection: Connection, number: int, now: datetime) -> None:
+    """That machine writes here still."""
+    connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now))
+
+
+def run_settings(connection: Connection, number: int, revision: str) -> None:
+    """That machine runs this revision of the fleet's settings."""
+    connection.execute(update(hosts).where(hosts.c.number == number).values(settings=revision))
 
 
 def long_gone(connection: Connection, before: datetime) -> list[int]:
