@@ -288,6 +288,11 @@ class LedgerSettings:
         """As an operator knows it."""
         return self.url or str(self.path)
 
+    @property
+    def spool(self) -> Path:
+        """What is kept on this machine while a shared database is away."""
+        return self.path.with_suffix(".spool")
+
 
 @dataclass(frozen=True, slots=True)
 class LimitUsd:
