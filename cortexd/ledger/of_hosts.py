@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -52,6 +53,10 @@ class LedgerOfHosts(Ledger):
     ) -> int:
         whose = replace(request, uid=self._person(request.uid))
         return await super().reserve(whose, worst_case_nano, self._limits(limits), local=local)
+
+    def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
+        whose = replace(request, uid=self._person(request.uid))
+        return super().reserving(whose, worst_case_nano, self._limits(limits))
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         return await super().budgets(self._limits(limits), None if uid is None else self._person(uid))
