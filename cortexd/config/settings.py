@@ -288,6 +288,11 @@ class LedgerSettings:
         """As an operator knows it."""
         return self.url or str(self.path)
 
+    @property
+    def spool(self) -> Path:
+        """What is kept on this machine while a shared database is away."""
+        return self.path.with_suffix(".spool")
+
 
 @dataclass(frozen=True, slots=True)
 class LimitUsd:
@@ -364,7 +369,9 @@ class DaemonSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of one daemon, as read once; a reload makes a new one."""
+    """All settings of one daemon, as read once; a reload makes a new one.
+
+    `sources`: the files that say something."""
 
     providers: dict[str, ProviderSettings]
     routing: RoutingSettings

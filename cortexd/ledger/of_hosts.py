@@ -11,6 +11,8 @@ from cortexd.domain.learned import Cell, Key, Reported, Teach
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
 from cortexd.domain.people import host_of, person, uid_of
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.keeping.hosts import NOT_KNOWN
 from cortexd.ledger.ledger import Ledger
 from cortexd.ledger.records import (
     BudgetState,
@@ -32,6 +34,8 @@ class LedgerOfHosts(Ledger):
     """A ledger to whose caller uids are this machine's, and which sees no other machine's people but in reports."""
 
     def _person(self, uid: int) -> int:
+        if self._store.host == NOT_KNOWN:
+            raise LedgerUnavailable("The ledger has been away since cortexd began. Try again when it is back.")
         return person(uid, self._store.host)
 
     def _limits(self, limits: Iterable[Limit]) -> list[Limit]:
@@ -43,9 +47,11 @@ class LedgerOfHosts(Ledger):
     def _own(self, by_person: Mapping[int, Any]) -> dict[int, Any]:
         return {uid_of(one): value for one, value in by_person.items() if host_of(one) == self._store.host}
 
-    async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
+    async def reserve(
+        self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = (), *, local: bool = False
+    ) -> int:
         whose = replace(request, uid=self._person(request.uid))
-        return await super().reserve(whose, worst_case_nano, self._limits(limits))
+        return await super().reserve(whose, worst_case_nano, self._limits(limits), local=local)
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         return await super().budgets(self._limits(limits), None if uid is None else self._person(uid))

@@ -15,7 +15,10 @@ from cortexd.domain.decided import Decided
 from cortexd.domain.learned import CountKey
 from cortexd.domain.messages import Usage
 from cortexd.domain.outcomes import Outcome
+from cortexd.domain.safe_values import bounded_text
+from cortexd.errors import MAY_QUOTE
 
+MAX_ERROR = 500
 MAX_NAME = 200  # characters of a user's, provider's or model's name that are kept
 
 
@@ -218,6 +221,11 @@ class AttemptRecord:
     first_token_ms: int | None = None
     prompt_bytes: int | None = None
     continued: bool | None = None
+
+    @property
+    def kept_error(self) -> str:
+        """What is kept of its text: nothing that may quote a prompt."""
+        return "" if self.outcome in MAY_QUOTE else bounded_text(self.error, MAX_ERROR)
 
     def learnt(self, task_type: str, at: float) -> Answered:
         """What is to be learnt of it, answered at `at`, in seconds since 1970."""

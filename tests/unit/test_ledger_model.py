@@ -64,7 +64,9 @@ class Machines(RuleBasedStateMachine):
         return [self.store(place, name) for name in (("a", "b") if place.engine.sharing else ("a",))]
 
     def store(self, place: Place, name: str) -> Store:
-        return (SharedStore if place.engine.sharing else Store)(place, name, 900, MACHINE)
+        if place.engine.sharing:
+            return SharedStore(place, name, 900, MACHINE, self.settings.spool)
+        return Store(place, name, 900, MACHINE)
 
     def teardown(self) -> None:
         for store in self.stores:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -305,3 +305,23 @@ sums = Table(
 )
 KEYS_AT_ONCE = 256  # that a daemon takes for the requests to come
 request_keys = Sequence("request_keys", start=1, increment=KEYS_AT_ONCE, metadata=shared_metadata)
+
+# What the fleet's machines have in common of their settings: domain/fleet.py. Rows are added, the oldest deleted.
+fleet_settings = Table(
+    "fleet_settings",
+    shared_metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", DateTime, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+# How often something was changed that each machine has in memory, so that the others look again.
+changes = Table(
+    "changes",
+    shared_metadata,
+    Column("of", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
