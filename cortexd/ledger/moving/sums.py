@@ -47,7 +47,8 @@ def budgets(source: Connection, target: Connection, sharing: Sharing, people: Pe
     moves = [*_spent(source, people, first), *_unknown(source, people, first)]
     older = totals.total_cost_nano - sum(spent for _, spent, _, _ in moves)
     moves.append((_held(EVERYBODY, _LONG_AGO), older, 0, 0))
-    sums = SharedSums(target, sharing, _MOVED)
+    sums = SharedSums(target.dialect, sharing)
+    sums.host = _MOVED
     sums.add(target, moves, totals.total_requests)
     sums.drop(target, first)
 
