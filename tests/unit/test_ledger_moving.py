@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cortexd.cli.app import main
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.apps import APP
 from cortexd.domain.own_cap import OwnCap
@@ -20,6 +22,8 @@ from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import DuplicateRequest, Ledger, Limit, LimitOverride, Period, UsageQuery
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.maintenance import check
+from cortexd.ledger.keeping.schema import metadata
+from cortexd.ledger.moving.sums import ONE_EACH
 from cortexd.ledger.moving.take_in import Moved, take_in
 from cortexd.ledger.moving.write_out import write_out
 from tests.postgresql import Cluster, shared
@@ -218,3 +222,31 @@ class TestRefused:
             )
         assert isinstance(take_in(file, fleet), Moved)
         assert len(check(fleet)) == 1
+
+
+class TestCommands:
+    async def test_say_what_was_moved(
+        self, tmp_path: Path, postgresql: Cluster, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """cortexctl fleet moves a file in and writes one out, and tells the sums; usage of all machines is there."""
+        file, back = await filled(tmp_path), tmp_path / "back.sqlite3"
+        before = await figures_of(LedgerSettings(path=file))
+        config = tmp_path / "config.toml"
+        config.write_text(f'[ledger]\nurl = "{postgresql.database()}"\n')
+        nano = str(before["totals"].total_cost_nano)
+        for words in (("import", str(file)), ("import", str(file)), ("export", str(back))):
+            assert main(["fleet", *words, "--config", str(config)]) == 0
+            assert nano in capsys.readouterr().out
+        assert main(["fleet", "usage", "--by", "day", "--days", "3650", "--json", "--config", str(config)]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert sum(row["cost_nano_usd"] for row in rows) == int(nano)
+        assert main(["fleet", "import", str(back), "--config", str(config)]) != 0
+
+
+def test_every_table_is_moved_or_meant_to_stay() -> None:
+    """A new table wants its way into another ledger."""
+    with_requests = {"requests", "attempts", "entries", "outcomes", "decisions"}
+    added_up = {"daily", "prunings", "carried", "resets", "owners", "hosts"}
+    one_each = {table.name for table in ONE_EACH}
+    stay = {"budget_overrides", "meta"}
+    assert with_requests | added_up | one_each | stay == metadata.tables.keys()
