@@ -19,7 +19,7 @@ from cortexd.ledger.keeping.schema import HEAD
 from cortexd.ledger.writing import learned as writing
 from cortexd.routing.learned import Cells
 from tests.unit.ledger_history import NOW
-from tests.unit.test_ledger_parts import CLAUDE, KIMI, complete, request, rows, settings, told
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, complete, request, rows, settings, told, without_rollups
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -163,6 +163,7 @@ class TestOlderLedgers:
             key = connection.execute("SELECT id FROM requests").fetchone()[0]
             for table in ("outcomes", "decisions", "learned_cells", "learned_counts", "own_caps"):
                 connection.execute(f"DROP TABLE {table}")
+            without_rollups(connection)
             connection.execute(OUTCOMES_BEFORE)
             connection.execute("INSERT INTO outcomes VALUES (?, 0.25, 'slow', '{}', '2026-11-01 00:00:00')", (key,))
             connection.execute("UPDATE alembic_version SET version_num = '0004'")

@@ -12,7 +12,7 @@ import pytest
 from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
 from cortexd.ledger import OWN, PAUSE, Ledger, Limit, OverBudget, Period
 from cortexd.ledger.keeping.schema import HEAD
-from tests.unit.test_ledger_parts import complete, request, rows, settings
+from tests.unit.test_ledger_parts import complete, request, rows, settings, without_rollups
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -63,6 +63,7 @@ class TestKeeping:
         path = settings(tmp_path).path
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("DROP TABLE own_caps")
+            without_rollups(connection)
             connection.execute("UPDATE alembic_version SET version_num = '0005'")
             connection.commit()
         ledger = await Ledger.open(settings(tmp_path))

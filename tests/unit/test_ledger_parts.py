@@ -77,6 +77,14 @@ def expire_leases(path: Path) -> None:
             connection.execute(text("UPDATE requests SET lease_until = started_at WHERE state = 'pending'"))
 
 
+def without_rollups(connection: sqlite3.Connection) -> None:
+    """Make a ledger of today's schema one of before 0009."""
+    connection.execute("DROP TABLE rollups")
+    connection.execute("CREATE TABLE resets (uid BIGINT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL)")
+    connection.execute("CREATE INDEX entries_uid_month_day ON entries (uid, month, day, kind, nano)")
+    connection.execute("CREATE INDEX entries_uid_seq ON entries (uid, seq)")
+
+
 async def complete(ledger: Ledger, cost_nano: int = 5_000, uid: int = 1000, **given: Any) -> int:
     key = await ledger.reserve(request(uid, **given), cost_nano * 2)
     await ledger.settle(key, "done", [attempt(cost_nano)])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import AppOf, BudgetChange, Limit, Settled, Totals, Whose
 from cortexd.ledger.writing.tallies import Tallies, Tally
 
@@ -20,7 +20,8 @@ NOTHING = Totals()
 class Held:
     """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps.
 
-    `labels`: its JSON where it is long, and so not in the row yet. `app`: its label of that name.
+    `labels`: its JSON where it is long, and so not in the row yet. `app`: its label of that name. `user` and
+    `task_type` as the row has them.
     """
 
     key: int
@@ -31,6 +32,8 @@ class Held:
     limits: tuple[Limit, ...] = ()
     labels: str = ""
     app: str = ""
+    user: str = ""
+    task_type: str = ""
 
     def is_of(self, whose: Whose) -> bool:
         if isinstance(whose, AppOf):
@@ -85,7 +88,7 @@ class Books:
         )
         if isinstance(whose, AppOf):
             return Tally(queries.spent_by_app(connection, whose, month, day), reserved)
-        tally = Tally(queries.spent_together(connection, whose, month, day), reserved)
+        tally = Tally(rollups.spent(connection, whose, month, day), reserved)
         if day is not None and whose is not None and len(whose) == 1:
             tally.unknown = queries.unknown(connection, next(iter(whose)), day)
         return tally

@@ -82,6 +82,7 @@ class SharedStore(Store):
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
+        self._host = bounded_text(socket.gethostname(), MAX_NAME)
         super().__init__(place, instance, lease_s)
 
     @property
@@ -220,7 +221,7 @@ class SharedStore(Store):
         connection = self._connected()
         self._statements = Statements(connection.dialect)
         migrate(connection, place.refuse_to_begin_anew)
-        self._sums = SharedSums(connection, self._sharing, bounded_text(socket.gethostname(), MAX_NAME))
+        self._sums = SharedSums(connection, self._host)
         self._drop_old_sums(connection)
         self.books = SharedBooks(self._sums, NOTHING)
         self._set_clock()
@@ -267,7 +268,8 @@ class SharedStore(Store):
         group = CommitGroup(self.books, now)
         for row in queries.reserved(connection, keys) if keys else ():
             nano, app = queries.exact(row.high, row.low), json.loads(row.labels).get(APP, "")
-            held = Held(row.id, row.uid, row.day, row.month, nano, app=app)
+            names = {"app": app, "user": row.user, "task_type": row.task_type}
+            held = Held(row.id, row.uid, row.day, row.month, nano, **names)
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if keys:
             self._write(connection, group)
@@ -289,7 +291,7 @@ class SharedStore(Store):
 
     def _now(self) -> Lease:
         now = datetime.now(UTC) + self._clock
-        return Lease(self._instance, moment(now), moment(now + self._lease))
+        return Lease(self._instance, moment(now), moment(now + self._lease), self._host)
 
 
 def _goes_alone(action: Action) -> bool:

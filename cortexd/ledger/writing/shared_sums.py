@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select
 
-from cortexd.ledger.engines import Sharing
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
 from cortexd.ledger.records import AppOf, Totals, Whose
@@ -36,10 +36,10 @@ def lock_name(whose: Whose) -> str:
 class SharedSums:
     """`host`: under which name this machine adds."""
 
-    def __init__(self, connection: Connection, sharing: Sharing, host: str) -> None:
+    def __init__(self, connection: Connection, host: str) -> None:
         self._host = host
         given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
-        adding = sharing.add(sums, _KEY, _ADDED).values(given)
+        adding = engine_of(connection).add(sums, _KEY, _ADDED).values(given)
         self._add = str(adding.compile(dialect=connection.dialect))
 
     def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:

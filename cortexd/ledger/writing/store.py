@@ -14,7 +14,7 @@ from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Change, Reserve
 from cortexd.ledger.writing.books import Books, Closed, Held
@@ -140,7 +140,8 @@ class Store:
         rows = queries.reserved(self._connection)
         group = CommitGroup(Books(), self._now())
         for row in rows:
-            held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
+            names = {"user": row.user, "task_type": row.task_type}
+            held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low), **names)
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if rows:
             group.write(self._connection, self._statements)
@@ -148,7 +149,7 @@ class Store:
         return len(rows)
 
     def _load(self) -> Books:
-        totals = queries.checkpoint(self._connection)
+        totals = rollups.totals(self._connection)
         self._connection.execute(meta.delete().where(meta.c.name == "instance"))
         self._connection.execute(insert(meta), {"name": "instance", "value": self._instance})
         next_key = queries.last_key(self._connection) + 1
