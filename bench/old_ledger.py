@@ -29,7 +29,7 @@ SELECT id, uid, kind, nano, started_at, day, month FROM requests, (
 WHERE id BETWEEN {first} AND {last} ORDER BY id
 """
 _ROLLUPS = """
-INSERT INTO rollups SELECT uid, day, 0, user, task_type, provider, model, '', count(*), count(*), count(*), count(*),
+INSERT INTO rollups SELECT uid, day, 0, user, task_type, provider, model, 0, count(*), count(*), count(*), count(*),
     100 * count(*), 20 * count(*), 10 * count(*), 5 * count(*), 0, 0, sum(cost_nano)
 FROM requests WHERE id BETWEEN {first} AND {last} GROUP BY 1, 2, 4, 5, 6, 7
 ON CONFLICT DO UPDATE SET requests = rollups.requests + excluded.requests,

@@ -24,7 +24,7 @@ _TABLES = (
 )
 
 _ROLLUPS = """
-INSERT INTO rollups SELECT uid, day, 0, user, task_type, a.provider, a.model, '',
+INSERT INTO rollups SELECT uid, day, 0, user, task_type, a.provider, a.model, 0,
     count(*), count(*), count(*), count(*),
     sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)), sum(coalesce(cached_tokens, 0)),
     sum(coalesce(reasoning_tokens, 0)), sum(NOT a.cost_known), 0, sum(a.cost_nano)

@@ -35,7 +35,7 @@ from cortexd.ledger.reading.queries import exact_sum, is_release, is_spent
 from cortexd.ledger.reading.rollups import COUNTS, TOKENS
 from cortexd.ledger.records import RequestState
 
-KEY = ("day", "uid", "user", "task_type", "provider", "model")
+KEY = ("day", "uid", "user", "task_type", "provider", "model", "host")
 _ADDED = (*COUNTS, *TOKENS, "cost_nano")
 _PRUNED = ("requests", "entries", "charged_nano")
 
@@ -49,6 +49,7 @@ class Request(NamedTuple):
     day: str
     cost_nano: int
     cost_known: bool
+    host: int
 
 
 class Attempt(NamedTuple):

@@ -23,7 +23,7 @@ from cortexd.ledger.records import RequestState, Totals
 
 _AT_ONCE = 500  # users in one query
 _LONGEST = "-31"  # no month has a day after it
-KEY = ("uid", "day", "user", "task_type", "provider", "model")
+KEY = ("uid", "day", "user", "task_type", "host", "provider", "model")
 COUNTS = ("requests", "at_provider", "at_model", "at_both")
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 COST = (func.sum(rollups.c.high), func.sum(rollups.c.low))  # for `exact`
@@ -77,8 +77,8 @@ def _first(*same: ColumnElement[bool]) -> ColumnElement[int]:
 
 def _of_requests() -> Select[Any]:
     untried = attempts.c.number.is_(None)
-    keys = [requests.c[name] for name in KEY[:4]] + [func.coalesce(attempts.c[name], "") for name in KEY[4:]]
-    provider, model = (_before.c[name] == attempts.c[name] for name in KEY[4:])
+    keys = [requests.c[name] for name in KEY[:5]] + [func.coalesce(attempts.c[name], "") for name in KEY[5:]]
+    provider, model = (_before.c[name] == attempts.c[name] for name in KEY[5:])
     counts = [case((untried | (attempts.c.number == 1), 1), else_=0)]
     counts += [case((untried, 1), else_=_first(*same)) for same in ((provider,), (model,), (provider, model))]
     tokens = [func.coalesce(attempts.c[name], 0) for name in TOKENS]

@@ -12,7 +12,7 @@ from cortexd.ledger.reading.rollups import TOKENS
 from cortexd.ledger.writing.books import Held
 from cortexd.ledger.writing.rows import Row
 
-_KEY = ("uid", "day", "user", "task_type", "provider", "model")
+_KEY = ("uid", "day", "user", "task_type", "host", "provider", "model")
 _SUMS = tuple(column.name for column in rollups.columns if not column.primary_key)
 _ALONE = (1, 1, 1, 1)
 _NO_TOKENS = (0,) * len(TOKENS)
@@ -33,15 +33,18 @@ class Rollups:
             tokens = [row[name] or 0 for name in TOKENS]
             self._add(held, provider, model, (*counts, *tokens, not row["cost_known"], *halved(row["cost_nano"])))
 
-    def rows(self, host: str) -> list[Row]:
+    def take_lost(self, held: Held, cost_nano: int) -> None:
+        """A request that was added as lost is to be added again."""
+        self._add(held, "", "", [-each for each in (*_ALONE, *_NO_TOKENS, 1, *halved(cost_nano))])
+
+    def rows(self) -> list[Row]:
         """In the same order whoever writes them."""
-        named = {"former": 0, "host": host}
         return [
-            dict(zip((*_KEY, *_SUMS), (*key, *sums), strict=True)) | named for key, sums in sorted(self._sums.items())
+            dict(zip((*_KEY, *_SUMS), (*key, *sums), strict=True), former=0) for key, sums in sorted(self._sums.items())
         ]
 
     def _add(self, held: Held, provider: str, model: str, figures: Sequence[int]) -> None:
-        key = (held.uid, held.day, held.user, held.task_type, provider, model)
+        key = (held.uid, held.day, held.user, held.task_type, held.host, provider, model)
         there = self._sums.get(key)
         self._sums[key] = list(map(int, figures) if there is None else map(add, there, figures))
 
