@@ -59,10 +59,6 @@ class LedgerOfHosts(Ledger):
     def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
         return super().reserving(self._whose(request), worst_case_nano, self._limits(limits))
 
-    def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
-        whose = replace(request, uid=self._person(request.uid))
-        return super().reserving(whose, worst_case_nano, self._limits(limits))
-
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         return await super().budgets(self._limits(limits), None if uid is None else self._person(uid))
 
