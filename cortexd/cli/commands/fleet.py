@@ -1,4 +1,4 @@
-"""cortexctl fleet status, hosts, usage, import, export"""
+"""cortexctl fleet status, hosts, usage, import, export, settings"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from cortexd.cli.fleet.machines import in_json, print_hosts, print_status
 from cortexd.cli.fleet.place import config_option, ledger_of
+from cortexd.cli.fleet.settings import command as settings_command
 from cortexd.cli.given.numbers import Whole
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.failures import OTHER
@@ -129,3 +130,6 @@ def _look(config: Path | None) -> FleetState:
     from cortexd.ledger.reading.fleet import look
 
     return look(ledger_of(config))
+
+
+command.add_command(settings_command)
