@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 
 from cortexd.ledger.engines.postgresql import errors
 from cortexd.ledger.engines.sharing import Sharing
