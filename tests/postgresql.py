@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -162,7 +163,8 @@ def postgresql_fixture() -> Iterator[Cluster]:
 
 
 def shared(url: str) -> LedgerSettings:
-    return LedgerSettings(url=url)
+    """What is kept on this machine while the database is away has a place of its own."""
+    return LedgerSettings(url=url, path=Path(tempfile.gettempdir()) / f"cortexd-{secrets.token_hex(8)}" / "ledger")
 
 
 def _become(directory: Path) -> tuple[str, ...]:

@@ -46,12 +46,14 @@ class Reading:
     pruning: int
 
 
-def read(connection: Connection, uid: int) -> Reading:
+def read(connection: Connection, uid: int, among: ColumnElement[bool] | None = None) -> Reading:
+    """`among`: of which entries alone."""
     since = carried_until(connection, uid)
     chosen = (entries.c.uid == uid) & (entries.c.seq > since)
+    chosen = chosen if among is None else chosen & among
     overall = count_and_cost(connection, chosen)
     fresh = Stats(overall.total_requests, overall.total_cost_nano, _by_provider(connection, chosen))
-    stats = _together(_carried(connection, uid), fresh)
+    stats = together(_carried(connection, uid), fresh)
     return Reading(stats, fresh, since, last_seq(connection), _last_pruning(connection))
 
 
@@ -60,7 +62,7 @@ def everybody(connection: Connection) -> Stats:
     overall = totals(connection)[1]
     kept = Stats(0, 0, _by_provider(connection, entries.c.seq > 0))
     pruned = Stats(overall.total_requests, overall.total_cost_nano, _pruned_by_provider(connection))
-    return _together(kept, pruned)
+    return together(kept, pruned)
 
 
 def carry_reading(connection: Connection, uid: int, reading: Reading) -> None:
@@ -78,7 +80,7 @@ def carry_reading(connection: Connection, uid: int, reading: Reading) -> None:
 
 def carry(connection: Connection, uid: int, more: Stats) -> None:
     """Add to what is carried for `uid`."""
-    now = _together(_carried(connection, uid), more)
+    now = together(_carried(connection, uid), more)
     forget(connection, uid)
     overall = ProviderStats(now.total_requests, 0, now.total_cost_nano)
     rows = [row for name, one in ((None, overall), *now.providers.items()) for row in _rows(uid, name, one)]
@@ -145,7 +147,8 @@ def _providers(rows: Any) -> dict[Any, ProviderStats]:
     }
 
 
-def _together(one: Stats, other: Stats) -> Stats:
+def together(one: Stats, other: Stats) -> Stats:
+    """Both added up."""
     names = sorted({*one.providers, *other.providers})
     return Stats(
         one.total_requests + other.total_requests,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert
@@ -24,14 +25,18 @@ from cortexd.ledger.records import (
     NewRequest,
     OverBudget,
     RequestState,
+    Settled,
     StoredRequest,
 )
 from cortexd.ledger.writing import learned, owners
 from cortexd.ledger.writing.actions import (
     Action,
+    Beside,
+    Book,
     Change,
     ReadBooks,
     RenewLeases,
+    Replay,
     Reserve,
     ReserveMore,
     ResetStats,
@@ -50,6 +55,7 @@ from cortexd.ledger.writing.rows import (
     decision_row,
     entry_row,
     long_labels,
+    moment,
     pending_row,
     settled_row,
 )
@@ -102,21 +108,30 @@ class CommitGroup:
                     held = self._open(action.key)
                     before = self._balance.before(connection, held)
                     return self.settle(held, action.state, action.attempts, before)
-                case ResetStats():
-                    self._resets.append(action.uid)
-                    return None
-                case TakeOver():
-                    self.books.tallies.forget(action.uid)
-                    return owners.take_over(connection, action.uid, action.user)
-                case Change() | Upkeep():
-                    return action.apply(connection)
+                case Book():
+                    return self._book(action, connection)
                 case ReadBooks():
                     return self._balance.states(connection, action.limits, action.day, action.uid)
-                case RenewLeases():
-                    self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
-                    return None
+                case _:
+                    return self._plan_beside(action, connection)
         except (DuplicateRequest, InvalidArgument, OverBudget, RequestNotFound) as error:
             return error
+
+    def _plan_beside(self, action: Beside, connection: Connection) -> Planned:
+        """What concerns no request's money; a line of a spool is what it says."""
+        match action:
+            case ResetStats():
+                self._resets.append(action.uid)
+            case TakeOver():
+                self.books.tallies.forget(action.uid)
+                owners.take_over(connection, action.uid, action.user)
+            case Change() | Upkeep():
+                return action.apply(connection)
+            case RenewLeases():
+                self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
+            case Replay():
+                return self.plan(action.what, connection)
+        return None
 
     def settle(
         self,
@@ -144,6 +159,23 @@ class CommitGroup:
         self._balance.move(held, cost, -held.nano, 0 if known or state not in IN_VAIN else cost)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         return closed
+
+    def correct(
+        self, connection: Connection, held: Held, state: RequestState, made: Sequence[AttemptRecord], lost_nano: int
+    ) -> Settled:
+        """What a request really came to that was settled as lost at `lost_nano`, when nobody knew better."""
+        before, cost = self._balance.before(connection, held), 0
+        for number, attempt in enumerate(made, start=1):
+            nano = min(max(attempt.cost_nano, 0), INT64_MAX - cost)
+            cost += nano
+            self._attempts.append(attempt_row(held.key, number, attempt, nano))
+        if cost != lost_nano:
+            self._entry(held, Kind.ADJUST, cost - lost_nano)
+        closed = Closed(held, cost, all(attempt.cost_known for attempt in made), before)
+        self._balance.move(held, cost - lost_nano, 0)
+        self._settlements.append(settled_row(closed, state, made, self.lease.now))
+        more = cost - lost_nano
+        return Settled(cost, closed.cost_known, before.day_nano + more, before.month_nano + more, self.books.totals)
 
     def write(self, connection: Connection, statements: Statements) -> None:
         """Send the rows, each table's in one go."""
@@ -218,6 +250,16 @@ class CommitGroup:
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held.more(action.nano)
+
+    def _book(self, action: Book, connection: Connection) -> Closed:
+        request = action.request
+        name = (request.uid, request.request_id)
+        if name in self._names or name in self.stored:
+            request = replace(request, request_id=f"{request.request_id}#{secrets.token_hex(6)}")
+        held = self._held[self._reserve(Reserve(request, 0), connection)]
+        closed = self.settle(held, action.state, action.attempts, self._balance.before(connection, held))
+        self._settlements[-1]["finished_at"] = moment(action.ended_at)
+        return closed
 
     def _open(self, key: int) -> Held:
         held = self._held.get(key) or self.books.held.get(key)

@@ -12,13 +12,11 @@ from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
-from cortexd.errors import MAY_QUOTE
 from cortexd.ledger.records import MAX_NAME, AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
 from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 
-_MAX_ERROR = 500
 _MAX_PENDING_LABELS = 256  # characters of JSON
 _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
     ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -27,11 +25,12 @@ _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who writes now, and until when its pending rows are its own."""
+    """Who writes now, on which machine (its number), and until when its pending rows are its own."""
 
     instance: str
     now: str
     until: str
+    host: int = 0
 
 
 def moment(aware: datetime) -> str:
@@ -60,6 +59,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
         "day": held.day,
         "month": held.month,
         "labels": _app_alone(held.app) if held.labels else _labels(request),
+        "host": lease.host,
     }
 
 
@@ -104,7 +104,7 @@ def attempt_row(key: int, number: int, attempt: AttemptRecord, nano: int) -> Row
         "cost_known": attempt.cost_known,
         **_tokens(attempt.usage),
         "latency_ms": attempt.latency_ms,
-        "error": "" if attempt.outcome in MAY_QUOTE else bounded_text(attempt.error, _MAX_ERROR),
+        "error": attempt.kept_error,
         "first_token_ms": attempt.first_token_ms,
         "prompt_bytes": attempt.prompt_bytes,
         "continued": attempt.continued,

@@ -1,0 +1,16 @@
+"""How a ledger stands, for those who look at it from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a ledger is now. `since`: of when it cannot be written (aware); `waiting`: what this machine has kept to book
+    it once it can."""
+
+    writable: bool
+    since: datetime | None = None
+    waiting: int = 0
