@@ -42,8 +42,8 @@ ON CONFLICT DO UPDATE SET requests = rollups.requests + excluded.requests,
 _STEP = 50_000
 
 
-def fill(path: Path, requests: int, start: str = "2024-01-01") -> None:
-    """Add `requests` from `start` on, PER_DAY a day, to an empty ledger that nobody has open."""
+def fill(path: Path, requests: int, start: str = "2024-01-01", per_day: int = PER_DAY) -> None:
+    """Add `requests` from `start` on, so many a day, to an empty ledger that nobody has open."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -500000")
@@ -51,7 +51,7 @@ def fill(path: Path, requests: int, start: str = "2024-01-01") -> None:
             last = min(requests, first + _STEP - 1)
             connection.execute("BEGIN")
             for statement in (_NUMBERS + _REQUESTS, _ATTEMPTS, _ENTRIES, _ROLLUPS):
-                given = {"first": first, "last": last, "users": USERS, "per_day": PER_DAY, "start": start}
+                given = {"first": first, "last": last, "users": USERS, "per_day": per_day, "start": start}
                 connection.execute(statement.format(**given))
             connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
