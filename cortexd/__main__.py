@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"cortexd {__version__}")
         return 0
     from cortexd.daemon import run as daemon
+    from cortexd.daemon.zone import adopt_zone
 
     run = daemon.RunOptions(options.bus, options.config)
     try:
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"cortexd: warning: {doubt}", file=sys.stderr)
         return 0
     logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
+    adopt_zone(config.ledger.time_zone)
 
     faulthandler.enable()  # a hang that the watchdog ends shows where it was, in the journal
 

@@ -165,7 +165,23 @@ class Accounts:
         async with self._setting:
             await self._set_budget(caller, parse_budget(value))
 
+    async def refresh_limits(self) -> None:
+        """Take what SetBudget has set on other machines."""
+        async with self._setting:
+            await self._read_overrides()
+            self._budgets = Budgets(self._settings, self._overrides)
+
+    async def refresh_wishes(self) -> None:
+        """Preferences at hand may have been replaced on other machines."""
+        self._replaced += 1
+        self._wishes.clear()
+
+    async def _read_overrides(self) -> None:
+        if self._ledger.fleet.shared:
+            self._overrides = dict(await self._ledger.budget_overrides())
+
     async def _set_budget(self, caller: Caller, wish: BudgetWish) -> None:
+        await self._read_overrides()  # another machine may have set the amount that this one leaves as it is
         scope = (wish.scope, wish.name)
         override = None
         if not wish.remove:

@@ -47,9 +47,9 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A sum of settled requests. Of the first ten, those grouped by say of which; the others are empty.
+    """A sum of settled requests. Of the first twelve, those grouped by say of which; the others are empty.
 
-    `app_verified`: by the system's word, or cortexctl's, and not by the program's own.
+    `app_verified`: by the system's word, or cortexctl's, and not by the program's own. `host`: a machine's name.
 
     `day` is 2026-11-24, `hour` 2026-11-24T13. With `cost_known` False some request was booked at its worst case.
     """
@@ -64,6 +64,8 @@ class UsageRow:
     user: str = ""
     app: str = ""
     app_verified: bool = False
+    host: str = ""
+    host_id: str = ""
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from cortexd.access import HeldBytes
 from cortexd.accounts.owners import Owners
@@ -74,7 +74,7 @@ class Assembly:
             return SameUser()
         return Polkit(self.connection, lambda: self.setup.config.authorization)
 
-    async def put_together(self, reload: Callable[[], None]) -> None:
+    async def put_together(self, reload: Callable[[], Awaitable[None]]) -> None:
         """Make the rest and begin to hear the bus. `reload`: what the method of that name does."""
         authority: Authorizer = self.authority
         owners = Owners(self.ledger, await self.ledger.owners())
@@ -143,6 +143,16 @@ class Assembly:
         """The same configuration, with what a server said of its models."""
         self.setup = setup
         self.service.refine(setup)
+
+    @property
+    def shared_with_others(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What to do where other machines have changed something of what this one has in memory."""
+        accounts, holds = self.service.accounts, self.service.holds
+        return {
+            "limits": accounts.refresh_limits,
+            "own_caps": holds.refresh_caps,
+            "preferences": accounts.refresh_wishes,
+        }
 
     @property
     def busy(self) -> bool:

@@ -18,11 +18,13 @@ from cortexd.config import Config, load_config, with_keys
 from cortexd.connection import BusException, Connection, Message, session_address, system_address, wire
 from cortexd.daemon.assembly import Assembly, make_setup
 from cortexd.daemon.bus_watch import bus_lost
+from cortexd.daemon.fleet import Fleet
 from cortexd.daemon.housekeeping import Housekeeping
 from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify
 from cortexd.daemon.recollection import recollect
 from cortexd.daemon.reload import Reload
+from cortexd.domain.fleet import Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, TemporarilyUnavailable
 
@@ -51,9 +53,10 @@ class RunOptions:
         return self.bus == "system" or self.address == system_address()
 
 
-def read_config(options: RunOptions) -> Config:
-    """The configuration with its keys. Raises ConfigError."""
-    return with_keys(load_config(options.config))
+def read_config(options: RunOptions, fleet: Revision | None = None) -> Config:
+    """The configuration with its keys; `fleet`: with this revision of the fleet's settings in the place of the one
+    that is kept. Raises ConfigError."""
+    return with_keys(load_config(options.config, fleet))
 
 
 class Daemon:
@@ -101,11 +104,13 @@ class Daemon:
         self._ledger = await Ledger.open(config.ledger)
         if self._ledger.recovered:
             log.warning("%d requests of an earlier run were settled as lost", self._ledger.recovered)
+        self._fleet = Fleet(self._ledger, config, lambda revision: read_config(self._options, revision))
+        config = await self._fleet.look() or config
         self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S)
         self._parts = parts = Assembly(
             self._connection, self._ledger, make_setup(config), on_system_bus=self._options.on_system_bus
         )
-        reload = Reload(parts, lambda: read_config(self._options), self._start)
+        reload = Reload(parts, lambda: read_config(self._options), self._start, self._fleet)
         await parts.put_together(reload.or_refuse)
         activatable = await self._connection.activatable(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
         self._idleness = Idleness(
@@ -114,7 +119,7 @@ class Daemon:
         self._connection.may_read = parts.dispatcher.may_be_read
         self._connection.on_call = self._on_call
         await self._connection.request_name(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
-        self._start_background()
+        self._start_background(reload)
         gc.collect()
         gc.freeze()  # what start-up made stays; no collection needs to look at it again
         self._reload = reload
@@ -123,7 +128,7 @@ class Daemon:
         if self._reload_wanted:
             self._on_hangup()
 
-    def _start_background(self) -> None:
+    def _start_background(self, reload: Reload) -> None:
         config, parts = self._config, self._parts
         if config.daemon.preload_sdks:
             self._start(providers.preload({item.api for item in config.providers.values() if item.configured}))
@@ -137,6 +142,8 @@ class Daemon:
         self._start(parts.ask_servers())
         self._start(recollect(self._ledger, parts.observed))
         self._start(feed_watchdog())
+        self._fleet.refresh = parts.shared_with_others
+        self._start(self._fleet.run(reload.at_signal))
         self._start(parts.metrics.run())
 
     def _on_hangup(self) -> None:

@@ -13,6 +13,7 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.experience import Experience
+from cortexd.ledger.fleet import Fleet
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
@@ -44,6 +45,7 @@ from cortexd.ledger.writing.actions import (
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
     from cortexd.ledger.engines import Place
+    from cortexd.ledger.keeping.machine import Machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.spool.stand_in import StandIn
     from cortexd.ledger.writing.store import Store
@@ -62,6 +64,7 @@ class Ledger(Experience):
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
+        self.fleet = Fleet(readers, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
@@ -69,7 +72,7 @@ class Ledger(Experience):
         if store.spool is not None:
             from cortexd.ledger.spool.stand_in import StandIn
 
-            self._stand_in = StandIn(store.spool, writer.look)
+            self._stand_in = StandIn(store.spool, writer.another_waiter, writer.look)
         self.caught_up = store.away is None
         """False where the ledger was away at the start: until what is kept of users is read, nothing is paid for."""
         self._there = asyncio.Event()
@@ -81,12 +84,17 @@ class Ledger(Experience):
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
-        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
-        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
+    async def open(
+        cls, settings: LedgerSettings, *, instance: str | None = None, machine: Machine | None = None
+    ) -> Ledger:
+        """Lock, migrate, recover, load. `machine`: None for this one.
+
+        Raises ConfigError or LedgerUnavailable, whose texts say what to do.
+        """
+        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
-        return cls(store, Writer(store, settings.lease_s), readers)
+        return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
 
     @property
     def totals(self) -> Totals:
@@ -113,31 +121,26 @@ class Ledger(Experience):
         """Return when it can be written."""
         await self._there.wait()
 
-    async def reserve(
-        self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = (), *, local: bool = False
-    ) -> int:
+    async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
         """Transaction A: the pending row and its reservation, within every limit. Gives the key that `settle` takes.
 
         Raises DuplicateRequest where the user has used the request id before (an equal request that ended in vain
         gives it up, and goes by ID#KEY from then on), OverBudget where the worst case
-        does not fit into one of the limits; a reservation of 0 always fits. `local`: the request leaves this machine's
-        own models never; where it costs nothing it goes on also while a shared ledger is away.
+        does not fit into one of the limits; a reservation of 0 always fits.
         """
-        stand_in = self._stand_in if local and not worst_case_nano else None
-        if stand_in is not None and not self.writable:
-            return stand_in.reserve(request)
-        try:
-            return await self._reserve(request, worst_case_nano, limits)
-        except LedgerUnavailable:
-            if stand_in is None or self.writable:
-                raise
-            return stand_in.reserve(request)
-
-    async def _reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit]) -> int:
-        if not self.caught_up:
-            raise LedgerUnavailable("the ledger was away when cortexd began, and is being read; try again")
-        key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))
+        key: int = await self._write(self._reserve(request, worst_case_nano, limits))
         return key
+
+    def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
+        """As `reserve`, begun; who waits for it is cancelled once it has ended."""
+        return self._begin(self._reserve(request, worst_case_nano, limits), outlasting=True)
+
+    def reserve_here(self, request: NewRequest) -> int:
+        """For a request that costs nothing and leaves this machine's own models never, while a shared ledger is away:
+        it is kept on this machine's disk when it is settled, and booked later. Raises LedgerUnavailable."""
+        if self._stand_in is None or (self.writable and self.caught_up):
+            raise LedgerUnavailable("the ledger is there again; try again")
+        return self._stand_in.reserve(request)
 
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
         """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
@@ -156,15 +159,19 @@ class Ledger(Experience):
         """Transaction B: release every reservation, book each attempt, close the row as done, failed or cancelled.
 
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
-        written again; `late` is called with it then. RequestNotFound where the request is not pending.
+        written again; `late` is called with it then (BookedLater: it is on the disk). RequestNotFound where the
+        request is not pending.
         """
-        end = RequestState(state)
-        if end is RequestState.PENDING:
-            raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
+        return await self.settling(key, state, attempts, late)
+
+    def settling(
+        self, key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None = None
+    ) -> asyncio.Future[Settled]:
+        """As `settle`, begun; who waits for it is cancelled once it has ended."""
+        action = _settle(key, state, attempts, late)
         if self._stand_in is not None and self._stand_in.has(key):
-            raise await self._stand_in.settle(key, end, tuple(attempts), late)
-        settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
-        return settled
+            return self._stand_in.settling(action)
+        return self._begin(action, outlasting=True)
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         """Where each limit stands in the day and month that now are, with the part of `uid` in it."""
@@ -283,6 +290,21 @@ class Ledger(Experience):
         async with self._prunings:
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
+    async def forget_hosts(self, before: datetime) -> None:
+        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
+        from cortexd.ledger.keeping import hosts
+
+        own = self._store.host
+        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
+        if gone := [number for number in gone if number != own]:
+            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
+
+    async def note_settings(self, revision: str) -> None:
+        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
+        from cortexd.ledger.keeping import hosts
+
+        await self._write(Change(lambda connection: hosts.run_settings(connection, self._store.host, revision)))
+
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
         if self._closed:
@@ -291,34 +313,54 @@ class Ledger(Experience):
         await asyncio.to_thread(self._readers.close)
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
 
+    def _reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit]) -> Reserve:
+        if not self.caught_up:
+            raise LedgerUnavailable("the ledger was away when cortexd began, and is being read; try again")
+        return Reserve(request, worst_case_nano, tuple(limits))
+
     def _told(self, writable: bool) -> None:
         (self._there.set if writable else self._there.clear)()
 
     async def _write(self, action: Action) -> Any:
+        return await self._begin(action)
+
+    def _begin(self, action: Action, *, outlasting: bool = False) -> asyncio.Future[Any]:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                return await self._writer.submit(action)
-        except TimeoutError:
-            raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
+        return self._writer.submit(action, outlasting=outlasting)
 
 
-def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+def _settle(key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None) -> Settle:
+    end = RequestState(state)
+    if end is RequestState.PENDING:
+        raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
+    return Settle(key, end, tuple(attempts), late)
+
+
+def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
+    from cortexd.ledger.keeping.machine import this_machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
 
     place = place_of(settings)
-    store = _store_of(place, settings, instance)
+    store = _store_of(place, settings, instance, machine or this_machine(settings))
     return store, Readers(place, store.damage)
 
 
-def _store_of(place: Place, settings: LedgerSettings, instance: str) -> Store:
+def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
+    if settings.users == "host" and (store.host or store.shared):
+        from cortexd.ledger.of_hosts import LedgerOfHosts
+
+        return LedgerOfHosts
+    return Ledger
+
+
+def _store_of(place: Place, settings: LedgerSettings, instance: str, machine: Machine) -> Store:
     if place.engine.sharing:
         from cortexd.ledger.writing.shared_store import SharedStore
 
-        return SharedStore(place, instance, settings.lease_s, settings.spool)
+        return SharedStore(place, instance, settings.lease_s, machine, settings.spool)
     from cortexd.ledger.writing.store import Store
 
-    return Store(place, instance, settings.lease_s)
+    return Store(place, instance, settings.lease_s, machine)

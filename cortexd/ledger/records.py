@@ -331,7 +331,7 @@ class UsageQuery:
 
     `user`: only what was made under this name, or before the uid had one.
 
-    `group_by`: any of day, hour, task_type, provider, model, label, app, uid; `label`: the label's key.
+    `group_by`: any of day, hour, task_type, provider, model, label, app, uid, host; `label`: the label's key.
 
     `app`: only what the program of that name asked.
     """
@@ -349,7 +349,7 @@ class UsageQuery:
 class UsageRow:
     """What the requests with the same `keys` used and cost. `cost_known`: no worst case was booked among them.
 
-    `keys`: each name grouped by with its value; uid brings user with it, app whether that is verified.
+    `keys`: each name grouped by with its value; uid brings user with it, app whether that is verified, host its id.
     """
 
     keys: Mapping[str, str | int]

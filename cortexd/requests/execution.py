@@ -203,9 +203,9 @@ class Execution:
             decided=decided,
             counted=self.counted.more,
         )
-        reserving = asyncio.ensure_future(self.ledger.reserve(row, nano, limits))
+        reserving = self.ledger.reserving(row, nano, limits)
         try:
-            key = await asyncio.shield(reserving)
+            key = await reserving
             self._keep_counted()
             return key
         except DuplicateRequest as duplicate:
@@ -226,7 +226,7 @@ class Execution:
 
     async def _take_back(self, reserving: asyncio.Future[int]) -> None:
         try:
-            key = await _outlasting(reserving)
+            key = reserving.result()  # it has ended: see Ledger.reserving
         except (DuplicateRequest, OverBudget, CortexError):
             return  # nothing was reserved
         self._keep_counted()
@@ -261,9 +261,9 @@ class Execution:
         records = tuple(made)
         event = self._event_of(state, records)
         tell = self.tell
-        settling = self.ledger.settle(key, state, records, late=lambda late: tell(event(settled=late, late=True)))
         try:
-            settled = await _outlasting(asyncio.ensure_future(settling))
+            settling = self.ledger.settling(key, state, records, lambda late: tell(event(settled=late, late=True)))
+            settled = await _outlasting(settling)
         except LedgerUnavailable as error:
             log.error("request %s is answered but not settled: %s", self.request.request_id, error)
             return None
@@ -312,10 +312,9 @@ class Execution:
 
 
 async def _outlasting(work: asyncio.Future[T]) -> T:
-    """The outcome of `work`, also where the task that waits for it is cancelled meanwhile, however often."""
-    while not work.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({work})
+    """The outcome of such `work` of the ledger, also where the task that waits for it is cancelled meanwhile."""
+    with suppress(asyncio.CancelledError):
+        return await work
     return work.result()
 
 

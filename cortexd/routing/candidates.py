@@ -21,7 +21,7 @@ from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
 
-_BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot fit whatever the tokenizer
+BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot fit whatever the tokenizer
 
 
 class Room(Protocol):
@@ -221,7 +221,7 @@ class Field:
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
             (self.question.offers_tools and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),
             (
-                entry.context_tokens is not None and size.text_bytes > entry.context_tokens * _BYTES_PER_TOKEN_AT_MOST,
+                entry.context_tokens is not None and size.text_bytes > entry.context_tokens * BYTES_PER_TOKEN_AT_MOST,
                 lambda: f"the prompt does not fit {model}'s context of {entry.context_tokens} tokens",
             ),
             (bool(untold := self.question.untold(settings)), lambda: untold),

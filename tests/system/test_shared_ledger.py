@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from cortexd.ledger import Ledger, Limit, NewRequest, Period
 from tests.eventually import assert_eventually_async
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
+from tests.system.books import read_books
 from tests.system.daemon import Daemon
 from tests.system.program import Program, program_fixture, refused  # noqa: F401
 
@@ -60,3 +62,14 @@ class TestSharedLedger:
 
 def everybody() -> Limit:
     return Limit("machine", "", Period.DAY, DOLLAR, None)
+
+
+class TestTimeZone:
+    async def test_is_the_fleets(self, daemon: MakeDaemon, program: Program) -> None:
+        """A day is the one that it is in the zone of the settings, and no machine's own."""
+        here = "Etc/GMT+12"  # where it is never the same day as there
+        running = daemon('[ledger]\ntime_zone = "Pacific/Kiritimati"\n', environment={"TZ": here})
+        await program.complete("user_chat", "hello")
+        [row] = read_books(running.ledger_file).rows
+        assert row["day"] == str(datetime.now(ZoneInfo("Pacific/Kiritimati")).date())
+        assert row["day"] != str(datetime.now(ZoneInfo(here)).date())

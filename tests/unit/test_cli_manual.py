@@ -64,7 +64,7 @@ class TestCortexctlPage:
         [
             name
             for name in ALL
-            if name not in ("ledger", "config", "credentials", "learn", "service", "bridge", "bridge port")
+            if name not in ("ledger", "fleet", "config", "credentials", "learn", "service", "bridge", "bridge port")
         ],
     )
     def test_every_option_of_every_command(self, name: str) -> None:

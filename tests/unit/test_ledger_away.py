@@ -26,7 +26,7 @@ from cortexd.ledger.writing.actions import Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, eventually, request
+from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request
 from tests.unit.test_ledger_shared import change, seen
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def stopped(cluster: Cluster) -> Iterator[None]:
 
 async def free(ledger: Ledger, request_id: str, told: list[Settled] | None = None) -> None:
     """A request of a local model, which the ledger keeps for later."""
-    key = await ledger.reserve(request(request_id=request_id, caller_chosen=True), 0, [limit(1)], local=True)
+    key = ledger.reserve_here(request(request_id=request_id, caller_chosen=True))
     with pytest.raises(LedgerUnavailable):
         await ledger.settle(key, "done", [attempt(0)], None if told is None else told.append)
 
@@ -70,15 +70,17 @@ class TestFreeRequests:
         ledger = await Ledger.open(at)
         told: list[Settled] = []
         with stopped(postgresql):
-            await free(ledger, "first", told)  # by which it is noticed
-            assert ledger.away
+            with pytest.raises(LedgerUnavailable):
+                ledger.reserve_here(request())
+            await notice(ledger)
+            await free(ledger, "first", told)
             await free(ledger, "second", told)
-            for refused in (ledger.reserve(request(), 1, local=True), ledger.reserve(request(), 0), ledger.stats(1000)):
+            for refused in (ledger.reserve(request(), 1), ledger.reserve(request(), 0), ledger.stats(1000)):
                 with pytest.raises(LedgerUnavailable):
                     await refused
             standing = ledger.standing
             assert (standing.writable, standing.since is not None, standing.waiting) == (False, True, 2)
-            key = await ledger.reserve(request(request_id="third"), 0, local=True)
+            key = ledger.reserve_here(request(request_id="third"))
             with pytest.raises(LedgerUnavailable):  # a further attempt that would cost something
                 await ledger.reserve_more(key, 1)
         await ledger.back()
@@ -127,6 +129,17 @@ class TestFreeRequests:
         for machine in (ledger, other):
             await machine.close()
 
+    async def test_of_a_machine_with_users_of_its_own(self, at: LedgerSettings, postgresql: Cluster) -> None:
+        """They are booked as its own users', whatever others' uids are."""
+        settings = replace(at, users="host")
+        with stopped(postgresql):
+            ledger = await Ledger.open(settings)
+            await free(ledger, "own")
+        await eventually(lambda: booked(ledger))
+        assert (await ledger.stats(1000)).total_requests == 1
+        assert seen(at, "SELECT uid = 1000 FROM requests") == [(False,)]
+        await ledger.close()
+
 
 class TestStart:
     async def test_while_it_is_away(self, at: LedgerSettings, postgresql: Cluster) -> None:
@@ -166,10 +179,11 @@ import sys
 from pathlib import Path
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines import place_of
+from cortexd.ledger.keeping.machine import this_machine
 from cortexd.ledger.writing.shared_store import SharedStore
 
 settings = LedgerSettings(url=sys.argv[1], path=Path(sys.argv[2]))
-store = SharedStore(place_of(settings), "dies", 900, settings.spool)
+store = SharedStore(place_of(settings), "dies", 900, this_machine(settings), settings.spool)
 while group := store.spool.next(3):
     results = store.run(group)
     if sys.argv[3] == "before":
@@ -186,7 +200,7 @@ class TestReplay:
     def test_is_done_once_whatever_is_killed(self, at: LedgerSettings, when: str) -> None:
         """kill -9 in the middle of it, before or after the file knows what is booked: no line is booked twice, none is
         left out."""
-        store = SharedStore(place_of(at), "before", 900, at.spool)
+        store = SharedStore(place_of(at), "before", 900, MACHINE, at.spool)
         assert store.spool is not None
         store.spool.keep(
             [
@@ -206,7 +220,7 @@ class TestReplay:
             dying.stdout.readline()
             os.kill(dying.pid, signal.SIGKILL)
         assert 0 < len(seen(at, ROWS)) < 10
-        store = SharedStore(place_of(at), "next", 900, at.spool)
+        store = SharedStore(place_of(at), "next", 900, MACHINE, at.spool)
         assert store.spool is not None
         while group := store.spool.next(4):
             store.spool.done(group, store.run(group))
@@ -221,7 +235,7 @@ class TestReplay:
         file.append([documents.whole(request(request_id="a\0b"), RequestState.DONE, [])])
         file.append([documents.whole(request(request_id="good"), RequestState.DONE, [])])
         file.close()
-        store = SharedStore(place_of(at), "here", 900, at.spool)
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
         assert store.spool is not None
         group = store.spool.next(10)
         unknown, refused, good = store.run(group)

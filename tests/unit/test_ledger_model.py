@@ -25,7 +25,7 @@ from cortexd.ledger.writing.actions import ReadBooks, Reserve, ReserveMore, Rese
 from cortexd.ledger.writing.shared_store import SharedStore
 from cortexd.ledger.writing.store import Store
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import at, attempt, expire_leases, request, settings
+from tests.unit.test_ledger_parts import MACHINE, at, attempt, expire_leases, request, settings
 
 pytestmark = pytest.mark.usefixtures("engine")
 NOW = datetime.now(UTC)
@@ -65,8 +65,8 @@ class Machines(RuleBasedStateMachine):
 
     def store(self, place: Place, name: str) -> Store:
         if place.engine.sharing:
-            return SharedStore(place, name, 900, self.settings.spool)
-        return Store(place, name, lease_s=900)
+            return SharedStore(place, name, 900, MACHINE, self.settings.spool)
+        return Store(place, name, 900, MACHINE)
 
     def teardown(self) -> None:
         for store in self.stores:

@@ -20,12 +20,14 @@ from cortexd.domain.messages import Usage
 from cortexd.domain.outcomes import Outcome
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
 from cortexd.ledger.engines import place_of
+from cortexd.ledger.keeping.machine import this_machine
 from cortexd.ledger.reading.audit import Audit, audit
 from cortexd.routing.learned import Cells
 
 _numbers = itertools.count(1)
 CLAUDE = ("claude", "claude-sonnet-5-5")
 KIMI = ("kimi_k2", "kimi-k2.6")
+MACHINE = this_machine(LedgerSettings())
 
 
 def request(uid: int = 1000, **given: Any) -> NewRequest:

@@ -23,7 +23,7 @@ from cortexd.ledger.writing.actions import Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, eventually, request
+from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request
 
 pytestmark = pytest.mark.slow
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
@@ -251,7 +251,7 @@ class TestLostConnections:
     ) -> None:
         """Where the answer to a commit is lost it is found out what became of it: once is every request reserved,
         and settled once."""
-        store = SharedStore(place_of(at), "here", 900, at.spool)
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
         try:
             breaking(store, when)
             [key] = store.run([Reserve(request(), 40, (limit(100),))])

@@ -44,5 +44,9 @@ class Sharing(ABC):
         """Whether the same transaction may succeed at once: it was in another's way."""
 
     @abstractmethod
+    def denied(self, error: BaseException) -> bool:
+        """Whether the database lets this role not do that."""
+
+    @abstractmethod
     def lost(self, error: BaseException) -> bool:
         """Whether the connection is gone with it."""

@@ -14,10 +14,11 @@ from typing import Any, Literal, Protocol
 from sqlalchemy import Connection, Row, Select, func, select
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.people import uid_of
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines import engine_of, place_of
-from cortexd.ledger.keeping.migrate import revision
-from cortexd.ledger.keeping.schema import APPEND_ONLY, HEAD, REVISIONS, attempts, requests
+from cortexd.ledger.keeping.migrate import revision_problem
+from cortexd.ledger.keeping.schema import APPEND_ONLY, attempts, hosts, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.reading.audit import audit
 
@@ -30,7 +31,7 @@ class Stream(Protocol):
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _PLAIN = ("request_id", "uid", "user", "task_type", "state", "day", "provider", "model")
-FIELDS = (*_PLAIN, "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
+FIELDS = (*_PLAIN, "host", "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
 
 
 def backup(ledger: LedgerSettings, target: Path) -> None:
@@ -64,7 +65,7 @@ def begin_anew(ledger: LedgerSettings) -> None:
 def check(ledger: LedgerSettings) -> list[str]:
     """What is wrong with the ledger, a line each; empty where nothing is. Reads all of it."""
     with _reading(ledger) as connection:
-        if problem := _revision_problem(connection):
+        if problem := revision_problem(connection):
             return [problem]
         return [problem for look in _CHECKS for problem in look(connection)]
 
@@ -75,7 +76,7 @@ def export(ledger: LedgerSettings, since: date, until: date, stream: Stream, for
     `jsonl`: an object each, by FIELDS; `csv`: FIELDS as the first line, labels as JSON. Times are UTC.
     """
     with _reading(ledger) as connection:
-        if problem := _revision_problem(connection):
+        if problem := revision_problem(connection):
             raise LedgerUnavailable(f"{place_of(ledger)}: {problem}")
         write = _WRITERS[form](stream)
         number = 0
@@ -91,15 +92,6 @@ def _reading(ledger: LedgerSettings) -> Iterator[Connection]:
     place.reach()
     with place.reading() as connection:
         yield connection
-
-
-def _revision_problem(connection: Connection) -> str | None:
-    found = revision(connection)
-    if found == HEAD:
-        return None
-    if found in REVISIONS:
-        return f"its schema is {found}, older than {HEAD}; start this cortexd once, which migrates it"
-    return f"its schema is {found or 'none'}, and this cortexd knows {HEAD}"
 
 
 def _damage(connection: Connection) -> Iterator[str]:
@@ -125,11 +117,17 @@ _CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_damage, _sums)
 
 def _requests(since: date, until: date) -> Select[Any]:
     tokens = [func.coalesce(func.sum(attempts.c[name]), 0).label(name) for name in _TOKENS]
+    made = requests.outerjoin(attempts, attempts.c.request == requests.c.id)
     return (
-        select(requests, func.count(attempts.c.number).label("attempts"), *tokens)
-        .outerjoin_from(requests, attempts, attempts.c.request == requests.c.id)
+        select(
+            requests,
+            func.coalesce(hosts.c.name, "").label("host_name"),
+            func.count(attempts.c.number).label("attempts"),
+            *tokens,
+        )
+        .select_from(made.outerjoin(hosts, hosts.c.number == requests.c.host))
         .where(requests.c.day.between(since.isoformat(), until.isoformat()))
-        .group_by(requests.c.id)
+        .group_by(requests.c.id, hosts.c.number)
         .order_by(requests.c.id)
     )
 
@@ -141,6 +139,8 @@ def _record(row: Row[Any]) -> dict[str, Any]:
         "finished_at": _instant(row.finished_at),
         "cost_nano_usd": row.cost_nano,
         "labels": json.loads(row.labels),
+        "uid": uid_of(row.uid),
+        "host": row.host_name,
         **{name: int(values[name]) for name in _TOKENS},
     }
     return {name: given[name] if name in given else values[name] for name in FIELDS}

@@ -37,7 +37,7 @@ from cortexd.ledger.records import RequestState
 
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 COUNTS = ("requests", "at_provider", "at_model", "at_both")
-KEY = ("day", "uid", "user", "task_type", "provider", "model")
+KEY = ("day", "uid", "user", "task_type", "provider", "model", "host")
 _ADDED = (*COUNTS, *TOKENS, "cost_nano")
 _PRUNED = ("requests", "entries", "charged_nano")
 
@@ -51,6 +51,7 @@ class Request(NamedTuple):
     day: str
     cost_nano: int
     cost_known: bool
+    host: int
 
 
 class Attempt(NamedTuple):

@@ -145,7 +145,7 @@ def _daily_rows(old: Sequence[Old]) -> Iterator[dict[str, Any]]:
         shares: Sequence[Attempt | None] = one.attempts or (None,)
         for share in shares:
             provider, model = (share.provider, share.model) if share else ("", "")
-            day = days[row.day, row.uid, row.user, row.task_type, provider, model]
+            day = days[row.day, row.uid, row.user, row.task_type, provider, model, row.host]
             for place, counted in enumerate(((), ("provider", provider), ("model", model), ("both", provider, model))):
                 day.counts[place] += counted not in seen
                 seen.add(counted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -23,10 +23,11 @@ from sqlalchemy import (
 )
 
 from cortexd.domain.apps import APP, APP_VERIFIED
+from cortexd.domain.people import uid_of
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import TooLarge
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import attempts, daily, requests
+from cortexd.ledger.keeping.schema import attempts, daily, hosts, requests
 from cortexd.ledger.reading.queries import exact, exact_sum, in_order
 from cortexd.ledger.records import MAX_NAME, RequestState, UsageQuery, UsageRow
 
@@ -34,7 +35,9 @@ MAX_ROWS = 10_000
 _MAX_LABEL_VALUES = 100
 _OTHER = "(other)"
 _DEADLINE_S = 20.0
-_WITH = {"uid": ("uid", "user"), APP: (APP, APP_VERIFIED)}  # what a key brings with it
+_HOST, _HOST_ID = "host", "host_id"
+_MACHINES = select(hosts.c.number, hosts.c.name, hosts.c.id)
+_WITH = {"uid": ("uid", "user"), APP: (APP, APP_VERIFIED), _HOST: (_HOST, _HOST_ID)}  # what a key brings with it
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 # How a daily sum counts requests, by whether providers and models are told apart.
 _COUNTED = {
@@ -44,6 +47,7 @@ _COUNTED = {
     (True, True): daily.c.at_both,
 }
 Columns = dict[str, ColumnElement[Any]]
+Machines = Mapping[int, tuple[str, str]]  # name and id, by number
 
 
 @dataclass(slots=True)
@@ -82,7 +86,8 @@ def _read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
             sums.setdefault(tuple(row[: len(names)]), _Sum()).add(row)
         if len(sums) > MAX_ROWS:
             raise TooLarge(f"the report has more than {MAX_ROWS} rows; narrow since and until, or group by less")
-    return [_row(names, keys, sums[keys]) for keys in sorted(sums)]
+    machines = _machines(connection) if _HOST in names else {}
+    return sorted((_row(names, keys, sums[keys], machines) for keys in sums), key=lambda row: list(row.keys.values()))
 
 
 def _names(group_by: Iterable[str]) -> list[str]:
@@ -90,8 +95,16 @@ def _names(group_by: Iterable[str]) -> list[str]:
     return [name for group in dict.fromkeys(group_by) for name in _WITH.get(group, (group,))]
 
 
-def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum) -> UsageRow:
+def _machines(connection: Connection) -> Machines:
+    return {number: (name, known_by) for number, name, known_by in connection.execute(_MACHINES)}
+
+
+def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum, machines: Machines) -> UsageRow:
     known = dict(zip(names, keys, strict=True))
+    if "uid" in known:
+        known["uid"] = uid_of(int(known["uid"]))
+    if _HOST in known:
+        known[_HOST], known[_HOST_ID] = machines.get(int(known[_HOST]), ("", ""))
     if APP_VERIFIED in known:
         known[APP_VERIFIED] = bool(known[APP_VERIFIED])
     return UsageRow(
@@ -115,6 +128,8 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
         "model": func.coalesce(attempts.c.model, ""),
         "uid": requests.c.uid,
         "user": requests.c.user,
+        _HOST: requests.c.host,
+        _HOST_ID: requests.c.host,
     }
     if "label" in names:
         columns["label"] = _label(connection, query.label, settled)
@@ -132,7 +147,7 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
 
 def _of_days(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
     lost: Columns = {"label": literal(""), APP: literal(""), APP_VERIFIED: literal(0)}
-    columns: Columns = {"hour": daily.c.day, **lost, **dict(daily.c)}
+    columns: Columns = {"hour": daily.c.day, _HOST_ID: daily.c.host, **lost, **dict(daily.c)}
     chosen: ColumnElement[bool] = daily.c.day.between(query.since.isoformat(), query.until.isoformat())
     if query.app:
         chosen &= false()
@@ -176,7 +191,7 @@ def _chosen(connection: Connection, query: UsageQuery) -> ColumnElement[bool]:
 
 
 def _of_user(name: ColumnElement[str], query: UsageQuery) -> ColumnElement[bool]:
-    return true() if query.user is None else name.in_((bounded_text(query.user, MAX_NAME), str(query.uid)))
+    return true() if query.user is None else name.in_((bounded_text(query.user, MAX_NAME), str(uid_of(query.uid or 0))))
 
 
 def _days(first: str, last: str) -> list[str]:

@@ -14,6 +14,7 @@ from cortexd.errors import InvalidArgument, TooLarge
 from cortexd.ledger.keeping.schema import budget_overrides as budgets
 from cortexd.ledger.keeping.schema import preferences as wished
 from cortexd.ledger.records import LimitOverride
+from cortexd.ledger.writing import changes
 
 _MAX_BYTES = 64 * 1024
 
@@ -42,6 +43,7 @@ def keep_preferences(connection: Connection, uid: int, text: str) -> None:
     connection.execute(delete(wished).where(wished.c.uid == uid))
     if text:
         connection.execute(insert(wished), {"uid": uid, "wishes": text})
+    changes.count(connection, changes.PREFERENCES)
 
 
 def budget_overrides(connection: Connection) -> dict[tuple[str, str], LimitOverride]:
@@ -58,6 +60,7 @@ def keep_budget(connection: Connection, scope: str, name: str, override: LimitOv
         amounts = {"day_nano": override.day_nano, "month_nano": override.month_nano}
         given = {"scope": scope, "name": name, "by_uid": by_uid, "at": datetime.now(UTC).replace(tzinfo=None)}
         connection.execute(insert(budgets), given | amounts)
+    changes.count(connection, changes.LIMITS)
 
 
 def _check(override: LimitOverride) -> None:

@@ -25,11 +25,12 @@ _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who writes now, and until when its pending rows are its own."""
+    """Who writes now, on which machine (its number), and until when its pending rows are its own."""
 
     instance: str
     now: str
     until: str
+    host: int = 0
 
 
 def moment(aware: datetime) -> str:
@@ -58,6 +59,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
         "day": held.day,
         "month": held.month,
         "labels": _app_alone(held.app) if held.labels else _labels(request),
+        "host": lease.host,
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -21,13 +20,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.domain.apps import APP
-from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import LedgerUnavailable, RequestNotFound
 from cortexd.ledger.engines import Log, Place, Sharing
+from cortexd.ledger.keeping import hosts
+from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.retention import clamped
 from cortexd.ledger.reading import queries
-from cortexd.ledger.records import MAX_NAME, RequestState, Settled, Totals
+from cortexd.ledger.records import RequestState, Settled, Totals
 from cortexd.ledger.spool.spool import Spool
 from cortexd.ledger.writing.actions import (
     Action,
@@ -79,7 +79,7 @@ class SharedStore(Store):
     shared = True
     books: SharedBooks
 
-    def __init__(self, place: Place, instance: str, lease_s: float, spool: Path) -> None:
+    def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine, spool: Path) -> None:
         """As Store's, but for a database that is away: it is begun when it is back. `spool`: a file's path."""
         sharing = place.engine.sharing
         assert sharing is not None
@@ -91,7 +91,7 @@ class SharedStore(Store):
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
-        super().__init__(place, instance, lease_s)
+        super().__init__(place, instance, lease_s, machine)
         self.spool = Spool(spool)
         self.spool.find()
 
@@ -146,7 +146,7 @@ class SharedStore(Store):
     def _commit_once(self, connection: Connection, actions: Sequence[Action], conflict: bool) -> list[Result]:
         connection.begin()
         self._sharing.enter(connection, alone=any(map(_goes_alone, actions)))
-        replay = replaying(connection, actions)
+        replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
         take_in(connection, self.books, todo if replay.marks else ())
@@ -241,6 +241,7 @@ class SharedStore(Store):
         """Settle what dead daemons have left, and see what the others have added up to."""
         try:
             self._set_clock()
+            self._say_that_it_is_there(self._connected())
             self._drop_old_sums(self._connected())
             while found := self._recover():
                 _log.warning("%d requests of daemons that died were settled as lost", found)
@@ -254,9 +255,9 @@ class SharedStore(Store):
         opened.callback(self._close_spool)
         dialect = self._pool.dialect
         self._statements = Statements(dialect)
-        self._sums = SharedSums(dialect, self._sharing, bounded_text(socket.gethostname(), MAX_NAME))
+        self._sums = SharedSums(dialect, self._sharing, "")
         self.books = SharedBooks(self._sums, NOTHING)
-        self.recovered = 0
+        self.recovered = self.host = 0
         try:
             self._begin(self._connected())
         except SQLAlchemyError as error:
@@ -269,8 +270,10 @@ class SharedStore(Store):
     def _begin(self, connection: Connection) -> None:
         """What comes before the first transaction."""
         migrate(connection)
-        self._drop_old_sums(connection)
         self._set_clock()
+        self.host = hosts.enter(connection, self._machine, self._moment())
+        self._sums.host = str(self.host)
+        self._drop_old_sums(connection)
         self.recovered = self._recover()
         self.books.totals = self._totals()
         self.away = None
@@ -284,6 +287,10 @@ class SharedStore(Store):
     def _close_spool(self) -> None:
         if self.spool is not None:
             self.spool.close()
+
+    def _say_that_it_is_there(self, connection: Connection) -> None:
+        hosts.seen(connection, self.host, self._moment())
+        connection.commit()
 
     def _drop_old_sums(self, connection: Connection) -> None:
         """Once a month begins; what is open still is of the one before at most."""
@@ -345,9 +352,13 @@ class SharedStore(Store):
         connection.rollback()
         return found
 
+    def _moment(self) -> datetime:
+        """Now, by the database's clock: in UTC, without a zone."""
+        return (datetime.now(UTC) + self._clock).replace(tzinfo=None)
+
     def _now(self) -> Lease:
         now = datetime.now(UTC) + self._clock
-        return Lease(self._instance, moment(now), moment(now + self._lease))
+        return Lease(self._instance, moment(now), moment(now + self._lease), self.host)
 
 
 def _goes_alone(action: Action) -> bool:

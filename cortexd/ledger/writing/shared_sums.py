@@ -37,7 +37,7 @@ class SharedSums:
     """`host`: under which name this machine adds."""
 
     def __init__(self, dialect: Dialect, sharing: Sharing, host: str) -> None:
-        self._host = host
+        self.host = host
         given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
         adding = sharing.add(sums, _KEY, _ADDED).values(given)
         self._add = str(adding.compile(dialect=dialect))
@@ -86,7 +86,7 @@ class SharedSums:
         if settled:
             _add_up(added[EVERYBODY, ALL_TIME, ""], (0, 0, 0, settled))
         for key, figures in sorted(added.items()):  # in the same order on every machine
-            yield dict(zip((*_KEY, *_ADDED), (*key, self._host, *figures), strict=True))
+            yield dict(zip((*_KEY, *_ADDED), (*key, self.host, *figures), strict=True))
 
 
 def _singles(connection: Connection, wanted: Collection[tuple[_Name, str]]) -> dict[Any, tuple[int, int, int]]:

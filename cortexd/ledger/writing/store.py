@@ -12,6 +12,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
+from cortexd.ledger.keeping import hosts
+from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries
@@ -41,12 +43,15 @@ class Store:
     """What waits on this machine's own disk to be booked."""
     books: Books
     recovered: int
+    host: int
+    """This machine's number in the ledger."""
 
-    def __init__(self, place: Place, instance: str, lease_s: float) -> None:
+    def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine) -> None:
         """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
         self._engine = place.engine
         self.damage = Damage(place)
         self._instance = instance
+        self._machine = machine
         self._lease = timedelta(seconds=lease_s)
         self._free = FreeRows()
         with ExitStack() as opened:
@@ -139,6 +144,7 @@ class Store:
         self._statements = Statements(self._connection.dialect)
         migrate(self._connection, place.refuse_to_begin_anew)
         place.begun()
+        self.host = hosts.enter(self._connection, self._machine, datetime.now(UTC).replace(tzinfo=None))
         self.recovered = self._recover()
         self.books = self._load()
         self._beside = opened.enter_context(self._connection.engine.connect())
@@ -172,4 +178,4 @@ class Store:
 
     def _now(self) -> Lease:
         now = datetime.now(UTC)
-        return Lease(self._instance, moment(now), moment(now + self._lease))
+        return Lease(self._instance, moment(now), moment(now + self._lease), self.host)

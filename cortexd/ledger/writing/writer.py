@@ -17,6 +17,7 @@ from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, S
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle, Upkeep
 from cortexd.ledger.writing.inbox import MAX_GROUP, Inbox, Job
 from cortexd.ledger.writing.store import Result, Store
+from cortexd.ledger.writing.waiters import Waiter, Waiters
 from cortexd.ledger.writing.write_back import WriteBack
 
 _log = logging.getLogger(__name__)
@@ -34,13 +35,15 @@ class Writer:
     owed: kept in memory (at most MAX_OWED) and written before anything else, as soon as the file can be written.
     """
 
-    def __init__(self, store: Store, lease_s: float) -> None:
+    def __init__(self, store: Store, lease_s: float, within_s: float) -> None:
+        """`within_s`: so long anybody waits."""
         self.writable = store.away is None
         self.told: Callable[[bool], None] = lambda _writable: None
         """Hears of each change of `writable`, on the loop."""
         self.away_since: datetime | None = None if self.writable else datetime.now(UTC)
         self._store = store
         self._loop = asyncio.get_running_loop()
+        self._waiters = Waiters(self._loop, within_s)
         self._inbox = Inbox()
         self._owed: deque[Settle] = deque()
         self._blocked: Exception | None = store.away
@@ -50,15 +53,21 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, action: Action) -> asyncio.Future[Result]:
-        """Queue an action. The future ends once the action is durable, or has failed; loop thread only."""
+    def submit(self, action: Action, *, outlasting: bool = False) -> Waiter:
+        """Queue an action. The future ends once the action is durable, has failed, or takes too long; loop thread only.
+
+        `outlasting`: a cancellation waits for that."""
         if len(self._inbox) >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
         if self._store.shared and not self.writable and not isinstance(action, Settle):
             raise LedgerUnavailable("the ledger's database is away; try again later")
-        waiter: asyncio.Future[Result] = self._loop.create_future()
+        waiter = self._waiters.another(outlasting=outlasting)
         self._inbox.put(Job(action, waiter))
         return waiter
+
+    def another_waiter(self) -> Waiter:
+        """For what is written elsewhere; loop thread only."""
+        return self._waiters.another(outlasting=True)
 
     def look(self) -> None:
         """There is something in the spool; any thread."""
@@ -217,7 +226,7 @@ class Writer:
 
     def _resolve(self, told: list[tuple[Job, Result]]) -> None:
         for job, result in told:
-            if job.waiter.cancelled():
+            if job.waiter.done():
                 if isinstance(job.action, Reserve) and isinstance(result, int):
                     self.submit(Settle(result, RequestState.CANCELLED, ()))  # nobody has the key to do it
                 elif isinstance(job.action, Settle):
@@ -236,4 +245,4 @@ def _tell_late(settlements: Sequence[tuple[Callable[[Settled], None] | None, Res
 
 
 def _given_up(job: Job) -> bool:
-    return isinstance(job.action, Reserve) and job.waiter.cancelled()
+    return isinstance(job.action, Reserve) and job.waiter.done()

@@ -12,11 +12,11 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.config.zone import local_zone
 from cortexd.ledger.engines.engine import Engine, Log
 from cortexd.ledger.engines.postgresql import errors
 from cortexd.ledger.engines.postgresql.server import PostgresqlServer
 from cortexd.ledger.engines.postgresql.sharing import PostgresqlSharing
-from cortexd.ledger.engines.postgresql.zone import local_zone
 
 _REFUSE = """
 CREATE OR REPLACE FUNCTION cortexd_refuse() RETURNS trigger LANGUAGE plpgsql AS $$

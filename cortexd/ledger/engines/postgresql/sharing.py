@@ -54,6 +54,9 @@ class PostgresqlSharing(Sharing):
     def again(self, error: BaseException) -> bool:
         return errors.is_conflict(error)
 
+    def denied(self, error: BaseException) -> bool:
+        return errors.is_denied(error)
+
     def lost(self, error: BaseException) -> bool:
         return errors.is_lost(error)
 
