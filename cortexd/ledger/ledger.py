@@ -64,7 +64,7 @@ class Ledger(Experience):
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
-        self.fleet = Fleet(readers, shared=store.shared)
+        self.fleet = Fleet(self._write, readers, store.host, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
@@ -162,7 +162,11 @@ class Ledger(Experience):
         written again; `late` is called with it then (BookedLater: it is on the disk). RequestNotFound where the
         request is not pending.
         """
-        return await self.settling(key, state, attempts, late)
+        action = _settle(key, state, attempts, late)
+        if self._stand_in is not None and self._stand_in.has(key):
+            await self._stand_in.settling(action)
+        settled: Settled = await self._write(action)
+        return settled
 
     def settling(
         self, key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None = None
@@ -290,21 +294,6 @@ class Ledger(Experience):
         async with self._prunings:
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
-    async def forget_hosts(self, before: datetime) -> None:
-        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
-        from cortexd.ledger.keeping import hosts
-
-        own = self._store.host
-        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
-        if gone := [number for number in gone if number != own]:
-            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
-
-    async def note_settings(self, revision: str) -> None:
-        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
-        from cortexd.ledger.keeping import hosts
-
-        await self._write(Change(lambda connection: hosts.run_settings(connection, self._store.host, revision)))
-
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
         if self._closed:
@@ -331,10 +320,14 @@ class Ledger(Experience):
 
 
 def _settle(key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None) -> Settle:
+    return Settle(key, _ended(state), tuple(attempts), late)
+
+
+def _ended(state: str) -> RequestState:
     end = RequestState(state)
     if end is RequestState.PENDING:
         raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
-    return Settle(key, end, tuple(attempts), late)
+    return end
 
 
 def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
@@ -349,7 +342,7 @@ def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> t
 
 
 def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
-    if settings.users == "host" and (store.host or store.shared):
+    if settings.users == "host" and store.shared:
         from cortexd.ledger.of_hosts import LedgerOfHosts
 
         return LedgerOfHosts

@@ -12,6 +12,8 @@ from cortexd.domain.learned import Cell, Key, Reported, Teach
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
 from cortexd.domain.people import host_of, person, uid_of
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.keeping.hosts import NOT_KNOWN
 from cortexd.ledger.ledger import Ledger
 from cortexd.ledger.records import (
     BudgetState,
@@ -33,6 +35,8 @@ class LedgerOfHosts(Ledger):
     """A ledger to whose caller uids are this machine's, and which sees no other machine's people but in reports."""
 
     def _person(self, uid: int) -> int:
+        if self._store.host == NOT_KNOWN:
+            raise LedgerUnavailable("The ledger has been away since cortexd began. Try again when it is back.")
         return person(uid, self._store.host)
 
     def _limits(self, limits: Iterable[Limit]) -> list[Limit]:

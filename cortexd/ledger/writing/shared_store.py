@@ -250,12 +250,13 @@ class SharedStore(Store):
             self._rollback(error)  # the next call tells of it
 
     def _open(self, place: Place, opened: ExitStack) -> None:
+        self._place = place
         self._pool = place.writer()
         opened.callback(self._drop_connection)
         opened.callback(self._close_spool)
         dialect = self._pool.dialect
         self._statements = Statements(dialect)
-        self._sums = SharedSums(dialect, self._sharing, "")
+        self._sums = SharedSums(dialect, self._sharing)
         self.books = SharedBooks(self._sums, NOTHING)
         self.recovered = self.host = 0
         try:
@@ -269,7 +270,7 @@ class SharedStore(Store):
 
     def _begin(self, connection: Connection) -> None:
         """What comes before the first transaction."""
-        migrate(connection)
+        migrate(connection, self._place.refuse_to_begin_anew)
         self._set_clock()
         self.host = hosts.enter(connection, self._machine, self._moment())
         self._sums.host = str(self.host)

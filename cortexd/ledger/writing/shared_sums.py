@@ -34,10 +34,9 @@ def lock_name(whose: Whose) -> str:
 
 
 class SharedSums:
-    """`host`: under which name this machine adds."""
-
-    def __init__(self, dialect: Dialect, sharing: Sharing, host: str) -> None:
-        self.host = host
+    def __init__(self, dialect: Dialect, sharing: Sharing) -> None:
+        self.host = ""
+        """Under which name this machine adds; it is known once the ledger was reached."""
         given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
         adding = sharing.add(sums, _KEY, _ADDED).values(given)
         self._add = str(adding.compile(dialect=dialect))

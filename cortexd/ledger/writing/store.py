@@ -43,7 +43,7 @@ class Store:
     """What waits on this machine's own disk to be booked."""
     books: Books
     recovered: int
-    host: int
+    host: int = hosts.NOT_KNOWN
     """This machine's number in the ledger."""
 
     def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine) -> None:
