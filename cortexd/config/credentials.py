@@ -106,6 +106,11 @@ def _refuse_unsafe_place(file: Path) -> None:
         raise Unusable(f"cannot be trusted: its directory {reason}") from None
 
 
+def key_of_file(file: Path) -> Secret | None:
+    """The key in a private file; None where it is blank. Raises ConfigError, which names the file and not the key."""
+    return _read_key(file, private=True)
+
+
 def key_in(data: bytes, source: str) -> Secret | None:
     """The key that `data` holds; None where it is blank. Raises ConfigError, which names `source` and not the key."""
     try:

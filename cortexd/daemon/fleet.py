@@ -41,6 +41,7 @@ class Fleet:
         self._kept = kept_at(config.ledger)
         self._read = read
         self._seen = Marks()
+        self._told: int | None = None
         self._refused = ""
         self._looking = asyncio.Lock()
 
@@ -71,6 +72,9 @@ class Fleet:
         for name, refresh in self.refresh.items():
             if getattr(marks, name) != getattr(self._seen, name):
                 await refresh()
+        if self.running != self._told:
+            await self._ledger.fleet.note_settings(str(self.running or ""))
+            self._told = self.running
         self._seen = marks
         return config
 

@@ -63,7 +63,7 @@ class Ledger(Experience):
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
-        self.fleet = Fleet(readers, shared=store.shared)
+        self.fleet = Fleet(self._write, readers, store.host, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
@@ -294,21 +294,6 @@ class Ledger(Experience):
         first_kept = retention.clamped(before, datetime.now().astimezone().date())
         async with self._prunings:
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
-
-    async def forget_hosts(self, before: datetime) -> None:
-        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
-        from cortexd.ledger.keeping import hosts
-
-        own = self._store.host
-        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
-        if gone := [number for number in gone if number != own]:
-            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
-
-    async def note_settings(self, revision: str) -> None:
-        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
-        from cortexd.ledger.keeping import hosts
-
-        await self._write(Change(lambda connection: hosts.run_settings(connection, self._store.host, revision)))
 
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""

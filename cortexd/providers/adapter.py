@@ -1,16 +1,14 @@
 """The daemon's side of every API kind: one attempt, as the vendor's SDK would send it.
 
-Importing this imports no SDK; building an SdkApi does (2 s, 75 MB): see loading.py. Its client is asked once for
-address and headers, and not for `messages.create` and its like: bodies are bytes here, and answers are read by us,
-which takes a third of the processor time and lets us bound what we read.
+Importing this imports no SDK; building an SdkApi does (late_import.py), in loading.py's thread. Its client is asked
+once for address and headers, and not for `messages.create` and its like: bodies are bytes here, and answers are read by
+us, which takes a third of the processor time and lets us bound what we read.
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 
@@ -22,6 +20,7 @@ from cortexd.domain.raw import RawCall
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.kinds import api_kind
+from cortexd.providers.late_import import import_client
 from cortexd.providers.misplaced import Lookout
 from cortexd.providers.posting import Posting, Refused, Unreached
 from cortexd.providers.reader import Reader
@@ -39,12 +38,11 @@ class SdkApi:
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._kind = api_kind(settings.api)
-        sdk: Any = importlib.import_module(self._kind.sdk.module)
         self._max_answer_bytes = max_answer_bytes
         catalog = builtin_catalog().with_settings({settings.name: settings})
         self._refusals = Refusals(settings.name, catalog, local=settings.local)
         self._format = Format(self._kind.read, self._kind.collector, _errors())
-        request = vendor_request(getattr(sdk, self._kind.sdk.asynchronous), settings)
+        request = vendor_request(import_client(self._kind.sdk), settings)
         self._posting = Posting(request, settings, network)
         self._lookout = Lookout(settings.name, request.base, self._posting, self._kind)
         silence_sdk_logs()

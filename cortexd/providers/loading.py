@@ -68,6 +68,7 @@ async def listed_models(settings: ProviderSettings, network: NetworkSettings) ->
 def _adapter(api: str) -> Callable[[ProviderSettings, NetworkSettings, int], LoadedApi]:
     """What all kinds share, with the SDK of `api` imported."""
     from cortexd.providers.adapter import SdkApi  # aiohttp and httpx2
+    from cortexd.providers.late_import import import_client
 
-    importlib.import_module(api_kind(api).sdk.module)
+    import_client(api_kind(api).sdk)
     return SdkApi

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,7 +76,7 @@ def request_of(caller: Caller, question: Question, limits: LimitSettings, hashed
     may_repeat = wanted.request_id is not None or wanted.cache
     return Request(
         caller,
-        wanted.request_id or secrets.token_hex(10),
+        wanted.request_id or os.urandom(10).hex(),
         wanted.request_id is not None,
         question,
         hashed() if may_repeat else b"",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
@@ -171,7 +171,7 @@ class Field:
     observed: Observed
     room: Room | None = None
     forecasts: bool = False
-    learner: Learner = field(default_factory=Learner)
+    learner: Learner | None = None
     seed: int = 0
     barred: str = ""
     leader: Target | None = None
@@ -200,9 +200,14 @@ class Field:
     ) -> Field:  # fmt: skip
         """The same for a question of which outcomes decide, or are watched."""
         watching = mode is LearnedMode.OBSERVE
-        found = learner or self.learner
         return replace(
-            self, learner=found, seed=seed, barred=barred, leader=leader, incumbent=incumbent, watching=watching
+            self,
+            learner=learner or Learner(),
+            seed=seed,
+            barred=barred,
+            leader=leader,
+            incumbent=incumbent,
+            watching=watching,
         )
 
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
@@ -254,6 +259,11 @@ class Field:
             full=self.room.full(provider, model, local_only=local_only) if self.room else "",
             last_failure=self.health.last_failure(provider),
         )
+
+    @property
+    def taught(self) -> Learner:
+        """Who decides by outcomes; one that knows none where nobody was given."""
+        return self.learner or Learner()
 
     def switched(self, candidate: Candidate) -> tuple[Candidate, Switch]:
         """The candidate as it is in a conversation with the incumbent, and what it would lose by the switch."""

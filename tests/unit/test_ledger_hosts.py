@@ -86,7 +86,7 @@ class TestMachines:
             await ledger.close()
         ledger = await opened(tmp_path, MACHINE)
         tomorrow = datetime.now(UTC) + timedelta(days=1)
-        await ledger.forget_hosts(tomorrow)
+        await ledger.fleet.forget_hosts(tomorrow)
         await ledger.close()
         left = {row["name"] for row in rows(path, "SELECT name FROM hosts")}
         assert left == {"beta", MACHINE.name}

@@ -125,6 +125,12 @@ class Place(ABC):
         """
 
     @abstractmethod
+    def left_alone(self) -> AbstractContextManager[None]:
+        """Keep daemons away meanwhile, where only one at a time can have the place. Raises AccessDenied,
+        LedgerUnavailable where a daemon has it.
+        """
+
+    @abstractmethod
     def begun(self) -> None:
         """Remember that there is a ledger here from now on."""
 

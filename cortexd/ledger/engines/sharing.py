@@ -40,8 +40,8 @@ class Sharing(ABC):
         """Whether the same transaction may succeed at once: it was in another's way."""
 
     @abstractmethod
-    def denied(self, error: BaseException) -> bool:
-        """Whether the database lets this role not do that."""
+    def may_change(self, connection: Connection, table: Table) -> bool:
+        """Whether the database lets this role do so."""
 
     @abstractmethod
     def lost(self, error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from cortexd.ledger.engines import engine_of
+from cortexd.ledger.keeping import marks
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.schema import HEAD, daily, hosts, requests
 
@@ -44,6 +45,7 @@ def enter(connection: Connection, machine: Machine, now: datetime) -> int:
     """Note, and commit, that this machine opens the ledger now (UTC, without a zone); its number."""
     if sharing := engine_of(connection).sharing:
         sharing.enter(connection, alone=True)
+    marks.own_id(connection)
     number = number_of(connection, machine, now)
     connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now, **_said(machine)))
     connection.commit()

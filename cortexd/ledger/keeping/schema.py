@@ -325,7 +325,8 @@ sums = Table(
 KEYS_AT_ONCE = 256  # that a daemon takes for the requests to come
 request_keys = Sequence("request_keys", start=1, increment=KEYS_AT_ONCE, metadata=shared_metadata)
 
-# What the fleet's machines have in common of their settings: domain/fleet.py. Rows are added, the oldest deleted.
+# What the fleet's machines have in common of their settings: domain/fleet.py. Rows are added, the oldest deleted. The
+# table may be another role's than the machines' (fleet.md), whose migrations then cannot change it.
 fleet_settings = Table(
     "fleet_settings",
     shared_metadata,

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
-from cortexd.ledger.keeping import hosts
+from cortexd.ledger.keeping import hosts, marks
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
@@ -143,6 +143,7 @@ class Store:
         self._connection: Connection = opened.enter_context(place.writer().connect())
         self._statements = Statements(self._connection.dialect)
         migrate(self._connection, place.refuse_to_begin_anew)
+        marks.refuse_moved(self._connection)
         place.begun()
         self.host = hosts.enter(self._connection, self._machine, datetime.now(UTC).replace(tzinfo=None))
         self.recovered = self._recover()

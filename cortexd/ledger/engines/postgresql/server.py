@@ -42,6 +42,10 @@ class PostgresqlServer(Place):
     def claim(self) -> Iterator[None]:
         yield
 
+    @contextmanager
+    def left_alone(self) -> Iterator[None]:
+        yield
+
     def begun(self) -> None:
         """The database is what remembers."""
 

@@ -22,6 +22,7 @@ SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(:keys AS BIGINT[])) A
 """)
 _NOW = text("SELECT clock_timestamp()")
 _MARK = text("SELECT CAST(pg_current_xact_id() AS TEXT)")
+_MAY_CHANGE = text("SELECT has_table_privilege(:table, 'INSERT')")
 _BECAME = text("SELECT pg_xact_status(CAST(:mark AS xid8))")
 
 
@@ -48,8 +49,8 @@ class PostgresqlSharing(Sharing):
     def again(self, error: BaseException) -> bool:
         return errors.is_conflict(error)
 
-    def denied(self, error: BaseException) -> bool:
-        return errors.is_denied(error)
+    def may_change(self, connection: Connection, table: Table) -> bool:
+        return bool(connection.scalar(_MAY_CHANGE, {"table": table.name}))
 
     def lost(self, error: BaseException) -> bool:
         return errors.is_lost(error)
