@@ -142,6 +142,7 @@ class Daemon:
         )
         self._start(housekeeping.run())
         self._start(parts.ask_servers())
+        self._start(parts.catch_up())
         self._start(recollect(self._ledger, parts.observed))
         self._start(feed_watchdog())
         self._fleet.refresh = parts.shared_with_others
