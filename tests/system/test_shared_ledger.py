@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from dbus_next import Variant
 
-from cortexd.ledger import Ledger, Limit, LimitOverride, NewRequest, Period
+from cortexd.ledger import AttemptRecord, Ledger, Limit, LimitOverride, NewRequest, Period
+from cortexd.ledger.keeping.machine import Machine, this_machine
 from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually_async
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
@@ -17,7 +20,7 @@ from tests.system.books import read_books
 from tests.system.daemon import Daemon
 from tests.system.namespace import PYTHON
 from tests.system.people import as_user
-from tests.system.program import Program, program_fixture, refused  # noqa: F401
+from tests.system.program import USAGE, Program, dictionary, program_fixture, refused  # noqa: F401
 
 pytestmark = pytest.mark.slow
 MakeDaemon = Callable[..., Daemon]
@@ -114,3 +117,21 @@ class TestTimeZone:
         [row] = read_books(running.ledger_file).rows
         assert row["day"] == str(datetime.now(ZoneInfo("Pacific/Kiritimati")).date())
         assert row["day"] != str(datetime.now(ZoneInfo(here)).date())
+
+
+class TestUsersOfMachines:
+    async def test_are_told_apart(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
+        """With users by machine a namesake's spending elsewhere is not one's own, and reports say which machine."""
+        shared_here = replace(shared(postgresql.database()), users="host")
+        other = await Ledger.open(shared_here, machine=Machine("f" * 32, "elsewhere"))
+        key = await other.reserve(row("elsewhere"), DOLLAR, [])
+        await other.settle(key, "done", [AttemptRecord("claude", "m", "ok", DOLLAR, True, None, 5)])
+        daemon(f'[budgets.each_user]\nday_usd = "1.00"\n[ledger]\nurl = "{shared_here.url}"\nusers = "host"\n')
+        reply = await program.complete("user_chat", "hello")
+        query = dictionary({"all_users": True, "group_by": Variant("as", ["uid"])})
+        [rows] = await program.call(USAGE, "GetUsage", "a{sv}", query)
+        assert {(row["uid"], row["host"]): row["cost_nano_usd"] for row in rows} == {
+            (0, "elsewhere"): DOLLAR,
+            (0, this_machine(shared_here).name): reply.cost_nano,
+        }
+        await other.close()
