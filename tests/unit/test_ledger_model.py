@@ -189,7 +189,7 @@ class Machines(RuleBasedStateMachine):
                 [row] = usage.read(connection, UsageQuery(uid, *EVER))
                 assert (row.requests, row.cost_nano) == (len(mine), sum(made.spent for made in mine))
                 since = [made for made in mine if made.since_reset]
-                stats = statistics.read(connection, uid).stats
+                stats = statistics.read(connection, uid)
                 assert (stats.total_requests, stats.total_cost_nano) == (len(since), sum(one.spent for one in since))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.config.settings import LedgerSettings
@@ -63,6 +63,10 @@ class Engine(ABC):
     @abstractmethod
     def deletable(self, connection: Connection, table: str) -> AbstractContextManager[None]:
         """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
+
+    @abstractmethod
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
+        """Insert a row, or add its `sums` to the row with the same `keys`."""
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:

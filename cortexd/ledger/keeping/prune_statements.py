@@ -31,13 +31,11 @@ from cortexd.ledger.keeping.schema import (
     owners,
     prunings,
     requests,
-    resets,
 )
 from cortexd.ledger.reading.queries import exact_sum, is_release, is_spent
+from cortexd.ledger.reading.rollups import COUNTS, TOKENS
 from cortexd.ledger.records import RequestState
 
-TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-COUNTS = ("requests", "at_provider", "at_model", "at_both")
 KEY = ("day", "uid", "user", "task_type", "provider", "model", "host")
 _ADDED = (*COUNTS, *TOKENS, "cost_nano")
 _PRUNED = ("requests", "entries", "charged_nano")
@@ -159,4 +157,4 @@ LAST_PRUNING = Prepared(
 )
 MORE_PRUNED = Prepared(_more_pruned)
 NEW_PRUNING = Prepared(_new_pruning)
-LOWER_MARKS = (_lower(resets), _lower(owners))
+LOWER_MARKS = _lower(owners)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
 
-from cortexd.ledger.keeping.schema import attempts, daily, decisions, entries, outcomes, prunings, requests
+from cortexd.ledger.keeping.schema import (
+    attempts,
+    carried,
+    daily,
+    decisions,
+    entries,
+    outcomes,
+    prunings,
+    requests,
+    rollups,
+)
 from cortexd.ledger.reading.queries import exact, exact_sum
 
 Chosen = Callable[[ColumnElement[Any]], ColumnElement[bool]]
@@ -33,6 +43,12 @@ _OF_DAYS = (
         ("requests", "cost_nano", *_TOKENS),
     ),
     (prunings, ("before",), ("requests", "entries", "charged_nano")),
+    (
+        rollups,
+        ("uid", "user", "day", "former", "task_type", "provider", "model"),
+        ("requests", "at_provider", "at_model", "at_both", *_TOKENS, "unknown", "high", "low"),
+    ),
+    (carried, ("uid", "provider"), ("requests", "tokens", "cost_nano")),
 )
 
 
@@ -70,7 +86,8 @@ def _sums(
 ) -> Sums:
     keys = [table.c[name] for name in by]
     halves = [half for name in of for half in exact_sum(table.c[name])]
-    report = select(*keys, func.count(), *halves).group_by(*keys)
+    rows = literal(0) if table is rollups else func.count()  # its rows are added to rows
+    report = select(*keys, rows, *halves).group_by(*keys)
     found: Sums = {}
     for row in connection.execute(report if chosen is None else report.where(chosen)):
         figures = row[len(by) + 1 :]

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, insert, select
+from sqlalchemy import Connection, Table, case, func, insert, select
 
 from cortexd.domain.apps import APP
-from cortexd.ledger.engines import Sharing, engine_of
+from cortexd.ledger.engines import engine_of
+from cortexd.ledger.engines.driver import send
 from cortexd.ledger.keeping.retention import clamped
 from cortexd.ledger.keeping.schema import (
     EVERYBODY,
@@ -26,28 +27,29 @@ from cortexd.ledger.keeping.schema import (
     preferences,
     prunings,
     requests,
-    resets,
+    rollups,
 )
 from cortexd.ledger.moving.people import People
-from cortexd.ledger.reading import queries, statistics
+from cortexd.ledger.reading import queries
 from cortexd.ledger.reading.queries import exact, exact_sum, is_spent
 from cortexd.ledger.records import IN_VAIN, Totals
 from cortexd.ledger.writing.balance import Move
 from cortexd.ledger.writing.books import Held
 from cortexd.ledger.writing.shared_sums import SharedSums
+from cortexd.ledger.writing.statements import Statements
 
 _MOVED = "moved"  # the name under which sums are added, beside those of machines
 _LONG_AGO = "0001-01-01"
 ONE_EACH = (preferences, own_caps, learned_cells, learned_counts)  # what is there stays
 
 
-def budgets(source: Connection, target: Connection, sharing: Sharing, people: People, totals: Totals) -> None:
+def budgets(source: Connection, target: Connection, people: People, totals: Totals) -> None:
     """What was spent in days and months that budgets still look at; all the rest is in the totals alone."""
     first = clamped(date.today(), date.today()).isoformat()[: len("2026-10")]
     moves = [*_spent(source, people, first), *_unknown(source, people, first)]
     older = totals.total_cost_nano - sum(spent for _, spent, _, _ in moves)
     moves.append((_held(EVERYBODY, _LONG_AGO), older, 0, 0))
-    sums = SharedSums(target.dialect, sharing)
+    sums = SharedSums(target.dialect)
     sums.host = _MOVED
     sums.add(target, moves, totals.total_requests)
     sums.drop(target, first)
@@ -80,29 +82,19 @@ def _held(uid: int, day: str, app: str = "") -> Held:
     return Held(0, uid, day, day[: len("2026-10")], 0, app=app)
 
 
-def counters(source: Connection, target: Connection, people: People, moved: ColumnElement[bool]) -> None:
-    """Users' statistics since their last reset: those of both, carried from now on. `moved`: entries that were."""
-    last = queries.last_seq(target)
-    for uid in sorted(_users(source)):
-        person = people.person(uid)
-        here, there = statistics.read(target, person, ~moved), statistics.read(source, uid)
-        statistics.carry(target, person, statistics.together(here.fresh, there.stats))
-        target.execute(delete(resets).where(resets.c.uid == person))
-        target.execute(insert(resets), {"uid": person, "seq": last})
-
-
-def _users(source: Connection) -> set[int]:
-    return {uid for table in (requests, carried) for uid in source.scalars(select(table.c.uid).distinct())}
-
-
 def days(source: Connection, target: Connection, people: People) -> None:
-    """Daily sums, and what was noted of prunings."""
-    _put(target, daily, [{name: row[name] for name in row if name != "id"} for row in _rows(source, daily, people)])
+    """What is kept by day of requests that are there and of those that were pruned; counters since the last reset."""
+    for table in (daily, carried):
+        _put(target, table, [_unnumbered(row) for row in _rows(source, table, people)])
     last = int(target.scalar(select(func.max(prunings.c.id))) or 0)
     noted = [row | {"id": number} for number, row in enumerate(_rows(source, prunings, people), last + 1)]
     _put(target, prunings, noted)
-    count, high, low = source.execute(select(func.sum(prunings.c.requests), *exact_sum(prunings.c.charged_nano))).one()
-    queries.count_pruned(target, Totals(int(count or 0), exact(high, low)))
+    if rolled := _rows(source, rollups, people):
+        send(target, Statements(target.dialect).roll_up, rolled)
+
+
+def _unnumbered(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "id"}
 
 
 def persons(source: Connection, target: Connection, people: People) -> None:

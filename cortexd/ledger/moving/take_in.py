@@ -19,11 +19,11 @@ from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines import Place, Sharing, place_of
 from cortexd.ledger.keeping import marks
 from cortexd.ledger.keeping.migrate import migrate, revision, revision_problem
-from cortexd.ledger.keeping.schema import PENDING, budget_overrides, entries, requests
+from cortexd.ledger.keeping.schema import PENDING, budget_overrides, requests
 from cortexd.ledger.moving import compared, rows, sums
 from cortexd.ledger.moving.keys import NewKeys
 from cortexd.ledger.moving.people import People, introduced
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import queries, rollups
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +116,19 @@ def _moved(
     rows.move(source, target, people, keys, lambda moved: told(moved, single))
     _compare(compared.of_requests(source, None, people.person), compared.of_requests(target, keys.among, int))
     sharing.enter(target, alone=True)
-    moved = _add_up(source, target, sharing, people, keys, single)
+    moved = _add_up(source, target, people, single)
     target.commit()
     return moved
 
 
-def _add_up(
-    source: Connection, target: Connection, sharing: Sharing, people: People, keys: NewKeys, single: int
-) -> Moved:
+def _add_up(source: Connection, target: Connection, people: People, single: int) -> Moved:
     """What is kept in sums, while nobody else writes; and the note that it was done."""
-    totals = queries.totals(source)[1]
+    totals = rollups.totals(source)
     before = compared.of_days(target, int)
     sums.days(source, target, people)
     _compare(compared.added(before, compared.of_days(source, people.person)), compared.of_days(target, int))
     sums.persons(source, target, people)
-    sums.counters(source, target, people, keys.among(entries.c.request))
-    sums.budgets(source, target, sharing, people, totals)
+    sums.budgets(source, target, people, totals)
     left = int(source.scalar(select(func.count()).select_from(budget_overrides)) or 0)
     moved = Moved(totals.total_requests, single, totals.total_cost_nano, left)
     known = marks.known_id(source)

@@ -18,7 +18,7 @@ from cortexd.ledger.keeping.migrate import migrate, revision_problem
 from cortexd.ledger.keeping.schema import PENDING, meta, metadata, requests
 from cortexd.ledger.moving import compared
 from cortexd.ledger.moving.take_in import Moved
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import rollups
 
 _AT_ONCE = 1_000
 
@@ -59,7 +59,7 @@ def _copied(source: Connection, target: Connection, told: Callable[[int, int], N
     target.commit()
     if _sums(source) != _sums(target):
         raise LedgerUnavailable("nothing was written out: the sums in the file would differ from the ledger's")
-    totals = queries.totals(target)[1]
+    totals = rollups.totals(target)
     under_way = int(source.scalar(select(func.count()).select_from(requests).where(PENDING)) or 0)
     return Moved(totals.total_requests, single, totals.total_cost_nano), under_way
 

@@ -47,7 +47,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
     return {
         "id": held.key,
         "uid": held.uid,
-        "user": _name(request.user),
+        "user": held.user,
         "request_id": request.request_id,
         "caller_chosen": request.caller_chosen,
         "content_hash": request.content_hash,
@@ -86,8 +86,8 @@ def settled_row(closed: Closed, state: RequestState, made: Sequence[AttemptRecor
         "key": closed.held.key,
         "state": state.value,
         "finished_at": now,
-        "provider": _name(last.provider) if last else "",
-        "model": _name(last.model) if last else "",
+        "provider": name(last.provider) if last else "",
+        "model": name(last.model) if last else "",
         "cost_nano": closed.cost_nano,
         "cost_known": closed.cost_known,
     }
@@ -97,8 +97,8 @@ def attempt_row(key: int, number: int, attempt: AttemptRecord, nano: int) -> Row
     return {
         "request": key,
         "number": number,
-        "provider": _name(attempt.provider),
-        "model": _name(attempt.model),
+        "provider": name(attempt.provider),
+        "model": name(attempt.model),
         "outcome": str(attempt.outcome),
         "cost_nano": nano,
         "cost_known": attempt.cost_known,
@@ -153,5 +153,5 @@ def _app_alone(app: str) -> str:
     return json.dumps({APP: app}) if app else "{}"
 
 
-def _name(text: str) -> str:
+def name(text: str) -> str:
     return bounded_text(text, MAX_NAME)

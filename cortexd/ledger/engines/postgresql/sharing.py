@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from sqlalchemy import Connection, Insert, Table, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Table, text
 
 from cortexd.ledger.engines.postgresql import errors
 from cortexd.ledger.engines.sharing import Sharing
@@ -46,11 +45,6 @@ class PostgresqlSharing(Sharing):
     def committed(self, connection: Connection, mark: str) -> bool | None:
         became = connection.scalar(_BECAME, {"mark": mark})
         return None if became == "in progress" else became == "committed"
-
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        new = insert(table)
-        more = {name: table.c[name] + new.excluded[name] for name in sums}
-        return new.on_conflict_do_update(index_elements=list(keys), set_=more)
 
     def again(self, error: BaseException) -> bool:
         return errors.is_conflict(error)
