@@ -14,13 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from bench import baseline, peers, profiling, programs, report
 from bench import cases as case_package
-from bench import peers, profiling, programs, report
 from bench.figures import BrokenPromise, Case, keep_promise, refuse_doubles
-from bench.lab import Lab
+from bench.lab import CHECKOUT, Lab
 from bench.processes import CannotMeasure
+from bench.turns import Turns, flat, take
 
 
 def find_cases() -> tuple[Case, ...]:
@@ -41,6 +43,13 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as one JSON object")
     parser.add_argument("--quick", action="store_true", help="rough figures in a fraction of the time")
+    parser.add_argument(
+        "--baseline", metavar="REV", help="the daemon of that commit too, in turns with today's, and the ratios"
+    )
+    parser.add_argument("--baseline-tree", type=Path, metavar="DIR", help="where that stands, below the checkout")
+    parser.add_argument(
+        "--turns", type=_at_least_one, default=1, metavar="N", help="run each case so often: medians and spread"
+    )
     parser.add_argument("--profile", action="store_true", help="print where the daemon's time goes instead")
     parser.add_argument(
         "--peers", action="store_true", help="LiteLLM and vLLM's router too: 700 MB are installed, once"
@@ -59,6 +68,12 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
     return wish
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a number of turns such as 5 is expected, not {text}")
+    return int(text)
+
+
 def choose(cases: Sequence[Case], wish: argparse.Namespace) -> list[Case]:
     """The cases that were named, or all; those on the peers only with --peers."""
     return [
@@ -66,21 +81,35 @@ def choose(cases: Sequence[Case], wish: argparse.Namespace) -> list[Case]:
     ]
 
 
-def measure(cases: Sequence[Case], lab: Lab) -> tuple[dict[str, float], list[str]]:
-    """Run the cases one after the other. Returns the figures and the names of the cases that could not measure."""
-    values: dict[str, float] = {}
+def attempt(case: Case, lab: Lab, side: str, failed: list[str]) -> dict[str, float] | None:
+    """Run the case. None, and a name more in `failed`, where it could not measure."""
+    start, name = time.monotonic(), f"{case.name}{side}"
+    print(f"{name}: {case.summary} …", file=sys.stderr, flush=True)
+    try:
+        values = keep_promise(case, case.run(lab))
+    except (CannotMeasure, BrokenPromise) as error:
+        print(f"{name}: could not measure: {error}", file=sys.stderr)
+        failed.append(name)
+        return None
+    print(f"{name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr)
+    return values
+
+
+def measure(cases: Sequence[Case], today: Lab, then: Lab | None, turns: int) -> tuple[list[Turns], list[str]]:
+    """Run the cases one after the other, on the baseline `then` too. Returns what each said, and the names of what
+    could not measure."""
     failed: list[str] = []
-    for case in cases:
-        start = time.monotonic()
-        print(f"{case.name}: {case.summary} …", file=sys.stderr, flush=True)
-        try:
-            values |= keep_promise(case, case.run(lab))
-        except (CannotMeasure, BrokenPromise) as error:
-            print(f"{case.name}: could not measure: {error}", file=sys.stderr)
-            failed.append(case.name)
-        else:
-            print(f"{case.name}: done in {time.monotonic() - start:.1f} s", file=sys.stderr)
-    return values, failed
+    taken = [
+        take(
+            case,
+            turns,
+            partial(attempt, lab=today, side="", failed=failed),
+            None if then is None else partial(attempt, lab=then, side=" (baseline)", failed=failed),
+            today,
+        )
+        for case in cases
+    ]
+    return taken, failed
 
 
 def main() -> int:
@@ -104,11 +133,19 @@ def main() -> int:
         lab = Lab(built, Path(directory), quick=wish.quick, peers=litellm)
         if wish.profile:
             return profiling.run(lab)
+        then = None
+        if wish.baseline:
+            old = baseline.build_in(CHECKOUT / (wish.baseline_tree or baseline.make(wish.baseline)))
+            then = Lab(built, Path(directory), quick=wish.quick, peers=litellm, build=old)
         chosen = choose(known, wish)
-        values, failed = measure(chosen, lab)
+        taken, failed = measure(chosen, lab, then, wish.turns)
+    values = flat(taken, (figure.name for case in known for figure in case.figures))
     if values:
         print(report.table(chosen, values))
         print("\n" + report.verdicts(chosen, values))
+    if then is not None:
+        print(f"\ntoday's build beside {wish.baseline}, {wish.turns} of each, in turns:")
+        print(report.beside_baseline(taken))
     if wish.json:
         report.write_json(wish.json, values)
     if failed:

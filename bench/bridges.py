@@ -54,9 +54,10 @@ class Running:
 def bridge(lab: Lab, daemon: Child) -> Iterator[Running]:
     """An ordinary user's bridge on a port of its own, at rest."""
     read, write = os.pipe()
-    command = [*_as_caller(), sys.executable, "-m", "cortexd.bridge", "--port", "0", "--port-fd", str(write)]
+    command = [*_as_caller(), str(lab.build.python), "-m", "cortexd.bridge", "--port", "0", "--port-fd", str(write)]
     environ = own_environment() | {"CORTEX_LLM_TOKEN": KEY}
-    running = lab.running([*command, "--model", "auto"], "bridge", environ=environ, pass_fds=(write,))
+    how = {"cwd": lab.build.checkout, "environ": environ, "pass_fds": (write,)}
+    running = lab.running([*command, "--model", "auto"], "bridge", **how)
     with os.fdopen(read) as told, running as child:
         os.close(write)
         port = told.readline().strip()
@@ -83,8 +84,9 @@ def first_answer_s(lab: Lab, path: Path) -> tuple[float, float]:
         listener.listen()
         asked = time.monotonic()
         with _connected(path) as first:
-            command = [*_as_caller(), "sh", "-c", _ACTIVATED, "sh", sys.executable, "-m", "cortexd.bridge"]
-            with lab.running(command, "bridge", environ=own_environment(), stdin=listener.fileno()) as child:
+            command = [*_as_caller(), "sh", "-c", _ACTIVATED, "sh", str(lab.build.python), "-m", "cortexd.bridge"]
+            how = {"cwd": lab.build.checkout, "environ": own_environment(), "stdin": listener.fileno()}
+            with lab.running(command, "bridge", **how) as child:
                 answered = _answer(first, child)
                 with _connected(path) as second:
                     again = time.monotonic()

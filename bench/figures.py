@@ -14,13 +14,17 @@ Values = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `name` is its JSON key; `at_most` or `at_least` is its target, if it has one."""
+    """One number. `name` is its JSON key; `at_most` or `at_least` is its target, if it has one.
+
+    `of_baseline`: at most this share of a baseline's figure is wanted; said of commit 088e860, for --baseline.
+    """
 
     name: str
     unit: str
     meaning: str
     at_most: float | None = None
     at_least: float | None = None
+    of_baseline: float | None = None
 
     @property
     def target(self) -> float | None:

@@ -24,6 +24,17 @@ from bench.processes import CannotMeasure, Child
 from bench.samples import Round, StreamRound
 
 CHECKOUT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A checkout whose cortexd is measured, and the interpreter with its libraries."""
+
+    checkout: Path
+    python: Path
+
+
+TODAY = Build(CHECKOUT, Path(sys.executable))
 SERVICE_USER = "cortexd"
 CALLER_USER = "alice"
 _AS_SERVICE = ("setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups")
@@ -91,14 +102,19 @@ class SdkWorker:
 class Lab:
     """Starts what a case asks for. `quick` asks the cases for a rough figure in a fraction of the time.
 
-    `peers` is the interpreter of the peers' environment (bench.peers), None where they are not measured.
+    `peers` is the interpreter of the peers' environment (bench.peers), None where they are not measured. `build` is
+    whose daemon and bridge are started; all else is today's. `started_daemon`: whether anybody has asked for one.
     """
 
-    def __init__(self, programs: Path, directory: Path, *, quick: bool, peers: Path | None = None) -> None:
+    def __init__(
+        self, programs: Path, directory: Path, *, quick: bool, peers: Path | None = None, build: Build = TODAY
+    ) -> None:
         self.programs = programs
         self.directory = directory
         self.quick = quick
         self.peers = peers
+        self.build = build
+        self.started_daemon = False
         self._numbers = itertools.count(1)
 
     def log_file(self, name: str) -> Path:
@@ -162,9 +178,11 @@ class Lab:
         """
         config = self.directory / f"config-{next(self._numbers)}.toml"
         config.write_text(_config(upstream, ledger) + settings)
-        command = [*_AS_SERVICE, sys.executable, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
-        keys = {"ANTHROPIC_API_KEY": "bench", "MOONSHOT_API_KEY": "bench"}
-        with self.running(command, "cortexd", environ=own_environment() | keys) as child:
+        python = str(self.build.python)
+        command = [*_AS_SERVICE, python, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
+        environ = own_environment() | {"ANTHROPIC_API_KEY": "bench", "MOONSHOT_API_KEY": "bench"}
+        self.started_daemon = True
+        with self.running(command, "cortexd", cwd=self.build.checkout, environ=environ) as child:
             yield child
 
     @contextlib.contextmanager
@@ -268,7 +286,7 @@ class Lab:
 
     @contextlib.contextmanager
     def running(self, command: Sequence[str | Path], name: str, **how: Any) -> Iterator[Child]:
-        child = Child(command, self.log_file(name), cwd=CHECKOUT, **how)
+        child = Child(command, self.log_file(name), **{"cwd": CHECKOUT, **how})
         try:
             yield child
         finally:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.figures import Case, Figure
+from bench.turns import Turns
 
-Row = tuple[str, str, str, str, str]
+Row = tuple[str, ...]
 _HEAD: Row = ("figure", "measured", "target", "of target", "met")
+_BESIDE: Row = ("figure", "baseline", "today", "ratio", "target", "met")
 
 
 def _number(value: float) -> str:
@@ -31,9 +34,35 @@ def _row(figure: Figure, value: float) -> Row:
 
 def table(cases: Sequence[Case], values: Mapping[str, float]) -> str:
     """All figures that were measured, in the order in which they are declared."""
-    rows = [_HEAD]
-    rows += [_row(f, values[f.name]) for case in cases for f in case.figures if f.name in values]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    return _aligned([_HEAD, *(_row(f, values[f.name]) for case in cases for f in case.figures if f.name in values)])
+
+
+def beside_baseline(taken: Sequence[Turns]) -> str:
+    """What both builds have and the ratio of today's to the baseline's: medians, and of several turns the extremes."""
+    rows = [_beside(figure, turns) for turns in taken if turns.baseline for figure in turns.case.figures]
+    return _aligned([_BESIDE, *rows])
+
+
+def _beside(figure: Figure, turns: Turns) -> Row:
+    ratios = turns.ratios(figure.name)
+    both = (_spread(values, figure.unit) for values in (turns.of_baseline(figure.name), turns.of_today(figure.name)))
+    most = figure.of_baseline
+    if most is None or not ratios:
+        return figure.name, *both, _spread(ratios), "", ""
+    met = "yes" if statistics.median(ratios) <= most else "NO"
+    return figure.name, *both, _spread(ratios), f"≤ {_number(most)}", met
+
+
+def _spread(values: Sequence[float], unit: str = "") -> str:
+    """The median, and in brackets the least and the most of several."""
+    if not values:
+        return ""
+    median = f"{_number(statistics.median(values))} {unit}".rstrip()
+    return f"{median} ({_number(min(values))} – {_number(max(values))})" if len(values) > 1 else median
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
 
 

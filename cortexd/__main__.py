@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.version:
         print(f"cortexd {__version__}")
         return 0
+    from cortexd.config.zone import adopt_zone
     from cortexd.daemon import run as daemon
 
     run = daemon.RunOptions(options.bus, options.config)
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"cortexd: warning: {doubt}", file=sys.stderr)
         return 0
     logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
+    adopt_zone(config.ledger.time_zone)
 
     faulthandler.enable()  # a hang that the watchdog ends shows where it was, in the journal
 

@@ -85,11 +85,11 @@ class Admission:
         """Requests of all users that wait."""
         return self._waiting
 
-    async def enter(self, uid: int) -> Place:
+    async def enter(self, uid: int, within_s: float | None = None) -> Place:
         """Wait for a place for `uid`, as long as the caller lets it; at once, without a pause, where one is free.
 
         Raises RateLimited where the queue is full or `uid` has begun too many requests within a minute, or had too many
-        that cost nothing.
+        that cost nothing; TimeoutError where none became free in time.
         """
         self._free_rate.check(uid, self._limits.max_free_requests_per_minute_per_user)
         free = self._total < self._limits.max_active_requests and self._may_have_another(uid)
@@ -101,7 +101,8 @@ class Admission:
         else:
             if self._waiting >= self._limits.max_queued_requests:
                 self._push_out(self._longest())
-            await self._wait(uid)
+            async with asyncio.timeout(within_s):
+                await self._wait(uid)
         return Place(self, uid)
 
     def cost_nothing(self, uid: int) -> None:

@@ -153,6 +153,14 @@ class Holds:
     async def set_cap(self, uid: int, wish: OwnCapWish) -> None:
         """Change the user's cap: what is held tries again under it. Raises InvalidArgument."""
         await self._caps.set(uid, wish)
+        self._try_again(uid)
+
+    async def refresh_caps(self) -> None:
+        """Take the caps that were changed on other machines, likewise."""
+        for uid in await self._caps.refresh():
+            self._try_again(uid)
+
+    def _try_again(self, uid: int) -> None:
         self._quiet.pop(uid, None)
         if hold := self._held.get(uid):
             self._end(hold, HoldAnswer.TODAY, {}, self._caps.limits(uid))

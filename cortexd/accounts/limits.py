@@ -21,6 +21,7 @@ _NO_OVERRIDES: Overrides = {}
 _NOTHING_SET = LimitOverride()
 _ALL = Fraction(1)
 _RETRY_AFTER_MS = 1000
+_MOST_USERS = 4096  # whose limits are at hand
 OWN_SHARE, OWN_CAP, PAUSED, APP_BUDGET = "own_share", "own_cap", "paused", "app_budget"
 _SAID = {"refuse": "You refused more when you were asked. ", "none": "You were asked, and no answer came in time. "}
 
@@ -35,6 +36,7 @@ class Budgets:
 
     def __init__(self, settings: BudgetSettings, overrides: Overrides = _NO_OVERRIDES) -> None:
         self._overrides = dict(overrides)
+        self._known: dict[tuple[int, str], tuple[Mapping[str, Uids], tuple[Limit, ...]]] = {}  # with whose groups
         self._users = settings.users
         self._each_user = self._above("each_user", "", _amounts(settings.each_user))
         self._step = _fraction(settings.shared_step)
@@ -58,8 +60,15 @@ class Budgets:
 
     async def limits_for(self, uid: int, user: str) -> tuple[Limit, ...]:
         """Every limit that binds `uid`: its own, its groups', the machine's. Raises Timeout (see Groups)."""
+        groups, known = await self._groups.of(uid), self._known.get((uid, user))
+        if known is None or known[0] != groups:
+            known = self._known[uid, user] = groups, self._limits_of(uid, user, groups)
+            while len(self._known) > _MOST_USERS:
+                del self._known[next(iter(self._known))]
+        return known[1]
+
+    def _limits_of(self, uid: int, user: str, groups: Mapping[str, Uids]) -> tuple[Limit, ...]:
         own = _limits("user", user, self._own_amounts(uid, user), frozenset((uid,)))
-        groups = await self._groups.of(uid)
         by_group = (
             self._shared("group", name, self._group_amounts[name], uids) for name, uids in sorted(groups.items())
         )

@@ -45,6 +45,7 @@ class OwnCaps:
     async def set(self, uid: int, wish: OwnCapWish) -> None:
         """Raises InvalidArgument, LedgerUnavailable."""
         async with self._setting:
+            await self._look()
             await self._keep(uid, _NONE if wish.remove else _wished(self.of(uid), wish))
         if wish.more_nano is not None:
             await self.allow(uid, wish.more_nano)
@@ -52,6 +53,7 @@ class OwnCaps:
     async def allow(self, uid: int, more_nano: int) -> None:
         """From now on `more_nano` may be spent today, whatever is spent and reserved."""
         async with self._setting:
+            await self._look()
             states = {state.limit.period: state for state in await self.standing(uid) if state.limit.scope == OWN}
             amounts = {
                 period: min(state.spent_nano + state.reserved_nano + more_nano, INT64_MAX)
@@ -60,9 +62,22 @@ class OwnCaps:
             day = _day(datetime.now().astimezone())
             await self._keep(uid, self.of(uid).raised(day, amounts.get(Period.DAY, 0), amounts.get(Period.MONTH, 0)))
 
+    async def refresh(self) -> frozenset[int]:
+        """Take what was set on other machines; whose cap is another one now."""
+        async with self._setting:
+            before = self._known
+            await self._look()
+        known = self._known
+        return frozenset(uid for uid in before.keys() | known.keys() if before.get(uid) != known.get(uid))
+
     def forget(self, uid: int) -> None:
         """It is another user's now."""
         self._known.pop(uid, None)
+
+    async def _look(self) -> None:
+        """Another machine may have set the amount that this one leaves as it is."""
+        if self._ledger.fleet.shared:
+            self._known = dict(await self._ledger.own_caps())
 
     async def _keep(self, uid: int, cap: OwnCap) -> None:
         await self._ledger.set_own_cap(uid, None if cap.empty else cap)

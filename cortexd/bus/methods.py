@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,7 @@ FEATURES = (
 class Methods:
     """What stands behind the interface file. `reload` reads the configuration again; it raises InvalidArgument."""
 
-    def __init__(self, service: Service, signals: Signals, reload: Callable[[], None]) -> None:
+    def __init__(self, service: Service, signals: Signals, reload: Callable[[], Awaitable[None]]) -> None:
         self._service = service
         self._batches = Batches(service)
         self._learned = service.learned
@@ -124,8 +124,11 @@ class Methods:
         return []
 
     async def get_stats(self, caller: Caller) -> list[Any]:
+        service = {"service": replies.condition(self._service.condition)}
+        if self._service.accounts.away:
+            return [wire.dictionary(service)]
         figures = replies.stats(await self._service.accounts.stats(caller.uid))
-        return [wire.dictionary(figures | {"service": replies.condition(self._service.condition)})]
+        return [wire.dictionary(figures | service)]
 
     async def reset_stats(self, caller: Caller) -> list[Any]:
         await self._service.accounts.reset_stats(caller.uid)
@@ -188,7 +191,7 @@ class Methods:
         return []
 
     async def reload(self, _caller: Caller) -> list[Any]:
-        self._reload()
+        await self._reload()
         return []
 
     async def verify_provider(self, caller: Caller, name: str) -> list[Any]:

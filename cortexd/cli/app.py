@@ -40,6 +40,7 @@ _COMMANDS = {
     "reload": "Let cortexd read its configuration again.",
     "config": "Check or show the configuration.",
     "ledger": "Copy, check or write out the ledger.",
+    "fleet": "See to the machines that share a ledger.",
     "service": "Run cortexd on a machine that has no package of it.",
     "debug-report": "Gather what a bug report needs, without secrets.",
     "completion": "Print a completion script for bash or zsh.",

@@ -99,7 +99,8 @@ class AsyncClient(Asking):
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
 
-        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid; without it one sum.
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid, host; without it
+        one sum.
         `app`: only what that program asked.
         `all_users`, and grouping by uid, may ask polkit for a password.
         """

@@ -29,6 +29,10 @@ class Stats:
     uptime_s: int = 0
     queued_requests: int = 0
     ledger_writable: bool = True
+    ledger_since: int = 0
+    """Since when it cannot be written, in seconds since 1970; 0 where it can."""
+    ledger_waiting: int = 0
+    """Requests that the machine has kept on its disk, to be booked."""
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
@@ -42,14 +46,16 @@ class Stats:
             uptime_s=service.get("uptime_s", 0),
             queued_requests=service.get("queued_requests", 0),
             ledger_writable=service.get("ledger_writable", True),
+            ledger_since=service.get("ledger_since", 0),
+            ledger_waiting=service.get("ledger_waiting", 0),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A sum of settled requests. Of the first ten, those grouped by say of which; the others are empty.
+    """A sum of settled requests. Of the first twelve, those grouped by say of which; the others are empty.
 
-    `app_verified`: by the system's word, or cortexctl's, and not by the program's own.
+    `app_verified`: by the system's word, or cortexctl's, and not by the program's own. `host`: a machine's name.
 
     `day` is 2026-11-24, `hour` 2026-11-24T13. With `cost_known` False some request was booked at its worst case.
     """
@@ -64,6 +70,8 @@ class UsageRow:
     user: str = ""
     app: str = ""
     app_verified: bool = False
+    host: str = ""
+    host_id: str = ""
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

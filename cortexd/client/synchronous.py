@@ -137,7 +137,8 @@ class Client:
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
 
-        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid; without it one sum.
+        `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid, host; without it
+        one sum.
         `app`: only what that program asked.
         """
         return self._portal.run(self._client.usage(since, until, group_by, label, all_users, app))

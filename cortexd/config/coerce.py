@@ -40,6 +40,7 @@ from cortexd.config.settings import (
     ReplicaSettings,
     Weights,
 )
+from cortexd.config.zone import time_zone
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.quirks import Quirk, Quirks
 from cortexd.domain.targets import MOST_TARGETS, Target, printed_alone
@@ -356,6 +357,7 @@ _ADDRESSES: dict[tuple[type, str], Callable[[object], Any]] = {
     (NetworkSettings, "proxy"): proxy_address,
     (NetworkSettings, "no_proxy"): proxy_exceptions,
     (LedgerSettings, "url"): ledger_address,
+    (LedgerSettings, "time_zone"): time_zone,
 }
 _COERCERS: dict[Any, Callable[[object], Any]] = {
     bool: _boolean,

@@ -1,7 +1,7 @@
-"""config.toml and conf.d/*.toml over the built-in defaults, each value checked against its setting's type and bounds.
+"""config.toml and conf.d/*.toml over the built-in defaults, a fleet's settings above all of them.
 
-Later files stand above earlier ones, key by key. What is refused names the file, the key and what was expected; all of
-it is told at once.
+Each value is checked against its setting's type and bounds. Later files stand above earlier ones, key by key. What is
+refused names the file, the key and what was expected; all of it is told at once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.coerce import coerce
 from cortexd.config.defaults import builtin_config
 from cortexd.config.files import Unusable, find_files, is_there, read_file
+from cortexd.config.fleet import kept_at, named, parted
 from cortexd.config.names import fault_of_name
 from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation, Problems, UnknownSetting, unknown_setting
 from cortexd.config.replicas import located, resolved, strayed
 from cortexd.config.settings import Config, ProviderSettings
 from cortexd.config.whole import faults_of_whole
+from cortexd.domain.fleet import Revision
 
 DEFAULT_PATH = Path("/etc/cortexd/config.toml")
 _NOT_IN_FILES = frozenset({"name", "key", "password", "sources"})
@@ -33,8 +35,9 @@ _SECRETS = ("key", "api_key", "token", "secret")
 Table = Mapping[str, Any]
 
 
-def load_config(path: Path | None = None) -> Config:
-    """Read `path` (default /etc/cortexd/config.toml, which may be absent) and conf.d/*.toml beside it.
+def load_config(path: Path | None = None, fleet: Revision | None = None) -> Config:
+    """Read `path` (default /etc/cortexd/config.toml, which may be absent) and conf.d/*.toml beside it; where the
+    machine shares a ledger, the fleet's settings above them: the revision that it keeps, or `fleet` in its place.
 
     Keys are not read here (see credentials). Raises ConfigError with every problem.
     """
@@ -44,18 +47,34 @@ def load_config(path: Path | None = None) -> Config:
     config = builtin_config()
     for file, table in tables.items():
         config = _Reading(file, problems).config(config, table)
+    config = _with_fleet(config, fleet, tables, problems)
     problems.raise_any()
     config = dataclasses.replace(config, providers={name: resolved(item) for name, item in config.providers.items()})
     for setting, words in faults_of_whole(config):
         problems.add(_setter(tables, setting), setting, words)
     problems.raise_any()
-    return dataclasses.replace(config, sources=tuple(files))
+    return dataclasses.replace(config, sources=tuple(file for file in tables if file.is_absolute()))
 
 
-def _parsed(file: Path, problems: Problems) -> Table:
-    """What the file says; nothing where it cannot be read, which is a problem."""
+def _with_fleet(config: Config, given: Revision | None, tables: dict[Path, Table], problems: Problems) -> Config:
+    """`config` with the fleet's settings above it, which are one more of the `tables`."""
+    kept = kept_at(config.ledger)
+    with problems.collected():
+        if kept is None or (given is None and not is_there(kept)):
+            return config
+        file = kept if given is None else named(given.number)
+        tables[file] = table = _parsed(file, problems, None if given is None else given.text.encode())
+        common, own = parted(table)
+        for key, words in own.items():
+            problems.add(file, key, words)
+        return _Reading(file, problems).config(config, common)
+    return config
+
+
+def _parsed(file: Path, problems: Problems, data: bytes | None = None) -> Table:
+    """What the file says, or `data` in its name; nothing where it cannot be read, which is a problem."""
     try:
-        return tomllib.loads(read_file(file).decode("utf-8"))
+        return tomllib.loads((read_file(file) if data is None else data).decode("utf-8"))
     except Unusable as reason:
         with problems.collected():
             missing = not is_there(file)

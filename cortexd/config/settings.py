@@ -269,6 +269,8 @@ class LedgerSettings:
     database that several machines share, in the file's place; its `password` comes from a credential or a file.
 
     `keep_days`: single requests are kept that long, their daily sums for good.
+    `time_zone`: of the days and months of budgets and reports; "" for the machine's own. `users`: whether a uid is the
+    same person on every machine ("directory"), or another on each ("host").
     """
 
     path: Path = Path("/var/lib/cortexd/ledger.sqlite3")
@@ -278,11 +280,18 @@ class LedgerSettings:
     durability: Literal["process", "power"] = "process"
     lease_s: float = 900.0
     keep_days: int = 400
+    time_zone: str = ""
+    users: Literal["directory", "host"] = "directory"
 
     @property
     def where(self) -> str:
         """As an operator knows it."""
         return self.url or str(self.path)
+
+    @property
+    def spool(self) -> Path:
+        """What is kept on this machine while a shared database is away."""
+        return self.path.with_suffix(".spool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +369,9 @@ class DaemonSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of one daemon, as read once; a reload makes a new one."""
+    """All settings of one daemon, as read once; a reload makes a new one.
+
+    `sources`: the files that say something."""
 
     providers: dict[str, ProviderSettings]
     routing: RoutingSettings

@@ -66,6 +66,7 @@ class Housekeeping:
             pruned = await self._ledger.prune(before)
             midnight = datetime.combine(before, datetime.min.time()).astimezone()
             self._unlearn(await self._ledger.drop_learned(midnight))
+            await self._ledger.fleet.forget_hosts(midnight)
         except LedgerUnavailable as error:
             log.error("old requests could not be pruned: %s", error)
             return

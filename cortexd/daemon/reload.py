@@ -10,6 +10,7 @@ from typing import Any
 
 from cortexd.config import Config
 from cortexd.daemon.assembly import Assembly, make_setup
+from cortexd.daemon.fleet import Fleet
 from cortexd.daemon.notify import notify, reloading
 from cortexd.errors import ConfigError, InvalidArgument
 from cortexd.providers import Provider
@@ -19,25 +20,35 @@ log = logging.getLogger("cortexd.daemon")
 
 
 class Reload:
-    """`read` gives the configuration as it stands now, or raises ConfigError; `start` runs work in the background."""
+    """`read` gives the configuration as it stands now, or raises ConfigError; `start` runs work in the background;
+    `fleet` is asked first for what it may have decided."""
 
     def __init__(
         self,
         assembly: Assembly,
         read: Callable[[], Config],
         start: Callable[[Coroutine[Any, Any, None]], None],
+        fleet: Fleet,
     ) -> None:
         self._assembly = assembly
         self._read = read
         self._start = start
+        self._fleet = fleet
 
     def at_signal(self) -> None:
         """Take the new configuration where it is right, keep the old one where it is not."""
-        with contextlib.suppress(InvalidArgument):
-            self.or_refuse()
+        self._start(self._quietly())
 
-    def or_refuse(self) -> None:
-        """The same; raises InvalidArgument where the new configuration is wrong."""
+    async def or_refuse(self) -> None:
+        """The same, done once this returns; raises InvalidArgument where the new configuration is wrong."""
+        await self._fleet.look()
+        self._now()
+
+    async def _quietly(self) -> None:
+        with contextlib.suppress(InvalidArgument):
+            await self.or_refuse()
+
+    def _now(self) -> None:
         reloading()
         try:
             config = self._read()

@@ -18,11 +18,13 @@ from cortexd.config import Config, load_config, with_keys
 from cortexd.connection import BusException, Connection, Message, session_address, system_address, wire
 from cortexd.daemon.assembly import Assembly, make_setup
 from cortexd.daemon.bus_watch import bus_lost
+from cortexd.daemon.fleet import Fleet
 from cortexd.daemon.housekeeping import Housekeeping
 from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify
 from cortexd.daemon.recollection import recollect
 from cortexd.daemon.reload import Reload
+from cortexd.domain.fleet import Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, TemporarilyUnavailable
 
@@ -32,6 +34,7 @@ STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED = 0, 1, 69, 70
 LEDGER_UNUSABLE, LEDGER_LATER, CONFIG_WRONG = 74, 75, 78
 _CONNECT_TIMEOUT_S = 10.0
 _RELEASE_TIMEOUT_S = 30.0
+_YOUNG_OBJECTS = 10_000  # before a collection of them; a request leaves some dozens in cycles, if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,10 @@ class RunOptions:
         return self.bus == "system" or self.address == system_address()
 
 
-def read_config(options: RunOptions) -> Config:
-    """The configuration with its keys. Raises ConfigError."""
-    return with_keys(load_config(options.config))
+def read_config(options: RunOptions, fleet: Revision | None = None) -> Config:
+    """The configuration with its keys; `fleet`: with this revision of the fleet's settings in the place of the one
+    that is kept. Raises ConfigError."""
+    return with_keys(load_config(options.config, fleet))
 
 
 class Daemon:
@@ -101,11 +105,13 @@ class Daemon:
         self._ledger = await Ledger.open(config.ledger)
         if self._ledger.recovered:
             log.warning("%d requests of an earlier run were settled as lost", self._ledger.recovered)
+        self._fleet = Fleet(self._ledger, config, lambda revision: read_config(self._options, revision))
+        config = await self._fleet.look() or config
         self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S, unwrapped=True)
         self._parts = parts = Assembly(
             self._connection, self._ledger, make_setup(config), on_system_bus=self._options.on_system_bus
         )
-        reload = Reload(parts, lambda: read_config(self._options), self._start)
+        reload = Reload(parts, lambda: read_config(self._options), self._start, self._fleet)
         await parts.put_together(reload.or_refuse)
         activatable = await self._connection.activatable(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
         self._idleness = Idleness(
@@ -114,16 +120,17 @@ class Daemon:
         self._connection.may_read = parts.dispatcher.may_be_read
         self._connection.on_call = self._on_call
         await self._connection.request_name(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
-        self._start_background()
-        gc.collect()
-        gc.freeze()  # what start-up made stays; no collection needs to look at it again
+        self._start_background(reload)
+        gc.freeze()  # what start-up made stays; no collection needs to look at it, nor for the little that does not
+        gc.set_threshold(_YOUNG_OBJECTS)
+        gc.enable()
         self._reload = reload
         notify("READY=1", f"STATUS=serving {wire.BUS_NAME}")
         log.info("serving %s %s as %s", wire.BUS_NAME, __version__, self._connection.unique_name)
         if self._reload_wanted:
             self._on_hangup()
 
-    def _start_background(self) -> None:
+    def _start_background(self, reload: Reload) -> None:
         config, parts = self._config, self._parts
         if config.daemon.preload_sdks:
             self._start(providers.preload({item.api for item in config.providers.values() if item.configured}))
@@ -135,8 +142,11 @@ class Daemon:
         )
         self._start(housekeeping.run())
         self._start(parts.ask_servers())
+        self._start(parts.catch_up())
         self._start(recollect(self._ledger, parts.observed))
         self._start(feed_watchdog())
+        self._fleet.refresh = parts.shared_with_others
+        self._start(self._fleet.run(reload.at_signal))
         self._start(parts.metrics.run())
 
     def _on_hangup(self) -> None:

@@ -119,8 +119,11 @@ class OnBreak(StrEnum):
     FAIL = "fail"  # the stream ends with the error
 
 
+_STRICTNESS = {policy: number for number, policy in enumerate(Secrets)}
+
+
 def stricter(one: Secrets, other: Secrets) -> Secrets:
-    return max(one, other, key=tuple(Secrets).index)
+    return max(one, other, key=_STRICTNESS.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)

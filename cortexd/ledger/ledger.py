@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.domain.answered import Answered
-from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
-from cortexd.domain.outcomes import Outcome
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger.experience import Experience
+from cortexd.ledger.fleet import Fleet
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
-    Judged,
     Limit,
     LimitOverride,
     NewRequest,
@@ -32,6 +29,7 @@ from cortexd.ledger.records import (
     UsageQuery,
     UsageRow,
 )
+from cortexd.ledger.spool.state import LedgerState
 from cortexd.ledger.writing.actions import (
     Action,
     Change,
@@ -45,18 +43,17 @@ from cortexd.ledger.writing.actions import (
 )
 
 if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
-    from sqlalchemy import Connection
-
     from cortexd.ledger.engines import Place
+    from cortexd.ledger.keeping.machine import Machine
     from cortexd.ledger.reading.readers import Readers
+    from cortexd.ledger.spool.stand_in import StandIn
     from cortexd.ledger.writing.store import Store
     from cortexd.ledger.writing.writer import Writer
 
 _DEADLINE_S = 30.0
-_NO_LABELS: Mapping[str, str] = {}
 
 
-class Ledger:
+class Ledger(Experience):
     """One ledger in the hands of one daemon. Every method may raise LedgerUnavailable.
 
     A write whose caller gives up may still be committed; a reservation given up is then settled as cancelled,
@@ -66,20 +63,37 @@ class Ledger:
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
+        self.fleet = Fleet(self._write, readers, store.host, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers
+        self._stand_in: StandIn | None = None
+        if store.spool is not None:
+            from cortexd.ledger.spool.stand_in import StandIn
+
+            self._stand_in = StandIn(store.spool, writer.another_waiter, writer.look)
+        self.caught_up = store.away is None
+        """False where the ledger was away at the start: until what is kept of users is read, nothing is paid for."""
+        self._there = asyncio.Event()
+        writer.told = self._told
+        self._told(writer.writable)
+        readers.away = lambda: self.away
         self._reports = asyncio.Semaphore(1)  # at a time: a long one leaves a reader to the short readings
         self._prunings = asyncio.Lock()
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: LedgerSettings, *, instance: str | None = None) -> Ledger:
-        """Lock, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
-        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8))
+    async def open(
+        cls, settings: LedgerSettings, *, instance: str | None = None, machine: Machine | None = None
+    ) -> Ledger:
+        """Lock, migrate, recover, load. `machine`: None for this one.
+
+        Raises ConfigError or LedgerUnavailable, whose texts say what to do.
+        """
+        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
         from cortexd.ledger.writing.writer import Writer
 
-        return cls(store, Writer(store, settings.lease_s), readers)
+        return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
 
     @property
     def totals(self) -> Totals:
@@ -91,6 +105,21 @@ class Ledger:
         """False from a failed write to the next that succeeds."""
         return self._writer.writable
 
+    @property
+    def away(self) -> bool:
+        """Whether the database that several machines share cannot be reached."""
+        return not self.writable and self._store.lost
+
+    @property
+    def state(self) -> LedgerState:
+        """How it is now."""
+        spool = self._store.spool
+        return LedgerState(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
+
+    async def back(self) -> None:
+        """Return when it can be written."""
+        await self._there.wait()
+
     async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
         """Transaction A: the pending row and its reservation, within every limit. Gives the key that `settle` takes.
 
@@ -98,8 +127,19 @@ class Ledger:
         gives it up, and goes by ID#KEY from then on), OverBudget where the worst case
         does not fit into one of the limits; a reservation of 0 always fits.
         """
-        key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))
+        key: int = await self._write(self._reserve(request, worst_case_nano, limits))
         return key
+
+    def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
+        """As `reserve`, begun; who waits for it is cancelled once it has ended."""
+        return self._begin(self._reserve(request, worst_case_nano, limits), outlasting=True)
+
+    def reserve_here(self, request: NewRequest) -> int:
+        """For a request that costs nothing and leaves this machine's own models never, while a shared ledger is away:
+        it is kept on this machine's disk when it is settled, and booked later. Raises LedgerUnavailable."""
+        if self._stand_in is None or (self.writable and self.caught_up):
+            raise LedgerUnavailable("the ledger is there again; try again")
+        return self._stand_in.reserve(request)
 
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
         """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
@@ -118,13 +158,23 @@ class Ledger:
         """Transaction B: release every reservation, book each attempt, close the row as done, failed or cancelled.
 
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
-        written again; `late` is called with it then. RequestNotFound where the request is not pending.
+        written again; `late` is called with it then (BookedLater: it is on the disk). RequestNotFound where the
+        request is not pending.
         """
-        end = RequestState(state)
-        if end is RequestState.PENDING:
-            raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
-        settled: Settled = await self._write(Settle(key, end, tuple(attempts), late))
+        action = _settle(key, state, attempts, late)
+        if self._stand_in is not None and self._stand_in.has(key):
+            await self._stand_in.settling(action)
+        settled: Settled = await self._write(action)
         return settled
+
+    def settling(
+        self, key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None = None
+    ) -> asyncio.Future[Settled]:
+        """As `settle`, begun; who waits for it is cancelled once it has ended."""
+        action = _settle(key, state, attempts, late)
+        if self._stand_in is not None and self._stand_in.has(key):
+            return self._stand_in.settling(action)
+        return self._begin(action, outlasting=True)
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         """Where each limit stands in the day and month that now are, with the part of `uid` in it."""
@@ -145,20 +195,18 @@ class Ledger:
 
         if uid is None:
             return await self._readers.read(statistics.everybody)
-        reading = await self._readers.read(lambda connection: statistics.read(connection, uid))
-        if reading.fresh.total_requests > statistics.CARRY_AFTER:
-            with suppress(LedgerUnavailable):  # then the next reading adds all up again
-                await self._write(Change(lambda connection: statistics.carry_reading(connection, uid, reading), True))
-        return reading.stats
+        return await self._readers.read(lambda connection: statistics.read(connection, uid))
 
     async def spent(self, uid: int) -> Spent:
         """What `uid` has spent in the day and month that now are."""
-        from cortexd.ledger.reading import queries
+        from cortexd.ledger.reading import rollups
 
-        day = datetime.now().astimezone().strftime("%Y-%m-%d")
+        day, whose = datetime.now().astimezone().strftime("%Y-%m-%d"), frozenset((uid,))
         month = day[:7]
         return await self._readers.read(
-            lambda connection: Spent(queries.spent(connection, uid, month, day), queries.spent(connection, uid, month))
+            lambda connection: Spent(
+                rollups.spent(connection, whose, month, day), rollups.spent(connection, whose, month)
+            )
         )
 
     async def reset_stats(self, uid: int) -> None:
@@ -178,100 +226,6 @@ class Ledger:
                 return await self._readers.read(lambda connection: usage.read(connection, query))
         except TimeoutError:
             raise LedgerUnavailable("other reports take all the time there is; try again later") from None
-
-    async def answered(self, since: datetime, until: datetime) -> list[Answered]:
-        """The last answers of each model for each task type, to requests begun since then and before `until` (aware),
-        oldest first; of the newest requests alone."""
-        from cortexd.ledger.reading import answered
-
-        return await self._readers.read(lambda connection: answered.read(connection, since, until))
-
-    async def reported(self, until: datetime) -> list[Reported]:
-        """Outcomes that were reported before `until` (aware) of the newest requests, as far as those were answered,
-        each request's at its last report, oldest first."""
-        from cortexd.ledger.reading import reported
-
-        return await self._readers.read(lambda connection: reported.read(connection, until))
-
-    async def report_outcome(
-        self,
-        uid: int,
-        request_id: str,
-        source: str,
-        outcome: Outcome,
-        teach: Teach,
-        *,
-        reason: str = "",
-        labels: Mapping[str, str] = _NO_LABELS,
-    ) -> tuple[Reported, Mapping[Key, Cell]]:
-        """Keep how well a request of `uid` went, 0 to 1, by the word of `source`; a later report of that replaces an
-        earlier one. What `teach` makes of it is kept in the same transaction, and given back.
-
-        `teach` runs in the writer's thread. Raises RequestNotFound where the ledger does not hold the request, or no
-        longer.
-        """
-        from cortexd.ledger.writing import outcomes
-
-        def keep(connection: Connection) -> tuple[Reported, Mapping[Key, Cell]]:
-            return outcomes.keep(connection, uid, request_id, source, outcome, reason, labels, teach)
-
-        kept: tuple[Reported, Mapping[Key, Cell]] = await self._write(Change(keep))
-        return kept
-
-    async def told(self, uid: int, request_id: str = "") -> tuple[StoredRequest, list[tuple[str, Outcome]]] | None:
-        """A request of `uid` and what each source said of it; without an id the last that was answered. None: none."""
-        from cortexd.ledger.reading import queries
-        from cortexd.ledger.writing import outcomes
-
-        def read(connection: Connection) -> tuple[StoredRequest, list[tuple[str, Outcome]]] | None:
-            name = (uid, request_id or queries.last_answered(connection, uid))
-            found = queries.find(connection, [name]).get(name)
-            return None if found is None else (found, outcomes.of_request(connection, found.key))
-
-        return await self._readers.read(read)
-
-    async def learned(self) -> Learned:
-        """What outcomes and decisions up to now have taught."""
-        from cortexd.ledger.reading import learned
-
-        return await self._readers.read(learned.read)
-
-    async def replace_learned(self, learned: Learned) -> None:
-        """Forget what was learned, and know this."""
-        from cortexd.ledger.writing import learned as writing
-
-        await self._write(Change(lambda connection: writing.replace(connection, learned)))
-
-    async def change_learned(self, change: Callable[[Learned], Learned]) -> Learned:
-        """Put what `change` makes of all that was learned in its place, and give it. It runs in the writer's thread."""
-        from cortexd.ledger.reading import learned as reading
-        from cortexd.ledger.writing import learned as writing
-
-        def make(connection: Connection) -> Learned:
-            changed = change(reading.read(connection))
-            writing.replace(connection, changed)
-            return changed
-
-        changed: Learned = await self._write(Change(make))
-        return changed
-
-    async def drop_learned(self, before: datetime) -> list[Key]:
-        """Let go of cells that no outcome has changed since then (aware); which they were."""
-        from cortexd.ledger.writing import learned
-
-        gone: list[Key] = await self._write(Change(lambda connection: learned.drop_old(connection, before)))
-        return gone
-
-    async def judged(
-        self, since: datetime, until: datetime, most: int, *, uid: int | None = None, task_type: str | None = None
-    ) -> list[Judged]:
-        """Settled requests that were begun since then and before `until` (aware) and of which the learner decided or
-        was watched, oldest first; of too many the newest `most`. `uid`: of that user alone."""
-        from cortexd.ledger.reading import learned
-
-        return await self._readers.read(
-            lambda connection: learned.judged(connection, since, until, most, uid, task_type)
-        )
 
     async def owners(self) -> dict[int, str]:
         """The name that each uid had last."""
@@ -345,31 +299,58 @@ class Ledger:
         await asyncio.to_thread(self._readers.close)
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
 
+    def _reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit]) -> Reserve:
+        if not self.caught_up:
+            raise LedgerUnavailable("the ledger was away when cortexd began, and is being read; try again")
+        return Reserve(request, worst_case_nano, tuple(limits))
+
+    def _told(self, writable: bool) -> None:
+        (self._there.set if writable else self._there.clear)()
+
     async def _write(self, action: Action) -> Any:
+        return await self._begin(action)
+
+    def _begin(self, action: Action, *, outlasting: bool = False) -> asyncio.Future[Any]:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                return await self._writer.submit(action)
-        except TimeoutError:
-            raise LedgerUnavailable(f"the ledger's disk has not answered for {_DEADLINE_S:g} s") from None
+        return self._writer.submit(action, outlasting=outlasting)
 
 
-def _open(settings: LedgerSettings, instance: str) -> tuple[Store, Readers]:
+def _settle(key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None) -> Settle:
+    return Settle(key, _ended(state), tuple(attempts), late)
+
+
+def _ended(state: str) -> RequestState:
+    end = RequestState(state)
+    if end is RequestState.PENDING:
+        raise InvalidArgument("a request is settled as done, failed, cancelled or lost, not as pending")
+    return end
+
+
+def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
     from cortexd.ledger.engines import place_of
+    from cortexd.ledger.keeping.machine import this_machine
     from cortexd.ledger.reading.readers import Readers
     from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
 
     place = place_of(settings)
-    store = _store_of(place)(place, instance, settings.lease_s)
+    store = _store_of(place, settings, instance, machine or this_machine(settings))
     return store, Readers(place, store.damage)
 
 
-def _store_of(place: Place) -> type[Store]:
+def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
+    if settings.users == "host" and store.shared:
+        from cortexd.ledger.of_hosts import LedgerOfHosts
+
+        return LedgerOfHosts
+    return Ledger
+
+
+def _store_of(place: Place, settings: LedgerSettings, instance: str, machine: Machine) -> Store:
     if place.engine.sharing:
         from cortexd.ledger.writing.shared_store import SharedStore
 
-        return SharedStore
+        return SharedStore(place, instance, settings.lease_s, machine, settings.spool)
     from cortexd.ledger.writing.store import Store
 
-    return Store
+    return Store(place, instance, settings.lease_s, machine)

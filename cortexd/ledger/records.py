@@ -15,7 +15,10 @@ from cortexd.domain.decided import Decided
 from cortexd.domain.learned import CountKey
 from cortexd.domain.messages import Usage
 from cortexd.domain.outcomes import Outcome
+from cortexd.domain.safe_values import bounded_text
+from cortexd.errors import MAY_QUOTE
 
+MAX_ERROR = 500
 MAX_NAME = 200  # characters of a user's, provider's or model's name that are kept
 
 
@@ -150,8 +153,8 @@ class BudgetState:
     @property
     def share_nano(self) -> int:
         """The most that `uncertain_nano` may be: a part of what would be left without it."""
-        left = max(0, self._left_nano + self.uncertain_nano) * self.limit.share
-        return left.numerator // left.denominator
+        left, share = max(0, self._left_nano + self.uncertain_nano), self.limit.share
+        return left * share.numerator // share.denominator
 
     def _up(self, nano: int) -> int:
         return -(-nano // self.limit.step_nano) * self.limit.step_nano
@@ -218,6 +221,11 @@ class AttemptRecord:
     first_token_ms: int | None = None
     prompt_bytes: int | None = None
     continued: bool | None = None
+
+    @property
+    def kept_error(self) -> str:
+        """What is kept of its text: nothing that may quote a prompt."""
+        return "" if self.outcome in MAY_QUOTE else bounded_text(self.error, MAX_ERROR)
 
     def learnt(self, task_type: str, at: float) -> Answered:
         """What is to be learnt of it, answered at `at`, in seconds since 1970."""
@@ -323,7 +331,7 @@ class UsageQuery:
 
     `user`: only what was made under this name, or before the uid had one.
 
-    `group_by`: any of day, hour, task_type, provider, model, label, app, uid; `label`: the label's key.
+    `group_by`: any of day, hour, task_type, provider, model, label, app, uid, host; `label`: the label's key.
 
     `app`: only what the program of that name asked.
     """
@@ -341,7 +349,7 @@ class UsageQuery:
 class UsageRow:
     """What the requests with the same `keys` used and cost. `cost_known`: no worst case was booked among them.
 
-    `keys`: each name grouped by with its value; uid brings user with it, app whether that is verified.
+    `keys`: each name grouped by with its value; uid brings user with it, app whether that is verified, host its id.
     """
 
     keys: Mapping[str, str | int]

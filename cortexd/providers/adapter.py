@@ -1,19 +1,16 @@
-"""The daemon's side of every API kind: one attempt over the connections of the vendor's SDK.
+"""The daemon's side of every API kind: one attempt, as the vendor's SDK would send it.
 
-Importing this imports no SDK; building an SdkApi does (2 s, 75 MB): see loading.py. Its client is asked for headers
-and connections, and not for `messages.create` and its like: bodies are bytes here, and answers are read by us, which
-takes a third of the processor time and lets us bound what we read.
+Importing this imports no SDK; building an SdkApi does (late_import.py), in loading.py's thread. Its client is asked
+once for address and headers, and not for `messages.create` and its like: bodies are bytes here, and answers are read by
+us, which takes a third of the processor time and lets us bound what we read.
 """
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
-import httpx2
 
 from cortexd.catalog import builtin_catalog
 from cortexd.config.settings import NetworkSettings, ProviderSettings
@@ -23,38 +20,31 @@ from cortexd.domain.raw import RawCall
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers.failures import Errors, map_exceptions
 from cortexd.providers.kinds import api_kind
+from cortexd.providers.late_import import import_client
 from cortexd.providers.misplaced import Lookout
-from cortexd.providers.posting import Posting, Refused, Unreached, Unread
+from cortexd.providers.posting import Posting, Refused, Unreached
 from cortexd.providers.reader import Reader
 from cortexd.providers.receiving import Format, receive
 from cortexd.providers.refusals import Refusals, ask, refused, streamed
 from cortexd.providers.request_body import RequestBody
-from cortexd.providers.transport import (
-    from_connection,
-    from_response,
-    http_client,
-    silence_sdk_logs,
-    timeouts,
-)
-from cortexd.providers.vendor_clients import address, make_client
+from cortexd.providers.transport import from_connection, from_response, silence_sdk_logs
+from cortexd.providers.vendor_request import vendor_request
 
 _ABOUT_THE_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class SdkApi:
-    """One endpoint with its connections. Building it takes 30 ms beside the import, and belongs off the event loop."""
+    """One endpoint with its connections. Building it takes 10 ms beside the import, and belongs off the event loop."""
 
     def __init__(self, settings: ProviderSettings, network: NetworkSettings, max_answer_bytes: int) -> None:
         self._kind = api_kind(settings.api)
-        sdk: Any = importlib.import_module(self._kind.sdk.module)
         self._max_answer_bytes = max_answer_bytes
         catalog = builtin_catalog().with_settings({settings.name: settings})
         self._refusals = Refusals(settings.name, catalog, local=settings.local)
         self._format = Format(self._kind.read, self._kind.collector, _errors())
-        http = http_client(sdk.DefaultAioHttpClient, settings, network)
-        self._client: Any = make_client(getattr(sdk, self._kind.sdk.asynchronous), settings, http, timeouts(settings))
-        self._posting = Posting(self._client, http, address(self._client, self._kind.path), timeouts(settings))
-        self._lookout = Lookout(settings.name, self._client, http, self._kind)
+        request = vendor_request(import_client(self._kind.sdk), settings)
+        self._posting = Posting(request, settings, network)
+        self._lookout = Lookout(settings.name, request.base, self._posting, self._kind)
         silence_sdk_logs()
 
     async def attempt(self, call: Call, reader: Reader) -> Answer:
@@ -99,7 +89,7 @@ class SdkApi:
             stream = await self._send_raw(raw, self._refusals.quirks(call.model))
         return await receive(stream, call, self._format, self._max_answer_bytes, reader)
 
-    async def _send_raw(self, raw: RawCall, quirks: Quirks) -> Unread:
+    async def _send_raw(self, raw: RawCall, quirks: Quirks) -> aiohttp.ClientResponse:
         post = self._posting.post
         if raw.counted is None or Quirk.NO_STREAM_OPTIONS in quirks:
             return await post(raw.content, raw.headers)
@@ -110,12 +100,12 @@ class SdkApi:
                 raise
         return await post(raw.content, raw.headers)
 
-    async def _post(self, reader: Reader, request: RequestBody) -> Unread:
+    async def _post(self, reader: Reader, request: RequestBody) -> aiohttp.ClientResponse:
         reader.asks(streamed=request.streamed)
         return await self._posting.post(request.content, request.headers)
 
     async def aclose(self) -> None:
-        await self._client.close()
+        await self._posting.close()
 
 
 def _refuses(error: ProviderError) -> bool:
@@ -128,7 +118,6 @@ def _errors() -> Errors:
     return {
         Refused: lambda error: from_response(error.response),
         Unreached: from_connection,
-        httpx2.HTTPError: from_connection,
         aiohttp.ClientError: from_connection,
         RuntimeError: from_connection,  # closed between two steps of this attempt
     }

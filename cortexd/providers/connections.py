@@ -12,8 +12,9 @@ import asyncio
 import copy
 import errno
 import re
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, cast
@@ -33,6 +34,43 @@ _CLEAN_END = aiohttp.ServerDisconnectedError().message  # any other says that a 
 _reused_at: ContextVar[float | None] = ContextVar("reused_at", default=None)
 
 
+class Connections:
+    """Of one endpoint, at most `limit` at a time. Its sessions are made when first used, and belong to that event loop.
+
+    `headers` go with each request, and `options` are further ones of aiohttp's `request`.
+    """
+
+    def __init__(
+        self, limit: int, verify: ssl.SSLContext, headers: Mapping[str, str], options: Mapping[str, Any]
+    ) -> None:
+        self._make = partial(_session, limit, verify, headers=headers)
+        self._options = options
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def request(self, method: str, url: str, **given: Any) -> aiohttp.ClientResponse:
+        """The head of an answer. Raises what aiohttp raises, and RuntimeError once they are closed."""
+        if self._kept is None or self._fresh is None:
+            if self._closed:
+                raise RuntimeError("the connections are closed")
+            self._kept, self._fresh = self._make(keepalive_timeout=KEPT_S), self._make(force_close=True)
+        _reused_at.set(None)
+        try:
+            response = await self._kept.request(method, url, allow_redirects=False, **self._options, **given)
+        except aiohttp.ClientError as error:
+            if not _closed_before(error):
+                raise
+            return await self._fresh.request(method, url, allow_redirects=False, **self._options, **given)
+        _keep_as_said(self._kept, response.headers)
+        return response
+
+    async def close(self) -> None:
+        self._closed = True
+        for session in filter(None, (self._kept, self._fresh)):
+            await session.close()
+
+
 def keep_connections(client: httpx2.AsyncClient) -> None:
     """Let the client's transports behave so, where they are the SDKs' over aiohttp."""
     client._transport = _kept(client._transport)
@@ -48,8 +86,9 @@ class Kept(httpx2.AsyncBaseTransport):
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner, self._fresh = cast("Any", inner), cast("Any", copy.copy(inner))
-        self._inner.client = lambda: self._session(keepalive_timeout=KEPT_S)
-        self._fresh.client = lambda: self._session(force_close=True)
+        make = partial(_session, self._inner.limits.max_connections or 0, self._inner.ssl_context)
+        self._inner.client = lambda: make(keepalive_timeout=KEPT_S)
+        self._fresh.client = lambda: make(force_close=True)
 
     async def handle_async_request(self, request: httpx2.Request) -> Any:  # an httpx2.Response
         _reused_at.set(None)
@@ -59,32 +98,43 @@ class Kept(httpx2.AsyncBaseTransport):
             if not _closed_before(error):
                 raise
             return await self._fresh.handle_async_request(request)
-        kept_s = kept_seconds(response.headers.get("keep-alive", ""))
-        if kept_s is not None:
-            self._inner.client.connector._keepalive_timeout = kept_s  # there is no other way; a test holds it
+        _keep_as_said(self._inner.client, response.headers)
         return response
-
-    def _session(self, **options: Any) -> aiohttp.ClientSession:
-        inner = self._inner
-        connector = aiohttp.TCPConnector(limit=inner.limits.max_connections or 0, ssl=inner.ssl_context, **options)
-        handler: Any = partial(_Handler, loop=asyncio.get_running_loop())
-        connector._factory = handler  # there is no other way; a test holds it
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_reused)
-        # no store of cookies: one user's answer must not mark another's
-        jar = aiohttp.DummyCookieJar()
-        return aiohttp.ClientSession(connector=connector, cookie_jar=jar, trace_configs=[tracing])
 
     async def aclose(self) -> None:
         await self._inner.aclose()
         await self._fresh.aclose()
 
 
+def _session(
+    limit: int, verify: ssl.SSLContext, *, headers: Mapping[str, str] | None = None, **options: Any
+) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=limit, ssl=verify, **options)
+    handler: Any = partial(_Handler, loop=asyncio.get_running_loop())
+    connector._factory = handler  # there is no other way; a test holds it
+    # no store of cookies: one user's answer must not mark another's
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers)
+
+
+def _keep_as_said(session: aiohttp.ClientSession, headers: Mapping[str, str]) -> None:
+    kept_s = kept_seconds(headers.get("keep-alive", ""))
+    if kept_s is not None:
+        cast("Any", session.connector)._keepalive_timeout = kept_s  # there is no other way; a test holds it
+
+
 class _Handler(ResponseHandler):
-    """A connection whose reading goes on only where it was stopped.
+    """A connection that knows whether it was used before, and whose reading goes on only where it was stopped.
 
     aiohttp's lets its parser look for more after each chunk that is read, and a stream has one for each event.
     """
+
+    _used = False
+
+    def set_response_params(self, **given: Any) -> None:
+        """Called as each request begins."""
+        _reused_at.set(time.monotonic() if self._used else None)
+        self._used = True
+        super().set_response_params(**given)
 
     def resume_reading(self, *given: Any, **named: Any) -> None:
         if self._reading_paused:
@@ -95,10 +145,6 @@ def kept_seconds(header: str) -> float | None:
     """How long to keep an idle connection by a server's Keep-Alive; None where it says nothing."""
     said = _TIMEOUT.search(header)
     return min(max(int(said[1]) - _MARGIN_S, _LEAST_S), _MOST_S) if said else None
-
-
-async def _reused(*_: object) -> None:
-    _reused_at.set(time.monotonic())
 
 
 def _closed_before(error: BaseException) -> bool:

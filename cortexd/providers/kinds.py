@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from cortexd.config.api_kinds import API_KINDS
@@ -22,7 +23,8 @@ class Sdk:
     """The vendor's library.
 
     `blocking`, `asynchronous`: names of its client classes. `options`: further arguments of both. `environment`:
-    attributes of a client that it fills from variables, and for which no argument keeps it from doing so.
+    attributes of a client that it fills from variables, and for which no argument keeps it from doing so. `unasked`:
+    modules whose functions the client calls seldom or never (late_import.py).
     """
 
     module: str
@@ -30,6 +32,7 @@ class Sdk:
     asynchronous: str
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
 
     def made(self, value: Any) -> bool:
         """Whether `value` is one of its own objects, and no program's fake."""
@@ -94,6 +97,7 @@ class ApiKind:
     least_tokens: int = 1
 
 
+@cache
 def api_kind(name: str) -> ApiKind:
     """The kind of that name. Raises KeyError where there is no such row, ImportError where its module is broken."""
     found: ApiKind = importlib.import_module(API_KINDS[name]).KIND

@@ -1,24 +1,39 @@
-"""Posting a body with the headers of an SDK's client, over its connections.
+"""Posting with the headers of a vendor's SDK, over aiohttp.
 
-The SDK's own `post` puts each request together anew, which takes as much processor time as sending it.
+The SDK is asked once what it would send; aiohttp speaks HTTP. What lies between the two puts each request and each
+response together anew, which takes more processor time than both.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
+import aiohttp
 
+from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.providers.connections import Connections
 from cortexd.providers.request_body import LongBody
-from cortexd.providers.transport import REQUEST_HEADERS
+from cortexd.providers.transport import ERROR_BODY_BYTES, ERROR_BODY_S, client_options
+from cortexd.providers.vendor_request import VendorRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A response other than 2xx. `content`: the first part of its body."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Refused(Exception):
-    """A `response` other than 2xx, read."""
+    """The response was other than 2xx."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: Refusal) -> None:
         super().__init__(f"HTTP {response.status_code}")
         self.response = response
 
@@ -27,37 +42,53 @@ class Unreached(Exception):
     """No response came; the cause says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A response whose body is unread."""
-
-    response: httpx2.Response
-
-    async def close(self) -> None:
-        await self.response.aclose()
-
-
 class Posting:
-    """To `address`. `client`: the SDK's."""
+    """To one endpoint, as its SDK would. Raises OSError or ValueError where the network settings cannot be used."""
 
-    def __init__(self, client: Any, http: httpx2.AsyncClient, address: str, timeout: httpx2.Timeout) -> None:
-        own = {**client.default_headers, **client.auth_headers, **REQUEST_HEADERS}
-        self._headers = httpx2.Headers({name: value for name, value in own.items() if isinstance(value, str)})
-        self._http, self._url = http, httpx2.URL(address)
-        self._timeout = timeout.as_dict()
+    def __init__(self, request: VendorRequest, settings: ProviderSettings, network: NetworkSettings) -> None:
+        self._address, self._settled = request.address, request.settled
+        given = client_options(settings, network)
+        options: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(sock_connect=settings.connect_timeout_s)}
+        if (proxy := given["proxy"]) is not None:
+            options |= {"proxy": str(proxy.url), "proxy_headers": dict(proxy.headers)}
+        self._connections = Connections(settings.max_connections, given["verify"], request.headers, options)
 
-    async def post(self, content: bytes | LongBody, headers: Mapping[str, str]) -> Unread:
-        """Raises Refused, Unreached, and httpx2's errors where a refusal breaks off."""
-        given = self._headers.copy()
-        given.update(headers)
-        request = httpx2.Request(
-            "POST", self._url, headers=given, content=content, extensions={"timeout": self._timeout}
-        )
+    async def post(self, content: bytes | LongBody, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """A response whose body is unread, to be released. Raises Refused and Unreached."""
+        given = {name: value for name, value in headers.items() if name.lower() not in self._settled}
+        response = await self._reached(self._address, content, given)
+        if 200 <= response.status < 300:
+            return response
+        raise Refused(Refusal(response.status, response.headers, await _first_part(response)))
+
+    async def status(self, address: str) -> int:
+        """What an empty body is answered there. Raises Unreached."""
+        response = await self._reached(address, b"{}", {})
+        response.release()
+        return response.status
+
+    async def _reached(
+        self, address: str, content: bytes | LongBody, headers: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
         try:
-            response = await self._http.send(request, stream=True)
+            return await self._connections.request("POST", address, data=content, headers=headers)
         except Exception as error:
             raise Unreached(str(error)) from error
-        if not response.is_success:
-            await response.aread()
-            raise Refused(response)
-        return Unread(response)
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+
+async def _first_part(response: aiohttp.ClientResponse) -> bytes:
+    """Of an error's body, however long it is or takes."""
+    body = bytearray()
+    try:
+        with suppress(aiohttp.ClientError, TimeoutError):  # the status is known, and that is what counts
+            async with asyncio.timeout(ERROR_BODY_S):
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) >= ERROR_BODY_BYTES:
+                        break
+    finally:
+        response.release()
+    return bytes(body[:ERROR_BODY_BYTES])

@@ -8,18 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-import httpx2
+import aiohttp
 
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
 from cortexd.providers.failures import Errors, malformed, map_exceptions
 from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.framing import is_stream, read_body, significant
-from cortexd.providers.posting import Unread
 from cortexd.providers.raw import RawStream, whole_body
 from cortexd.providers.reader import Reader
 from cortexd.providers.sse import EventSplitter
-from cortexd.providers.transport import arriving, has_ended, read_bounded
+from cortexd.providers.transport import read_bounded
 from cortexd.providers.usage import believable_prompt
 
 # After its last event a stream has only its end to come. Read too, it leaves a connection that can be used again.
@@ -40,7 +39,7 @@ class Format:
     errors: Errors
 
 
-async def receive(unread: Unread, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
+async def receive(response: aiohttp.ClientResponse, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
     """Read the answer to `call`, an event stream or whole, and close its connection.
 
     Raises ProviderError, and what the listener raises as it is.
@@ -48,7 +47,7 @@ async def receive(unread: Unread, call: Call, form: Format, max_bytes: int, read
     prompt_chars = sum(len(message.text()) for message in call.messages)
     try:
         with map_exceptions(form.errors, unless=lambda: reader.interrupted):
-            answer = await _read(unread.response, call, form, max_bytes, reader)
+            answer = await _read(response, call, form, max_bytes, reader)
         if call.raw is not None:  # nobody knows here what is in its prompt
             return answer
         usage = believable_prompt(answer.usage, prompt_chars)
@@ -58,31 +57,30 @@ async def receive(unread: Unread, call: Call, form: Format, max_bytes: int, read
         raise
     finally:
         with suppress(*form.errors):
-            await unread.close()
+            response.release()
+            await response.wait_for_close()
 
 
-async def _read(response: httpx2.Response, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
+async def _read(response: aiohttp.ClientResponse, call: Call, form: Format, max_bytes: int, reader: Reader) -> Answer:
     reader.arrived()
     taken = {past.id for message in call.messages for past in message.tool_calls}
     collector = partial(form.collector, call.model, max_bytes, taken)
     content_type = response.headers.get("content-type", "")
-    async with arriving(response) as chunks:
-        start, streamed = await _start(chunks, content_type, max_bytes, reader)
-        if streamed:
-            raw = RawStream(call.raw) if call.raw is not None and call.raw.streamed else None
-            answer = await _collect(start, chunks, collector(), reader, raw)
-            rest = b"" if has_ended(response) else await _read_to_end(chunks, form.errors)
-            if raw is not None:
-                answer = await _told_to_end(answer, rest, raw, reader)
-        else:
-            reader.asks(streamed=False)
-            body = await read_bounded(_after(start, chunks), max_bytes, reader.arrived)
-            answer = _answer_in(
-                body,
-                call,
-                lambda: read_body(body, content_type, lambda one: form.whole(one, call.model, taken), collector),
-            )
-            await reader.tell_whole(answer)
+    chunks = response.content.iter_any()
+    start, streamed = await _start(chunks, content_type, max_bytes, reader)
+    if streamed:
+        raw = RawStream(call.raw) if call.raw is not None and call.raw.streamed else None
+        answer = await _collect(start, chunks, collector(), reader, raw)
+        rest = b"" if response.content.is_eof() else await _read_to_end(chunks, form.errors)
+        return answer if raw is None else await _told_to_end(answer, rest, raw, reader)
+    reader.asks(streamed=False)
+    body = await read_bounded(_after(start, chunks), max_bytes, reader.arrived)
+    answer = _answer_in(
+        body,
+        call,
+        lambda: read_body(body, content_type, lambda one: form.whole(one, call.model, taken), collector),
+    )
+    await reader.tell_whole(answer)
     return answer
 
 
@@ -138,7 +136,8 @@ async def _collect(
     finally:
         reader.note(collector)
     await _tell(collector, reader, raw, last=True)
-    return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
+    collector.first_ms = reader.time_to_first_token_ms
+    return collector.answer()
 
 
 def _end(collector: Collector, raw: RawStream | None) -> None:

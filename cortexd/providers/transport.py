@@ -9,13 +9,14 @@ import asyncio
 import logging
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import aiohttp
 import httpx2
+from aiohttp.http_exceptions import ContentEncodingError
 
 from cortexd.config.addresses import bypasses
 from cortexd.config.settings import NetworkSettings, ProviderSettings
@@ -26,7 +27,7 @@ from cortexd.providers.failures import malformed, status_error
 # Answers are read into one buffer: asking for none spares the work, and leaves nothing to blow up.
 REQUEST_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 ERROR_BODY_BYTES = 16 * 1024
-_ERROR_BODY_S = 5.0
+ERROR_BODY_S = 5.0
 _PLACEHOLDER_KEY = "none"
 _LOGGERS = ("anthropic", "openai", "httpx2", "httpcore2")
 _NEVER_SENT = (
@@ -44,7 +45,7 @@ def http_client(kind: type[Client], settings: ProviderSettings, network: Network
     """A pooled client for one endpoint. Raises OSError or ValueError where the network settings cannot be used."""
     client = kind(
         **client_options(settings, network),
-        event_hooks={"request": [_awaited(own_headers(settings))], "response": [_bound_error_body]},
+        event_hooks={"request": [awaited(own_headers(settings))], "response": [_bound_error_body]},
     )
     keep_connections(client)
     return client
@@ -123,7 +124,7 @@ def own_headers(settings: ProviderSettings) -> Callable[[httpx2.Request], None]:
     return write
 
 
-def _awaited(hook: Callable[[httpx2.Request], None]) -> Callable[[httpx2.Request], Awaitable[None]]:
+def awaited(hook: Callable[[httpx2.Request], None]) -> Callable[[httpx2.Request], Awaitable[None]]:
     async def run(request: httpx2.Request) -> None:
         hook(request)
 
@@ -142,13 +143,6 @@ def arriving(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]
     if "content-encoding" in response.headers or not isinstance(response.stream, httpx2.AsyncByteStream):
         return aclosing(response.aiter_bytes())
     return aclosing(cast("AsyncGenerator[bytes, None]", aiter(response.stream)))
-
-
-def has_ended(response: httpx2.Response) -> bool:
-    """Whether the end of the body has come, read or not; False where that cannot be seen."""
-    source = getattr(response.stream, "_stream", response.stream)  # there is no other way; a test holds it
-    raw = getattr(source, "_aiohttp_response", None)
-    return raw is not None and raw.content.is_eof()
 
 
 async def read_bounded(chunks: AsyncIterator[bytes], max_bytes: int, arrived: Callable[[], None]) -> bytes:
@@ -185,7 +179,7 @@ async def _bound_error_body(response: httpx2.Response) -> None:
         return
     body = bytearray()
     try:
-        async with asyncio.timeout(_ERROR_BODY_S):
+        async with asyncio.timeout(ERROR_BODY_S):
             async for chunk in source:
                 body += chunk
                 if len(body) >= ERROR_BODY_BYTES:
@@ -196,7 +190,20 @@ async def _bound_error_body(response: httpx2.Response) -> None:
     response.stream = _ReadBody(bytes(body[:ERROR_BODY_BYTES]), source)
 
 
-def from_response(response: httpx2.Response) -> ProviderError:
+class Response(Protocol):
+    """What is asked of a response here."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+def from_response(response: Response) -> ProviderError:
     """The failure that a response other than 2xx says."""
     return status_error(response.status_code, response.headers, response.content)
 
@@ -208,7 +215,7 @@ def from_connection(error: BaseException) -> ProviderError:
             return ProviderError(Failure.CONNECTION, f"the proxy refused with HTTP {cause.status}")
         if isinstance(cause, _NEVER_SENT):
             return ProviderError(Failure.CONNECTION, str(cause))
-        if isinstance(cause, aiohttp.ClientResponseError | httpx2.DecodingError):
+        if isinstance(cause, aiohttp.ClientResponseError | ContentEncodingError | httpx2.DecodingError):
             return malformed("the answer is not valid HTTP")
     return ProviderError(
         Failure.CONNECTION, "the connection broke off before the answer was complete", may_have_billed=True

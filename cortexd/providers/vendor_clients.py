@@ -10,7 +10,7 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx2
 
@@ -52,12 +52,6 @@ def make_client(
         if hasattr(client, name):
             setattr(client, name, {} if name == "_custom_headers" else None)
     return client
-
-
-def address(client: Any, path: str) -> str:
-    """The whole address of `path` at an SDK's client, which would put it together anew for each request."""
-    base: httpx2.URL = client.base_url
-    return str(base.copy_with(raw_path=base.raw_path + path.lstrip("/").encode()))
 
 
 def blocking_client(

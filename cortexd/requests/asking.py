@@ -48,6 +48,7 @@ class Asking:
         self._asked_at: dict[str, float] = {}
         self._failed: dict[str, tuple[float, Failure]] = {}
         self._starting: dict[str, Starting] = {}
+        self._unsaid: tuple[Config | None, frozenset[str]] = (None, frozenset())
 
     def begin(self, names: Iterable[str]) -> None:
         """Ask those of `names` whose models a server has to say."""
@@ -77,6 +78,8 @@ class Asking:
 
     async def for_plan(self, plan: Callable[[], Awaitable[Plan]], request: Request) -> None:
         """Return once those that the request's plan needs have said their models, or failed to. Raises Timeout."""
+        if not self._pending:
+            return
         needed, patient = await self._needed(plan, request.question)
         if not needed:
             return
@@ -86,10 +89,18 @@ class Asking:
         except TimeoutError:
             raise request.timeout() from None
 
+    @property
+    def _pending(self) -> frozenset[str]:
+        """Those of the configuration in force; most have none, and each request looks."""
+        config = self._setup().config
+        if self._unsaid[0] is not config:
+            self._unsaid = config, unsaid(config)
+        return self._unsaid[1]
+
     async def _needed(self, plan: Callable[[], Awaitable[Plan]], question: Question) -> tuple[frozenset[str], bool]:
         """Who would lead, or might by the strategy, but for what is not said; and whether one that starts is waited
         for: where it leads, or nobody else can answer."""
-        pending, named = unsaid(self._setup().config), question.options.provider
+        pending, named = self._pending, question.options.provider
         pending = pending if named is None else pending & {named}
         if not pending:
             return pending, False

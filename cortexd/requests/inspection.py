@@ -39,6 +39,11 @@ class Inspection:
         """So many of one user's long texts may wait."""
         self._turns.waiting = waiting
 
+    def looks(self, uid: int, question: Question, least: Secrets) -> bool:
+        """Whether `guarded` has anything to do."""
+        policy = stricter(least, question.options.secrets)
+        return policy is not Secrets.OFF or self._sessions.pinned(uid, question.options.session)
+
     async def guarded(self, uid: int, question: Question, least: Secrets, *, dry_run: bool = False) -> Question:
         """The question with what its text asks for, by `least` or by its own stricter wish. `dry_run`: its session
         stays what it is. Raises RateLimited."""

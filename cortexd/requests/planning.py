@@ -18,7 +18,21 @@ from cortexd.requests.asking import Asking
 from cortexd.requests.intake import Request
 from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
-from cortexd.routing import Conversations, Health, Learner, Observed, Plan, Question, Sessions, plan_route
+from cortexd.routing import (
+    Conversations,
+    Health,
+    Learner,
+    Observed,
+    Outlines,
+    Plan,
+    Question,
+    Sessions,
+    Wishes,
+    plan_route,
+)
+from cortexd.routing.free_and_local import free_and_local
+
+_MOST_USERS = 4096  # whose wishes are at hand
 
 
 @dataclass(slots=True)
@@ -34,9 +48,24 @@ class Planning:
     asking: Asking | None = None
     sessions: Sessions = field(default_factory=Sessions)
     conversations: Conversations = field(default_factory=Conversations)
+    _outlines: Outlines = field(default_factory=Outlines)
+    _own: dict[int, tuple[Wishes, Wishes]] = field(default_factory=dict)  # as they were given, and with what is allowed
 
     async def of(self, request: Request, limits: Sequence[Limit]) -> Plan:
-        """A request's, after the servers that it needs have said which models they have. `limits` bind its caller."""
+        """A request's, after the servers that it needs have said which models they have. `limits` bind its caller.
+
+        While a shared ledger is away, of models that cost nothing; raises LedgerUnavailable where there are none."""
+        made = await self._of(request, limits)
+        if not (self.accounts.away or made.wishes.unknown):
+            return made
+        plan = free_and_local(made, self.setup().config)
+        if plan is None:
+            raise LedgerUnavailable(
+                "The ledger is away: only local models that cost nothing answer. Try again later, or name one."
+            )
+        return plan
+
+    async def _of(self, request: Request, limits: Sequence[Limit]) -> Plan:
         seed = zlib.crc32(request.request_id.encode())
         plan = partial(self.route, request.caller, request.question, unrestricted=request.unrestricted, seed=seed)
         if self.asking is not None:
@@ -63,11 +92,10 @@ class Planning:
         near_end: bool = False,
     ) -> Plan:
         """As plan_route."""
-        wishes = await self.accounts.wishes(caller.uid)
-        if not unrestricted:
-            wishes = replace(wishes, allowed=await self.allowances.of(caller))
-        if question.options.session is not None:
-            wishes = replace(wishes, sticky=self.sessions.target(caller.uid, question.options.session))
+        wishes = await self._wishes(caller, unrestricted=unrestricted)
+        sticky = self.sessions.target(caller.uid, question.options.session)
+        if sticky is not None:
+            wishes = replace(wishes, sticky=sticky)
         setup = self.setup()
         return plan_route(
             question,
@@ -82,7 +110,20 @@ class Planning:
             dry_run=dry_run,
             near_end=near_end,
             talked_with=partial(self.conversations.target, caller.uid, question.messages),
+            outlines=self._outlines,
         )
+
+    async def _wishes(self, caller: Caller, *, unrestricted: bool) -> Wishes:
+        """What the user wishes and may have: the same object for as long as that is the same."""
+        wishes = await self.accounts.wishes(caller.uid)
+        if unrestricted:
+            return wishes
+        allowed, known = await self.allowances.of(caller), self._own.get(caller.uid)
+        if known is None or known[0] is not wishes or known[1].allowed != allowed:
+            known = self._own[caller.uid] = wishes, replace(wishes, allowed=allowed)
+            while len(self._own) > _MOST_USERS:
+                del self._own[next(iter(self._own))]
+        return known[1]
 
     async def models_shown(self) -> None:
         """Wait a moment for servers that have not said yet which models they have."""
@@ -100,6 +141,7 @@ class Planning:
     def forget(self, uid: int) -> None:
         self.sessions.forget(uid)
         self.conversations.forget(uid)
+        self._own.pop(uid, None)
 
     async def _near_end(self, caller: Caller, limits: Sequence[Limit], nano: int) -> bool:
         """Whether a request that may cost `nano` would be a gamble with the rest of a budget."""

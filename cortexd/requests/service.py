@@ -131,7 +131,7 @@ class Service:
             uptime_s=int(time.monotonic() - self._began),
             active_requests=self.active_requests,
             queued_requests=self._admission.waiting,
-            ledger_writable=self._ledger.writable,
+            ledger=self._ledger.state,
             providers={name: self.health.state(name) is not State.OPEN for name in configured},
             replicas={name: views for name in configured if (views := self.replicas(name))},
         )
@@ -248,7 +248,9 @@ class Service:
                 if not authorised:
                     await self._authorize(request)
                 limits = await self.accounts.limits(request.caller, request.app)
-                request = replace(request, question=await self._guarded(request))
+                guarded = await self._guarded(request)
+                if guarded is not request.question:
+                    request = replace(request, question=guarded)
                 # last: from here to the start of the work nothing waits, so that both know the same configuration
                 plan = await self._planning.of(request, limits)
                 self.refuse_when_closing()
@@ -289,8 +291,7 @@ class Service:
         work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
         running = self._in_flight.start(ticket, request.content_hash, work)
         request.caller.needed_by(running.task)
-        running.task.add_done_callback(lambda _task: place.free())
-        running.task.add_done_callback(lambda _task: execution.give_counted_back())
+        running.task.add_done_callback(lambda _task: _ended(place, execution))
         if sink is not None:
             ticket.state = "streaming"
         return running, execution.reserved
@@ -335,8 +336,7 @@ class Service:
 
     async def _admit(self, request: Request) -> Place:
         try:
-            async with asyncio.timeout(request.left_s):
-                return await self._admission.enter(request.caller.uid)
+            return await self._admission.enter(request.caller.uid, request.left_s)
         except TimeoutError:
             raise request.timeout() from None
 
@@ -354,6 +354,8 @@ class Service:
         uid, question = request.caller.uid, request.question
         wished = (await self.accounts.wishes(uid)).secrets
         policy = self.config.privacy.secrets
+        if not self._inspection.looks(uid, question, stricter(policy, wished)):
+            return question
         try:
             async with asyncio.timeout(request.left_s):
                 guarded = await self._inspection.guarded(uid, question, stricter(policy, wished), dry_run=dry_run)
@@ -384,3 +386,9 @@ class Service:
         if answer is not None:
             request.caller.granted.add(self.action(request.question))
         return answer
+
+
+def _ended(place: Place, execution: Execution) -> None:
+    """The request's task has, wherever it was."""
+    place.free()
+    execution.give_counted_back()

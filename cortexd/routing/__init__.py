@@ -10,6 +10,7 @@ from cortexd.routing.forecast import Forecast, continued
 from cortexd.routing.health import Health, State
 from cortexd.routing.learned import NOT_COUNTED, Counted, Learner, Standing
 from cortexd.routing.observed import Observed
+from cortexd.routing.outline import Outlines
 from cortexd.routing.plan import plan_route
 from cortexd.routing.question import Question
 from cortexd.routing.sessions import Sessions
@@ -29,6 +30,7 @@ __all__ = [
     "Learning",
     "LeftOut",
     "Observed",
+    "Outlines",
     "Plan",
     "Question",
     "Sessions",

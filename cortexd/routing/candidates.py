@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
@@ -21,7 +21,7 @@ from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 from cortexd.routing.wishes import NONE, Wishes
 
-_BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot fit whatever the tokenizer
+BYTES_PER_TOKEN_AT_MOST = 8  # a prompt with more bytes than context x 8 cannot fit whatever the tokenizer
 
 
 class Room(Protocol):
@@ -171,7 +171,7 @@ class Field:
     observed: Observed
     room: Room | None = None
     forecasts: bool = False
-    learner: Learner = field(default_factory=Learner)
+    learner: Learner | None = None
     seed: int = 0
     barred: str = ""
     leader: Target | None = None
@@ -200,9 +200,14 @@ class Field:
     ) -> Field:  # fmt: skip
         """The same for a question of which outcomes decide, or are watched."""
         watching = mode is LearnedMode.OBSERVE
-        found = learner or self.learner
         return replace(
-            self, learner=found, seed=seed, barred=barred, leader=leader, incumbent=incumbent, watching=watching
+            self,
+            learner=learner or Learner(),
+            seed=seed,
+            barred=barred,
+            leader=leader,
+            incumbent=incumbent,
+            watching=watching,
         )
 
     def obstacle(self, settings: ProviderSettings, model: str) -> str:
@@ -221,7 +226,7 @@ class Field:
             (bool(size.images) and "images" not in entry.capabilities, lambda: f"{model} takes no images"),
             (self.question.offers_tools and "tools" not in entry.capabilities, lambda: f"{model} takes no tools"),
             (
-                entry.context_tokens is not None and size.text_bytes > entry.context_tokens * _BYTES_PER_TOKEN_AT_MOST,
+                entry.context_tokens is not None and size.text_bytes > entry.context_tokens * BYTES_PER_TOKEN_AT_MOST,
                 lambda: f"the prompt does not fit {model}'s context of {entry.context_tokens} tokens",
             ),
             (bool(untold := self.question.untold(settings)), lambda: untold),
@@ -254,6 +259,11 @@ class Field:
             full=self.room.full(provider, model, local_only=local_only) if self.room else "",
             last_failure=self.health.last_failure(provider),
         )
+
+    @property
+    def taught(self) -> Learner:
+        """Who decides by outcomes; one that knows none where nobody was given."""
+        return self.learner or Learner()
 
     def switched(self, candidate: Candidate) -> tuple[Candidate, Switch]:
         """The candidate as it is in a conversation with the incumbent, and what it would lose by the switch."""

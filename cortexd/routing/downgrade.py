@@ -10,8 +10,8 @@ from cortexd.config import Config
 from cortexd.config.settings import ProviderSettings
 from cortexd.domain.money import format_usd
 from cortexd.routing.candidates import Candidate, Field, Plan
+from cortexd.routing.choice import default_targets, falls_back
 from cortexd.routing.health import Health, State
-from cortexd.routing.plan import default_targets, falls_back
 from cortexd.routing.question import Question
 
 

@@ -23,7 +23,7 @@ def learning_of(plan: Plan, judged: Sequence[Candidate], baseline: Target, way: 
         chosen = plan.candidates[0].target  # who fails of late, or is too dear, is not asked
     arms = tuple(_arm(item) for item in judged)
     decided = Decided(way.mode, baseline, greedy, chosen, standings[0].why, arms)
-    left = field.learner.looks_left(rules_of(field.config.routing.learned), watching=field.watching)
+    left = field.taught.looks_left(rules_of(field.config.routing.learned), watching=field.watching)
     return Learning(decided, tuple(judged), left)
 
 

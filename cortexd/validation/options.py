@@ -42,6 +42,8 @@ _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,1022}[!-~])?")
 def parse_options(value: object, bounds: Bounds = USUAL) -> Options:
     """A dictionary of options as Options. Raises InvalidArgument (unknown keys too) or TooLarge."""
     table = as_mapping(value, "options")
+    if not table:
+        return Options()
     parsed: dict[str, Any] = {}
     for key, item in table.items():
         if key not in _OPTIONS:

@@ -55,6 +55,7 @@ class Grouping(StrEnum):
     LABEL = "label"
     APP = "app"
     UID = "uid"
+    HOST = "host"
 
 
 class Scope(StrEnum):

@@ -35,6 +35,7 @@ class HostileServer:
     requests: list[bytes] = field(default_factory=list)
     pieces: tuple[bytes, ...] = ()  # sent after the reply, each in a packet of its own
     sent: int = 0
+    connections: int = 0
     left: int = 0  # connections that the client closed while the server was still sending or waiting
 
     def url(self, name: str) -> str:
@@ -51,6 +52,7 @@ class HostileServer:
         self.pieces = pieces
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while await self._exchange(reader, writer):
                 pass

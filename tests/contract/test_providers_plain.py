@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-import openai
 import pytest
 
-from cortexd.config.settings import ProviderSettings
 from cortexd.domain.messages import Tool, Usage
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import EmptyAnswer, Listener
 from cortexd.providers.collecting import MAX_REASONING_BYTES
-from cortexd.providers.transport import has_ended, http_client
 from simulated import Behaviour, Fault, SimulatedProviders, StreamUsage
-from tests.contract.conftest import DIRECT, HostileServer, MakeProvider, call, made_ready
+from tests.contract.conftest import HostileServer, MakeProvider, call, made_ready
 from tests.contract.kinds import KINDS, each
 from tests.contract.test_providers_streams import Ear, delta_event, first_events, last_events
 from tests.eventually import assert_eventually_async
@@ -195,14 +192,15 @@ class TestSilence:
 
 
 class TestEnd:
-    @pytest.mark.parametrize(("body", "ended"), [(b"5\r\nhello\r\n0\r\n\r\n", True), (b"5\r\nhello\r\n", False)])
-    async def test_is_seen_before_it_is_read(self, hostile: HostileServer, body: bytes, ended: bool) -> None:
-        """Where the end came with the last piece there is nothing to wait for."""
-        hostile.reply = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + body
-        settings = ProviderSettings("kimi_k2", "openai", hostile.url("kimi_k2"), "m")
-        client = http_client(openai.DefaultAioHttpClient, settings, DIRECT)
-        response = await client.send(client.build_request("POST", settings.base_url), stream=True)
-        assert await anext(response.aiter_raw()) == b"hello"
-        assert has_ended(response) is ended
-        await response.aclose()
-        await client.aclose()
+    @pytest.mark.parametrize(("last", "connections"), [(b"0\r\n\r\n", 1), (b"", 2)])
+    async def test_is_seen_before_it_is_read(
+        self, hostile: HostileServer, make: MakeProvider, last: bytes, connections: int
+    ) -> None:
+        """Where the end came with the last event there is nothing to wait for, and the connection is used again."""
+        body = first_events("kimi_k2") + delta_event("kimi_k2", "hello") + last_events("kimi_k2")
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: text/event-stream\r\n\r\n"
+        hostile.reply = head + b"%x\r\n%s\r\n" % (len(body), body) + last
+        provider = make("kimi_k2", hostile.url("kimi_k2"))
+        for _ in range(2):
+            assert (await provider.complete(call("kimi_k2"))).content == "hello"
+        assert hostile.connections == connections

@@ -17,7 +17,9 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 class TestGroups:
-    @pytest.mark.parametrize("words", [(), ("config",), ("credentials",), ("learn",), ("ledger",), ("service",)])
+    @pytest.mark.parametrize(
+        "words", [(), ("config",), ("credentials",), ("learn",), ("ledger",), ("fleet",), ("service",)]
+    )
     def test_without_a_command(self, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
         """A group alone shows its help as --help does, with the status of wrong use."""
         shown = said(capsys, *words)

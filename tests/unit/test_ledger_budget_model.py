@@ -23,7 +23,7 @@ from cortexd.ledger.writing import tallies
 from cortexd.ledger.writing.actions import Action, Change, ReadBooks, Reserve, ReserveMore, Settle
 from cortexd.ledger.writing.store import Store
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, request, settings
+from tests.unit.test_ledger_parts import MACHINE, attempt, request, settings
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -208,7 +208,7 @@ def shown(outcome: Any) -> Any:
 @given(groups=st.lists(st.lists(steps, max_size=6), min_size=2, max_size=12))
 def check(groups: list[list[Step]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        store = Store(place_of(settings(Path(directory))), "model", lease_s=900)
+        store = Store(place_of(settings(Path(directory))), "model", 900, MACHINE)
         try:
             play = Play(store)
             for wanted in groups:
@@ -235,7 +235,7 @@ class TestModel:
         for bound in ("_MAX_OWN", "_MAX_SHARED", "_MAX_PERIODS"):
             monkeypatch.setattr(tallies, bound, 1)
         first, second = sorted(DAYS)
-        store = Store(place_of(settings(tmp_path)), "model", lease_s=900)
+        store = Store(place_of(settings(tmp_path)), "model", 900, MACHINE)
         try:
             play = Play(store)
             play.group([("reserve", uid, 9, day, "aider") for uid in (1, 2) for day in (first, first, second)])

@@ -19,7 +19,7 @@ from cortexd.ledger.keeping.schema import HEAD
 from cortexd.ledger.writing import learned as writing
 from cortexd.routing.learned import Cells
 from tests.unit.ledger_history import NOW
-from tests.unit.test_ledger_parts import CLAUDE, KIMI, complete, request, rows, settings, told
+from tests.unit.test_ledger_parts import CLAUDE, KIMI, complete, make_older, request, rows, settings, told
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -161,12 +161,11 @@ class TestOlderLedgers:
         path = settings(tmp_path).path
         with closing(sqlite3.connect(path)) as connection:
             key = connection.execute("SELECT id FROM requests").fetchone()[0]
-            for table in ("outcomes", "decisions", "learned_cells", "learned_counts", "own_caps"):
-                connection.execute(f"DROP TABLE {table}")
+            connection.execute("DROP TABLE outcomes")
             connection.execute(OUTCOMES_BEFORE)
             connection.execute("INSERT INTO outcomes VALUES (?, 0.25, 'slow', '{}', '2026-11-01 00:00:00')", (key,))
-            connection.execute("UPDATE alembic_version SET version_num = '0004'")
             connection.commit()
+        make_older(path, "0004")
         ledger = await opened(tmp_path)
         found = await ledger.told(1000, "job")
         assert found is not None

@@ -25,7 +25,7 @@ from cortexd.ledger.writing.actions import ReadBooks, Reserve, ReserveMore, Rese
 from cortexd.ledger.writing.shared_store import SharedStore
 from cortexd.ledger.writing.store import Store
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import at, attempt, expire_leases, request, settings
+from tests.unit.test_ledger_parts import MACHINE, at, attempt, expire_leases, request, settings
 
 pytestmark = pytest.mark.usefixtures("engine")
 NOW = datetime.now(UTC)
@@ -46,6 +46,8 @@ class Made:
     spent: int = 0
     open: bool = True
     since_reset: bool = True
+    correctable: bool = False
+    """Whether others have settled it as lost where it may tell them better."""
 
 
 class Machines(RuleBasedStateMachine):
@@ -59,12 +61,18 @@ class Machines(RuleBasedStateMachine):
         self.made: list[Made] = []
         self.turn = 0
 
+    @property
+    def shared(self) -> bool:
+        return place_of(self.settings).engine.sharing is not None
+
     def opened(self) -> list[Store]:
         place = place_of(self.settings)
         return [self.store(place, name) for name in (("a", "b") if place.engine.sharing else ("a",))]
 
     def store(self, place: Place, name: str) -> Store:
-        return (SharedStore if place.engine.sharing else Store)(place, name, lease_s=900)
+        if place.engine.sharing:
+            return SharedStore(place, name, 900, MACHINE, self.settings.spool)
+        return Store(place, name, 900, MACHINE)
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -125,9 +133,9 @@ class Machines(RuleBasedStateMachine):
     def settle(self, number: int, nano: int, end: RequestState) -> None:
         made = self.made[number % len(self.made)]
         result = self.run(Settle(made.key, end, (attempt(nano),)), made.machine)
-        assert isinstance(result, Settled) == made.open
-        if made.open:
-            made.spent, made.held, made.open = nano, 0, False
+        assert isinstance(result, Settled) == (made.open or made.correctable)
+        if made.open or made.correctable:
+            made.spent, made.held, made.open, made.correctable = nano, 0, False, False
 
     @rule()
     def die(self) -> None:
@@ -139,7 +147,7 @@ class Machines(RuleBasedStateMachine):
         lost = self.open_ones()
         assert sum(store.recovered for store in self.stores) == len(lost)
         for made in lost:
-            made.spent, made.held, made.open = made.held, 0, False
+            made.spent, made.held, made.open, made.correctable = made.held, 0, False, self.shared
 
     @rule()
     def retain(self) -> None:
@@ -152,6 +160,8 @@ class Machines(RuleBasedStateMachine):
 
         while self.run(Upkeep(prune, lambda _: None)):
             pass
+        for made in self.made:
+            made.correctable = made.correctable and not made.old
 
     @rule(uid=UIDS)
     def reset(self, uid: int) -> None:
@@ -179,7 +189,7 @@ class Machines(RuleBasedStateMachine):
                 [row] = usage.read(connection, UsageQuery(uid, *EVER))
                 assert (row.requests, row.cost_nano) == (len(mine), sum(made.spent for made in mine))
                 since = [made for made in mine if made.since_reset]
-                stats = statistics.read(connection, uid).stats
+                stats = statistics.read(connection, uid)
                 assert (stats.total_requests, stats.total_cost_nano) == (len(since), sum(one.spent for one in since))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
 from cortexd.ledger import OWN, PAUSE, Ledger, Limit, OverBudget, Period
 from cortexd.ledger.keeping.schema import HEAD
-from tests.unit.test_ledger_parts import complete, request, rows, settings
+from tests.unit.test_ledger_parts import complete, make_older, request, rows, settings
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -61,10 +59,7 @@ class TestKeeping:
         await complete(ledger, 5, uid=UID)
         await ledger.close()
         path = settings(tmp_path).path
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("DROP TABLE own_caps")
-            connection.execute("UPDATE alembic_version SET version_num = '0005'")
-            connection.commit()
+        make_older(path, "0005")
         ledger = await Ledger.open(settings(tmp_path))
         assert await ledger.own_caps() == {}
         assert (await ledger.spent(UID)).day_nano == 5

@@ -20,12 +20,36 @@ from cortexd.domain.messages import Usage
 from cortexd.domain.outcomes import Outcome
 from cortexd.ledger import AttemptRecord, Ledger, NewRequest
 from cortexd.ledger.engines import place_of
+from cortexd.ledger.keeping.machine import this_machine
 from cortexd.ledger.reading.audit import Audit, audit
 from cortexd.routing.learned import Cells
 
 _numbers = itertools.count(1)
 CLAUDE = ("claude", "claude-sonnet-5-5")
 KIMI = ("kimi_k2", "kimi-k2.6")
+MACHINE = this_machine(LedgerSettings())
+
+# what each migration since has added to a file, with which an older ledger is made
+_ADDED_BY = {
+    "0005": ("DROP TABLE decisions", "DROP TABLE learned_cells", "DROP TABLE learned_counts"),
+    "0006": ("DROP TABLE own_caps",),
+    "0009": (
+        "DROP TABLE rollups",
+        "CREATE TABLE resets (uid BIGINT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL)",
+        "CREATE INDEX entries_uid_month_day ON entries (uid, month, day, kind, nano)",
+        "CREATE INDEX entries_uid_seq ON entries (uid, seq)",
+    ),
+    "0007": ("DROP TABLE hosts", "ALTER TABLE requests DROP COLUMN host", "ALTER TABLE daily DROP COLUMN host"),
+}
+
+
+def make_older(path: Path, revision: str) -> None:
+    """Take out of a closed ledger's file what has come since `revision`, but for what 0005 did to outcomes."""
+    with closing(sqlite3.connect(path)) as connection:
+        for each in (made for by, added in _ADDED_BY.items() if by > revision for made in added):
+            connection.execute(each)
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.commit()
 
 
 def request(uid: int = 1000, **given: Any) -> NewRequest:

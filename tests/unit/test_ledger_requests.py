@@ -156,6 +156,39 @@ class TestReserve:
         await eventually(lambda: [row["state"] for row in rows(path, "SELECT state FROM requests")] == ["cancelled"])
         assert audited(path).reserved_nano == 0
 
+    @pytest.mark.of_a_file
+    async def test_that_takes_too_long_is_settled_as_cancelled(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever asks of a disk that does not answer in time is told so, and what is written later binds nobody."""
+        monkeypatch.setattr("cortexd.ledger.ledger._DEADLINE_S", 0.1)
+        ledger = await Ledger.open(settings(path.parents[1]))
+        with locked(path), pytest.raises(LedgerUnavailable, match="not answered"):
+            await ledger.reserve(request(request_id="slow"), 1_000)
+        await eventually(lambda: [row["state"] for row in rows(path, "SELECT state FROM requests")] == ["cancelled"])
+        assert audited(path).reserved_nano == 0
+        monkeypatch.undo()
+        await ledger.close()
+
+    @pytest.mark.of_a_file
+    async def test_begun_is_known_to_who_was_cancelled(self, ledger: Ledger, path: Path) -> None:
+        """A cancellation, or a second one, waits for the reservation and its key."""
+        begun: list[asyncio.Future[int]] = []
+
+        async def reserve() -> None:
+            begun.append(ledger.reserving(request(), 1_000))
+            await begun[0]
+
+        with locked(path):
+            task = asyncio.ensure_future(reserve())
+            for _ in range(2):
+                await asyncio.sleep(0.02)
+                task.cancel()
+            assert not task.done()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [row["id"] for row in rows(path, "SELECT id FROM requests")] == [begun[0].result()]
+
 
 class TestSettle:
     @pytest.mark.parametrize("outcome", ["refused_request", "server_error"])

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.apps import APP
-from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
+from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable, RequestNotFound
 from cortexd.ledger import DuplicateRequest, Ledger, Limit, OverBudget, Period, RequestState, Settled, UsageQuery
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import backup, begin_anew, check, export
@@ -23,7 +23,7 @@ from cortexd.ledger.writing.actions import Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, eventually, request
+from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request
 
 pytestmark = pytest.mark.slow
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
@@ -180,14 +180,21 @@ class TestDeadDaemons:
         assert check(at) == []
 
     async def test_a_settlement_that_comes_too_late(self, machines: list[Ledger], at: LedgerSettings) -> None:
-        """Whoever was slower than its lease is told that its request was settled as lost, and charges nothing more."""
+        """A request that others have settled as lost, at what it had reserved, is put right by whoever had it."""
         key = await machines[0].reserve(request(), 40, [limit(100)])
         change(at, "UPDATE requests SET lease_until = started_at")
         await (await Ledger.open(at)).close()
+        assert (await machines[1].spent(1000)).day_nano == 40
         with pytest.raises(LedgerUnavailable):
+            await machines[0].reserve_more(key, 1)
+        settled = await machines[0].settle(key, "done", [attempt(10)])
+        assert (settled.cost_nano, settled.user_day_nano) == (10, 10)
+        [state] = await machines[1].budgets([limit(100)])
+        assert (state.spent_nano, state.reserved_nano) == (10, 0)
+        assert seen(at, "SELECT state, cost_nano FROM requests") == [("done", 10)]
+        assert seen(at, "SELECT spent FROM sums WHERE uid = 1000 AND spent <> 10") == []
+        with pytest.raises(RequestNotFound):
             await machines[0].settle(key, "done", [attempt(10)])
-        [state] = await machines[0].budgets([limit(100)])
-        assert (state.spent_nano, state.reserved_nano) == (40, 0)
         assert check(at) == []
 
     async def test_are_found_while_others_run(self, at: LedgerSettings) -> None:
@@ -244,7 +251,7 @@ class TestLostConnections:
     ) -> None:
         """Where the answer to a commit is lost it is found out what became of it: once is every request reserved,
         and settled once."""
-        store = SharedStore(place_of(at), "here", lease_s=900)
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
         try:
             breaking(store, when)
             [key] = store.run([Reserve(request(), 40, (limit(100),))])
@@ -296,12 +303,6 @@ class TestAway:
         await eventually(lambda: ledger.writable)
         await complete(ledger, 5)
         await ledger.close()
-
-    async def test_cannot_be_opened(self, tmp_path: Path) -> None:
-        """A database that does not answer may be there later: it is said as such, and without the user's name."""
-        with pytest.raises(LedgerUnavailable) as refused:
-            await Ledger.open(shared(f"postgresql+psycopg://cortexd@/ledger?host={tmp_path}"))
-        assert type(refused.value).__name__ == "TemporarilyUnavailable"
 
 
 class TestPooled:

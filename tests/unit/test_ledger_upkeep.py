@@ -18,6 +18,7 @@ from cortexd.ledger.writing import inbox, write_back
 from cortexd.ledger.writing.actions import Action, Change, Upkeep
 from cortexd.ledger.writing.inbox import Inbox, Job
 from cortexd.ledger.writing.store import Store
+from cortexd.ledger.writing.waiters import Waiter
 from tests.unit.test_ledger_parts import complete, eventually, settings
 
 LONG_AGO = datetime(2024, 1, 2, tzinfo=UTC)
@@ -33,7 +34,7 @@ CALL, UPKEEP = Change(nothing), Upkeep(nothing, nothing)
 def filled(*actions: Action) -> Inbox:
     made = Inbox()
     for action in actions:
-        made.put(Job(action, asyncio.Future()))
+        made.put(Job(action, Waiter(asyncio.get_running_loop(), outlasting=False)))
     return made
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import aiohttp
 import anthropic
-import httpx2
 import openai
 import pytest
 from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
-from cortexd.providers.transport import http_client
+from cortexd.providers.connections import Connections
+from cortexd.providers.transport import client_options, http_client
 
 EVENTS = 200
+SETTINGS = ProviderSettings("p", "openai", "http://127.0.0.1", "m")
 
 
 async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -24,9 +30,26 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-@pytest.mark.parametrize("kind", [anthropic.DefaultAioHttpClient, openai.DefaultAioHttpClient])
+async def by_sdk(kind: Any, url: str) -> bytes:
+    async with http_client(kind, SETTINGS, NetworkSettings()) as client:
+        return bytes((await client.get(url)).content)
+
+
+async def by_aiohttp(url: str) -> bytes:
+    verify = client_options(SETTINGS, NetworkSettings())["verify"]
+    connections = Connections(1, verify, {}, {"timeout": aiohttp.ClientTimeout()})
+    read = b"".join([chunk async for chunk in (await connections.request("GET", url)).content.iter_any()])
+    await connections.close()
+    return read
+
+
+@pytest.mark.parametrize(
+    "get",
+    [partial(by_sdk, anthropic.DefaultAioHttpClient), partial(by_sdk, openai.DefaultAioHttpClient), by_aiohttp],
+    ids=["anthropic", "openai", "aiohttp"],
+)
 async def test_a_chunk_that_is_read_costs_no_parsing(
-    kind: type[httpx2.AsyncClient], monkeypatch: pytest.MonkeyPatch
+    get: Callable[[str], Awaitable[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parser is called for what has come, and not once more for each chunk that somebody takes."""
     calls: list[int] = []
@@ -44,9 +67,7 @@ async def test_a_chunk_that_is_read_costs_no_parsing(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    client = http_client(kind, ProviderSettings("p", "openai", f"http://127.0.0.1:{port}", "m"), NetworkSettings())
-    async with client:
-        answer = await client.get(f"http://127.0.0.1:{port}/")
+    read = await get(f"http://127.0.0.1:{port}/")
     await runner.cleanup()
-    assert answer.content == b"data: {}\n\n" * EVENTS
+    assert read == b"data: {}\n\n" * EVENTS
     assert calls.count(0) == 0

@@ -27,6 +27,7 @@ GROUPS = {
     "label": "label",
     "app": "app",
     "user": "uid",
+    "host": "host",
 }
 _FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _OWN_WORD = "(unverified)"  # no word but its own
@@ -68,12 +69,18 @@ def as_csv(rows: Sequence[UsageRow], by: Sequence[str]) -> str:
 
 
 def _keys(row: UsageRow, by: Sequence[str]) -> list[str]:
-    return [_key(row, name) for name in by]
+    return [_key(row, name, by) for name in by]
 
 
-def _key(row: UsageRow, name: str) -> str:
+def _user(row: UsageRow, by: Sequence[str]) -> str:
+    """Where each machine has users of its own, with the machine's name."""
+    name = row.user or str(row.uid)
+    return f"{name}@{row.host}" if row.host and "host" not in by else name
+
+
+def _key(row: UsageRow, name: str, by: Sequence[str]) -> str:
     if name == "user":
-        return row.user or str(row.uid)
+        return _user(row, by)
     if name == "app" and row.app and not row.app_verified:
         return f"{row.app} {_OWN_WORD}"
     return str(getattr(row, GROUPS[name])) or "(none)"

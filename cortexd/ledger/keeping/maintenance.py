@@ -14,11 +14,12 @@ from typing import Any, Literal, Protocol
 from sqlalchemy import Connection, Row, Select, func, select
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.people import uid_of
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines import engine_of, place_of
-from cortexd.ledger.keeping.migrate import revision
-from cortexd.ledger.keeping.schema import APPEND_ONLY, HEAD, REVISIONS, attempts, requests
-from cortexd.ledger.reading import queries
+from cortexd.ledger.keeping.migrate import revision_problem
+from cortexd.ledger.keeping.schema import APPEND_ONLY, attempts, hosts, requests
+from cortexd.ledger.reading import rollups
 from cortexd.ledger.reading.audit import audit
 
 Format = Literal["jsonl", "csv"]
@@ -30,7 +31,7 @@ class Stream(Protocol):
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _PLAIN = ("request_id", "uid", "user", "task_type", "state", "day", "provider", "model")
-FIELDS = (*_PLAIN, "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
+FIELDS = (*_PLAIN, "host", "started_at", "finished_at", "attempts", *_TOKENS, "cost_nano_usd", "cost_known", "labels")
 
 
 def backup(ledger: LedgerSettings, target: Path) -> None:
@@ -64,7 +65,7 @@ def begin_anew(ledger: LedgerSettings) -> None:
 def check(ledger: LedgerSettings) -> list[str]:
     """What is wrong with the ledger, a line each; empty where nothing is. Reads all of it."""
     with _reading(ledger) as connection:
-        if problem := _revision_problem(connection):
+        if problem := revision_problem(connection):
             return [problem]
         return [problem for look in _CHECKS for problem in look(connection)]
 
@@ -75,7 +76,7 @@ def export(ledger: LedgerSettings, since: date, until: date, stream: Stream, for
     `jsonl`: an object each, by FIELDS; `csv`: FIELDS as the first line, labels as JSON. Times are UTC.
     """
     with _reading(ledger) as connection:
-        if problem := _revision_problem(connection):
+        if problem := revision_problem(connection):
             raise LedgerUnavailable(f"{place_of(ledger)}: {problem}")
         write = _WRITERS[form](stream)
         number = 0
@@ -93,21 +94,12 @@ def _reading(ledger: LedgerSettings) -> Iterator[Connection]:
         yield connection
 
 
-def _revision_problem(connection: Connection) -> str | None:
-    found = revision(connection)
-    if found == HEAD:
-        return None
-    if found in REVISIONS:
-        return f"its schema is {found}, older than {HEAD}; start this cortexd once, which migrates it"
-    return f"its schema is {found or 'none'}, and this cortexd knows {HEAD}"
-
-
 def _damage(connection: Connection) -> Iterator[str]:
     return engine_of(connection).damage(connection, APPEND_ONLY)
 
 
 def _sums(connection: Connection) -> Iterator[str]:
-    found, totals = audit(connection), queries.totals(connection)[1]
+    found, totals = audit(connection), rollups.totals(connection)
     if found.wrong_rows:
         yield f"{found.wrong_rows} requests have a cost that is not the sum of their entries"
     if found.wrong_days:
@@ -115,9 +107,11 @@ def _sums(connection: Connection) -> Iterator[str]:
     settled = found.requests - found.pending
     if (settled, found.charged_nano) != (totals.total_requests, totals.total_cost_nano):
         yield (
-            f"the totals say {totals.total_requests} requests and {totals.total_cost_nano} nano-dollars, "
+            f"the rollups say {totals.total_requests} requests and {totals.total_cost_nano} nano-dollars, "
             f"the rows {settled} and {found.charged_nano}"
         )
+    if wrong := rollups.wrong(connection):
+        yield f"{wrong} rollups are not the sums of their requests"
 
 
 _CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_damage, _sums)
@@ -125,11 +119,17 @@ _CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_damage, _sums)
 
 def _requests(since: date, until: date) -> Select[Any]:
     tokens = [func.coalesce(func.sum(attempts.c[name]), 0).label(name) for name in _TOKENS]
+    made = requests.outerjoin(attempts, attempts.c.request == requests.c.id)
     return (
-        select(requests, func.count(attempts.c.number).label("attempts"), *tokens)
-        .outerjoin_from(requests, attempts, attempts.c.request == requests.c.id)
+        select(
+            requests,
+            func.coalesce(hosts.c.name, "").label("host_name"),
+            func.count(attempts.c.number).label("attempts"),
+            *tokens,
+        )
+        .select_from(made.outerjoin(hosts, hosts.c.number == requests.c.host))
         .where(requests.c.day.between(since.isoformat(), until.isoformat()))
-        .group_by(requests.c.id)
+        .group_by(requests.c.id, hosts.c.number)
         .order_by(requests.c.id)
     )
 
@@ -141,6 +141,8 @@ def _record(row: Row[Any]) -> dict[str, Any]:
         "finished_at": _instant(row.finished_at),
         "cost_nano_usd": row.cost_nano,
         "labels": json.loads(row.labels),
+        "uid": uid_of(row.uid),
+        "host": row.host_name,
         **{name: int(values[name]) for name in _TOKENS},
     }
     return {name: given[name] if name in given else values[name] for name in FIELDS}

@@ -64,6 +64,16 @@ def revision(connection: Connection) -> str | None:
     return found
 
 
+def revision_problem(connection: Connection) -> str | None:
+    """Why this cortexd cannot read the ledger as it is; None where it can."""
+    found = revision(connection)
+    if found == HEAD:
+        return None
+    if found in REVISIONS:
+        return f"its schema is {found}, older than {HEAD}; start this cortexd once, which migrates it"
+    return f"its schema is {found or 'none'}, and this cortexd knows {HEAD}"
+
+
 def _create(connection: Connection) -> None:
     """A new ledger at HEAD, without Alembic's 9 MB; a test holds it against what the migrations build."""
     requests_pending.dialect_options[connection.dialect.name]["where"] = PENDING  # declared, it would load the dialect

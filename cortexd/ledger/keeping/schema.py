@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -51,6 +51,7 @@ requests = Table(
     Column("cost_nano", BigInteger, nullable=False, server_default="0"),
     Column("cost_known", Boolean, nullable=False, server_default=text("false")),
     Column("labels", Text, nullable=False, server_default="{}"),
+    Column("host", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("uid", "request_id", name="requests_uid_request_id"),
     Index("requests_day_uid", "day", "uid"),
 )
@@ -92,8 +93,6 @@ entries = Table(
     Column("at", DateTime, nullable=False),
     Column("day", Text, nullable=False),
     Column("month", Text, nullable=False),
-    Index("entries_uid_month_day", "uid", "month", "day", "kind", "nano"),  # covers sums by month and by day
-    Index("entries_uid_seq", "uid", "seq"),
     Index("entries_request", "request"),  # or deleting a request would look for its entries through all of them
 )
 
@@ -122,6 +121,7 @@ daily = Table(
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("cost_nano", BigInteger, nullable=False),
     Column("cost_known", Boolean, nullable=False),
+    Column("host", BigInteger, nullable=False, server_default="0"),
     Index("daily_day_uid", "day", "uid"),
 )
 
@@ -137,14 +137,35 @@ prunings = Table(
     Column("charged_nano", BigInteger, nullable=False),
 )
 
-resets = Table(
-    "resets",
+# Sums of all settled requests, kept and pruned, which the writer raises as it settles them: what is read of a long
+# time. Counted as in `daily`; `unknown`: attempts (or requests without one) of a cost that nobody told; `high` and
+# `low`: the halves of costs, as exact_sum has them. `former`: 0, or which of those that had the uid before.
+rollups = Table(
+    "rollups",
     metadata,
     Column("uid", BigInteger, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("day", Text, primary_key=True),
+    Column("former", BigInteger, primary_key=True, autoincrement=False),
+    Column("user", Text, primary_key=True),
+    Column("task_type", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("host", BigInteger, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("at_provider", BigInteger, nullable=False),
+    Column("at_model", BigInteger, nullable=False),
+    Column("at_both", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
-# Parts of a user's statistics since the last reset that need not, or cannot, be read from entries any more.
+# What a user's statistics are more than his rollups: after a reset, less.
 carried = Table(
     "carried",
     metadata,
@@ -256,6 +277,25 @@ own_caps = Table(
     Column("extra_month_nano", BigInteger, nullable=False),
 )
 
+# The machines that have written here, by the number that requests and daily sums have. 0: in a file the machine itself,
+# in a shared ledger one that is not known. `id` as machine.py makes it; `schema`: the newest that its cortexd knows;
+# `settings`: the revision of the fleet's settings that it runs, "" for none; `users` and `time_zone` as it is set to.
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("first_seen", DateTime, nullable=False),
+    Column("last_seen", DateTime, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("schema", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("users", Text, nullable=False),
+    UniqueConstraint("id", name="hosts_id"),
+)
+
 meta = Table(
     "meta",
     metadata,
@@ -284,3 +324,24 @@ sums = Table(
 )
 KEYS_AT_ONCE = 256  # that a daemon takes for the requests to come
 request_keys = Sequence("request_keys", start=1, increment=KEYS_AT_ONCE, metadata=shared_metadata)
+
+# What the fleet's machines have in common of their settings: domain/fleet.py. Rows are added, the oldest deleted. The
+# table may be another role's than the machines' (fleet.md), whose migrations then cannot change it.
+fleet_settings = Table(
+    "fleet_settings",
+    shared_metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", DateTime, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+# How often something was changed that each machine has in memory, so that the others look again.
+changes = Table(
+    "changes",
+    shared_metadata,
+    Column("of", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)

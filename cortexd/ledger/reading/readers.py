@@ -27,9 +27,13 @@ class Readers:
         self._connections = place.readers(_THREADS)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger-reader")
         self._waiting = 0
+        self.away: Callable[[], bool] = lambda: False
+        """Whether nothing can be read: nobody is let wait for it."""
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """What `query` gives; LedgerUnavailable where too many wait or the file cannot be read."""
+        if self.away():
+            raise LedgerUnavailable("the ledger's database is away; try again later")
         if self._waiting >= _MAX_WAITING:
             raise LedgerUnavailable(f"{_MAX_WAITING} readings of the ledger are waiting; try again later")
         self._waiting += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, RequestState, Settled
@@ -37,6 +38,28 @@ class Settle:
     state: RequestState
     attempts: Sequence[AttemptRecord]
     late: Callable[[Settled], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A request that cost nothing, and that began and ended (`ended_at`, aware) elsewhere. Result: Settled.
+
+    Where its id was used meanwhile it is booked by another."""
+
+    request: NewRequest
+    state: RequestState
+    attempts: Sequence[AttemptRecord]
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Line `number` of a spool: done once, whatever becomes of the daemon meanwhile. Result: Settled; None where it was
+    done before."""
+
+    spool: str
+    number: int
+    what: Book | Settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +110,6 @@ class ReadBooks:
     uid: int | None = None
 
 
-Action = Reserve | ReserveMore | Settle | ResetStats | TakeOver | RenewLeases | Change | Upkeep | ReadBooks
+Beside = ResetStats | TakeOver | RenewLeases | Change | Upkeep | Replay
+"""What is not one request's money by itself."""
+Action = Reserve | ReserveMore | Settle | Book | ReadBooks | Beside

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection
 
 from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger.engines.driver import send
-from cortexd.ledger.keeping.schema import resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
     IN_VAIN,
@@ -24,14 +24,18 @@ from cortexd.ledger.records import (
     NewRequest,
     OverBudget,
     RequestState,
+    Settled,
     StoredRequest,
 )
 from cortexd.ledger.writing import learned, owners
 from cortexd.ledger.writing.actions import (
     Action,
+    Beside,
+    Book,
     Change,
     ReadBooks,
     RenewLeases,
+    Replay,
     Reserve,
     ReserveMore,
     ResetStats,
@@ -41,6 +45,7 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.balance import Balance, Move
 from cortexd.ledger.writing.books import UNKNOWN, Before, Books, Closed, Held
+from cortexd.ledger.writing.rollups import Rollups
 from cortexd.ledger.writing.rows import (
     Lease,
     Row,
@@ -50,6 +55,8 @@ from cortexd.ledger.writing.rows import (
     decision_row,
     entry_row,
     long_labels,
+    moment,
+    name,
     pending_row,
     settled_row,
 )
@@ -82,6 +89,7 @@ class CommitGroup:
     _entries: list[Row] = field(default_factory=list)
     _decisions: list[Row] = field(default_factory=list)
     _counted: Counter[CountKey] = field(default_factory=Counter)
+    _rollups: Rollups = field(default_factory=Rollups)
     _renewals: list[Row] = field(default_factory=list)
     _resets: list[int] = field(default_factory=list)
     _balance: Balance = field(init=False)
@@ -102,21 +110,30 @@ class CommitGroup:
                     held = self._open(action.key)
                     before = self._balance.before(connection, held)
                     return self.settle(held, action.state, action.attempts, before)
-                case ResetStats():
-                    self._resets.append(action.uid)
-                    return None
-                case TakeOver():
-                    self.books.tallies.forget(action.uid)
-                    return owners.take_over(connection, action.uid, action.user)
-                case Change() | Upkeep():
-                    return action.apply(connection)
+                case Book():
+                    return self._book(action, connection)
                 case ReadBooks():
                     return self._balance.states(connection, action.limits, action.day, action.uid)
-                case RenewLeases():
-                    self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
-                    return None
+                case _:
+                    return self._plan_beside(action, connection)
         except (DuplicateRequest, InvalidArgument, OverBudget, RequestNotFound) as error:
             return error
+
+    def _plan_beside(self, action: Beside, connection: Connection) -> Planned:
+        """What concerns no request's money; a line of a spool is what it says."""
+        match action:
+            case ResetStats():
+                self._resets.append(action.uid)
+            case TakeOver():
+                self.books.tallies.forget(action.uid)
+                owners.take_over(connection, action.uid, action.user)
+            case Change() | Upkeep():
+                return action.apply(connection)
+            case RenewLeases():
+                self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
+            case Replay():
+                return self.plan(action.what, connection)
+        return None
 
     def settle(
         self,
@@ -130,11 +147,14 @@ class CommitGroup:
         self._closed.add(held.key)
         self._entry(held, Kind.RELEASE, held.nano)
         cost = self._charge(held, lost_nano, 0)
+        tried: list[Row] = []
         for number, attempt in enumerate(made, start=1):
             nano = self._charge(held, attempt.cost_nano, cost)
             cost += nano
-            self._attempts.append(attempt_row(held.key, number, attempt, nano))
+            tried.append(attempt_row(held.key, number, attempt, nano))
+        self._attempts += tried
         known = state is not RequestState.LOST and all(attempt.cost_known for attempt in made)
+        self._rollups.add(held, tried, cost, known)
         closed = Closed(held, cost, known, before)
         free = known and not cost
         if free:
@@ -144,6 +164,27 @@ class CommitGroup:
         self._balance.move(held, cost, -held.nano, 0 if known or state not in IN_VAIN else cost)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         return closed
+
+    def correct(
+        self, connection: Connection, held: Held, state: RequestState, made: Sequence[AttemptRecord], lost_nano: int
+    ) -> Settled:
+        """What a request really came to that was settled as lost at `lost_nano`, when nobody knew better."""
+        before, cost = self._balance.before(connection, held), 0
+        tried: list[Row] = []
+        for number, attempt in enumerate(made, start=1):
+            nano = min(max(attempt.cost_nano, 0), INT64_MAX - cost)
+            cost += nano
+            tried.append(attempt_row(held.key, number, attempt, nano))
+        self._attempts += tried
+        if cost != lost_nano:
+            self._entry(held, Kind.ADJUST, cost - lost_nano)
+        closed = Closed(held, cost, all(attempt.cost_known for attempt in made), before)
+        self._rollups.take_lost(held, lost_nano)
+        self._rollups.add(held, tried, cost, closed.cost_known)
+        self._balance.move(held, cost - lost_nano, 0)
+        self._settlements.append(settled_row(closed, state, made, self.lease.now))
+        more = cost - lost_nano
+        return Settled(cost, closed.cost_known, before.day_nano + more, before.month_nano + more, self.books.totals)
 
     def write(self, connection: Connection, statements: Statements) -> None:
         """Send the rows, each table's in one go."""
@@ -155,15 +196,14 @@ class CommitGroup:
             (statements.decide, self._decisions),
             (statements.attempt, self._attempts),
             (statements.entry, self._entries),
+            (statements.roll_up, self._rollups.rows()),
             (statements.renew, self._renewals),
         ):
             if rows:
                 send(connection, statement, rows)
         learned.count(connection, self._counted)
         for uid in self._resets:
-            statistics.forget(connection, uid)
-            connection.execute(delete(resets).where(resets.c.uid == uid))
-            connection.execute(insert(resets), {"uid": uid, "seq": queries.last_seq(connection)})
+            statistics.reset(connection, uid)
 
     @property
     def moves(self) -> Sequence[Move]:
@@ -185,14 +225,15 @@ class CommitGroup:
 
     def _reserve(self, action: Reserve, connection: Connection) -> int:
         request = action.request
-        name = (request.uid, request.request_id)
-        used = self._names.get(name) or self.stored.get(name)
+        own_id = (request.uid, request.request_id)
+        used = self._names.get(own_id) or self.stored.get(own_id)
         if used is not None and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
         _check_amount(action.nano)
         day = day_of(request)
         limits, labels, app = tuple(action.limits), long_labels(request), request.labels.get(APP, "")
-        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app)
+        names = (name(request.user), request.task_type, self.lease.host)
+        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app, *names)
         try:
             self._balance.refuse_over_budget(connection, held, action.nano)
         except OverBudget:
@@ -207,7 +248,7 @@ class CommitGroup:
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held
-        self._names[name] = as_stored(held.key, request)
+        self._names[own_id] = as_stored(held.key, request)
         return held.key
 
     def _reserve_more(self, action: ReserveMore, connection: Connection) -> None:
@@ -218,6 +259,16 @@ class CommitGroup:
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held.more(action.nano)
+
+    def _book(self, action: Book, connection: Connection) -> Closed:
+        request = action.request
+        own_id = (request.uid, request.request_id)
+        if own_id in self._names or own_id in self.stored:
+            request = replace(request, request_id=f"{request.request_id}#{secrets.token_hex(6)}")
+        held = self._held[self._reserve(Reserve(request, 0), connection)]
+        closed = self.settle(held, action.state, action.attempts, self._balance.before(connection, held))
+        self._settlements[-1]["finished_at"] = moment(action.ended_at)
+        return closed
 
     def _open(self, key: int) -> Held:
         held = self._held.get(key) or self.books.held.get(key)
@@ -239,8 +290,8 @@ class CommitGroup:
 def _refuse_used(connection: Connection, request: NewRequest) -> None:
     """Where nothing is inserted, no index objects to an id that was used before."""
     if request.caller_chosen:
-        name = (request.uid, request.request_id)
-        used = queries.find(connection, [name]).get(name)
+        own_id = (request.uid, request.request_id)
+        used = queries.find(connection, [own_id]).get(own_id)
         if used and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
 

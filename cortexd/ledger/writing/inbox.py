@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
 from cortexd.ledger.writing.actions import Action, Upkeep
-from cortexd.ledger.writing.store import Result
+from cortexd.ledger.writing.waiters import Waiter
 
 MAX_GROUP = 256
 MAX_PASSED = 20  # groups of calls, while upkeep waits; a writer that never rests does it all the same
@@ -20,7 +19,7 @@ class Job:
     """An action and who waits for it."""
 
     action: Action
-    waiter: asyncio.Future[Result]
+    waiter: Waiter
 
 
 class _Word(Enum):

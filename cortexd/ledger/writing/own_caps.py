@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
 from cortexd.ledger.keeping.schema import own_caps
+from cortexd.ledger.writing import changes
 
 
 def known(connection: Connection) -> dict[int, OwnCap]:
@@ -21,6 +22,7 @@ def keep(connection: Connection, uid: int, cap: OwnCap | None) -> None:
     connection.execute(delete(own_caps).where(own_caps.c.uid == uid))
     if cap is not None:
         connection.execute(insert(own_caps), {"uid": uid} | _columns(cap))
+    changes.count(connection, changes.OWN_CAPS)
 
 
 def _columns(cap: OwnCap) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
-from cortexd.errors import InvalidArgument, TooLarge
+from cortexd.errors import AccessDenied, InvalidArgument, TooLarge
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import budget_overrides as budgets
 from cortexd.ledger.keeping.schema import preferences as wished
 from cortexd.ledger.records import LimitOverride
+from cortexd.ledger.writing import changes
 
 _MAX_BYTES = 64 * 1024
 
@@ -42,6 +44,7 @@ def keep_preferences(connection: Connection, uid: int, text: str) -> None:
     connection.execute(delete(wished).where(wished.c.uid == uid))
     if text:
         connection.execute(insert(wished), {"uid": uid, "wishes": text})
+    changes.count(connection, changes.PREFERENCES)
 
 
 def budget_overrides(connection: Connection) -> dict[tuple[str, str], LimitOverride]:
@@ -50,14 +53,20 @@ def budget_overrides(connection: Connection) -> dict[tuple[str, str], LimitOverr
 
 
 def keep_budget(connection: Connection, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
-    """Replace a limit; None removes it. `by_uid`: who has set it."""
+    """Replace a limit; None removes it. `by_uid`: who has set it. Raises AccessDenied."""
     if override is not None:
         _check(override)
+    if (sharing := engine_of(connection).sharing) and not sharing.may_change(connection, budgets):
+        raise AccessDenied(
+            "On this fleet limits are not set from a machine: the database lets it only read them. Whoever may change "
+            "the fleet's settings sets them with cortexctl fleet settings set."
+        )
     connection.execute(delete(budgets).where(budgets.c.scope == scope, budgets.c.name == name))
     if override is not None:
         amounts = {"day_nano": override.day_nano, "month_nano": override.month_nano}
         given = {"scope": scope, "name": name, "by_uid": by_uid, "at": datetime.now(UTC).replace(tzinfo=None)}
         connection.execute(insert(budgets), given | amounts)
+    changes.count(connection, changes.LIMITS)
 
 
 def _check(override: LimitOverride) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from cortexd.ledger.keeping.schema import KEYS_AT_ONCE, request_keys
 from cortexd.ledger.records import Limit, Period, Totals, Whose
-from cortexd.ledger.writing.actions import Action, ReadBooks, Reserve, ReserveMore, Settle
+from cortexd.ledger.writing.actions import Action, Book, ReadBooks, Reserve, ReserveMore, Settle
 from cortexd.ledger.writing.books import Books
 from cortexd.ledger.writing.rows import day_of
 from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, lock_name
@@ -66,5 +66,7 @@ class SharedBooks(Books):
                     yield action.limits, day_of(action.request), action.request.uid, True
                 case ReserveMore() | Settle() if held := self.held.get(action.key):
                     yield held.limits, held.day, held.uid, True
+                case Book():
+                    yield (), day_of(action.request), action.request.uid, False
                 case ReadBooks():
                     yield action.limits, action.day, action.uid, False

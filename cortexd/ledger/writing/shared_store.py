@@ -6,29 +6,30 @@ same money away. Whether a commit whose answer was lost has happened is found ou
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cortexd.domain.apps import APP
-from cortexd.domain.safe_values import bounded_text
-from cortexd.errors import LedgerUnavailable
+from cortexd.errors import LedgerUnavailable, RequestNotFound
 from cortexd.ledger.engines import Log, Place, Sharing
+from cortexd.ledger.keeping import hosts
+from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.retention import clamped
 from cortexd.ledger.reading import queries
-from cortexd.ledger.records import MAX_NAME, RequestState, Settled, Totals
+from cortexd.ledger.records import RequestState, Settled, Totals
+from cortexd.ledger.spool.spool import Spool
 from cortexd.ledger.writing.actions import (
     Action,
+    Book,
     Change,
     RenewLeases,
     Reserve,
@@ -40,6 +41,7 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
+from cortexd.ledger.writing.replaying import replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import SharedBooks
 from cortexd.ledger.writing.shared_sums import SharedSums
@@ -52,7 +54,7 @@ _PAUSE_S = 0.02
 _RETRY_S, _MOST_RETRY_S = 1.0, 15.0
 _MOST_ABANDONED = 256  # requests of a dead daemon, in one transaction
 _LOST_TO_OTHERS = (
-    "The request's lease was over and another machine has settled it as lost, at what it had reserved. Look at "
+    "The request's lease was over and another machine has settled it as lost: it may cost nothing more. Look at "
     "[ledger] lease_s."
 )
 
@@ -67,11 +69,16 @@ class Doubt:
     planned: Sequence[Planned]
 
 
+class CannotBegin(Exception):
+    """The database is back, and not for this cortexd."""
+
+
 class SharedStore(Store):
     shared = True
     books: SharedBooks
 
-    def __init__(self, place: Place, instance: str, lease_s: float) -> None:
+    def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine, spool: Path) -> None:
+        """As Store's, but for a database that is away: it is begun when it is back. `spool`: a file's path."""
         sharing = place.engine.sharing
         assert sharing is not None
         self._sharing: Sharing = sharing
@@ -82,13 +89,22 @@ class SharedStore(Store):
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
-        super().__init__(place, instance, lease_s)
+        super().__init__(place, instance, lease_s, machine)
+        self.spool = Spool(spool)
+        self.spool.find()
+
+    @property
+    def lost(self) -> bool:
+        return self._there is None
 
     @property
     def retry_s(self) -> float:
         """Ever longer, and not the same on every machine: all of them wait for the same database."""
         most = min(_RETRY_S * 2**self._failures, _MOST_RETRY_S)
         return random.uniform(most / 2, most)  # noqa: S311
+
+    def unwritable(self, error: BaseException) -> str | None:
+        return str(error) if isinstance(error, CannotBegin) else super().unwritable(error)
 
     def run(self, actions: Sequence[Action]) -> list[Result]:
         results = super().run(actions)
@@ -109,6 +125,8 @@ class SharedStore(Store):
             there = self._there is not None
             try:
                 connection = self._connected()
+                if self.away is not None:
+                    self._begin_late(connection)
                 if (known := self._end_doubt(connection)) is not None:
                     results = self._booked(known.group, known.planned)
                     if known.actions is actions:
@@ -126,14 +144,18 @@ class SharedStore(Store):
     def _commit_once(self, connection: Connection, actions: Sequence[Action], conflict: bool) -> list[Result]:
         connection.begin()
         self._sharing.enter(connection, alone=any(map(_goes_alone, actions)))
-        self.books.have_keys(connection, sum(isinstance(action, Reserve) for action in actions))
-        gone = self._gone(connection, actions)
-        concerned = self.books.concerned(actions)
+        replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
+        todo = replay.todo
+        self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
+        take_in(connection, self.books, todo if replay.marks else ())
+        gone = self._gone(connection, todo)
+        concerned = self.books.concerned(todo)
         self._sharing.take(connection, concerned.locks)
         self.books.tallies = self._sums.tallies(connection, concerned.sums)
-        group = CommitGroup(self.books, self._now(), self._used_ids(connection, actions) if conflict else {})
-        planned = [self._planned(group, action, connection, gone) for action in actions]
+        group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
+        planned = [action and self._planned(group, action, connection, gone) for action in replay.meant]
         self._write(connection, group)
+        replay.keep(connection)
         self._doubt = Doubt(actions, self._sharing.mark(connection), group, planned)
         self._commit_surely(connection)
         for key in gone:
@@ -154,11 +176,21 @@ class SharedStore(Store):
         self._doubt = None
 
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
-        if isinstance(action, Settle | ReserveMore) and action.key in gone:
+        if isinstance(action, ReserveMore) and action.key in gone:
             return LedgerUnavailable(_LOST_TO_OTHERS)
         if isinstance(action, Settle) and action.key in self._late:
             return self._late[action.key]
+        if isinstance(action, Settle) and (action.key in gone or action.key not in self.books.held):
+            return self._corrected(group, action, connection)
         return group.plan(action, connection)
+
+    def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
+        """The end of a request that is settled already: by others, as lost, when its lease was over."""
+        found = settled_as_lost(connection, action.key)
+        if found is None:
+            return RequestNotFound(f"request {action.key} of the ledger is not pending")
+        held, lost_nano = found
+        return group.correct(connection, held, action.state, action.attempts, lost_nano)
 
     def _write(self, connection: Connection, group: CommitGroup) -> None:
         group.write(connection, self._statements)
@@ -207,6 +239,7 @@ class SharedStore(Store):
         """Settle what dead daemons have left, and see what the others have added up to."""
         try:
             self._set_clock()
+            self._say_that_it_is_there(self._connected())
             self._drop_old_sums(self._connected())
             while found := self._recover():
                 _log.warning("%d requests of daemons that died were settled as lost", found)
@@ -215,17 +248,48 @@ class SharedStore(Store):
             self._rollback(error)  # the next call tells of it
 
     def _open(self, place: Place, opened: ExitStack) -> None:
+        self._place = place
         self._pool = place.writer()
         opened.callback(self._drop_connection)
-        connection = self._connected()
-        self._statements = Statements(connection.dialect)
-        migrate(connection, place.refuse_to_begin_anew)
-        self._sums = SharedSums(connection, self._sharing, bounded_text(socket.gethostname(), MAX_NAME))
-        self._drop_old_sums(connection)
+        opened.callback(self._close_spool)
+        dialect = self._pool.dialect
+        self._statements = Statements(dialect)
+        self._sums = SharedSums(dialect)
         self.books = SharedBooks(self._sums, NOTHING)
+        self.recovered = self.host = 0
+        try:
+            self._begin(self._connected())
+        except SQLAlchemyError as error:
+            if not self._engine.passing(error):
+                raise
+            self._rollback(error)
+            self.away = error
+            _log.error("the ledger %s is away: %s; it is tried again", place, self.unwritable(error))
+
+    def _begin(self, connection: Connection) -> None:
+        """What comes before the first transaction."""
+        migrate(connection, self._place.refuse_to_begin_anew)
         self._set_clock()
+        self.host = hosts.enter(connection, self._machine, self._moment())
+        self._sums.host = str(self.host)
+        self._drop_old_sums(connection)
         self.recovered = self._recover()
         self.books.totals = self._totals()
+        self.away = None
+
+    def _begin_late(self, connection: Connection) -> None:
+        try:
+            self._begin(connection)
+        except LedgerUnavailable as error:  # a newer cortexd was quicker
+            raise CannotBegin(str(error)) from error
+
+    def _close_spool(self) -> None:
+        if self.spool is not None:
+            self.spool.close()
+
+    def _say_that_it_is_there(self, connection: Connection) -> None:
+        hosts.seen(connection, self.host, self._moment())
+        connection.commit()
 
     def _drop_old_sums(self, connection: Connection) -> None:
         """Once a month begins; what is open still is of the one before at most."""
@@ -266,8 +330,7 @@ class SharedStore(Store):
         keys = queries.abandoned(connection, datetime.fromisoformat(now.now), _MOST_ABANDONED)
         group = CommitGroup(self.books, now)
         for row in queries.reserved(connection, keys) if keys else ():
-            nano, app = queries.exact(row.high, row.low), json.loads(row.labels).get(APP, "")
-            held = Held(row.id, row.uid, row.day, row.month, nano, app=app)
+            held = Held.of(row, queries.exact(row.high, row.low))
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if keys:
             self._write(connection, group)
@@ -287,9 +350,13 @@ class SharedStore(Store):
         connection.rollback()
         return found
 
+    def _moment(self) -> datetime:
+        """Now, by the database's clock: in UTC, without a zone."""
+        return (datetime.now(UTC) + self._clock).replace(tzinfo=None)
+
     def _now(self) -> Lease:
         now = datetime.now(UTC) + self._clock
-        return Lease(self._instance, moment(now), moment(now + self._lease))
+        return Lease(self._instance, moment(now), moment(now + self._lease), self.host)
 
 
 def _goes_alone(action: Action) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, func, select
 
-from cortexd.ledger.engines import Sharing
+from cortexd.ledger.engines import engine_for
 from cortexd.ledger.engines.driver import send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
 from cortexd.ledger.records import AppOf, Totals, Whose
@@ -34,13 +34,12 @@ def lock_name(whose: Whose) -> str:
 
 
 class SharedSums:
-    """`host`: under which name this machine adds."""
-
-    def __init__(self, connection: Connection, sharing: Sharing, host: str) -> None:
-        self._host = host
+    def __init__(self, dialect: Dialect) -> None:
+        self.host = ""
+        """Under which name this machine adds; it is known once the ledger was reached."""
         given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
-        adding = sharing.add(sums, _KEY, _ADDED).values(given)
-        self._add = str(adding.compile(dialect=connection.dialect))
+        adding = engine_for(dialect.name).add(sums, _KEY, _ADDED).values(given)
+        self._add = str(adding.compile(dialect=dialect))
 
     def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:
         """What is committed, and what this transaction has added."""
@@ -86,7 +85,7 @@ class SharedSums:
         if settled:
             _add_up(added[EVERYBODY, ALL_TIME, ""], (0, 0, 0, settled))
         for key, figures in sorted(added.items()):  # in the same order on every machine
-            yield dict(zip((*_KEY, *_ADDED), (*key, self._host, *figures), strict=True))
+            yield dict(zip((*_KEY, *_ADDED), (*key, self.host, *figures), strict=True))
 
 
 def _singles(connection: Connection, wanted: Collection[tuple[_Name, str]]) -> dict[Any, tuple[int, int, int]]:

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
+from cortexd.ledger.keeping import hosts, marks
+from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import RequestState
-from cortexd.ledger.writing.actions import Action, Change, Reserve
+from cortexd.ledger.writing.actions import Action, Book, Change, Reserve
 from cortexd.ledger.writing.books import Books, Closed, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned, Stored
 from cortexd.ledger.writing.free_rows import FreeRows
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.statements import Statements
+
+if TYPE_CHECKING:
+    from cortexd.ledger.spool.spool import Spool
 
 _RETRY_S = 2.0
 Result = Any  # what an action's docstring says, or the exception that it ended in
@@ -32,16 +37,22 @@ class Store:
 
     shared = False
     """Whether other daemons write to the same ledger."""
+    away: Exception | None = None
+    """Why it could not be begun yet."""
+    spool: Spool | None = None
+    """What waits on this machine's own disk to be booked."""
     books: Books
     recovered: int
+    host: int = hosts.NOT_KNOWN
+    """This machine's number in the ledger."""
 
-    def __init__(self, place: Place, instance: str, lease_s: float) -> None:
+    def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine) -> None:
         """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
-        self.unwritable = place.engine.unwritable
+        self._engine = place.engine
         self.damage = Damage(place)
         self._instance = instance
+        self._machine = machine
         self._lease = timedelta(seconds=lease_s)
-        self._engine = place.engine
         self._free = FreeRows()
         with ExitStack() as opened:
             opened.enter_context(place.claim())
@@ -52,6 +63,15 @@ class Store:
                 kind = TemporarilyUnavailable if self._engine.passing(error) else LedgerUnavailable
                 raise kind(f"cannot open the ledger {place}: {reason}") from error
             self._opened = opened.pop_all()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the database cannot be reached."""
+        return False
+
+    def unwritable(self, error: BaseException) -> str | None:
+        """Why nothing can be written for now, in words; None where `error` concerns one action only."""
+        return self._engine.unwritable(error)
 
     @property
     def retry_s(self) -> float:
@@ -123,7 +143,9 @@ class Store:
         self._connection: Connection = opened.enter_context(place.writer().connect())
         self._statements = Statements(self._connection.dialect)
         migrate(self._connection, place.refuse_to_begin_anew)
+        marks.refuse_moved(self._connection)
         place.begun()
+        self.host = hosts.enter(self._connection, self._machine, datetime.now(UTC).replace(tzinfo=None))
         self.recovered = self._recover()
         self.books = self._load()
         self._beside = opened.enter_context(self._connection.engine.connect())
@@ -132,7 +154,7 @@ class Store:
         return self.books.settle(planned) if isinstance(planned, Closed) else planned
 
     def _used_ids(self, connection: Connection, actions: Sequence[Action]) -> Stored:
-        requests = (action.request for action in actions if isinstance(action, Reserve))
+        requests = (action.request for action in actions if isinstance(action, Reserve | Book))
         return queries.find(connection, [(request.uid, request.request_id) for request in requests])
 
     def _recover(self) -> int:
@@ -140,7 +162,7 @@ class Store:
         rows = queries.reserved(self._connection)
         group = CommitGroup(Books(), self._now())
         for row in rows:
-            held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
+            held = Held.of(row, queries.exact(row.high, row.low))
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if rows:
             group.write(self._connection, self._statements)
@@ -148,7 +170,7 @@ class Store:
         return len(rows)
 
     def _load(self) -> Books:
-        totals = queries.checkpoint(self._connection)
+        totals = rollups.totals(self._connection)
         self._connection.execute(meta.delete().where(meta.c.name == "instance"))
         self._connection.execute(insert(meta), {"name": "instance", "value": self._instance})
         next_key = queries.last_key(self._connection) + 1
@@ -157,4 +179,4 @@ class Store:
 
     def _now(self) -> Lease:
         now = datetime.now(UTC)
-        return Lease(self._instance, moment(now), moment(now + self._lease))
+        return Lease(self._instance, moment(now), moment(now + self._lease), self.host)

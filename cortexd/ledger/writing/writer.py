@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
@@ -16,6 +17,7 @@ from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, S
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle, Upkeep
 from cortexd.ledger.writing.inbox import MAX_GROUP, Inbox, Job
 from cortexd.ledger.writing.store import Result, Store
+from cortexd.ledger.writing.waiters import Waiter, Waiters
 from cortexd.ledger.writing.write_back import WriteBack
 
 _log = logging.getLogger(__name__)
@@ -33,28 +35,43 @@ class Writer:
     owed: kept in memory (at most MAX_OWED) and written before anything else, as soon as the file can be written.
     """
 
-    def __init__(self, store: Store, lease_s: float) -> None:
-        self.writable = True
+    def __init__(self, store: Store, lease_s: float, within_s: float) -> None:
+        """`within_s`: so long anybody waits."""
+        self.writable = store.away is None
+        self.told: Callable[[bool], None] = lambda _writable: None
+        """Hears of each change of `writable`, on the loop."""
+        self.away_since: datetime | None = None if self.writable else datetime.now(UTC)
         self._store = store
         self._loop = asyncio.get_running_loop()
+        self._waiters = Waiters(self._loop, within_s)
         self._inbox = Inbox()
         self._owed: deque[Settle] = deque()
-        self._blocked: Exception | None = None
+        self._blocked: Exception | None = store.away
         self._renew_s = lease_s / 3
         self._renewed = time.monotonic()
         self._write_back = WriteBack(store, self._inbox.look)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, action: Action) -> asyncio.Future[Result]:
-        """Queue an action. The future ends once the action is durable, or has failed; loop thread only."""
+    def submit(self, action: Action, *, outlasting: bool = False) -> Waiter:
+        """Queue an action. The future ends once the action is durable, has failed, or takes too long; loop thread only.
+
+        `outlasting`: a cancellation waits for that."""
         if len(self._inbox) >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
-        if self._store.shared and not self.writable and isinstance(action, Reserve):
+        if self._store.shared and not self.writable and not isinstance(action, Settle):
             raise LedgerUnavailable("the ledger's database is away; try again later")
-        waiter: asyncio.Future[Result] = self._loop.create_future()
+        waiter = self._waiters.another(outlasting=outlasting)
         self._inbox.put(Job(action, waiter))
         return waiter
+
+    def another_waiter(self) -> Waiter:
+        """For what is written elsewhere; loop thread only."""
+        return self._waiters.another(outlasting=True)
+
+    def look(self) -> None:
+        """There is something in the spool; any thread."""
+        self._inbox.look()
 
     def close(self, timeout: float) -> None:
         """Write what is queued and owed, close the store, drop its lock. Blocks; not for the loop's thread."""
@@ -74,6 +91,7 @@ class Writer:
                 if jobs:
                     self._write_timed(jobs)
                     self._fold_free()
+                self._replay()
                 self._write_back.go_on()
                 self._renew_when_due()
             self._write_owed()
@@ -88,6 +106,8 @@ class Writer:
             self._run([RenewLeases()])
 
     def _idle_s(self) -> float | None:
+        if self._blocked is None and self._store.spool is not None and self._store.spool.waiting:
+            return 0.0
         if self._owed or (self._store.shared and self._blocked is not None):
             return self._store.retry_s
         if self._store.books.held or self._store.shared:
@@ -121,9 +141,20 @@ class Writer:
             results = self._run(group)
             again = [action for action, result in zip(group, results, strict=True) if self._unwritten(result)]
             self._owed.extendleft(reversed(again))
-            self._on_loop(_tell_late, list(zip(group, results, strict=True)))
+            self._on_loop(_tell_late, [(action.late, result) for action, result in zip(group, results, strict=True)])
             if again:
                 return
+
+    def _replay(self) -> None:
+        """Book some of what waits in the spool; calls have their turn in between."""
+        spool = self._store.spool
+        if self._blocked is not None or spool is None or not (group := spool.next(MAX_GROUP)):
+            return
+        results = self._run(group)
+        if self._blocked is None:
+            for result in results:
+                self._in_words(result)  # for the journal
+            self._on_loop(_tell_late, spool.done(group, results))
 
     def _fold_free(self) -> None:
         """Before the next group, so that no flood of refused requests outruns it. Rows at a damaged place stay."""
@@ -134,9 +165,10 @@ class Writer:
                 self._store.folded()
 
     def _owe(self, action: Settle) -> None:
+        kept = self._store.spool is not None and self._store.spool.keep_settlement(action)
         if len(self._owed) < MAX_OWED:
             self._owed.append(action)
-        else:
+        elif not kept:
             _log.error("request %d stays pending: %d settlements are owed already", action.key, MAX_OWED)
 
     def _run(self, actions: Sequence[Action]) -> list[Result]:
@@ -155,7 +187,9 @@ class Writer:
             _log.error("the ledger cannot be written: %s; new requests are refused", reason)
         elif writable and not self.writable:
             _log.warning("the ledger can be written again")
-        self.writable = writable
+        if writable != self.writable:
+            self.writable, self.away_since = writable, None if writable else datetime.now(UTC)
+            self._on_loop(lambda now: self.told(now), writable)
 
     def _unwritten(self, result: Result) -> TypeGuard[Exception]:
         return isinstance(result, Exception) and self._store.unwritable(result) is not None
@@ -192,23 +226,23 @@ class Writer:
 
     def _resolve(self, told: list[tuple[Job, Result]]) -> None:
         for job, result in told:
-            if job.waiter.cancelled():
+            if job.waiter.done():
                 if isinstance(job.action, Reserve) and isinstance(result, int):
                     self.submit(Settle(result, RequestState.CANCELLED, ()))  # nobody has the key to do it
                 elif isinstance(job.action, Settle):
-                    _tell_late([(job.action, result)])
+                    _tell_late([(job.action.late, result)])
             elif isinstance(result, Exception):
                 job.waiter.set_exception(result)
             else:
                 job.waiter.set_result(result)
 
 
-def _tell_late(settlements: Sequence[tuple[Settle, Result]]) -> None:
+def _tell_late(settlements: Sequence[tuple[Callable[[Settled], None] | None, Result]]) -> None:
     """Whoever settled has gone on without waiting any longer."""
-    for action, result in settlements:
-        if action.late is not None and isinstance(result, Settled):
-            action.late(result)
+    for late, result in settlements:
+        if late is not None and isinstance(result, Settled):
+            late(result)
 
 
 def _given_up(job: Job) -> bool:
-    return isinstance(job.action, Reserve) and job.waiter.cancelled()
+    return isinstance(job.action, Reserve) and job.waiter.done()

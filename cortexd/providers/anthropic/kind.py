@@ -57,6 +57,7 @@ KIND = ApiKind(
         asynchronous="AsyncAnthropic",
         options={"open_telemetry": False},
         environment=("_custom_headers",),  # ANTHROPIC_CUSTOM_HEADERS
+        unasked=("anthropic.lib._tracing", "anthropic._error_classes"),
     ),
     sdk_call=SdkCall(
         method=lambda client: client.messages.create,

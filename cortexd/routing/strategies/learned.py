@@ -47,7 +47,7 @@ def rank(candidates: list[Candidate], field: Field, may_explore: bool) -> list[C
     arms = [_arm(item, part.penalty, limit) for item, part in zip(candidates, parts, strict=True)]
     well = [item.state is State.OK and not item.full for item in candidates]
     asked = list(compress(arms, well)) or arms
-    choice = field.learner.decide(task, asked, rules, field.seed, barred=barred, watching=field.watching)
+    choice = field.taught.decide(task, asked, rules, field.seed, barred=barred, watching=field.watching)
     scores = choice.scores if len(asked) == len(arms) else _all_scores(arms, choice, field)
     led = next((arm.target for arm in asked if arm.target == field.leader), None) if field.leader else None
     chosen = led or choice.chosen
@@ -110,7 +110,7 @@ def _all_scores(arms: Sequence[Arm], choice: Choice, field: Field) -> list[Score
     known = {score.target: score for score in choice.scores}
     others = [arm for arm in arms if arm.target not in known]
     rules = rules_of(field.config.routing.learned)
-    known |= {score.target: score for score in field.learner.scores(field.question.task_type, others, rules)}
+    known |= {score.target: score for score in field.taught.scores(field.question.task_type, others, rules)}
     return [known[arm.target] for arm in arms]
 
 

@@ -1,0 +1,1 @@
+"""The machines that share a ledger, for who runs them."""

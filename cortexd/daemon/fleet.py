@@ -1,0 +1,113 @@
+"""What the machines that share a ledger decide together reaches this one: revisions of the fleet's settings, and what
+people have set on other machines.
+
+The database is asked, since a pooler in transaction mode passes no notifications on. A revision that this machine
+cannot take changes nothing: the one before stays, in force and on disk, where the next start finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from cortexd.config import Config
+from cortexd.config.fleet import as_kept, kept_at, revision_in
+from cortexd.domain.fleet import Marks, Revision
+from cortexd.errors import ConfigError, LedgerUnavailable
+from cortexd.ledger import Ledger
+
+log = logging.getLogger("cortexd.fleet")
+
+LOOK_S = 20.0  # at most between two looks; fleet.md states it
+_PATIENCE_S = 5.0  # of whoever waits for a look
+
+
+class Fleet:
+    """`read` gives the configuration with a revision in the place of the one that is kept, or raises ConfigError.
+
+    `running`: the number of the revision in force, 0 for none. `refresh`: what to do where a mark of domain/fleet.py
+    has moved; it may raise LedgerUnavailable, and is done again then.
+    """
+
+    def __init__(self, ledger: Ledger, config: Config, read: Callable[[Revision], Config]) -> None:
+        self.running = revision_in(config)
+        self.refresh: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._ledger = ledger
+        self._kept = kept_at(config.ledger)
+        self._read = read
+        self._seen = Marks()
+        self._told: int | None = None
+        self._refused = ""
+        self._looking = asyncio.Lock()
+
+    async def look(self) -> Config | None:
+        """See what was decided elsewhere. A new revision is kept, and the configuration with it given, which is to be
+        adopted; None where there is none that this machine can take. Raises nothing."""
+        if not self._ledger.fleet.shared:
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE_S), self._looking:
+                return await self._look()
+        except (LedgerUnavailable, TimeoutError) as error:
+            log.debug("the fleet cannot be asked: %s", error or "the database does not answer")
+            return None
+
+    async def run(self, adopt: Callable[[], None], look_s: float = LOOK_S) -> None:
+        """Until cancelled; `adopt` takes over what is kept. Machines that began together do not ask together."""
+        while self._ledger.fleet.shared:
+            await asyncio.sleep(random.uniform(look_s / 2, look_s))  # noqa: S311
+            if await self.look():
+                adopt()
+
+    async def _look(self) -> Config | None:
+        marks, config = await self._ledger.fleet.marks(), None
+        if marks.settings not in (0, self.running):
+            newest = await self._ledger.fleet.settings()
+            config = self._taken(newest) if newest else None
+        for name, refresh in self.refresh.items():
+            if getattr(marks, name) != getattr(self._seen, name):
+                await refresh()
+        if self.running != self._told:
+            await self._ledger.fleet.note_settings(str(self.running or ""))
+            self._told = self.running
+        self._seen = marks
+        return config
+
+    def _taken(self, newest: Revision) -> Config | None:
+        try:
+            config = self._read(newest)
+            assert self._kept is not None
+            _replace(self._kept, as_kept(newest).encode())
+        except (ConfigError, OSError) as error:
+            self._refuse(newest, str(error))
+            return None
+        self.running, self._refused = newest.number, ""
+        log.info("taking revision %d of the fleet's settings, by %s", newest.number, newest.author)
+        return config
+
+    def _refuse(self, newest: Revision, reason: str) -> None:
+        """Told once; it is tried again with each look, since the reason may be a file of this machine."""
+        stays = f"{self.running} stays" if self.running else "there was none before"
+        said = f"revision {newest.number} of the fleet's settings cannot be taken, {stays}: {reason}"
+        if said != self._refused:
+            self._refused = said
+            log.error("%s", said)
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Whole or not at all, also after a power cut. Raises OSError."""
+    handle, unfinished = tempfile.mkstemp(dir=file.parent, prefix=".fleet-")
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(handle)
+        os.replace(unfinished, file)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise

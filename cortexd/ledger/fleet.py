@@ -1,0 +1,50 @@
+"""What one machine asks a ledger about the others that share it, and tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cortexd.domain.fleet import Marks, Revision
+from cortexd.ledger.writing.actions import Action, Change
+
+if TYPE_CHECKING:
+    from cortexd.ledger.reading.readers import Readers
+
+
+class Fleet:
+    """`shared`: whether there are others at all; `host`: this machine's number. Every method may raise
+    LedgerUnavailable."""
+
+    def __init__(self, write: Callable[[Action], Awaitable[Any]], readers: Readers, host: int, *, shared: bool) -> None:
+        self.shared = shared
+        self._host = host
+        self._write = write
+        self._readers = readers
+
+    async def marks(self) -> Marks:
+        """How far what machines share has come; all 0 where nobody shares this ledger."""
+        from cortexd.ledger.reading import fleet_settings
+
+        return await self._readers.read(fleet_settings.marks) if self.shared else Marks()
+
+    async def settings(self) -> Revision | None:
+        """The newest revision of the fleet's settings; None where there is none."""
+        from cortexd.ledger.reading import fleet_settings
+
+        return await self._readers.read(fleet_settings.revision) if self.shared else None
+
+    async def note_settings(self, revision: str) -> None:
+        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
+        from cortexd.ledger.keeping import hosts
+
+        await self._write(Change(lambda connection: hosts.run_settings(connection, self._host, revision)))
+
+    async def forget_hosts(self, before: datetime) -> None:
+        """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
+        from cortexd.ledger.keeping import hosts
+
+        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
+        if gone := [number for number in gone if number != self._host]:
+            await self._write(Change(lambda connection: hosts.forget(connection, gone)))

@@ -1,0 +1,138 @@
+"""The machines of a ledger: each has a number, from when it first opens it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from cortexd.ledger.engines import engine_of
+from cortexd.ledger.keeping import marks
+from cortexd.ledger.keeping.machine import Machine
+from cortexd.ledger.keeping.schema import HEAD, daily, hosts, requests
+
+NOT_KNOWN = 0  # in a ledger that several machines write
+_FIRST = 1
+_LATELY = timedelta(hours=1)
+_IN_COMMON = ("time_zone", "users")
+_log = logging.getLogger("cortexd.ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine as the ledger knows it. Times are aware; `settings`: the revision of the fleet's that it runs."""
+
+    number: int
+    id: str
+    name: str
+    first_seen: datetime
+    last_seen: datetime
+    version: str
+    schema: str
+    settings: str
+    time_zone: str
+    users: str
+
+
+def known(connection: Connection) -> list[Host]:
+    """All of them, who was seen last first."""
+    found = connection.execute(select(hosts).order_by(hosts.c.last_seen.desc(), hosts.c.number))
+    return [
+        Host(row.number, row.id, row.name, _aware(row.first_seen), _aware(row.last_seen), *row[5:]) for row in found
+    ]
+
+
+def enter(connection: Connection, machine: Machine, now: datetime) -> int:
+    """Note, and commit, that this machine opens the ledger now (UTC, without a zone); its number."""
+    if sharing := engine_of(connection).sharing:
+        sharing.enter(connection, alone=True)
+    marks.own_id(connection)
+    for remark in _remarks(connection, machine, now - _LATELY):
+        _log.warning(remark)
+    number = number_of(connection, machine, now)
+    connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now, **_said(machine)))
+    connection.commit()
+    return number
+
+
+def number_of(connection: Connection, machine: Machine, now: datetime) -> int:
+    """That of a machine; one that is not known yet gets the next. Alone in the open transaction."""
+    number = connection.scalar(select(hosts.c.number).where(hosts.c.id == machine.id))
+    if number is None:
+        number = _free_number(connection)
+        seen = {"first_seen": now, "last_seen": now}
+        connection.execute(
+            insert(hosts), {"number": number, "id": machine.id, **seen, "settings": "", **_said(machine)}
+        )
+    return int(number)
+
+
+def seen(connection: Connection, number: int, now: datetime) -> None:
+    """That machine writes here still."""
+    connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now))
+
+
+def run_settings(connection: Connection, number: int, revision: str) -> None:
+    """That machine runs this revision of the fleet's settings."""
+    connection.execute(update(hosts).where(hosts.c.number == number).values(settings=revision))
+
+
+def long_gone(connection: Connection, before: datetime) -> list[int]:
+    """Machines that were seen last before then (aware) and of which nothing else is left."""
+    moment = before.astimezone(UTC).replace(tzinfo=None)
+    old = list(connection.scalars(select(hosts.c.number).where(hosts.c.last_seen < moment)))
+    return [number for number in old if not _mentioned(connection, number)]
+
+
+def forget(connection: Connection, numbers: Iterable[int]) -> None:
+    connection.execute(delete(hosts).where(hosts.c.number.in_(list(numbers))))
+
+
+def _remarks(connection: Connection, machine: Machine, lately: datetime) -> Iterator[str]:
+    """What is to be seen to among machines that wrote lately."""
+    for host in known(connection):
+        if host.last_seen.replace(tzinfo=None) < lately:
+            continue
+        if host.id == machine.id:
+            if host.name != machine.name:
+                yield (
+                    f"the ledger knows this machine as {host.name}: it was renamed to {machine.name}, or both have the "
+                    "same /etc/machine-id. Then give one a new one, with systemd-machine-id-setup"
+                )
+            continue
+        for name in _IN_COMMON:
+            own, other = getattr(machine, name), getattr(host, name)
+            if own != other:
+                yield (
+                    f"[ledger] {name} is {own} here and {other} on {host.name}, which shares the ledger; set the same "
+                    "on all machines"
+                )
+
+
+def _mentioned(connection: Connection, number: int) -> bool:
+    found = (select(table.c.host).where(table.c.host == number).limit(1) for table in (daily, requests))
+    return any(connection.scalar(each) is not None for each in found)
+
+
+def _free_number(connection: Connection) -> int:
+    """0 in a file that is new: then it says nothing of the machine, and takes no room in any row."""
+    last = connection.scalar(select(func.max(hosts.c.number)))
+    shared = engine_of(connection).sharing is not None
+    return (_FIRST if shared else NOT_KNOWN) if last is None else max(int(last) + 1, _FIRST)
+
+
+def _said(machine: Machine) -> dict[str, str]:
+    return {
+        "name": machine.name,
+        "version": machine.version,
+        "schema": HEAD,
+        "time_zone": machine.time_zone,
+        "users": machine.users,
+    }
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,84 @@
+"""Booking what a machine's spool has kept: each line once, also where the daemon dies in between.
+
+The number of the last line that is booked stands in the ledger, written by the transaction that books it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from cortexd.domain.people import person
+from cortexd.ledger.keeping.schema import meta, requests
+from cortexd.ledger.reading import queries
+from cortexd.ledger.records import RequestState
+from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
+from cortexd.ledger.writing.books import Books, Held
+
+_MARK = "spool {}"
+
+
+@dataclass(frozen=True, slots=True)
+class Replaying:
+    """`meant`: each action as it is to be done, or None for a line that was booked before."""
+
+    meant: Sequence[Action | None]
+    marks: dict[str, int]
+
+    @property
+    def todo(self) -> list[Action]:
+        return [action for action in self.meant if action is not None]
+
+    def keep(self, connection: Connection) -> None:
+        """The lines are booked with the open transaction."""
+        for spool, number in self.marks.items():
+            connection.execute(delete(meta).where(meta.c.name == _MARK.format(spool)))
+            connection.execute(insert(meta), {"name": _MARK.format(spool), "value": str(number)})
+
+
+def replaying(connection: Connection, actions: Sequence[Action], host: int | None = None) -> Replaying:
+    """What of these is still to be done, in the open transaction. `host`: of a machine with users of its own."""
+    lines = [action for action in actions if isinstance(action, Replay)]
+    if not lines:
+        return Replaying(actions, {})
+    booked = {spool: _booked(connection, spool) for spool in {line.spool for line in lines}}
+    marks = {
+        spool: max(number, *(line.number for line in lines if line.spool == spool)) for spool, number in booked.items()
+    }
+    return Replaying([_meant(action, booked, host) for action in actions], marks)
+
+
+def _of_host(action: Book | Settle, host: int | None) -> Book | Settle:
+    if host is None or isinstance(action, Settle):
+        return action
+    return replace(action, request=replace(action.request, uid=person(action.request.uid, host)))
+
+
+def take_in(connection: Connection, books: Books, actions: Sequence[Action]) -> None:
+    """Have in the books what an earlier daemon has reserved and these settle."""
+    unknown = {action.key for action in actions if isinstance(action, Settle)} - books.held.keys()
+    for row in queries.reserved(connection, unknown) if unknown else ():
+        books.held[row.id] = Held.of(row, queries.exact(row.high, row.low))
+
+
+def settled_as_lost(connection: Connection, key: int) -> tuple[Held, int] | None:
+    """A request that others have settled as lost, and at which cost; nobody else corrects that until the transaction
+    ends. None where it is not so."""
+    chosen = select(requests).where(requests.c.id == key, requests.c.state == RequestState.LOST).with_for_update()
+    row: Row[tuple[object, ...]] | None = connection.execute(chosen).one_or_none()
+    if row is None:
+        return None
+    return Held.of(row, 0), row.cost_nano
+
+
+def _booked(connection: Connection, spool: str) -> int:
+    """The number of its last line that is; 0 for none."""
+    return int(connection.scalar(select(meta.c.value).where(meta.c.name == _MARK.format(spool))) or 0)
+
+
+def _meant(action: Action, booked: dict[str, int], host: int | None) -> Action | None:
+    if not isinstance(action, Replay):
+        return action
+    return None if action.number <= booked[action.spool] else _of_host(action.what, host)
