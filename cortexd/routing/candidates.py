@@ -237,7 +237,7 @@ class Field:
     def candidate(self, provider: str, model: str, reason: str) -> Candidate:
         """That provider and model with its costs and state, whatever stands in its way."""
         entry, moment = self.catalog.model(provider, model), self.question.moment
-        tokens = likely_prompt(self.observed, self.size, entry)
+        tokens = likely_prompt(self.observed, self.size, entry) if self.forecasts else self.size.usual_tokens(entry)
         price = self.catalog.price(provider, model, moment, tokens)
         limit = self._max_tokens(provider, entry, price)
         most = limit or DEFAULT_MAX_TOKENS
