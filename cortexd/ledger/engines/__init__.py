@@ -13,7 +13,17 @@ from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavail
 from cortexd.ledger.engines.sharing import Sharing
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
-__all__ = ["Damage", "Engine", "Log", "Place", "Sharing", "TemporarilyUnavailable", "engine_of", "place_of"]
+__all__ = [
+    "Damage",
+    "Engine",
+    "Log",
+    "Place",
+    "Sharing",
+    "TemporarilyUnavailable",
+    "engine_for",
+    "engine_of",
+    "place_of",
+]
 
 
 def _shared() -> Engine:
@@ -35,4 +45,8 @@ def place_of(settings: LedgerSettings) -> Place:
 
 
 def engine_of(connection: Connection) -> Engine:
-    return _MADE[_SETTING_OF[connection.dialect.name]]()
+    return engine_for(connection.dialect.name)
+
+
+def engine_for(dialect: str) -> Engine:
+    return _MADE[_SETTING_OF[dialect]]()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, Insert, Table
+from sqlalchemy import Connection, Table
 
 
 class Sharing(ABC):
@@ -36,16 +36,12 @@ class Sharing(ABC):
         """Whether the transaction of this mark was committed; None while it is neither committed nor gone."""
 
     @abstractmethod
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        """Insert a row, or add its `sums` to the row with the same `keys`."""
-
-    @abstractmethod
     def again(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed at once: it was in another's way."""
 
     @abstractmethod
-    def denied(self, error: BaseException) -> bool:
-        """Whether the database lets this role not do that."""
+    def may_change(self, connection: Connection, table: Table) -> bool:
+        """Whether the database lets this role do so."""
 
     @abstractmethod
     def lost(self, error: BaseException) -> bool:

@@ -6,7 +6,6 @@ same money away. Whether a commit whose answer was lost has happened is found ou
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cortexd.domain.apps import APP
 from cortexd.errors import LedgerUnavailable, RequestNotFound
 from cortexd.ledger.engines import Log, Place, Sharing
 from cortexd.ledger.keeping import hosts
@@ -146,7 +144,7 @@ class SharedStore(Store):
     def _commit_once(self, connection: Connection, actions: Sequence[Action], conflict: bool) -> list[Result]:
         connection.begin()
         self._sharing.enter(connection, alone=any(map(_goes_alone, actions)))
-        replay = replaying(connection, actions)
+        replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
         take_in(connection, self.books, todo if replay.marks else ())
@@ -256,9 +254,9 @@ class SharedStore(Store):
         opened.callback(self._close_spool)
         dialect = self._pool.dialect
         self._statements = Statements(dialect)
-        self._sums = SharedSums(dialect, self._sharing)
+        self._sums = SharedSums(dialect)
         self.books = SharedBooks(self._sums, NOTHING)
-        self.recovered = 0
+        self.recovered = self.host = 0
         try:
             self._begin(self._connected())
         except SQLAlchemyError as error:
@@ -332,8 +330,7 @@ class SharedStore(Store):
         keys = queries.abandoned(connection, datetime.fromisoformat(now.now), _MOST_ABANDONED)
         group = CommitGroup(self.books, now)
         for row in queries.reserved(connection, keys) if keys else ():
-            nano, app = queries.exact(row.high, row.low), json.loads(row.labels).get(APP, "")
-            held = Held(row.id, row.uid, row.day, row.month, nano, app=app)
+            held = Held.of(row, queries.exact(row.high, row.low))
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if keys:
             self._write(connection, group)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, func, select
 
-from cortexd.ledger.engines import Sharing
+from cortexd.ledger.engines import engine_for
 from cortexd.ledger.engines.driver import send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
 from cortexd.ledger.records import AppOf, Totals, Whose
@@ -34,11 +34,11 @@ def lock_name(whose: Whose) -> str:
 
 
 class SharedSums:
-    def __init__(self, dialect: Dialect, sharing: Sharing) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self.host = ""
         """Under which name this machine adds; it is known once the ledger was reached."""
         given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
-        adding = sharing.add(sums, _KEY, _ADDED).values(given)
+        adding = engine_for(dialect.name).add(sums, _KEY, _ADDED).values(given)
         self._add = str(adding.compile(dialect=dialect))
 
     def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:

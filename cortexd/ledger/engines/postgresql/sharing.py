@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from sqlalchemy import Connection, Insert, Table, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Table, text
 
 from cortexd.ledger.engines.postgresql import errors
 from cortexd.ledger.engines.sharing import Sharing
@@ -23,6 +22,7 @@ SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(:keys AS BIGINT[])) A
 """)
 _NOW = text("SELECT clock_timestamp()")
 _MARK = text("SELECT CAST(pg_current_xact_id() AS TEXT)")
+_MAY_CHANGE = text("SELECT has_table_privilege(:table, 'INSERT')")
 _BECAME = text("SELECT pg_xact_status(CAST(:mark AS xid8))")
 
 
@@ -46,16 +46,11 @@ class PostgresqlSharing(Sharing):
         became = connection.scalar(_BECAME, {"mark": mark})
         return None if became == "in progress" else became == "committed"
 
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        new = insert(table)
-        more = {name: table.c[name] + new.excluded[name] for name in sums}
-        return new.on_conflict_do_update(index_elements=list(keys), set_=more)
-
     def again(self, error: BaseException) -> bool:
         return errors.is_conflict(error)
 
-    def denied(self, error: BaseException) -> bool:
-        return errors.is_denied(error)
+    def may_change(self, connection: Connection, table: Table) -> bool:
+        return bool(connection.scalar(_MAY_CHANGE, {"table": table.name}))
 
     def lost(self, error: BaseException) -> bool:
         return errors.is_lost(error)
