@@ -58,7 +58,7 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
         help="write a flame graph of a call as SVG instead; with --baseline of that",
     )
     parser.add_argument(
-        "--peers", action="store_true", help="LiteLLM and vLLM's router too: 700 MB are installed, once"
+        "--peers", action="store_true", help="LiteLLM, TensorZero and vLLM's router too: 850 MB are installed, once"
     )
     parser.add_argument("--peers-environment", type=Path, metavar="DIR", help="where that stands")
     parser.add_argument("--programs", type=Path, metavar="DIR", help="where the compiled C programs stand")
