@@ -1,5 +1,6 @@
-"""TensorZero's gateway embedded in a program, told what to ask as bench.sdk_worker is. Runs in the peers' environment: see
-bench.peers. Its own records, which it keeps in ClickHouse, are off."""
+"""TensorZero's gateway inside a program, told what to ask as bench.sdk_worker is. Runs in the peers' environment: see
+bench.peers. Its own records, which it keeps in ClickHouse, are off.
+"""
 
 from __future__ import annotations
 
