@@ -1,5 +1,5 @@
-"""The peers beside cortexd: LiteLLM's Router and TensorZero's gateway in a program's own process, and LiteLLM's proxy, on
-the same upstream in turns.
+"""The peers beside cortexd: LiteLLM's Router and TensorZero's gateway in a program's own process, and LiteLLM's proxy,
+on the same upstream in turns.
 
 Each is asked as it is used: cortexd over the bus, the proxy over HTTP, Router, gateway and the bare SDK in their own
 process (so their CPU holds the caller's part too). `ratio` is the peer's figure over cortexd's of the same run.
