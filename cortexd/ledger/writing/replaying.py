@@ -37,6 +37,9 @@ class Replaying:
             connection.execute(insert(meta), {"name": _MARK.format(spool), "value": str(number)})
 
 
+NO_LINES = Replaying((), {})
+
+
 def replaying(connection: Connection, actions: Sequence[Action]) -> Replaying:
     """What of these is still to be done, in the open transaction."""
     lines = [action for action in actions if isinstance(action, Replay)]
