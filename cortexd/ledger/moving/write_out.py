@@ -60,7 +60,7 @@ def _copied(source: Connection, target: Connection, told: Callable[[int, int], N
     compared.refuse_other(_sums(source), _sums(target))
     totals = rollups.totals(target)
     under_way = int(source.scalar(select(func.count()).select_from(requests).where(PENDING)) or 0)
-    return Moved(totals.total_requests, single, totals.total_cost_nano), under_way
+    return Moved(totals.total_requests, single - under_way, totals.total_cost_nano), under_way
 
 
 def _copy(source: Connection, target: Connection, table: Table, told: Callable[[int], None]) -> None:
