@@ -20,6 +20,7 @@ from cortexd.connection import (
     MessageTooLarge,
     Unsendable,
     close_fds,
+    method_call,
     session_address,
     system_address,
     take_fd,
@@ -235,12 +236,6 @@ class Link:
 
 
 def _message(interface: str, member: str, signature: str, body: list[Any] | None, flags: MessageFlag) -> Message:
-    return Message(
-        destination=wire.BUS_NAME,
-        path=wire.OBJECT_PATH,
-        interface=interface,
-        member=member,
-        signature=signature,
-        body=body or [],
-        flags=flags,
-    )
+    message = method_call(wire.BUS_NAME, wire.OBJECT_PATH, interface, member, signature, body or [])
+    message.flags = flags
+    return message
