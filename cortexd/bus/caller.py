@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from cortexd.access import Load
 from cortexd.authority import Caller
-from cortexd.connection import Connection, Message, MessageFlag
+from cortexd.connection import Connection, Message, lets_ask
 from cortexd.errors import AccessDenied, Denial
 
 _KNOWN_AT_MOST = 4096
@@ -43,9 +43,8 @@ class Callers:
         RateLimited where its user has too much under way."""
         sender = message.sender
         uid, user = self._known.get(sender) or await self._learn(sender)
-        interactive = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
         load.belongs_to(uid)
-        return Caller(sender, uid, user, interactive, load=load)
+        return Caller(sender, uid, user, lets_ask(message), load=load)
 
     async def _learn(self, sender: str) -> tuple[int, str]:
         """Ask the bus, once for all calls that wait to know."""

@@ -19,7 +19,7 @@ from cortexd.access import HeldBytes, Load
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
-from cortexd.connection import Connection, Message, MessageFlag, MessageType, Variant, method_return, wire
+from cortexd.connection import Connection, Message, MessageType, Variant, method_return, wants_reply, wire
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import CortexError, Internal, RateLimited
 from cortexd.requests.internal_errors import internal_error
@@ -239,7 +239,7 @@ class Dispatcher:
         return _standard_error(message, "PropertyReadOnly", f"{name} is read-only")
 
     def _send(self, message: Message, reply: Message) -> None:
-        if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+        if wants_reply(message):
             self._connection.send(reply, (lambda name: self._undelivered(message, name)) if reply.unix_fds else None)
 
     def _undelivered(self, message: Message, name: str) -> None:

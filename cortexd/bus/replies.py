@@ -17,7 +17,7 @@ from cortexd.domain.money import to_usd
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.steps import step_of
 from cortexd.errors import CortexError
-from cortexd.ledger import AttemptRecord, Settled, Stats, StoredRequest, UsageRow
+from cortexd.ledger import AttemptRecord, LedgerState, Settled, Stats, StoredRequest, UsageRow
 from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
@@ -213,8 +213,15 @@ def condition(now: Condition) -> dict[str, Any]:
     return {
         "uptime_s": now.uptime_s,
         "queued_requests": now.queued_requests,
-        "ledger_writable": now.ledger_writable,
+        "ledger_writable": now.ledger.writable,
+        **_waiting(now.ledger),
     }
+
+
+def _waiting(ledger: LedgerState) -> dict[str, Any]:
+    """Since when it cannot be written, and what this machine keeps until it can be; nothing where all is well."""
+    since = {} if ledger.since is None else {"ledger_since": int(ledger.since.timestamp())}
+    return since | ({"ledger_waiting": ledger.waiting} if ledger.waiting else {})
 
 
 def _provider_stats(requests: int, tokens: int, cost_nano: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from cortexd.connection.errors import (
     Unsendable,
 )
 from cortexd.connection.making import method_call, method_return, signal
-from cortexd.connection.refusals import wants_reply
+from cortexd.connection.refusals import lets_ask, wants_reply
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -45,6 +45,7 @@ __all__ = [
     "Variant",
     "Written",
     "close_fds",
+    "lets_ask",
     "method_call",
     "method_return",
     "session_address",

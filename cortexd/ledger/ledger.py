@@ -29,7 +29,7 @@ from cortexd.ledger.records import (
     UsageQuery,
     UsageRow,
 )
-from cortexd.ledger.spool.standing import Standing
+from cortexd.ledger.spool.state import LedgerState
 from cortexd.ledger.writing.actions import (
     Action,
     Change,
@@ -111,10 +111,10 @@ class Ledger(Experience):
         return not self.writable and self._store.lost
 
     @property
-    def standing(self) -> Standing:
+    def state(self) -> LedgerState:
         """How it is now."""
         spool = self._store.spool
-        return Standing(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
+        return LedgerState(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
 
     async def back(self) -> None:
         """Return when it can be written."""

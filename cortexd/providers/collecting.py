@@ -33,7 +33,8 @@ class Collector(ABC):
     `complete`: the provider has said that this was all. `output_bytes`: UTF-8 bytes of text, reasoning and tool
     arguments so far; `max_bytes` bounds them, and with them what is held. `taken_ids`: of the tool calls so far in the
     conversation; none comes twice. `names`: lines that name an event and say nothing beyond its data. `keep_alive`:
-    names of events that need hold no JSON. `decode` and `decode_strictly` make an event of data.
+    names of events that need hold no JSON. `decode` and `decode_strictly` make an event of data. `first_ms`: when the
+    first of it was told, for the answer.
     """
 
     names: Collection[bytes] = frozenset()
@@ -45,6 +46,7 @@ class Collector(ABC):
         self._asked_model = asked_model
         self._max_bytes = max_bytes
         self.output_bytes = 0
+        self.first_ms: int | None = None
         self.complete = False
         self._reasoning_bytes = 0
         self._ids = CallIds(taken_ids)
@@ -144,6 +146,7 @@ class Collector(ABC):
             finish_reason=finish,
             tool_calls=calls,
             reasoning=self._reasoning(),
+            time_to_first_token_ms=self.first_ms,
         )
 
     @property

@@ -55,7 +55,7 @@ async def free(ledger: Ledger, request_id: str, told: list[Settled] | None = Non
 
 
 def booked(ledger: Ledger) -> bool:
-    return not ledger.standing.waiting
+    return not ledger.state.waiting
 
 
 async def notice(ledger: Ledger) -> None:
@@ -78,8 +78,8 @@ class TestFreeRequests:
             for refused in (ledger.reserve(request(), 1), ledger.reserve(request(), 0), ledger.stats(1000)):
                 with pytest.raises(LedgerUnavailable):
                     await refused
-            standing = ledger.standing
-            assert (standing.writable, standing.since is not None, standing.waiting) == (False, True, 2)
+            state = ledger.state
+            assert (state.writable, state.since is not None, state.waiting) == (False, True, 2)
             key = ledger.reserve_here(request(request_id="third"))
             with pytest.raises(LedgerUnavailable):  # a further attempt that would cost something
                 await ledger.reserve_more(key, 1)
@@ -89,7 +89,7 @@ class TestFreeRequests:
         with pytest.raises(RequestNotFound):
             await ledger.settle(key, "failed", [])
         await eventually(lambda: len(told) == 3)
-        assert ledger.standing.waiting == 0
+        assert ledger.state.waiting == 0
         assert [row[:2] for row in seen(at, ROWS)] == [("first", "done"), ("second", "done"), ("third", "failed")]
         assert (await ledger.stats(1000)).total_requests == 3
         await ledger.close()

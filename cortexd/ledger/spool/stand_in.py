@@ -10,14 +10,11 @@ from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.records import NewRequest
 from cortexd.ledger.spool import documents
 from cortexd.ledger.spool.spool import Late, Spool
+from cortexd.ledger.spool.state import BookedLater
 from cortexd.ledger.writing.actions import Settle
 from cortexd.ledger.writing.waiters import Waiter
 
 _MOST_OPEN = 10_000
-
-
-class BookedLater(LedgerUnavailable):
-    """The settlement is on this machine's disk, and will be booked."""
 
 
 class StandIn:
