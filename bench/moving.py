@@ -45,6 +45,12 @@ FROM requests,
     (SELECT 1 AS place, 'reserve' AS kind UNION ALL SELECT 2, 'release' UNION ALL SELECT 3, 'charge')
 ORDER BY id, place
 """
+_ROLLUPS = """
+INSERT INTO rollups SELECT requests.uid, requests.day, 0, requests.user, requests.task_type, requests.provider,
+    requests.model, 0, count(*), count(*), count(*), count(*), sum(input_tokens), sum(output_tokens),
+    sum(cached_tokens), sum(reasoning_tokens), 0, 0, sum(requests.cost_nano)
+FROM requests JOIN attempts ON attempts.request = requests.id GROUP BY 1, 2, 4, 5, 6, 7
+"""
 _LOOKS = (
     "SELECT uid, user, day, task_type, provider, model, labels, count(*), sum(cost_nano) FROM requests "
     "GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7",
@@ -84,7 +90,7 @@ def _fill(path: Path, count: int) -> None:
 
     asyncio.run(begin())
     with closing(sqlite3.connect(path)) as connection, connection:
-        for statement in (_FILL.format(count=count), _ATTEMPTS, _ENTRIES):
+        for statement in (_FILL.format(count=count), _ATTEMPTS, _ENTRIES, _ROLLUPS):
             connection.execute(statement)
     asyncio.run(begin())  # whose sums it is opened with
 

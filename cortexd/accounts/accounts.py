@@ -22,6 +22,7 @@ from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.own_cap import AtLimit, OwnCap
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
+from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import (
     OWN,
     BudgetState,
@@ -41,6 +42,7 @@ from cortexd.validation import BudgetWish, LearningWish, parse_budget, parse_pre
 _READINGS_PER_USER = 16  # of the ledger at a time
 _REPORTS_PER_USER = 1  # which then waits behind one report of each other user, and the next anew
 _NO_CAPS: Mapping[int, OwnCap] = {}
+_UNKNOWN = Wishes(secrets=Secrets.LOCAL, unknown=True)
 _WISHES_KEPT = 4096  # users whose preferences are at hand
 
 
@@ -83,6 +85,11 @@ class Accounts:
         """Take other limits from the configuration; those that SetBudget has set stand above them."""
         self._settings = settings
         self._budgets = Budgets(settings, self._overrides)
+
+    @property
+    def away(self) -> bool:
+        """Whether the ledger that several machines share cannot be reached, or is not read yet."""
+        return self._ledger.away or not self._ledger.caught_up
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -223,7 +230,12 @@ class Accounts:
         known = self._wishes.get(uid)
         if known is None:
             replaced = self._replaced
-            known = _wishes(await self.preferences(uid))
+            try:
+                known = _wishes(await self.preferences(uid))
+            except LedgerUnavailable:
+                if not self._ledger.away:
+                    raise
+                return _UNKNOWN
             if replaced != self._replaced:
                 return known  # perhaps what has just been replaced: it holds for those who asked before
             self._wishes[uid] = known

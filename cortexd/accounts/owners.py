@@ -24,6 +24,10 @@ class Owners:
         self.before_change: list[Callable[[int], Awaitable[None]]] = []
         self.on_change: list[Callable[[int], None]] = []
 
+    async def refresh(self) -> None:
+        """Take what the ledger remembers by now. Raises LedgerUnavailable."""
+        self._known |= await self._ledger.owners()
+
     async def name(self, uid: int) -> str:
         """The user's name; the number, or the last name, where the user database has none.
 

@@ -124,8 +124,11 @@ class Methods:
         return []
 
     async def get_stats(self, caller: Caller) -> list[Any]:
+        service = {"service": replies.condition(self._service.condition)}
+        if self._service.accounts.away:
+            return [wire.dictionary(service)]
         figures = replies.stats(await self._service.accounts.stats(caller.uid))
-        return [wire.dictionary(figures | {"service": replies.condition(self._service.condition)})]
+        return [wire.dictionary(figures | service)]
 
     async def reset_stats(self, caller: Caller) -> list[Any]:
         await self._service.accounts.reset_stats(caller.uid)
@@ -151,7 +154,7 @@ class Methods:
         return [wire.dictionaries(list(rows))]
 
     async def get_preferences(self, caller: Caller) -> list[Any]:
-        return [replies.preferences(await self._service.accounts.preferences(caller.uid))]
+        return [wire.dictionary(replies.preferences(await self._service.accounts.preferences(caller.uid)))]
 
     async def set_preferences(self, caller: Caller, wishes: Any) -> list[Any]:
         allowed = await self._service.allowances.of(caller)

@@ -17,7 +17,7 @@ from cortexd.domain.money import to_usd
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.steps import step_of
 from cortexd.errors import CortexError
-from cortexd.ledger import AttemptRecord, Settled, Stats, StoredRequest, UsageRow
+from cortexd.ledger import AttemptRecord, LedgerState, Settled, Stats, StoredRequest, UsageRow
 from cortexd.pool import ReplicaView
 from cortexd.requests.in_flight import Ticket
 from cortexd.requests.results import Completion, Condition, Decision
@@ -213,8 +213,15 @@ def condition(now: Condition) -> dict[str, Any]:
     return {
         "uptime_s": now.uptime_s,
         "queued_requests": now.queued_requests,
-        "ledger_writable": now.ledger_writable,
+        "ledger_writable": now.ledger.writable,
+        **_waiting(now.ledger),
     }
+
+
+def _waiting(ledger: LedgerState) -> dict[str, Any]:
+    """Since when it cannot be written, and what this machine keeps until it can be; nothing where all is well."""
+    since = {} if ledger.since is None else {"ledger_since": int(ledger.since.timestamp())}
+    return since | ({"ledger_waiting": ledger.waiting} if ledger.waiting else {})
 
 
 def _provider_stats(requests: int, tokens: int, cost_nano: int) -> dict[str, Any]:
@@ -376,10 +383,11 @@ def _when(said: Said | None) -> str | None:
     return None if said is None else said.at.isoformat(timespec="seconds")
 
 
-def preferences(wishes: Mapping[str, Any]) -> dict[str, Variant]:
-    """A user's own wishes; `providers` is a{ss}, for which wire.dictionary has no form."""
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
-    shown = wire.dictionary({key: value for key, value in plain.items() if key != "providers"})
+def preferences(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's own wishes; `providers` is a{ss}, for which plain values have no form."""
+    shown = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
     if named := wishes.get("providers"):
         shown["providers"] = Variant("a{ss}", {wire.string(task): wire.string(name) for task, name in named.items()})
+    else:
+        shown.pop("providers", None)
     return shown

@@ -29,6 +29,10 @@ class Stats:
     uptime_s: int = 0
     queued_requests: int = 0
     ledger_writable: bool = True
+    ledger_since: int = 0
+    """Since when it cannot be written, in seconds since 1970; 0 where it can."""
+    ledger_waiting: int = 0
+    """Requests that the machine has kept on its disk, to be booked."""
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
@@ -42,6 +46,8 @@ class Stats:
             uptime_s=service.get("uptime_s", 0),
             queued_requests=service.get("queued_requests", 0),
             ledger_writable=service.get("ledger_writable", True),
+            ledger_since=service.get("ledger_since", 0),
+            ledger_waiting=service.get("ledger_waiting", 0),
         )
 
 

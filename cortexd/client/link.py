@@ -107,7 +107,8 @@ class Link:
         """
         message = _message(interface, member, signature, body, flags)
         reply = await self._send(message, timeout_s, ends_with_caller=ends_with_caller)
-        return [wire.decode(value) for value in reply.body]
+        values: list[Any] = reply.body
+        return values
 
     async def call_for_stream(
         self, member: str, signature: str, body: list[Any], *, timeout_s: float, flags: MessageFlag
@@ -144,7 +145,11 @@ class Link:
         try:
             address = _BUSES[self._bus]() if self._bus in _BUSES else self._bus
             return await Connection.open(
-                address, on_signal=self._on_signal, timeout_s=CONNECT_TIMEOUT_S, max_values=_MAX_VALUES
+                address,
+                on_signal=self._on_signal,
+                timeout_s=CONNECT_TIMEOUT_S,
+                max_values=_MAX_VALUES,
+                unwrapped=True,
             )
         except BusException as error:
             raise ServiceUnavailable(f"cannot reach {self.bus_in_words}: {error}") from None

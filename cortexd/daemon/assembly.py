@@ -19,7 +19,8 @@ from cortexd.bus.totals import PublicTotals
 from cortexd.catalog import Said
 from cortexd.config import Config, ProviderSettings
 from cortexd.connection import Connection, Message
-from cortexd.daemon.recollection import relearn
+from cortexd.daemon.catching_up import catch_up, known
+from cortexd.daemon.recollection import recollect, relearn
 from cortexd.ledger import Ledger
 from cortexd.pool import make_pool
 from cortexd.providers import Provider, make_provider
@@ -77,7 +78,8 @@ class Assembly:
     async def put_together(self, reload: Callable[[], Awaitable[None]]) -> None:
         """Make the rest and begin to hear the bus. `reload`: what the method of that name does."""
         authority: Authorizer = self.authority
-        owners = Owners(self.ledger, await self.ledger.owners())
+        found = await known(self.ledger)
+        self.owners = owners = Owners(self.ledger, found.owners)
         self.callers = Callers(self.connection, owners.name)
         self.health = Health(self._provider_changed, on_missing=lambda name: self.asking.again(name))
         self.asking = Asking(lambda: self.setup, self._refine, self.health)
@@ -90,11 +92,11 @@ class Assembly:
             self.health,
             tell=self._settled,
             on_activity=lambda: self.signals.activity(),
-            overrides=await self.ledger.budget_overrides(),
+            overrides=found.overrides,
             observed=self.observed,
             asking=self.asking,
             learner=self.learner,
-            own_caps=await self.ledger.own_caps(),
+            own_caps=found.own_caps,
             tell_hold=lambda told: self.signals.hold(told),
         )
         owners.before_change.append(service.end_requests)
@@ -153,6 +155,15 @@ class Assembly:
             "own_caps": holds.refresh_caps,
             "preferences": accounts.refresh_wishes,
         }
+
+    async def catch_up(self) -> None:
+        """Read what was away when all this was put together, where it was."""
+        shared = self.shared_with_others
+        await catch_up(self.ledger, (self.owners.refresh, *shared.values(), self._relearn))
+
+    async def _relearn(self) -> None:
+        self.learner.adopt((await relearn(self.ledger)).learned)
+        await recollect(self.ledger, self.observed)
 
     @property
     def busy(self) -> bool:

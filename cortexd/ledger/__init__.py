@@ -27,16 +27,19 @@ from cortexd.ledger.records import (
     UsageQuery,
     UsageRow,
 )
+from cortexd.ledger.spool.state import BookedLater, LedgerState
 
 __all__ = [
     "OWN",
     "PAUSE",
     "AttemptRecord",
+    "BookedLater",
     "BudgetChange",
     "BudgetState",
     "DuplicateRequest",
     "Judged",
     "Ledger",
+    "LedgerState",
     "Limit",
     "LimitOverride",
     "NewRequest",

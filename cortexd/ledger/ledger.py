@@ -29,7 +29,7 @@ from cortexd.ledger.records import (
     UsageQuery,
     UsageRow,
 )
-from cortexd.ledger.spool.standing import Standing
+from cortexd.ledger.spool.state import LedgerState
 from cortexd.ledger.writing.actions import (
     Action,
     Change,
@@ -71,7 +71,7 @@ class Ledger(Experience):
         if store.spool is not None:
             from cortexd.ledger.spool.stand_in import StandIn
 
-            self._stand_in = StandIn(store.spool, writer.look)
+            self._stand_in = StandIn(store.spool, writer.another_waiter, writer.look)
         self.caught_up = store.away is None
         """False where the ledger was away at the start: until what is kept of users is read, nothing is paid for."""
         self._there = asyncio.Event()
@@ -111,44 +111,35 @@ class Ledger(Experience):
         return not self.writable and self._store.lost
 
     @property
-    def standing(self) -> Standing:
+    def state(self) -> LedgerState:
         """How it is now."""
         spool = self._store.spool
-        return Standing(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
+        return LedgerState(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
 
     async def back(self) -> None:
         """Return when it can be written."""
         await self._there.wait()
 
-    async def reserve(
-        self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = (), *, local: bool = False
-    ) -> int:
+    async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
         """Transaction A: the pending row and its reservation, within every limit. Gives the key that `settle` takes.
 
         Raises DuplicateRequest where the user has used the request id before (an equal request that ended in vain
         gives it up, and goes by ID#KEY from then on), OverBudget where the worst case
-        does not fit into one of the limits; a reservation of 0 always fits. `local`: the request leaves this machine's
-        own models never; where it costs nothing it goes on also while a shared ledger is away.
+        does not fit into one of the limits; a reservation of 0 always fits.
         """
-        stand_in = self._stand_in if local and not worst_case_nano else None
-        if stand_in is not None and not self.writable:
-            return stand_in.reserve(request)
-        try:
-            return await self._reserve(request, worst_case_nano, limits)
-        except LedgerUnavailable:
-            if stand_in is None or self.writable:
-                raise
-            return stand_in.reserve(request)
-
-    async def _reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit]) -> int:
-        if not self.caught_up:
-            raise LedgerUnavailable("the ledger was away when cortexd began, and is being read; try again")
-        key: int = await self._write(Reserve(request, worst_case_nano, tuple(limits)))
+        key: int = await self._write(self._reserve(request, worst_case_nano, limits))
         return key
 
     def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
         """As `reserve`, begun; who waits for it is cancelled once it has ended."""
-        return self._begin(Reserve(request, worst_case_nano, tuple(limits)), outlasting=True)
+        return self._begin(self._reserve(request, worst_case_nano, limits), outlasting=True)
+
+    def reserve_here(self, request: NewRequest) -> int:
+        """For a request that costs nothing and leaves this machine's own models never, while a shared ledger is away:
+        it is kept on this machine's disk when it is settled, and booked later. Raises LedgerUnavailable."""
+        if self._stand_in is None or (self.writable and self.caught_up):
+            raise LedgerUnavailable("the ledger is there again; try again")
+        return self._stand_in.reserve(request)
 
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
         """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
@@ -167,18 +158,23 @@ class Ledger(Experience):
         """Transaction B: release every reservation, book each attempt, close the row as done, failed or cancelled.
 
         Where it raises LedgerUnavailable the settlement is kept in memory and written once the file can be
-        written again; `late` is called with it then. RequestNotFound where the request is not pending.
+        written again; `late` is called with it then (BookedLater: it is on the disk). RequestNotFound where the
+        request is not pending.
         """
+        action = _settle(key, state, attempts, late)
         if self._stand_in is not None and self._stand_in.has(key):
-            raise await self._stand_in.settle(key, _ended(state), tuple(attempts), late)
-        settled: Settled = await self._write(_settle(key, state, attempts, late))
+            await self._stand_in.settling(action)
+        settled: Settled = await self._write(action)
         return settled
 
     def settling(
         self, key: int, state: str, attempts: Sequence[AttemptRecord], late: Callable[[Settled], None] | None = None
     ) -> asyncio.Future[Settled]:
         """As `settle`, begun; who waits for it is cancelled once it has ended."""
-        return self._begin(_settle(key, state, attempts, late), outlasting=True)
+        action = _settle(key, state, attempts, late)
+        if self._stand_in is not None and self._stand_in.has(key):
+            return self._stand_in.settling(action)
+        return self._begin(action, outlasting=True)
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         """Where each limit stands in the day and month that now are, with the part of `uid` in it."""
@@ -302,6 +298,11 @@ class Ledger(Experience):
         self._closed = True
         await asyncio.to_thread(self._readers.close)
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
+
+    def _reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit]) -> Reserve:
+        if not self.caught_up:
+            raise LedgerUnavailable("the ledger was away when cortexd began, and is being read; try again")
+        return Reserve(request, worst_case_nano, tuple(limits))
 
     def _told(self, writable: bool) -> None:
         (self._there.set if writable else self._there.clear)()

@@ -51,10 +51,12 @@ class LedgerOfHosts(Ledger):
     def _own(self, by_person: Mapping[int, Any]) -> dict[int, Any]:
         return {uid_of(one): value for one, value in by_person.items() if host_of(one) == self._store.host}
 
-    async def reserve(
-        self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = (), *, local: bool = False
-    ) -> int:
-        return await super().reserve(self._whose(request), worst_case_nano, self._limits(limits), local=local)
+    async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
+        return await super().reserve(self._whose(request), worst_case_nano, self._limits(limits))
+
+    def reserve_here(self, request: NewRequest) -> int:
+        """Whose it is, is said where it is booked: this machine may have no number yet."""
+        return super().reserve_here(request)
 
     def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
         return super().reserving(self._whose(request), worst_case_nano, self._limits(limits))

@@ -153,8 +153,8 @@ class BudgetState:
     @property
     def share_nano(self) -> int:
         """The most that `uncertain_nano` may be: a part of what would be left without it."""
-        left = max(0, self._left_nano + self.uncertain_nano) * self.limit.share
-        return left.numerator // left.denominator
+        left, share = max(0, self._left_nano + self.uncertain_nano), self.limit.share
+        return left * share.numerator // share.denominator
 
     def _up(self, nano: int) -> int:
         return -(-nano // self.limit.step_nano) * self.limit.step_nano

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from cortexd.access import Turns
-from cortexd.errors import AnswerExpired, RequestIdReused
+from cortexd.errors import AnswerExpired, LedgerUnavailable, RequestIdReused
 from cortexd.ledger import Ledger, StoredRequest
 from cortexd.requests.in_flight import InFlight
 from cortexd.requests.intake import Request
@@ -35,13 +35,22 @@ class Earlier:
         held = self.held(request)
         if held is None:
             async with self._findings.turn(request.caller.uid):
-                stored = await self._ledger.find(*request.key)
+                stored = await self._stored(request)
             held = self.held(request)  # it may have begun meanwhile
             if held is None and stored is not None:
                 same_content(request, stored.content_hash)
                 if not stored.in_vain:
                     raise expired(request, stored)
         return held
+
+    async def _stored(self, request: Request) -> StoredRequest | None:
+        """While a shared ledger is away nobody knows; what is paid for is refused then, and the rest books anew."""
+        try:
+            return await self._ledger.find(*request.key)
+        except LedgerUnavailable:
+            if not self._ledger.away:
+                raise
+            return None
 
     def held(self, request: Request) -> Awaitable[Completion] | None:
         """The same as far as this process has it, without a look into the ledger."""

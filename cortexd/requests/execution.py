@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -25,6 +25,7 @@ from cortexd.errors import (
 )
 from cortexd.ledger import (
     AttemptRecord,
+    BookedLater,
     DuplicateRequest,
     Ledger,
     Limit,
@@ -44,6 +45,7 @@ from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import DeltaSink, tell_whole
 from cortexd.routing import NOT_COUNTED, Candidate, Counted, Health, Observed, Plan
+from cortexd.routing.free_and_local import is_free_and_local
 
 log = logging.getLogger("cortexd.service")
 
@@ -123,7 +125,7 @@ class Execution:
     async def _give_again(self, earlier: Completion) -> Completion:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
         self.give_counted_back()
-        key = await self._reserve(0, ())
+        key = await self._reserve(0, (), here=True)
         self.reserved.set()
         settled = await self._settle(key, "done", ())
         return Completion(
@@ -154,7 +156,8 @@ class Execution:
         while True:
             nano = self.plan.candidates[0].worst_case_nano
             try:
-                return await self._reserve(nano, self.limits, self._decision)
+                here = is_free_and_local(self.plan.candidates[0], self.setup.config)
+                return await self._reserve(nano, self.limits, self._decision, here=here)
             except OverBudget as over:
                 await self._find_room(over, nano)
 
@@ -188,8 +191,13 @@ class Execution:
     def _decision(self) -> Decided | None:
         return None if self.plan.learning is None else self.plan.learning.decided
 
-    async def _reserve(self, nano: int, limits: tuple[Limit, ...], decided: Decided | None = None) -> int:
-        """Transaction A. A cancellation waits for its outcome, so that no reservation is left behind."""
+    async def _reserve(
+        self, nano: int, limits: tuple[Limit, ...], decided: Decided | None = None, *, here: bool = False
+    ) -> int:
+        """Transaction A. A cancellation waits for its outcome, so that no reservation is left behind.
+
+        `here`: it costs nothing and leaves the operator's own models never, and so can do without a ledger for a while.
+        """
         request = self.request
         row = NewRequest(
             uid=request.caller.uid,
@@ -203,13 +211,26 @@ class Execution:
             decided=decided,
             counted=self.counted.more,
         )
+        try:
+            key = await self._transaction_a(row, nano, limits)
+        except LedgerUnavailable:
+            if not here:
+                raise
+            return self._reserve_here(row)
+        self._keep_counted()
+        return key
+
+    def _reserve_here(self, row: NewRequest) -> int:
+        key = self.ledger.reserve_here(replace(row, decided=None, counted={}))
+        self.give_counted_back()
+        return key
+
+    async def _transaction_a(self, row: NewRequest, nano: int, limits: tuple[Limit, ...]) -> int:
         reserving = self.ledger.reserving(row, nano, limits)
         try:
-            key = await reserving
-            self._keep_counted()
-            return key
+            return await reserving
         except DuplicateRequest as duplicate:
-            raise expired(request, duplicate.stored) from None
+            raise expired(self.request, duplicate.stored) from None
         except asyncio.CancelledError:
             await self._take_back(reserving)
             raise self.ticket.interruption from None
@@ -264,6 +285,8 @@ class Execution:
         try:
             settling = self.ledger.settling(key, state, records, lambda late: tell(event(settled=late, late=True)))
             settled = await _outlasting(settling)
+        except BookedLater:
+            return None
         except LedgerUnavailable as error:
             log.error("request %s is answered but not settled: %s", self.request.request_id, error)
             return None

@@ -76,12 +76,17 @@ def request_of(caller: Caller, question: Question, limits: LimitSettings, hashed
     may_repeat = wanted.request_id is not None or wanted.cache
     return Request(
         caller,
-        wanted.request_id or os.urandom(10).hex(),
+        wanted.request_id or _new_id(),
         wanted.request_id is not None,
         question,
         hashed() if may_repeat else b"",
         deadline_ms / 1000,
     )
+
+
+def _new_id() -> str:
+    """Nobody's yet. Later ones sort after earlier ones: an index of the ledger grows at its end then, not all over."""
+    return f"{time.time_ns() // 1_000_000:011x}{os.urandom(5).hex()[1:]}"
 
 
 def prompt_messages(prompt: str) -> list[dict[str, str]]:

@@ -30,6 +30,7 @@ from cortexd.routing import (
     Wishes,
     plan_route,
 )
+from cortexd.routing.free_and_local import free_and_local
 
 _MOST_USERS = 4096  # whose wishes are at hand
 
@@ -51,7 +52,20 @@ class Planning:
     _own: dict[int, tuple[Wishes, Wishes]] = field(default_factory=dict)  # as they were given, and with what is allowed
 
     async def of(self, request: Request, limits: Sequence[Limit]) -> Plan:
-        """A request's, after the servers that it needs have said which models they have. `limits` bind its caller."""
+        """A request's, after the servers that it needs have said which models they have. `limits` bind its caller.
+
+        While a shared ledger is away, of models that cost nothing; raises LedgerUnavailable where there are none."""
+        made = await self._of(request, limits)
+        if not (self.accounts.away or made.wishes.unknown):
+            return made
+        plan = free_and_local(made, self.setup().config)
+        if plan is None:
+            raise LedgerUnavailable(
+                "The ledger is away: only local models that cost nothing answer. Try again later, or name one."
+            )
+        return plan
+
+    async def _of(self, request: Request, limits: Sequence[Limit]) -> Plan:
         seed = zlib.crc32(request.request_id.encode())
         plan = partial(self.route, request.caller, request.question, unrestricted=request.unrestricted, seed=seed)
         if self.asking is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cortexd.domain.messages import Answer
 from cortexd.domain.tasks import TaskType
-from cortexd.ledger import AttemptRecord
+from cortexd.ledger import AttemptRecord, LedgerState
 from cortexd.pool import ReplicaView
 from cortexd.routing import Plan, Question
 
@@ -49,14 +49,13 @@ def held_bytes(completion: Completion) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How the service is now. `queued_requests`: those that wait, of all users; `ledger_writable`: False from a failed
-    write to the next that succeeds; `providers`: the configured ones, and whether each is tried in its turn;
-    `replicas`: their endpoints, where they are watched one by one."""
+    """How the service is now. `queued_requests`: those that wait, of all users; `providers`: the configured ones, and
+    whether each is tried in its turn; `replicas`: their endpoints, where they are watched one by one."""
 
     uptime_s: int
     active_requests: int
     queued_requests: int
-    ledger_writable: bool
+    ledger: LedgerState
     providers: Mapping[str, bool]
     replicas: Mapping[str, Sequence[ReplicaView]] = field(default_factory=dict)
 

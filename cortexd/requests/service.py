@@ -131,7 +131,7 @@ class Service:
             uptime_s=int(time.monotonic() - self._began),
             active_requests=self.active_requests,
             queued_requests=self._admission.waiting,
-            ledger_writable=self._ledger.writable,
+            ledger=self._ledger.state,
             providers={name: self.health.state(name) is not State.OPEN for name in configured},
             replicas={name: views for name in configured if (views := self.replicas(name))},
         )

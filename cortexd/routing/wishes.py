@@ -17,7 +17,8 @@ class Wishes:
     """`targets`: whom the user prefers by task type, the first choice first. `strategy`, `learned`: None for the
     machine's.
     `sticky`: whom the session stays with. `secrets`: as the operator says, or stricter. `excluded`: whom the user never
-    wants, a provider alone with all its models. `on_break`: None for the machine's."""
+    wants, a provider alone with all its models. `on_break`: None for the machine's.
+    `unknown`: nobody could be asked: only models of the operator's own that cost nothing may answer."""
 
     targets: Mapping[TaskType, tuple[Target, ...]] = field(default_factory=dict)
     strategy: Strategy | None = None
@@ -28,6 +29,7 @@ class Wishes:
     allowed: Allowed = EVERYTHING
     on_break: OnBreak | None = None
     learned: LearnedMode | None = None
+    unknown: bool = False
 
     def obstacle(self, task: TaskType, target: Target) -> str:
         """Why `target`, with its model, is out of the question for this user; empty where it is not."""

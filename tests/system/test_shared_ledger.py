@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from dbus_next import Variant
 
-from cortexd.ledger import Ledger, Limit, NewRequest, Period
+from cortexd.ledger import AttemptRecord, Ledger, Limit, LimitOverride, NewRequest, Period
+from cortexd.ledger.keeping.machine import Machine, this_machine
+from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually_async
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
 from tests.system.books import read_books
 from tests.system.daemon import Daemon
-from tests.system.program import Program, program_fixture, refused  # noqa: F401
+from tests.system.namespace import PYTHON
+from tests.system.people import as_user
+from tests.system.program import USAGE, Program, dictionary, program_fixture, refused  # noqa: F401
 
 pytestmark = pytest.mark.slow
 MakeDaemon = Callable[..., Daemon]
@@ -59,6 +66,43 @@ class TestSharedLedger:
         await program.complete("user_chat", "hello")
         assert (await program.stats())["total_requests"] == 2
 
+    async def test_begins_without_its_database(
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster, simulated: ControlClient
+    ) -> None:
+        """Local models that cost nothing answer, the rest is refused; later all of it is booked, once, and paid for
+        under the limits that stand in the database."""
+        url = postgresql.database()
+        simulated.behave("house", Behaviour(keys=("none",)))
+        house = f'api = "openai"\nbase_url = "{simulated.url("house")}"\nmodel = "tiny"\nlocal = true\n'
+        running = daemon(f'[providers.house]\n{house}{BUDGET}[ledger]\nurl = "{url}"\n', start=False)
+        other = await Ledger.open(shared(url))
+        await other.set_budget("machine", "", LimitOverride(1, 1), 0)
+        await other.close()
+        postgresql.stop()
+        try:
+            running.start()
+            for number in range(3):
+                reply = await program.complete("user_chat", "hello", provider="house", request_id=f"free{number}")
+                assert (reply.metadata["provider"], reply.cost_nano, reply.metadata["settled"]) == ("house", 0, False)
+            with refused("LedgerUnavailable"):
+                await program.complete("user_chat", "hello", provider="claude")
+            shown = json.loads(as_user("root", [PYTHON, "-m", "cortexd.cli", "status", "--json"]).stdout)
+            assert (shown["ledger_writable"], shown["ledger_waiting"], shown["ledger_since"] > 0) == (False, 3, True)
+            running.kill()
+            running.start()
+        finally:
+            postgresql.start()
+        await assert_eventually_async(lambda: "requests are paid for again" in running.log(), 40, "catching up")
+        with refused("BudgetExceeded"):
+            await program.complete("user_chat", "hello", provider="claude")
+        await assert_eventually_async(lambda: booked(postgresql, url) == ["free0", "free1", "free2"], 20, "booking")
+        assert (await program.stats())["total_requests"] == 3
+
+
+def booked(cluster: Cluster, url: str) -> list[object]:
+    database = url.partition("@/")[2].partition("?")[0]
+    return [row[0] for row in cluster.ask("SELECT request_id FROM requests ORDER BY request_id", database)]
+
 
 def everybody() -> Limit:
     return Limit("machine", "", Period.DAY, DOLLAR, None)
@@ -73,3 +117,21 @@ class TestTimeZone:
         [row] = read_books(running.ledger_file).rows
         assert row["day"] == str(datetime.now(ZoneInfo("Pacific/Kiritimati")).date())
         assert row["day"] != str(datetime.now(ZoneInfo(here)).date())
+
+
+class TestUsersOfMachines:
+    async def test_are_told_apart(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
+        """With users by machine a namesake's spending elsewhere is not one's own, and reports say which machine."""
+        shared_here = replace(shared(postgresql.database()), users="host")
+        other = await Ledger.open(shared_here, machine=Machine("f" * 32, "elsewhere"))
+        key = await other.reserve(row("elsewhere"), DOLLAR, [])
+        await other.settle(key, "done", [AttemptRecord("claude", "m", "ok", DOLLAR, True, None, 5)])
+        daemon(f'[budgets.each_user]\nday_usd = "1.00"\n[ledger]\nurl = "{shared_here.url}"\nusers = "host"\n')
+        reply = await program.complete("user_chat", "hello")
+        query = dictionary({"all_users": True, "group_by": Variant("as", ["uid"])})
+        [rows] = await program.call(USAGE, "GetUsage", "a{sv}", query)
+        assert {(row["uid"], row["host"]): row["cost_nano_usd"] for row in rows} == {
+            (0, "elsewhere"): DOLLAR,
+            (0, this_machine(shared_here).name): reply.cost_nano,
+        }
+        await other.close()

@@ -49,13 +49,13 @@ def stopped(cluster: Cluster) -> Iterator[None]:
 
 async def free(ledger: Ledger, request_id: str, told: list[Settled] | None = None) -> None:
     """A request of a local model, which the ledger keeps for later."""
-    key = await ledger.reserve(request(request_id=request_id, caller_chosen=True), 0, [limit(1)], local=True)
+    key = ledger.reserve_here(request(request_id=request_id, caller_chosen=True))
     with pytest.raises(LedgerUnavailable):
         await ledger.settle(key, "done", [attempt(0)], None if told is None else told.append)
 
 
 def booked(ledger: Ledger) -> bool:
-    return not ledger.standing.waiting
+    return not ledger.state.waiting
 
 
 async def notice(ledger: Ledger) -> None:
@@ -70,15 +70,17 @@ class TestFreeRequests:
         ledger = await Ledger.open(at)
         told: list[Settled] = []
         with stopped(postgresql):
-            await free(ledger, "first", told)  # by which it is noticed
-            assert ledger.away
+            with pytest.raises(LedgerUnavailable):
+                ledger.reserve_here(request())
+            await notice(ledger)
+            await free(ledger, "first", told)
             await free(ledger, "second", told)
-            for refused in (ledger.reserve(request(), 1, local=True), ledger.reserve(request(), 0), ledger.stats(1000)):
+            for refused in (ledger.reserve(request(), 1), ledger.reserve(request(), 0), ledger.stats(1000)):
                 with pytest.raises(LedgerUnavailable):
                     await refused
-            standing = ledger.standing
-            assert (standing.writable, standing.since is not None, standing.waiting) == (False, True, 2)
-            key = await ledger.reserve(request(request_id="third"), 0, local=True)
+            state = ledger.state
+            assert (state.writable, state.since is not None, state.waiting) == (False, True, 2)
+            key = ledger.reserve_here(request(request_id="third"))
             with pytest.raises(LedgerUnavailable):  # a further attempt that would cost something
                 await ledger.reserve_more(key, 1)
         await ledger.back()
@@ -87,7 +89,7 @@ class TestFreeRequests:
         with pytest.raises(RequestNotFound):
             await ledger.settle(key, "failed", [])
         await eventually(lambda: len(told) == 3)
-        assert ledger.standing.waiting == 0
+        assert ledger.state.waiting == 0
         assert [row[:2] for row in seen(at, ROWS)] == [("first", "done"), ("second", "done"), ("third", "failed")]
         assert (await ledger.stats(1000)).total_requests == 3
         await ledger.close()
@@ -126,6 +128,17 @@ class TestFreeRequests:
         assert str(second[0]).startswith("job#")
         for machine in (ledger, other):
             await machine.close()
+
+    async def test_of_a_machine_with_users_of_its_own(self, at: LedgerSettings, postgresql: Cluster) -> None:
+        """They are booked as its own users', whatever others' uids are."""
+        settings = replace(at, users="host")
+        with stopped(postgresql):
+            ledger = await Ledger.open(settings)
+            await free(ledger, "own")
+        await eventually(lambda: booked(ledger))
+        assert (await ledger.stats(1000)).total_requests == 1
+        assert seen(at, "SELECT uid = 1000 FROM requests") == [(False,)]
+        await ledger.close()
 
 
 class TestStart:

@@ -12,13 +12,13 @@ import pytest
 from cortexd.config.settings import MetricsSettings
 from cortexd.domain.messages import Usage
 from cortexd.domain.tasks import TaskType
-from cortexd.ledger import AttemptRecord, Settled, Totals
+from cortexd.ledger import AttemptRecord, LedgerState, Settled, Totals
 from cortexd.requests.events import CostEvent
 from cortexd.requests.results import Condition
 from cortexd.telemetry.metrics import Metrics
 from tests.eventually import assert_eventually_async
 
-CONDITION = Condition(5, 2, 1, True, {"claude": True, "kimi_k2": False})
+CONDITION = Condition(5, 2, 1, LedgerState(True), {"claude": True, "kimi_k2": False})
 SAMPLE = re.compile(r'[a-z_]+(\{([a-z_]+="(\\["\\n]|[^"\\\n])*",?)*\})? -?[0-9.]+')
 
 
@@ -42,7 +42,7 @@ class TestText:
         lines = counted.text().splitlines()
         assert [line for line in lines if not line.startswith("# ") and not SAMPLE.fullmatch(line)] == []
         types = [line for line in lines if line.startswith("# TYPE")]
-        assert len(types) == len(set(types)) == 12
+        assert len(types) == len(set(types)) == 13
 
     def test_sums(self) -> None:
         """Requests, tokens, exact dollars and durations add up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,7 +42,7 @@ class _Health:
 
     @property
     def problems(self) -> list[str]:
-        found = [] if self.stats.ledger_writable else ["the ledger cannot be written: new requests are refused"]
+        found = [] if self.stats.ledger_writable else [f"the ledger cannot be written{_since(self.stats)}"]
         if not self.configured:
             found.append("no provider is configured: cortexctl credentials set NAME gives one its key")
         found += [
@@ -84,7 +85,8 @@ def command(settings: Settings, as_json: bool) -> None:
 
 async def _read(client: AsyncClient) -> _Health:
     properties, stats = await client.properties(), await client.stats()
-    return _Health(properties, stats, await client.providers(), await client.budgets(), others())
+    budgets = await client.budgets() if stats.ledger_writable else []
+    return _Health(properties, stats, await client.providers(), budgets, others())
 
 
 def _as_json(health: _Health) -> dict[str, Any]:
@@ -100,6 +102,8 @@ def _as_json(health: _Health) -> dict[str, Any]:
         "total_requests": properties.total_requests,
         "total_cost_usd": properties.total_cost_usd,
         "ledger_writable": stats.ledger_writable,
+        "ledger_since": stats.ledger_since or None,
+        "ledger_waiting": stats.ledger_waiting,
         "providers": [{"name": item.name, "state": item.state} for item in health.providers],
         "budgets": [
             {"scope": item.scope, "name": item.name, "period": item.period, "severity": item.severity}
@@ -117,7 +121,7 @@ def _show(health: _Health, bus: str) -> None:
     lines = {
         "cortexd": f"{properties.version} on the {named} bus, for {_duration(stats.uptime_s)}",
         "requests": f"{properties.active_requests} under way, {stats.queued_requests} waiting",
-        "ledger": ("writable" if stats.ledger_writable else "NOT writable") + f"; {total} in all",
+        "ledger": ("writable" if stats.ledger_writable else "NOT writable") + f"{_kept(stats)}; {total} in all",
         "budgets": budgets or "none binds you",
         **({"beside": "; ".join(health.notices)} if health.notices else {}),
         "health": "all is well" if not health.problems else "; ".join(health.problems),
@@ -126,6 +130,17 @@ def _show(health: _Health, bus: str) -> None:
     shown = health.configured or health.providers
     rows = [(item.name, item.state, _left_alone(item) or item.last_failure or item.hint) for item in shown]
     print_table(_PROVIDERS, rows)
+
+
+def _since(stats: Stats) -> str:
+    """And what that means."""
+    since = f" since {datetime.fromtimestamp(stats.ledger_since):%Y-%m-%d %H:%M}" if stats.ledger_since else ""
+    return f"{since}: new requests are refused"
+
+
+def _kept(stats: Stats) -> str:
+    number = stats.ledger_waiting
+    return f", {number} request{'s' * (number != 1)} kept here to be booked" if number else ""
 
 
 def _left_alone(item: ProviderInfo) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -15,6 +16,9 @@ from cortexd.ledger.keeping.schema import HEAD, daily, hosts, requests
 
 NOT_KNOWN = 0  # in a ledger that several machines write
 _FIRST = 1
+_LATELY = timedelta(hours=1)
+_IN_COMMON = ("time_zone", "users")
+_log = logging.getLogger("cortexd.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ def enter(connection: Connection, machine: Machine, now: datetime) -> int:
     if sharing := engine_of(connection).sharing:
         sharing.enter(connection, alone=True)
     marks.own_id(connection)
+    for remark in _remarks(connection, machine, now - _LATELY):
+        _log.warning(remark)
     number = number_of(connection, machine, now)
     connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now, **_said(machine)))
     connection.commit()
@@ -83,6 +89,27 @@ def long_gone(connection: Connection, before: datetime) -> list[int]:
 
 def forget(connection: Connection, numbers: Iterable[int]) -> None:
     connection.execute(delete(hosts).where(hosts.c.number.in_(list(numbers))))
+
+
+def _remarks(connection: Connection, machine: Machine, lately: datetime) -> Iterator[str]:
+    """What is to be seen to among machines that wrote lately."""
+    for host in known(connection):
+        if host.last_seen.replace(tzinfo=None) < lately:
+            continue
+        if host.id == machine.id:
+            if host.name != machine.name:
+                yield (
+                    f"the ledger knows this machine as {host.name}: it was renamed to {machine.name}, or both have the "
+                    "same /etc/machine-id. Then give one a new one, with systemd-machine-id-setup"
+                )
+            continue
+        for name in _IN_COMMON:
+            own, other = getattr(machine, name), getattr(host, name)
+            if own != other:
+                yield (
+                    f"[ledger] {name} is {own} here and {other} on {host.name}, which shares the ledger; set the same "
+                    "on all machines"
+                )
 
 
 def _mentioned(connection: Connection, number: int) -> bool:

@@ -42,13 +42,13 @@ _OF_DAYS = (
         ("uid", "user", "day", "task_type", "provider", "model", "cost_known"),
         ("requests", "cost_nano", *_TOKENS),
     ),
+    (prunings, ("before",), ("requests", "entries", "charged_nano")),
     (
         rollups,
-        ("uid", "user", "day", "task_type", "provider", "model"),
+        ("uid", "user", "day", "former", "task_type", "provider", "model"),
         ("requests", "at_provider", "at_model", "at_both", *_TOKENS, "unknown", "high", "low"),
     ),
     (carried, ("uid", "provider"), ("requests", "tokens", "cost_nano")),
-    (prunings, ("before",), ("requests", "entries", "charged_nano")),
 )
 
 
@@ -86,7 +86,7 @@ def _sums(
 ) -> Sums:
     keys = [table.c[name] for name in by]
     halves = [half for name in of for half in exact_sum(table.c[name])]
-    rows = literal(0) if table is rollups else func.count()  # two rollups become one where they are of the same
+    rows = literal(0) if table is rollups else func.count()  # its rows are added to rows
     report = select(*keys, rows, *halves).group_by(*keys)
     found: Sums = {}
     for row in connection.execute(report if chosen is None else report.where(chosen)):

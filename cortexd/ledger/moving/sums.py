@@ -82,18 +82,19 @@ def _held(uid: int, day: str, app: str = "") -> Held:
     return Held(0, uid, day, day[: len("2026-10")], 0, app=app)
 
 
-def counters(source: Connection, target: Connection, people: People) -> None:
-    """What reports and users' statistics are made of."""
-    send(target, Statements(target.dialect).roll_up, _rows(source, rollups, people))
-    _put(target, carried, [{name: row[name] for name in row if name != "id"} for row in _rows(source, carried, people)])
-
-
 def days(source: Connection, target: Connection, people: People) -> None:
-    """Daily sums, and what was noted of prunings."""
-    _put(target, daily, [{name: row[name] for name in row if name != "id"} for row in _rows(source, daily, people)])
+    """What is kept by day of requests that are there and of those that were pruned; counters since the last reset."""
+    for table in (daily, carried):
+        _put(target, table, [_unnumbered(row) for row in _rows(source, table, people)])
     last = int(target.scalar(select(func.max(prunings.c.id))) or 0)
     noted = [row | {"id": number} for number, row in enumerate(_rows(source, prunings, people), last + 1)]
     _put(target, prunings, noted)
+    if rolled := _rows(source, rollups, people):
+        send(target, Statements(target.dialect).roll_up, rolled)
+
+
+def _unnumbered(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "id"}
 
 
 def persons(source: Connection, target: Connection, people: People) -> None:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count
 
-from cortexd.errors import LedgerUnavailable, RequestNotFound
-from cortexd.ledger.records import AttemptRecord, NewRequest, RequestState
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.records import NewRequest
 from cortexd.ledger.spool import documents
 from cortexd.ledger.spool.spool import Late, Spool
+from cortexd.ledger.spool.state import BookedLater
+from cortexd.ledger.writing.actions import Settle
+from cortexd.ledger.writing.waiters import Waiter
 
 _MOST_OPEN = 10_000
 
 
-class BookedLater(LedgerUnavailable):
-    """The settlement is on this machine's disk, and will be booked."""
-
-
 class StandIn:
-    """Its keys are negative. `wake` is called when there is something more to book."""
+    """Its keys are negative. `another` makes one who waits; `wake` is called when there is something more to book."""
 
-    def __init__(self, spool: Spool, wake: Callable[[], None]) -> None:
+    def __init__(self, spool: Spool, another: Callable[[], Waiter], wake: Callable[[], None]) -> None:
         self._spool = spool
+        self._another = another
         self._wake = wake
         self._keys = count(-1, -1)
         self._open: dict[int, NewRequest] = {}
-        self._ended: list[tuple[bytes, Late | None]] = []
+        self._ended: list[tuple[Waiter, bytes, Late | None]] = []
         self._keeping: asyncio.Task[None] | None = None
 
     def has(self, key: int) -> bool:
@@ -42,25 +42,24 @@ class StandIn:
         self._open[key] = request
         return key
 
-    async def settle(
-        self, key: int, state: RequestState, attempts: Sequence[AttemptRecord], late: Late | None
-    ) -> BookedLater:
-        """Have it on the disk, together with those that end meanwhile; what its caller is told then. `late` hears of it
-        once it is booked. Raises LedgerUnavailable where the disk refuses it, and RequestNotFound."""
-        request = self._open.pop(key, None)
-        if request is None:
-            raise RequestNotFound(f"request {key} is not pending")
-        self._ended.append((documents.whole(request, state, attempts), late))
-        keeping = self._keeping
-        if keeping is not None and not keeping.done():
-            await asyncio.wait((keeping,))  # what came after it began goes next
-        if self._ended:
-            ended, self._ended = self._ended, []
-            self._keeping = asyncio.create_task(self._keep(ended))
-        assert self._keeping is not None
-        await asyncio.shield(self._keeping)
-        return BookedLater("The ledger's database is away; the request is kept here and booked once it is back.")
+    def settling(self, action: Settle) -> Waiter:
+        """Have it on the disk, together with those that end meanwhile. Ends with BookedLater, or LedgerUnavailable
+        where the disk refuses it; `late` hears of it once it is booked."""
+        request, waiter = self._open.pop(action.key), self._another()
+        self._ended.append((waiter, documents.whole(request, action.state, action.attempts), action.late))
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep())
+        return waiter
 
-    async def _keep(self, ended: Sequence[tuple[bytes, Late | None]]) -> None:
-        await asyncio.to_thread(self._spool.keep, ended)
-        self._wake()
+    async def _keep(self) -> None:
+        while self._ended:
+            ended, self._ended = self._ended, []
+            try:
+                await asyncio.to_thread(self._spool.keep, [(document, late) for _, document, late in ended])
+                told: LedgerUnavailable = BookedLater("the ledger is away; it is kept on the disk and booked later")
+            except LedgerUnavailable as error:
+                told = error
+            for waiter, _, _ in ended:
+                if not waiter.done():
+                    waiter.set_exception(told)
+            self._wake()

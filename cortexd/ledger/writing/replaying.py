@@ -6,14 +6,15 @@ The number of the last line that is booked stands in the ledger, written by the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
+from cortexd.domain.people import person
 from cortexd.ledger.keeping.schema import meta, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
-from cortexd.ledger.writing.actions import Action, Replay, Settle
+from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
 from cortexd.ledger.writing.books import Books, Held
 
 _MARK = "spool {}"
@@ -40,8 +41,8 @@ class Replaying:
 NO_LINES = Replaying((), {})
 
 
-def replaying(connection: Connection, actions: Sequence[Action]) -> Replaying:
-    """What of these is still to be done, in the open transaction."""
+def replaying(connection: Connection, actions: Sequence[Action], host: int | None = None) -> Replaying:
+    """What of these is still to be done, in the open transaction. `host`: of a machine with users of its own."""
     lines = [action for action in actions if isinstance(action, Replay)]
     if not lines:
         return Replaying(actions, {})
@@ -49,7 +50,13 @@ def replaying(connection: Connection, actions: Sequence[Action]) -> Replaying:
     marks = {
         spool: max(number, *(line.number for line in lines if line.spool == spool)) for spool, number in booked.items()
     }
-    return Replaying([_meant(action, booked) for action in actions], marks)
+    return Replaying([_meant(action, booked, host) for action in actions], marks)
+
+
+def _of_host(action: Book | Settle, host: int | None) -> Book | Settle:
+    if host is None or isinstance(action, Settle):
+        return action
+    return replace(action, request=replace(action.request, uid=person(action.request.uid, host)))
 
 
 def take_in(connection: Connection, books: Books, actions: Sequence[Action]) -> None:
@@ -74,7 +81,7 @@ def _booked(connection: Connection, spool: str) -> int:
     return int(connection.scalar(select(meta.c.value).where(meta.c.name == _MARK.format(spool))) or 0)
 
 
-def _meant(action: Action, booked: dict[str, int]) -> Action | None:
+def _meant(action: Action, booked: dict[str, int], host: int | None) -> Action | None:
     if not isinstance(action, Replay):
         return action
-    return None if action.number <= booked[action.spool] else action.what
+    return None if action.number <= booked[action.spool] else _of_host(action.what, host)

@@ -17,6 +17,7 @@ from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 
+_MOMENT_CHARS = len("2026-11-24 12:00:00.000000")
 _MAX_PENDING_LABELS = 256  # characters of JSON
 _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
     ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -35,7 +36,8 @@ class Lease:
 
 def moment(aware: datetime) -> str:
     """A time as the ledger writes it: UTC, without a zone."""
-    return aware.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    utc = aware if aware.tzinfo is UTC else aware.astimezone(UTC)
+    return utc.isoformat(" ", "microseconds")[:_MOMENT_CHARS]
 
 
 def day_of(request: NewRequest) -> str:

@@ -143,7 +143,7 @@ class SharedStore(Store):
 
     def _commit_once(self, connection: Connection, actions: Sequence[Action], conflict: bool) -> list[Result]:
         connection.begin()
-        replay = replaying(connection, actions)
+        replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
         take_in(connection, self.books, todo if replay.marks else ())
@@ -273,7 +273,7 @@ class SharedStore(Store):
         self._statements = Statements(dialect)
         self._sums = SharedSums(dialect)
         self.books = SharedBooks(self._sums, NOTHING)
-        self.recovered = 0
+        self.recovered = self.host = 0
         try:
             self._begin(self._connected())
         except SQLAlchemyError as error:

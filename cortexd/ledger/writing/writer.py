@@ -65,6 +65,10 @@ class Writer:
         self._inbox.put(Job(action, waiter))
         return waiter
 
+    def another_waiter(self) -> Waiter:
+        """For what is written elsewhere; loop thread only."""
+        return self._waiters.another(outlasting=True)
+
     def look(self) -> None:
         """There is something in the spool; any thread."""
         self._inbox.look()

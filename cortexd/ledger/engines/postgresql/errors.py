@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
+_LONGEST_REASON = 200
 # Codes, or the classes that they begin with, after which no other write would succeed either.
 _UNWRITABLE = {
     "08": _GONE,
@@ -46,7 +47,14 @@ def reason(error: BaseException) -> str | None:
     found = code(error)
     if found is None:
         return None
-    return _GONE if not found else _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
+    return _gone(error) if not found else _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
+
+
+def _gone(error: BaseException) -> str:
+    """With libpq's own reason, such as a certificate that nobody vouches for; it names no password."""
+    first, *_ = str(error.orig if isinstance(error, DBAPIError) else error).splitlines() or [""]
+    why = first.rpartition(" failed: ")[2].strip()
+    return f"{_GONE}: {why[:_LONGEST_REASON]}" if why else _GONE
 
 
 def may_pass(error: BaseException) -> bool:

@@ -90,7 +90,8 @@ class PostgresqlServer(Place):
             return create_engine(url, connect_args=given, hide_parameters=True, **options)
         except ModuleNotFoundError as error:
             raise ConfigError(
-                f"[ledger] url: Python's package {error.name} is missing; install cortexd[postgresql]"
+                f"[ledger] url: Python's package {error.name} is missing; install Debian's package cortexd-postgresql, "
+                "or cortexd[postgresql] where pip installed cortexd"
             ) from error
 
 

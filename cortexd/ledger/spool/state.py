@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from cortexd.errors import LedgerUnavailable
+
+
+class BookedLater(LedgerUnavailable):
+    """The settlement is on this machine's disk, and will be booked."""
+
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LedgerState:
     """How a ledger is now. `since`: of when it cannot be written (aware); `waiting`: what this machine has kept to book
     it once it can."""
 
