@@ -37,6 +37,7 @@ _FIELDS = {
     8: "signature",
 }
 _UNIX_FDS = 9
+_ANSWERS = b"\5\1u\0"  # before the serial of the call that a reply answers; it differs each time, and stands first
 _LONGEST_KEPT = 512  # bytes of a header's fields
 _MOST_KEPT = 256  # headers
 _U32 = {"l": struct.Struct("<I").unpack_from, "B": struct.Struct(">I").unpack_from}
@@ -99,13 +100,20 @@ def read_header(data: bytes | bytearray) -> Frame:
 def _read_header(data: bytes | bytearray) -> Frame:
     order = chr(data[0])
     end = FIXED_BYTES + _U32[order](data, 12)[0]
+    if len(data) < end:
+        raise ValueError
     kind = _TYPES.get(data[1])
     fields = bytes(memoryview(data)[FIXED_BYTES:end])
-    # the fields of a caller's calls of one method are the same, byte for byte; a reply names what it answers
-    alike = kind in (MessageType.METHOD_CALL, MessageType.SIGNAL) and len(fields) <= _LONGEST_KEPT
+    answers = None
+    if fields.startswith(_ANSWERS):
+        answers, fields = _U32[order](fields, 4)[0], fields[8:]
+    # what is left is the same, byte for byte, in all calls of one method by a caller, and in all answers to them
+    alike = (answers or kind in (MessageType.METHOD_CALL, MessageType.SIGNAL)) and len(fields) <= _LONGEST_KEPT
     known, fd_count = (_kept_fields if alike else _fields)(fields, order)
-    serial = _U32[order](data, 8)[0]
-    return Frame(received(kind, _FLAGS[data[2] & 7], serial, known), fd_count, data, end + (-end & 7))
+    message = received(kind, _FLAGS[data[2] & 7], _U32[order](data, 8)[0], known)
+    if answers is not None:
+        message.reply_serial = answers
+    return Frame(message, fd_count, data, end + (-end & 7))
 
 
 def _fields(fields: bytes, order: str) -> tuple[dict[str, Any], int]:
@@ -121,6 +129,8 @@ def _fields(fields: bytes, order: str) -> tuple[dict[str, Any], int]:
             known[_FIELDS[code]] = value
         elif code == _UNIX_FDS:
             fd_count = value
+    if reader.offset != len(fields):
+        raise ValueError
     return known, fd_count
 
 

@@ -1,4 +1,4 @@
-"""Dictionaries on their way to the bus, read by stock dbus-next: what a program sees is what was meant."""
+"""Dictionaries and headers on the bus, read by stock dbus-next: what a program sees is what was meant."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 import pytest
-from dbus_next import Message, Variant
+from dbus_next import Message, MessageType, Variant
 from dbus_next._private.unmarshaller import Unmarshaller
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexd.connection import MessageTooLarge, Unsendable, wire
+from cortexd.connection import Malformed, MessageTooLarge, Unsendable, wire
 from cortexd.connection.decode import MAX_VALUES, read_header
 from cortexd.connection.encode import MAX_DEPTH, encode
 from cortexd.connection.plain import _INTEGER_HEADS, _MOST_KEPT
@@ -147,3 +147,19 @@ class TestHeaders:
                     frame.read_body(MAX_VALUES)
                     assert (getattr(frame.message, field), frame.message.serial) == (name, number + 1)
                     assert (frame.message.body, frame.message.signature) == (["x"], "s")
+
+    def test_answers_are_told_apart(self) -> None:
+        """Of answers that are alike each names its own call."""
+        for serial in (7, 8, 2**32 - 1):
+            answer = Message(message_type=MessageType.ERROR, error_name="a.b", reply_serial=serial, destination=":1.2")
+            message = read_header(encode(answer, 3)).message
+            assert (message.reply_serial, message.serial) == (serial, 3)
+            assert (message.error_name, message.destination, message.sender) == ("a.b", ":1.2", None)
+
+    def test_a_header_that_is_not_all_there(self) -> None:
+        """Wherever it is cut it is refused, never read as a shorter one."""
+        whole = bytes(encode(message_of("", *()), 1))
+        assert read_header(whole).message.member == "Take"
+        for size in range(16, 16 + int.from_bytes(whole[12:16], "little")):
+            with pytest.raises(Malformed):
+                read_header(whole[:size])
