@@ -40,21 +40,24 @@ class Show:
         return await self._at_rest(budget)
 
     async def storm(self, seconds: float, cut_s: float) -> Verdict:
-        """Requests all the time, and one thing after another that goes wrong."""
+        """Requests all the time, and one thing after another that goes wrong, each at least once."""
         budget = 10**6 * COST_NANO
         for host in self._hosts:
             host.configure(f"{budget / USD:.9f}")
             host.reload()
         kinds = [self._kill_daemon, self._kill_database, self._kill_pool, lambda: self._cut(cut_s), self._fill]
-        until = time.monotonic() + seconds
-        asking = asyncio.create_task(self.asked.for_a_while(self._hosts, _PER_S, seconds))
-        while time.monotonic() < until:
+        until, over = time.monotonic() + seconds, asyncio.Event()
+        asking = asyncio.create_task(self.asked.until(over, self._hosts, _PER_S))
+        rounds = 0
+        while not rounds or time.monotonic() < until:
             for kind in self._chance.sample(kinds, len(kinds)):
-                if time.monotonic() < until:
+                if not rounds or time.monotonic() < until:
                     await asyncio.to_thread(kind)
                     await asyncio.sleep(
                         self._chance.uniform(6, 14)
                     )  # all find back meanwhile, or nothing is asked of it
+            rounds += 1
+        over.set()
         await asyncio.to_thread(self._database.heal)
         await asking
         return await self._at_rest(budget)
@@ -141,7 +144,12 @@ def report(name: str, verdict: Verdict) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="script/fleet-chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30, help="of the storm (default: 30)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=30,
+        help="of the storm; each thing goes wrong once at least",
+    )
     parser.add_argument("--requests", type=int, default=5000, help="at once, before it (default: 5000)")
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--cut", type=float, default=60, help="seconds for which a link is cut (default: 60)")

@@ -34,11 +34,10 @@ class Asked:
                 for start in range(0, each, _PER_CONNECTION):
                     group.create_task(self._ask(host, min(_PER_CONNECTION, each - start)))
 
-    async def for_a_while(self, hosts: Sequence[Host], per_s: float, seconds: float) -> None:
+    async def until(self, over: asyncio.Event, hosts: Sequence[Host], per_s: float) -> None:
         """At random, whether earlier ones are answered or not."""
-        until = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as group:
-            while asyncio.get_running_loop().time() < until:
+            while not over.is_set():
                 group.create_task(self._ask(random.choice(hosts), 5))
                 await asyncio.sleep(5 / per_s)
 
