@@ -37,6 +37,7 @@ class Build:
 TODAY = Build(CHECKOUT, Path(sys.executable))
 SERVICE_USER = "cortexd"
 CALLER_USER = "alice"
+_AS_SERVICE = ("setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups")
 _DISK = "/var/tmp"  # the ledger belongs on a disk; TMPDIR is memory in the namespace
 
 
@@ -152,6 +153,14 @@ class Lab:
             yield child
 
     @contextlib.contextmanager
+    def bus_rooms(self) -> Iterator[Child]:
+        """The daemon's rooms beside the bus alone (bench.bus_rooms), owning the daemon's name."""
+        command = [*_AS_SERVICE, sys.executable, "-m", "bench.bus_rooms"]
+        with self.running(command, "bus_rooms", environ=own_environment()) as child:
+            self.wait_for(child)
+            yield child
+
+    @contextlib.contextmanager
     def ledger_directory(self) -> Iterator[Path]:
         """An empty directory on a disk that belongs to the service's user."""
         with tempfile.TemporaryDirectory(prefix="cortexd-bench-", dir=_DISK) as name:
@@ -169,11 +178,11 @@ class Lab:
         """
         config = self.directory / f"config-{next(self._numbers)}.toml"
         config.write_text(_config(upstream, ledger) + settings)
-        user = ["setpriv", f"--reuid={SERVICE_USER}", f"--regid={SERVICE_USER}", "--init-groups"]
-        cortexd = [str(self.build.python), *before_module, "cortexd", "--bus", "system", "--config", str(config)]
+        python = str(self.build.python)
+        command = [*_AS_SERVICE, python, *before_module, "cortexd", "--bus", "system", "--config", str(config)]
         environ = own_environment() | {"ANTHROPIC_API_KEY": "bench", "MOONSHOT_API_KEY": "bench"}
         self.started_daemon = True
-        with self.running([*user, *cortexd], "cortexd", cwd=self.build.checkout, environ=environ) as child:
+        with self.running(command, "cortexd", cwd=self.build.checkout, environ=environ) as child:
             yield child
 
     @contextlib.contextmanager

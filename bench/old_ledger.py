@@ -28,19 +28,30 @@ SELECT id, uid, kind, nano, started_at, day, month FROM requests, (
     SELECT 'reserve' AS kind, 9000 AS nano UNION ALL SELECT 'release', 9000 UNION ALL SELECT 'charge', 5000)
 WHERE id BETWEEN {first} AND {last} ORDER BY id
 """
+_ROLLUPS = """
+INSERT INTO rollups SELECT uid, day, 0, user, task_type, provider, model, 0, count(*), count(*), count(*), count(*),
+    100 * count(*), 20 * count(*), 10 * count(*), 5 * count(*), 0, 0, sum(cost_nano)
+FROM requests WHERE id BETWEEN {first} AND {last} GROUP BY 1, 2, 4, 5, 6, 7
+ON CONFLICT DO UPDATE SET requests = rollups.requests + excluded.requests,
+    at_provider = rollups.at_provider + excluded.requests, at_model = rollups.at_model + excluded.requests,
+    at_both = rollups.at_both + excluded.requests, input_tokens = rollups.input_tokens + excluded.input_tokens,
+    output_tokens = rollups.output_tokens + excluded.output_tokens,
+    cached_tokens = rollups.cached_tokens + excluded.cached_tokens,
+    reasoning_tokens = rollups.reasoning_tokens + excluded.reasoning_tokens, low = rollups.low + excluded.low
+"""
 _STEP = 50_000
 
 
-def fill(path: Path, requests: int, start: str = "2024-01-01") -> None:
-    """Add `requests` from `start` on, PER_DAY a day, to an empty ledger that nobody has open."""
+def fill(path: Path, requests: int, start: str = "2024-01-01", per_day: int = PER_DAY) -> None:
+    """Add `requests` from `start` on, so many a day, to an empty ledger that nobody has open."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -500000")
         for first in range(1, requests + 1, _STEP):
             last = min(requests, first + _STEP - 1)
             connection.execute("BEGIN")
-            for statement in (_NUMBERS + _REQUESTS, _ATTEMPTS, _ENTRIES):
-                given = {"first": first, "last": last, "users": USERS, "per_day": PER_DAY, "start": start}
+            for statement in (_NUMBERS + _REQUESTS, _ATTEMPTS, _ENTRIES, _ROLLUPS):
+                given = {"first": first, "last": last, "users": USERS, "per_day": per_day, "start": start}
                 connection.execute(statement.format(**given))
             connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.version:
         print(f"cortexd {__version__}")
         return 0
+    from cortexd.config.zone import adopt_zone
     from cortexd.daemon import run as daemon
-    from cortexd.daemon.zone import adopt_zone
 
     run = daemon.RunOptions(options.bus, options.config)
     try:

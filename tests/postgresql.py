@@ -63,9 +63,10 @@ class Cluster:
     def _sockets(self) -> Path:
         return self.directory / "run"
 
-    def make(self) -> None:
+    def make(self, more: str = "") -> None:
+        """`more`: lines of its configuration."""
         self._run("initdb", "--pgdata", str(self._data), "--username", "cortexd", "--auth", "trust", "--no-sync")
-        settings = _CONFIGURED.format(sockets=self._sockets)
+        settings = _CONFIGURED.format(sockets=self._sockets) + more
         self._shell(f"cat >> {self._data}/postgresql.conf", settings)
         self.start()
 
@@ -115,6 +116,18 @@ class Cluster:
             found = connection.execute(text(statement))
             return [tuple(row) for row in found] if found.returns_rows else []
 
+    def cpu_seconds(self) -> float:
+        """What its processes have taken, those that have ended too."""
+        server = int(self._pid_file())
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (server, *children)]
+        own = sum(int(stat[11]) + int(stat[12]) for stat in stats)
+        ended = int(stats[0][13]) + int(stats[0][14])
+        return (own + ended) / os.sysconf("SC_CLK_TCK")
+
+    def _pid_file(self) -> str:
+        return (self._data / "postmaster.pid").read_text().split()[0]
+
     @property
     def _data(self) -> Path:
         return self.directory / "data"
@@ -132,8 +145,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Running meanwhile. A short path: a socket's has 107 bytes at most."""
+def cluster(more: str = "") -> Iterator[Cluster]:
+    """Running meanwhile, with `more` lines of configuration. A short path: a socket's has 107 bytes at most."""
     found = programs()
     assert found is not None
     directory = Path(tempfile.mkdtemp(prefix="cortexd-pg-"))
@@ -144,7 +157,7 @@ def cluster() -> Iterator[Cluster]:
         if made.become:
             shutil.chown(directory, "nobody")
             shutil.chown(directory / "run", "nobody")
-        made.make()
+        made.make(more)
         try:
             yield made
         finally:

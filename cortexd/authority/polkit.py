@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from cortexd.access import Turns
 from cortexd.authority import Action, Caller
 from cortexd.config.settings import AuthorizationSettings
-from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost, Message, Variant
+from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost, Message, method_call, wire
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, Denial, InteractiveAuthorizationRequired
 
@@ -53,6 +53,9 @@ class Verdict:
     dismissed: bool
 
 
+_Heard = asyncio.Future[Verdict | None]
+
+
 class Polkit:
     """The Authorizer of the system bus, under the `settings` of now. Ordinary yeses are cached briefly per connection,
     privileged ones never."""
@@ -65,7 +68,7 @@ class Polkit:
         self._prompts = asyncio.Semaphore(_PROMPTS_OPEN)
         self._prompt_of: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._allowed: OrderedDict[str, float] = OrderedDict()
-        self._shared: dict[str, asyncio.Task[Verdict]] = {}
+        self._shared: dict[str, list[_Heard]] = {}
         self._rules = 0  # how often they have changed
 
     async def watch(self) -> None:
@@ -103,23 +106,48 @@ class Polkit:
     async def _authorize_ordinary(self, caller: Caller) -> None:
         if self._allowed.get(caller.connection, 0.0) > time.monotonic():
             return
-        rules, shared = self._rules, self._shared.get(caller.connection)
-        if shared is None:
-            shared = asyncio.create_task(self._check(caller, Action.COMPLETE, ()))
-            self._shared[caller.connection] = shared
-            shared.add_done_callback(lambda done: self._forget_shared(caller.connection, done))
-        await self._decide(caller, Action.COMPLETE, (), await asyncio.shield(shared))
+        rules = self._rules
+        await self._decide(caller, Action.COMPLETE, (), await self._shared_check(caller))
         if rules != self._rules:
             return
         self._allowed[caller.connection] = time.monotonic() + min(self._settings().cache_s, 30.0)
         while len(self._allowed) > _CACHED_AT_MOST:
             self._allowed.popitem(last=False)
 
-    def _forget_shared(self, connection: str, done: asyncio.Task[Verdict]) -> None:
-        if self._shared.get(connection) is done:
+    async def _shared_check(self, caller: Caller) -> Verdict:
+        """One check for all calls of a connection that are made meanwhile."""
+        loop = asyncio.get_running_loop()
+        while (others := self._shared.get(caller.connection)) is not None:
+            heard: _Heard = loop.create_future()
+            others.append(heard)
+            verdict = await heard
+            if verdict is not None:
+                return verdict
+        others = self._shared[caller.connection] = []
+        verdict, failure = None, None
+        try:
+            verdict = await self._check(caller, Action.COMPLETE, ())
+        except CortexError as error:
+            failure = error
+            raise
+        finally:
+            self._tell(caller.connection, others, verdict, failure)
+        return verdict
+
+    def _tell(
+        self, connection: str, others: list[_Heard], verdict: Verdict | None, failure: CortexError | None
+    ) -> None:
+        """With neither, the call that asked was cancelled: the first of the others asks anew."""
+        if self._shared.get(connection) is others:
             del self._shared[connection]
-        if not done.cancelled():
-            done.exception()  # whoever still waits raises it; with nobody left it concerns nobody
+        for heard in others:
+            if heard.done():
+                continue  # that call was cancelled
+            if failure is None:
+                heard.set_result(verdict)
+            else:
+                heard.set_exception(failure)
+                heard.exception()  # whoever still waits raises it; where nobody does, it concerns nobody
 
     async def _decide(self, caller: Caller, action: Action, task_types: Sequence[TaskType], verdict: Verdict) -> None:
         """Accept a yes; ask a person where that can help and is allowed; refuse in words otherwise."""
@@ -155,14 +183,13 @@ class Polkit:
     async def _call(
         self, caller: Caller, action: Action, task_types: Sequence[TaskType], *, interactive: bool
     ) -> Verdict:
-        settings = self._settings()
-        timeout_s = settings.interactive_timeout_s if interactive else settings.polkit_timeout_s
+        prompt_s = self._settings().interactive_timeout_s
         cancellation = secrets.token_hex(8) if interactive else ""
         message = _message(
             "CheckAuthorization",
             "(sa{sv})sa{ss}us",
             [
-                ["system-bus-name", {"name": Variant("s", caller.connection)}],
+                ["system-bus-name", wire.dictionary({"name": caller.connection})],
                 action.value,
                 {"task_type": ", ".join(task_types)} if task_types and action is Action.SYSTEM_OPERATION else {},
                 _ALLOW_INTERACTION if interactive else 0,
@@ -170,15 +197,14 @@ class Polkit:
             ],
         )
         try:
-            reply = await self._ask(message, timeout_s)
+            reply = await self._ask(message, prompt_s if interactive else None)  # a check has one deadline in all
         except asyncio.CancelledError:
             if interactive:
                 self._withdraw(cancellation)
             raise
         except BusTimeout:
-            if interactive:
-                self._withdraw(cancellation)
-            raise (_unanswered if interactive else _silent)(action, timeout_s) from None
+            self._withdraw(cancellation)
+            raise _unanswered(action, prompt_s) from None
         except ConnectionLost:
             raise _denied(
                 action, Denial.POLKIT_ABSENT, f"the bus is gone, so polkit cannot be asked about {action}"
@@ -192,7 +218,7 @@ class Polkit:
         """Take a prompt off the screen."""
         self._connection.send(_message("CancelCheckAuthorization", "s", [cancellation]))
 
-    async def _ask(self, message: Message, timeout_s: float) -> Message:
+    async def _ask(self, message: Message, timeout_s: float | None) -> Message:
         """polkit's reply; where it ended while it was asked, as in a restart, the one that is there now is asked."""
         try:
             return await self._connection.call(message, timeout_s=timeout_s)
@@ -240,4 +266,4 @@ def _unanswered(action: Action, timeout_s: float) -> AccessDenied:
 
 
 def _message(member: str, signature: str, body: list[object]) -> Message:
-    return Message(destination=_NAME, path=_PATH, interface=_INTERFACE, member=member, signature=signature, body=body)
+    return method_call(_NAME, _PATH, _INTERFACE, member, signature, body)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from cortexd.access import Load
 from cortexd.authority import Caller
-from cortexd.connection import Connection, Message, MessageFlag
+from cortexd.connection import Connection, Message, lets_ask
 from cortexd.errors import AccessDenied, Denial
 
 _KNOWN_AT_MOST = 4096
@@ -25,7 +25,8 @@ class Callers:
     def __init__(self, connection: Connection, name_of: Callable[[int], Awaitable[str]]) -> None:
         self._connection = connection
         self._name_of = name_of
-        self._known: OrderedDict[str, asyncio.Task[tuple[int, str]]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[tuple[int, str]]] = {}
         self.on_left: list[Callable[[str], None]] = []
 
     async def watch(self) -> None:
@@ -34,28 +35,39 @@ class Callers:
 
     def known_uid(self, sender: str) -> int | None:
         """The user behind a connection, None before the bus has told."""
-        task = self._known.get(sender)
-        return task.result()[0] if task is not None and task.done() and not _failed(task) else None
+        known = self._known.get(sender)
+        return None if known is None else known[0]
 
     async def resolve(self, message: Message, load: Load) -> Caller:
         """The caller of a method call, whose content is `load`. Raises AccessDenied where it has left already, and
         RateLimited where its user has too much under way."""
         sender = message.sender
-        task = self._known.get(sender)
+        uid, user = self._known.get(sender) or await self._learn(sender)
+        load.belongs_to(uid)
+        return Caller(sender, uid, user, lets_ask(message), load=load)
+
+    async def _learn(self, sender: str) -> tuple[int, str]:
+        """Ask the bus, once for all calls that wait to know."""
+        task = self._asked.get(sender)
         if task is None:
-            task = self._known[sender] = asyncio.create_task(self._ask(sender))
-            task.add_done_callback(lambda done: self._forget_failure(sender, done))
+            task = self._asked[sender] = asyncio.create_task(self._ask(sender))
+            task.add_done_callback(lambda done: self._told(sender, done))
+        return await asyncio.shield(task)
+
+    def _told(self, sender: str, done: asyncio.Task[tuple[int, str]]) -> None:
+        if self._asked.get(sender) is not done:
+            return  # it has left meanwhile, or its user has another name
+        del self._asked[sender]
+        if not done.cancelled() and done.exception() is None:
+            self._known[sender] = done.result()
             while len(self._known) > _KNOWN_AT_MOST:
                 self._known.popitem(last=False)
-        uid, user = await asyncio.shield(task)
-        interactive = bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION)
-        load.belongs_to(uid)
-        return Caller(sender, uid, user, interactive, load=load)
 
     def forget(self, uid: int) -> None:
         """`uid` has another name now: ask again at the next call of each of its connections."""
-        for sender in [sender for sender in self._known if self.known_uid(sender) == uid]:
+        for sender in [sender for sender, (owner, _) in self._known.items() if owner == uid]:
             del self._known[sender]
+        self._asked.clear()  # whose answers are to come: nobody knows yet whether one of them is of that user
 
     def on_signal(self, message: Message) -> None:
         """Feed every signal here; only NameOwnerChanged from the bus itself counts."""
@@ -65,12 +77,9 @@ class Callers:
         if new or not name.startswith(":"):
             return
         self._known.pop(name, None)
+        self._asked.pop(name, None)
         for hear in self.on_left:
             hear(name)
-
-    def _forget_failure(self, sender: str, done: asyncio.Task[tuple[int, str]]) -> None:
-        if _failed(done) and self._known.get(sender) is done:
-            del self._known[sender]
 
     async def _ask(self, sender: str) -> tuple[int, str]:
         try:
@@ -79,7 +88,3 @@ class Callers:
             words = f"cannot tell who is calling: {type(error).__name__}"
             raise AccessDenied(words, cause=Denial.UNKNOWN_CALLER.value) from None
         return uid, await self._name_of(uid)
-
-
-def _failed(done: asyncio.Task[tuple[int, str]]) -> bool:
-    return done.cancelled() or done.exception() is not None

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from cortexd.access import HeldBytes, Load
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.bus.caller import Callers
 from cortexd.bus.interface import Interface, InterfaceMismatch, Method
-from cortexd.connection import Connection, Message, MessageFlag, MessageType, Variant, wire
+from cortexd.connection import Connection, Message, MessageType, Variant, method_return, wants_reply, wire
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import CortexError, Internal, RateLimited
 from cortexd.requests.internal_errors import internal_error
@@ -69,7 +69,7 @@ class Dispatcher:
         self._handlers = handlers
         self._properties = properties
         self._held = held
-        self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
+        self._tasks: defaultdict[str, dict[asyncio.Task[None], Load]] = defaultdict(dict)
         self._calls_of: Counter[int] = Counter()
         callers.on_left.append(self._caller_left)
 
@@ -95,10 +95,8 @@ class Dispatcher:
         except RateLimited as error:
             self._send(message, _error(message, error))
             return
-        task = asyncio.create_task(self._run(message, method, load), name=f"{method.name} from {message.sender}")
-        tasks.add(task)
-        sender = message.sender
-        task.add_done_callback(lambda done: self._ended(sender, done, load))
+        task = asyncio.create_task(self._run(message, method, load), name=method.name)
+        tasks[task] = load
 
     def may_be_read(self, message: Message, size: int) -> bool:
         """Whether there is room for a large call whose content is still bytes; where there is none it is answered."""
@@ -115,40 +113,43 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for the handlers under way to send their replies; cancel what is left."""
-        tasks = [task for group in self._tasks.values() for task in group]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=timeout_s)
-            for task in late:
-                task.cancel()
+        calls = [(sender, task) for sender, tasks in self._tasks.items() for task in tasks]
+        if calls:
+            _, late = await asyncio.wait([task for _, task in calls], timeout=timeout_s)
+            for sender, task in calls:
+                if task in late:
+                    self._cancel(sender, task)
 
     async def _run(self, message: Message, method: Method, load: Load) -> None:
         try:
-            reply = await self._reply(message, method, load)
+            reply = await self._outcome(message, method, load)
+            try:
+                self._send(message, reply)
+            finally:
+                for descriptor in reply.unix_fds:
+                    os.close(descriptor)  # what was sent is a copy
+        finally:
+            self._ended(message.sender, asyncio.current_task())
+
+    async def _outcome(self, message: Message, method: Method, load: Load) -> Message:
+        """The reply, whatever becomes of the call."""
+        try:
+            return await self._reply(message, method, load)
         except CortexError as error:
             error.__traceback__ = None  # its frames hold the task that holds it, and the prompt
-            reply = _error(message, error)
+            return _error(message, error)
         except Exception:  # noqa: BLE001 - a fault of ours must not reach the caller as text
-            reply = _error(message, internal_error("in %s", method.name))
-        try:
-            self._send(message, reply)
-        finally:
-            for descriptor in reply.unix_fds:
-                os.close(descriptor)  # what was sent is a copy
+            return _error(message, internal_error("in %s", method.name))
 
     async def _reply(self, message: Message, method: Method, load: Load) -> Message:
         caller = await self._callers.resolve(message, load)
         self._authorizer.admit(caller)
-        with self._place(caller.uid):
-            return await self._answer(message, method, caller)
-
-    @contextlib.contextmanager
-    def _place(self, uid: int) -> Iterator[None]:
-        """Count one call of `uid`. Raises RateLimited past what one user may have under way."""
+        uid = caller.uid
         if self._calls_of[uid] >= _CALLS_PER_USER:
             raise RateLimited("You have too many calls under way. Wait until some have ended.", retry_after_ms=1000)
         self._calls_of[uid] += 1
         try:
-            yield
+            return await self._answer(message, method, caller)
         finally:
             self._calls_of[uid] -= 1
             if not self._calls_of[uid]:
@@ -157,8 +158,10 @@ class Dispatcher:
     async def _answer(self, message: Message, method: Method, caller: Caller) -> Message:
         if method.action not in (None, Action.COMPLETE):
             await self._authorizer.authorize(caller, method.action)
-        arguments = [wire.decode(argument) for argument in message.body]
-        message.body = []  # all that is needed of it from here on are its serial and its sender
+        arguments, message.body = (
+            message.body,
+            [],
+        )  # all that is needed of it from here on are its serial and its sender
         body = await self._handlers[method.interface, method.name](caller, *arguments)
         handed = [item.descriptor for item in body if isinstance(item, HandedOver)]
         if method.action is not None and not _was_granted(caller, method.action):
@@ -166,9 +169,10 @@ class Dispatcher:
                 os.close(descriptor)
             log.critical("%s answered without the authorization that the interface file demands", method.name)
             raise Internal("the service did not check the authorization; this is a fault in cortexd, please report it")
-        indexes = iter(range(len(handed)))
-        body = [next(indexes) if isinstance(item, HandedOver) else item for item in body]
-        return Message.new_method_return(message, method.gives, body, handed)
+        if handed:
+            indexes = iter(range(len(handed)))
+            body = [next(indexes) if isinstance(item, HandedOver) else item for item in body]
+        return method_return(message, method.gives, body, handed)
 
     def _method(self, message: Message) -> Method | Message:
         """The method that a call means, or the error that answers it."""
@@ -201,15 +205,15 @@ class Dispatcher:
         text = self._interface.introspection(message.path)
         if text is None:
             return _standard_error(message, "UnknownObject", f"no object at {message.path}")
-        return Message.new_method_return(message, "s", [text])
+        return method_return(message, "s", [text])
 
     def _ping(self, message: Message) -> Message:
-        return Message.new_method_return(message)
+        return method_return(message)
 
     def _machine_id(self, message: Message) -> Message:
         for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
             with contextlib.suppress(OSError), open(file, encoding="ascii") as stream:
-                return Message.new_method_return(message, "s", [stream.read().strip()])
+                return method_return(message, "s", [stream.read().strip()])
         return _standard_error(message, "Failed", "this machine has no machine id")
 
     def _get(self, message: Message) -> Message:
@@ -217,7 +221,7 @@ class Dispatcher:
         read = self._properties.get((interface, name))
         if read is None or message.path != wire.OBJECT_PATH:
             return _standard_error(message, "UnknownProperty", f"no property {interface}.{name} at {message.path}")
-        return Message.new_method_return(message, "v", [read()])
+        return method_return(message, "v", [read()])
 
     def _get_all(self, message: Message) -> Message:
         [interface] = message.body
@@ -226,7 +230,7 @@ class Dispatcher:
             for (owner, name), read in self._properties.items()
             if owner == interface and message.path == wire.OBJECT_PATH
         }
-        return Message.new_method_return(message, "a{sv}", [values])
+        return method_return(message, "a{sv}", [values])
 
     def _set(self, message: Message) -> Message:
         interface, name = message.body[:2]
@@ -235,7 +239,7 @@ class Dispatcher:
         return _standard_error(message, "PropertyReadOnly", f"{name} is read-only")
 
     def _send(self, message: Message, reply: Message) -> None:
-        if not message.flags & MessageFlag.NO_REPLY_EXPECTED:
+        if wants_reply(message):
             self._connection.send(reply, (lambda name: self._undelivered(message, name)) if reply.unix_fds else None)
 
     def _undelivered(self, message: Message, name: str) -> None:
@@ -245,14 +249,20 @@ class Dispatcher:
 
     def _caller_left(self, connection: str) -> None:
         for task in self._tasks.get(connection, ()):
-            task.cancel()
+            self._cancel(connection, task)
 
-    def _ended(self, connection: str, task: asyncio.Task[None], load: Load) -> None:
-        load.free()
-        tasks = self._tasks[connection]
-        tasks.discard(task)
+    def _cancel(self, sender: str, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        task.add_done_callback(lambda done: self._ended(sender, done))  # one that never began cannot say so itself
+
+    def _ended(self, sender: str, task: asyncio.Task[None] | None) -> None:
+        """A call is over. Again is harmless."""
+        tasks = self._tasks.get(sender)
+        load = tasks.pop(task, None) if tasks and task else None
+        if load is not None:
+            load.free()
         if not tasks:
-            del self._tasks[connection]
+            self._tasks.pop(sender, None)
 
 
 _STANDARD_METHODS: dict[tuple[str, str], tuple[str, Callable[[Dispatcher, Message], Message]]] = {

@@ -50,18 +50,14 @@ class InterfaceMismatch(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`action` is None where the method needs none."""
+    """`accepted`: the signatures that a call may have. `action` is None where the method needs none."""
 
     interface: str
     name: str
     takes: str
     gives: str
     action: Action | None
-
-    @property
-    def accepted(self) -> tuple[str, str]:
-        """The signatures that a call may have: several clients can send a list of dictionaries as `av` alone."""
-        return self.takes, self.takes.replace("aa{sv}", "av")
+    accepted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +121,12 @@ def _method(interface: str, element: ET.Element) -> Method:
     if value != "none" and value not in tuple(Action):
         raise InterfaceMismatch(f"{_FILE}: {interface}.{name} names an unknown action, {value}")
     arguments = element.findall("arg")
+    takes = "".join(arg.attrib["type"] for arg in arguments if arg.attrib.get("direction", "in") == "in")
     return Method(
         interface,
         name,
-        "".join(arg.attrib["type"] for arg in arguments if arg.attrib.get("direction", "in") == "in"),
+        takes,
         "".join(arg.attrib["type"] for arg in arguments if arg.attrib.get("direction") == "out"),
         None if value == "none" else Action(value),
+        (takes, takes.replace("aa{sv}", "av")),  # several clients can send a list of dictionaries as `av` alone
     )

@@ -154,7 +154,7 @@ class Methods:
         return [wire.dictionaries(list(rows))]
 
     async def get_preferences(self, caller: Caller) -> list[Any]:
-        return [replies.preferences(await self._service.accounts.preferences(caller.uid))]
+        return [wire.dictionary(replies.preferences(await self._service.accounts.preferences(caller.uid)))]
 
     async def set_preferences(self, caller: Caller, wishes: Any) -> list[Any]:
         allowed = await self._service.allowances.of(caller)

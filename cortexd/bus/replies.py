@@ -383,10 +383,11 @@ def _when(said: Said | None) -> str | None:
     return None if said is None else said.at.isoformat(timespec="seconds")
 
 
-def preferences(wishes: Mapping[str, Any]) -> dict[str, Variant]:
-    """A user's own wishes; `providers` is a{ss}, for which wire.dictionary has no form."""
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
-    shown = wire.dictionary({key: value for key, value in plain.items() if key != "providers"})
+def preferences(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's own wishes; `providers` is a{ss}, for which plain values have no form."""
+    shown = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
     if named := wishes.get("providers"):
         shown["providers"] = Variant("a{ss}", {wire.string(task): wire.string(name) for task, name in named.items()})
+    else:
+        shown.pop("providers", None)
     return shown

@@ -15,7 +15,7 @@ from cortexd.authority import Caller
 from cortexd.bus import replies
 from cortexd.bus.totals import PublicTotals
 from cortexd.config import Config
-from cortexd.connection import Connection, Message, Variant, wire
+from cortexd.connection import Connection, Message, Variant, signal, wire
 from cortexd.domain.apps import APP
 from cortexd.domain.money import to_usd
 from cortexd.errors import InvalidArgument, RateLimited, RequestNotFound
@@ -197,9 +197,7 @@ class Signals:
 
 
 def _signal(interface: str, member: str, signature: str, body: list[Any], destination: str | None = None) -> Message:
-    message = Message.new_signal(wire.OBJECT_PATH, interface, member, signature, body)
-    message.destination = destination
-    return message
+    return signal(wire.OBJECT_PATH, interface, member, signature, body, destination)
 
 
 def _cost_signal(number: int, item: Subscription, event: CostEvent) -> Message:

@@ -11,7 +11,6 @@ from typing import Any
 from cortexd.connection import (
     BusError,
     BusException,
-    BusTimeout,
     Connection,
     ConnectionLost,
     DescriptorMissing,
@@ -20,6 +19,7 @@ from cortexd.connection import (
     MessageTooLarge,
     Unsendable,
     close_fds,
+    method_call,
     session_address,
     system_address,
     take_fd,
@@ -107,7 +107,8 @@ class Link:
         """
         message = _message(interface, member, signature, body, flags)
         reply = await self._send(message, timeout_s, ends_with_caller=ends_with_caller)
-        return [wire.decode(value) for value in reply.body]
+        values: list[Any] = reply.body
+        return values
 
     async def call_for_stream(
         self, member: str, signature: str, body: list[Any], *, timeout_s: float, flags: MessageFlag
@@ -144,7 +145,11 @@ class Link:
         try:
             address = _BUSES[self._bus]() if self._bus in _BUSES else self._bus
             return await Connection.open(
-                address, on_signal=self._on_signal, timeout_s=CONNECT_TIMEOUT_S, max_values=_MAX_VALUES
+                address,
+                on_signal=self._on_signal,
+                timeout_s=CONNECT_TIMEOUT_S,
+                max_values=_MAX_VALUES,
+                unwrapped=True,
             )
         except BusException as error:
             raise ServiceUnavailable(f"cannot reach {self.bus_in_words}: {error}") from None
@@ -154,8 +159,8 @@ class Link:
     ) -> Message:
         try:
             async with asyncio.timeout(timeout_s), self._slots, self._waiting(ends_with_caller) as connection:
-                return await connection.call(message, timeout_s=timeout_s, take_fds=take_fds)
-        except (TimeoutError, BusTimeout):
+                return await connection.call(message, timeout_s=None, take_fds=take_fds)
+        except TimeoutError:
             raise Timeout(f"no answer from cortexd within {timeout_s:g} s") from None
         except BusException as error:
             raise self._explained(error, message) from None
@@ -167,7 +172,7 @@ class Link:
         line.calls += 1
         try:
             yield line.connection
-        except (asyncio.CancelledError, BusTimeout):
+        except asyncio.CancelledError:
             line.abandoned = line.abandoned or ends_with_caller
             raise
         finally:
@@ -230,12 +235,6 @@ class Link:
 
 
 def _message(interface: str, member: str, signature: str, body: list[Any] | None, flags: MessageFlag) -> Message:
-    return Message(
-        destination=wire.BUS_NAME,
-        path=wire.OBJECT_PATH,
-        interface=interface,
-        member=member,
-        signature=signature,
-        body=body or [],
-        flags=flags,
-    )
+    message = method_call(wire.BUS_NAME, wire.OBJECT_PATH, interface, member, signature, body or [])
+    message.flags = flags
+    return message

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from cortexd.connection import Variant, wire
+from cortexd.connection import Written, wire
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument
 
@@ -19,13 +19,13 @@ Messages = str | Iterable[Mapping[str, Any]]
 Usd = float | str | Decimal
 
 
-def messages_out(messages: Messages) -> list[dict[str, Variant]]:
+def messages_out(messages: Messages) -> list[Written]:
     """Message dictionaries, or one text as the user's only message. Raises InvalidArgument."""
     rows = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
     return [wire.dictionary(_mapping(row, f"messages[{index}]")) for index, row in enumerate(rows)]
 
 
-def options_out(options: Mapping[str, Any]) -> dict[str, Variant]:
+def options_out(options: Mapping[str, Any]) -> Written:
     """Options as plain Python values; None is the same as leaving it out. Raises InvalidArgument."""
     return wire.dictionary(_mapping(options, "options"))
 
@@ -61,12 +61,14 @@ def usage_query_out(
     label: str,
     all_users: bool,
     app: str = "",
-) -> dict[str, Variant]:
+    days: int | None = None,
+) -> Written:
     """GetUsage's query; what is not asked is left out. Raises InvalidArgument."""
     groups = (group_by,) if isinstance(group_by, str) else tuple(group_by)
     query = {
         "since": _day(since),
         "until": _day(until),
+        "days": days,
         "group_by": groups or None,
         "label": label or None,
         "all_users": all_users or None,
@@ -75,7 +77,7 @@ def usage_query_out(
     return options_out(query)
 
 
-def budget_out(scope: str, name: str, day_usd: Usd | None, month_usd: Usd | None, remove: bool) -> dict[str, Variant]:
+def budget_out(scope: str, name: str, day_usd: Usd | None, month_usd: Usd | None, remove: bool) -> Written:
     """SetBudget's argument; what is not given is left out. Raises InvalidArgument."""
     limits = {"day_usd": _usd(day_usd), "month_usd": _usd(month_usd)}
     return options_out({"scope": scope, "name": name or None, **limits, "remove": remove or None})
@@ -88,7 +90,7 @@ def own_budget_out(
     pause_s: int | None,
     more_usd: Usd | None,
     remove: bool,
-) -> dict[str, Variant]:
+) -> Written:
     """SetOwnBudget's argument; what is not given is left out. Raises InvalidArgument."""
     amounts = {"day_usd": _usd(day_usd), "month_usd": _usd(month_usd), "more_usd": _usd(more_usd)}
     return options_out({**amounts, "at_limit": at_limit, "pause_s": pause_s, "remove": remove or None})
@@ -125,7 +127,7 @@ def _mapping(value: object, path: str) -> dict[str, Any]:
 
 
 def _plain(value: object, path: str) -> Any:
-    """`value` in exactly one of the types that wire.variant takes."""
+    """`value` in exactly one of the types that wire.dictionary takes."""
     if value is None or isinstance(value, bool):
         return value
     for kind, convert in _CONVERSIONS:

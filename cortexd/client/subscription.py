@@ -153,7 +153,7 @@ class Subscription:
         elif message.sender == self._owner and message.interface == wire.INTERFACE:
             event = _SIGNALS.get((message.member, message.signature))
             if event is not None:
-                self._put(event(*wire.decode(message.body)))
+                self._put(event(*message.body))
 
     def _owner_changed(self, owner: str) -> None:
         self._owner = owner

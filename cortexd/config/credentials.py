@@ -19,6 +19,7 @@ from cortexd.config.settings import Config, LedgerSettings, ProviderSettings, Re
 from cortexd.errors import ConfigError, Problem
 
 MAX_KEY_BYTES = 16 * 1024
+UNIT_CREDENTIALS = Path("/etc/cortexd/credentials")
 
 
 def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
@@ -35,6 +36,13 @@ def with_keys(config: Config, environ: Mapping[str, str] = os.environ) -> Config
         config = dataclasses.replace(config, ledger=_with_password(config.ledger, directory))
     problems.raise_any()
     return dataclasses.replace(config, providers=providers)
+
+
+def ledger_with_password(config: Config, environ: Mapping[str, str] = os.environ) -> LedgerSettings:
+    """The ledger's settings, for an administrator's tool, which finds the password where the unit has it from.
+
+    Raises ConfigError where it cannot be used."""
+    return _with_password(config.ledger, environ.get("CREDENTIALS_DIRECTORY") or str(UNIT_CREDENTIALS))
 
 
 def what_is_missing(settings: ProviderSettings) -> str:
@@ -104,6 +112,11 @@ def _refuse_unsafe_place(file: Path) -> None:
         refuse_unsafe_directory(file.parent)
     except Unusable as reason:
         raise Unusable(f"cannot be trusted: its directory {reason}") from None
+
+
+def key_of_file(file: Path) -> Secret | None:
+    """The key in a private file; None where it is blank. Raises ConfigError, which names the file and not the key."""
+    return _read_key(file, private=True)
 
 
 def key_in(data: bytes, source: str) -> Secret | None:

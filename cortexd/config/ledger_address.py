@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 
 from cortexd.config.addresses import on_this_machine
 from cortexd.config.problems import Expectation
@@ -42,6 +42,12 @@ def with_defaults(url: str) -> str:
     if not _stays_here(parts, options):
         options = {"sslmode": _VERIFIED[0], "sslrootcert": _AUTHORITIES, **options}
     return parts._replace(query=urlencode(options)).geturl()
+
+
+def with_role(url: str, role: str) -> str:
+    """The same database as another of its roles."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{quote(role, safe='')}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def _check_options(parts: SplitResult, options: dict[str, list[str]]) -> None:

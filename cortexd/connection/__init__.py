@@ -10,7 +10,7 @@ from dbus_next import Message, MessageFlag, MessageType, Variant
 from cortexd.connection.address import session_address, system_address
 from cortexd.connection.core import Connection
 from cortexd.connection.descriptors import close_fds, take_fd
-from cortexd.connection.encode import MAX_MESSAGE_BYTES
+from cortexd.connection.encode import MAX_MESSAGE_BYTES, Written
 from cortexd.connection.errors import (
     BusError,
     BusException,
@@ -23,7 +23,8 @@ from cortexd.connection.errors import (
     TooManyValues,
     Unsendable,
 )
-from cortexd.connection.refusals import wants_reply
+from cortexd.connection.making import method_call, method_return, signal
+from cortexd.connection.refusals import lets_ask, wants_reply
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
@@ -42,8 +43,13 @@ __all__ = [
     "TooManyValues",
     "Unsendable",
     "Variant",
+    "Written",
     "close_fds",
+    "lets_ask",
+    "method_call",
+    "method_return",
     "session_address",
+    "signal",
     "system_address",
     "take_fd",
     "wants_reply",

@@ -39,17 +39,18 @@ class PendingCalls:
         self._pending[serial] = destination, future
         return future
 
-    async def answer(self, serial: int, timeout_s: float) -> Frame:
+    async def answer(self, serial: int, timeout_s: float | None) -> Frame:
         """The answer to an expected call, its body still unread. Leaves nothing behind, however it ends."""
         _, future = self._pending[serial]
-        timer = self._loop.call_later(timeout_s, _fail, future, BusTimeout(f"no answer within {timeout_s:g} s"))
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, _too_late, future, timeout_s)
         try:
             return await future
         except asyncio.CancelledError:
             _abandon(future)
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self.forget(serial)
 
     def forget(self, serial: int) -> None:
@@ -87,6 +88,10 @@ def _may_answer(sender: str | None, destination: str) -> bool:
     if destination == BUS_NAME or destination.startswith(":"):
         return sender in (destination, BUS_NAME)
     return True
+
+
+def _too_late(future: asyncio.Future[Frame], timeout_s: float) -> None:
+    _fail(future, BusTimeout(f"no answer within {timeout_s:g} s"))
 
 
 def _fail(future: asyncio.Future[Frame], error: BusException) -> None:

@@ -7,13 +7,13 @@ import logging
 import socket
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from dbus_next import Message, MessageType, NameFlag, RequestNameReply
+from dbus_next import Message, MessageType
 
 from cortexd.connection.address import connect
+from cortexd.connection.bus_methods import BusMethods
 from cortexd.connection.calls import BUS_NAME, PendingCalls
 from cortexd.connection.decode import MAX_VALUES, Frame, read_header
 from cortexd.connection.descriptors import close_all, close_fds, duplicate
@@ -25,7 +25,6 @@ from cortexd.connection.errors import (
     ConnectionLost,
     Malformed,
     MessageTooLarge,
-    NameTaken,
     TooManyValues,
     Unsendable,
 )
@@ -49,14 +48,13 @@ MAX_OUTGOING_BYTES = 64 * 2**20
 HIGH_WATER = 8 * 2**20  # bytes queued for sending at which reading stops …
 LOW_WATER = 2 * 2**20  # … and goes on again
 STALL_S = 30.0
-_PING_S = 1.0
 
 Handler = Callable[[Message], None]
 
 bound_signature_cache()
 
 
-class Connection:
+class Connection(BusMethods):
     """`on_call` and `on_signal` get every method call and every signal, synchronously, and start their own tasks
     for anything that takes time; both may be assigned later. Without `on_call`, calls get UnknownMethod.
     `may_read` is asked about a call of many bytes, by its header and its length, before they are read; where it says no
@@ -65,7 +63,14 @@ class Connection:
     """
 
     def __init__(
-        self, sock: socket.socket, *, fds: bool, max_outgoing_bytes: int, max_values: int, stall_s: float
+        self,
+        sock: socket.socket,
+        *,
+        fds: bool,
+        max_outgoing_bytes: int = MAX_OUTGOING_BYTES,
+        max_values: int = MAX_VALUES,
+        stall_s: float = STALL_S,
+        unwrapped: bool = False,
     ) -> None:
         """Use Connection.open()."""
         self.on_call: Handler | None = None
@@ -78,6 +83,7 @@ class Connection:
         self._fds = fds
         self._max_outgoing_bytes = max_outgoing_bytes
         self._max_values = max_values
+        self._unwrapped = unwrapped
         self._inbox = Inbox(sock, self._handle, self._lose, self._wants)
         self._outbox = Outbox(sock, self._regulate, self._lose, stall_s=stall_s)
         self._calls = PendingCalls()
@@ -95,11 +101,13 @@ class Connection:
         max_outgoing_bytes: int = MAX_OUTGOING_BYTES,
         max_values: int = MAX_VALUES,
         stall_s: float = STALL_S,
+        unwrapped: bool = False,
     ) -> Self:
         """Connect, authenticate, say Hello. `fds`: let file descriptors travel, where the bus agrees.
 
         `max_outgoing_bytes` bounds the queue for signals, `max_values` the values unpacked from one message,
         `stall_s` the time that the bus may take nothing while something is queued; then it counts as lost.
+        `unwrapped`: bodies come with what a variant holds in its place.
         Raises ConnectionLost, BusTimeout, BusError.
         """
         try:
@@ -114,7 +122,14 @@ class Connection:
             raise BusTimeout(f"the bus did not let us in within {timeout_s:g} s") from None
         except OSError as error:
             raise ConnectionLost(f"the bus ended the connection: {error.strerror}") from None
-        self = cls(sock, fds=agreed, max_outgoing_bytes=max_outgoing_bytes, max_values=max_values, stall_s=stall_s)
+        self = cls(
+            sock,
+            fds=agreed,
+            max_outgoing_bytes=max_outgoing_bytes,
+            max_values=max_values,
+            stall_s=stall_s,
+            unwrapped=unwrapped,
+        )
         self.on_call, self.on_signal = on_call, on_signal
         await self._hello(timeout_s)
         return self
@@ -182,8 +197,8 @@ class Connection:
 
     # -- out -------------------------------------------------------------------
 
-    async def call(self, message: Message, *, timeout_s: float, take_fds: bool = False) -> Message:
-        """Send a method call, return its METHOD_RETURN.
+    async def call(self, message: Message, *, timeout_s: float | None, take_fds: bool = False) -> Message:
+        """Send a method call, return its METHOD_RETURN. Without `timeout_s` the deadline is the caller's own.
 
         With `take_fds` the caller owns every descriptor in the answer's `unix_fds`; without, they are closed.
         Raises BusError for an error reply, BusTimeout, ConnectionLost, Unsendable or MessageTooLarge for the
@@ -204,7 +219,7 @@ class Connection:
     def _opened(self, frame: Frame, take_fds: bool) -> Message:
         reply = frame.message
         try:
-            frame.read_body(self._max_values)
+            frame.read_body(self._max_values, unwrapped=self._unwrapped)
         except BusException:
             close_fds(reply)
             raise
@@ -215,52 +230,6 @@ class Connection:
             text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
             raise BusError(reply.error_name, text)
         return reply
-
-    async def call_bus(self, member: str, signature: str = "", *args: Any, timeout_s: float = 10) -> list[Any]:
-        """Call a method of org.freedesktop.DBus itself; return its results."""
-        message = Message(
-            destination=BUS_NAME,
-            path="/org/freedesktop/DBus",
-            interface=BUS_NAME,
-            member=member,
-            signature=signature,
-            body=list(args),
-        )
-        reply = await self.call(message, timeout_s=timeout_s)
-        results: list[Any] = reply.body
-        return results
-
-    async def request_name(self, name: str, *, timeout_s: float = 10) -> None:
-        """Own `name` now, or raise NameTaken; never queue for it."""
-        if not await self._owns(name, timeout_s):
-            await self._wake_owner(name)
-            if not await self._owns(name, timeout_s):
-                raise NameTaken(f"{name} belongs to another connection")
-
-    async def _owns(self, name: str, timeout_s: float) -> bool:
-        flags = NameFlag.DO_NOT_QUEUE.value
-        [answer] = await self.call_bus("RequestName", "su", name, flags, timeout_s=timeout_s)
-        return answer in (RequestNameReply.PRIMARY_OWNER.value, RequestNameReply.ALREADY_OWNER.value)
-
-    async def _wake_owner(self, name: str) -> None:
-        """A bus that has stopped reading a connection does not see it end before it next writes to it."""
-        ping = Message(destination=name, path="/", interface="org.freedesktop.DBus.Peer", member="Ping")
-        with suppress(BusError, BusTimeout):
-            await self.call(ping, timeout_s=_PING_S)
-
-    async def release_name(self, name: str, *, timeout_s: float = 10) -> None:
-        await self.call_bus("ReleaseName", "s", name, timeout_s=timeout_s)
-
-    async def activatable(self, name: str, *, timeout_s: float = 10) -> bool:
-        """Whether the bus starts the owner of `name` when somebody calls it."""
-        [names] = await self.call_bus("ListActivatableNames", timeout_s=timeout_s)
-        return name in names
-
-    async def add_match(self, rule: str, *, timeout_s: float = 10) -> None:
-        await self.call_bus("AddMatch", "s", rule, timeout_s=timeout_s)
-
-    async def remove_match(self, rule: str, *, timeout_s: float = 10) -> None:
-        await self.call_bus("RemoveMatch", "s", rule, timeout_s=timeout_s)
 
     def send(self, message: Message, undelivered: Callable[[str], None] | None = None) -> None:
         """Queue a reply, an error, a signal or a call that wants no answer. Never raises for its content.
@@ -285,17 +254,22 @@ class Connection:
             self._calls.follow(serial, undelivered)
 
     def _post(self, message: Message, serial: int) -> None:
-        fds = duplicate(message.unix_fds or ())
+        if message.unix_fds:
+            self._outbox.put(self._with_fds(message, serial))
+        else:
+            self._outbox.send(encode(message, serial))
+        self._regulate()
+
+    def _with_fds(self, message: Message, serial: int) -> Outgoing:
+        fds = duplicate(message.unix_fds)
         try:
-            if fds and not self._fds:
+            if not self._fds:
                 raise Unsendable("this bus carries no file descriptors")
             data = memoryview(encode(message, serial, len(fds)))
-            substitute = memoryview(self._internal_error(message) if fds else b"")
+            return Outgoing(data, fds, memoryview(self._internal_error(message)))
         except BaseException:
             close_all(fds)
             raise
-        self._outbox.put(Outgoing(data, fds, substitute))
-        self._regulate()
 
     def _internal_error(self, message: Message) -> bytes | bytearray:
         """What to send in place of `message`; nothing where it answers no call."""
@@ -355,7 +329,7 @@ class Connection:
         handler = self.on_call if call else self.on_signal
         try:
             if handler is not None:
-                frame.read_body(self._max_values)
+                frame.read_body(self._max_values, unwrapped=self._unwrapped)
                 handler(message)
             elif call:
                 self._refuse(message, ERROR_UNKNOWN_METHOD, "this connection offers no methods")

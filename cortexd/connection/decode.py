@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from dbus_next import Message, MessageFlag, MessageType, Variant
@@ -17,6 +18,7 @@ from dbus_next._private.unmarshaller import Unmarshaller
 from dbus_next.signature import SignatureTree
 
 from cortexd.connection.errors import Malformed, TooManyValues
+from cortexd.connection.making import received
 
 FIXED_BYTES = 16  # the header up to and including the length of its array of fields
 MAX_FRAME_BYTES = 128 * 2**20  # the specification's own limit
@@ -24,8 +26,20 @@ MAX_VALUES = 100_000
 _LONG_TEXT = 64 * 1024
 _TYPES = {kind.value: kind for kind in MessageType}
 _FLAGS = tuple(MessageFlag(bits) for bits in range(8))
-_FIELDS = {1: "path", 2: "interface", 3: "member", 4: "error_name", 5: "reply_serial", 6: "destination", 7: "sender"}
-_SIGNATURE, _UNIX_FDS = 8, 9
+_FIELDS = {
+    1: "path",
+    2: "interface",
+    3: "member",
+    4: "error_name",
+    5: "reply_serial",
+    6: "destination",
+    7: "sender",
+    8: "signature",
+}
+_UNIX_FDS = 9
+_ANSWERS = b"\5\1u\0"  # before the serial of the call that a reply answers; it differs each time, and stands first
+_LONGEST_KEPT = 512  # bytes of a header's fields
+_MOST_KEPT = 256  # headers
 _U32 = {"l": struct.Struct("<I").unpack_from, "B": struct.Struct(">I").unpack_from}
 _FORMS = {"n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d", "h": "I", "b": "I"}
 _NUMBERS = {
@@ -43,12 +57,15 @@ class Frame:
     data: bytes | bytearray
     body_at: int
 
-    def read_body(self, max_values: int) -> None:
-        """Unpack the body into `message.body`. Raises TooManyValues or Malformed."""
+    def read_body(self, max_values: int, *, unwrapped: bool = False) -> None:
+        """Unpack the body into `message.body`; `unwrapped`: with what a variant holds in its place.
+
+        Raises TooManyValues or Malformed.
+        """
         if not self.message.signature:
             return
         try:
-            reader = _Decoder(self.data, self.body_at, max_values)
+            reader = _Decoder(self.data, self.body_at, max_values, chr(self.data[0]), unwrapped=unwrapped)
             tree = reader.tree(self.message.signature)
             body = [reader.read_argument(type_) for type_ in tree.types]
         except (ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
@@ -81,47 +98,55 @@ def read_header(data: bytes | bytearray) -> Frame:
 
 
 def _read_header(data: bytes | bytearray) -> Frame:
-    reader = _Decoder(data, 12, MAX_VALUES)
-    end = FIXED_BYTES + reader.read_uint32()
-    known: dict[str, Any] = {}
-    fd_count, signature = 0, ""
-    while reader.offset < end:
-        reader.offset += -reader.offset & 7
-        code = reader.read_byte()
-        value = reader.read_variant().value
-        if code in _FIELDS:
-            known[_FIELDS[code]] = value
-        elif code == _SIGNATURE:
-            signature = value
-        elif code == _UNIX_FDS:
-            fd_count = value
+    order = chr(data[0])
+    end = FIXED_BYTES + _U32[order](data, 12)[0]
+    if len(data) < end:
+        raise ValueError
     kind = _TYPES.get(data[1])
-    serial = _U32[chr(data[0])](data, 8)[0]
-    message = _message(kind, _FLAGS[data[2] & 7], serial, signature, known)
+    fields = bytes(memoryview(data)[FIXED_BYTES:end])
+    answers = None
+    if fields.startswith(_ANSWERS):
+        answers, fields = _U32[order](fields, 4)[0], fields[8:]
+    # what is left is the same, byte for byte, in all calls of one method by a caller, and in all answers to them
+    alike = (answers or kind in (MessageType.METHOD_CALL, MessageType.SIGNAL)) and len(fields) <= _LONGEST_KEPT
+    known, fd_count = (_kept_fields if alike else _fields)(fields, order)
+    message = received(kind, _FLAGS[data[2] & 7], _U32[order](data, 8)[0], known)
+    if answers is not None:
+        message.reply_serial = answers
     return Frame(message, fd_count, data, end + (-end & 7))
 
 
-def _message(
-    kind: MessageType | None, flags: MessageFlag, serial: int, signature: str, known: dict[str, Any]
-) -> Message:
-    """A Message around dbus-next's constructor, which would check again what the bus has checked."""
-    message = Message.__new__(Message)
-    message.message_type, message.flags, message.serial = kind, flags, serial
-    for name in _FIELDS.values():
-        setattr(message, name, known.get(name))
-    message.signature, message.signature_tree = signature, _EMPTY
-    message.body, message.unix_fds = [], []
-    return message
+def _fields(fields: bytes, order: str) -> tuple[dict[str, Any], int]:
+    """The fields of a header by their names in a Message, and how many descriptors come along."""
+    reader = _Decoder(fields, 0, MAX_VALUES, order)
+    known: dict[str, Any] = {}
+    fd_count = 0
+    while reader.offset < len(fields):
+        reader.offset += -reader.offset & 7
+        code = reader.read_byte()
+        value = reader.read_value()
+        if code in _FIELDS:
+            known[_FIELDS[code]] = value
+        elif code == _UNIX_FDS:
+            fd_count = value
+    if reader.offset != len(fields):
+        raise ValueError
+    return known, fd_count
+
+
+_kept_fields = lru_cache(_MOST_KEPT)(_fields)
 
 
 class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
-    def __init__(self, data: bytes | bytearray, offset: int, max_values: int) -> None:
+    def __init__(
+        self, data: bytes | bytearray, offset: int, max_values: int, order: str = "l", *, unwrapped: bool = False
+    ) -> None:
         self.buf = data
         self.offset = offset
         self.values_left = max_values
-        order = chr(data[0])
         self.unpack_u32 = _U32[order]
         self.numbers = _NUMBERS[order]
+        self.readers = _UNWRAPPED if unwrapped else _READERS
 
     def charge(self, values: int) -> None:
         self.values_left -= values
@@ -140,7 +165,7 @@ class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
         return start
 
     def read_argument(self, type_: Any) -> Any:
-        return _READERS[type_.token](self, type_)
+        return self.readers[type_.token](self, type_)
 
     def read_byte(self, _type: Any = None) -> int:
         self.offset += 1
@@ -174,20 +199,33 @@ class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
         self.offset = end + 1
         return self.buf[start:end].decode("ascii")
 
+    def read_type(self) -> Any:
+        """The one type that a variant's signature names."""
+        buf, at = self.buf, self.offset
+        if buf[at] == 1 and (type_ := _BASIC.get(buf[at + 1])):
+            self.offset = at + 3
+            return type_
+        return self.tree(self.read_signature()).types[0]
+
     def read_variant(self, _type: Any = None) -> Variant:
         self.charge(1)
-        tree = self.tree(self.read_signature())
-        type_ = tree.types[0]
+        type_ = self.read_type()
         variant = Variant.__new__(Variant)  # the constructor would verify what the bus has verified
         variant.type = type_
-        variant.signature = tree.signature
-        variant.value = _READERS[type_.token](self, type_)
+        variant.signature = type_.signature
+        variant.value = self.readers[type_.token](self, type_)
         return variant
+
+    def read_value(self, _type: Any = None) -> Any:
+        """What a variant holds."""
+        self.charge(1)
+        type_ = self.read_type()
+        return self.readers[type_.token](self, type_)
 
     def read_struct(self, type_: Any) -> list[Any]:
         self.charge(len(type_.children))
         self.offset += -self.offset & 7
-        return [_READERS[child.token](self, child) for child in type_.children]
+        return [self.readers[child.token](self, child) for child in type_.children]
 
     def read_array(self, type_: Any) -> Any:
         length = self.read_uint32()
@@ -203,7 +241,7 @@ class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
         if kind in self.numbers:
             return self.read_numbers(kind, length)
         items = []
-        read = _READERS[kind]
+        read = self.readers[kind]
         while self.offset < end:
             self.charge(1)
             items.append(read(self, child))
@@ -218,7 +256,7 @@ class _Decoder(Unmarshaller):  # type: ignore[misc]  # dbus-next has no types
 
     def read_entries(self, type_: Any, end: int) -> dict[Any, Any]:
         key_type, value_type = type_.children
-        read_key, read_value = _READERS[key_type.token], _READERS[value_type.token]
+        read_key, read_value = self.readers[key_type.token], self.readers[value_type.token]
         entries = {}
         while self.offset < end:
             self.charge(1)
@@ -241,4 +279,5 @@ _READERS: dict[str, Callable[[_Decoder, Any], Any]] = {
     "a": _Decoder.read_array,
     "(": _Decoder.read_struct,
 }
-_EMPTY = SignatureTree("")
+_UNWRAPPED = {**_READERS, "v": _Decoder.read_value}
+_BASIC = {ord(code): SignatureTree(code).types[0] for code in "ybnqiuxtdsogh"}

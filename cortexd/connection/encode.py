@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,10 +22,13 @@ from cortexd.connection.signatures import checked_signature
 MAX_MESSAGE_BYTES = 31 * 2**20  # dbus-daemon's limit is 32 MiB, and it adds the sender's name
 MAX_DEPTH = 64  # containers within containers, variants included
 _LONGEST_CACHED = 64  # characters of a key
-_PADDING = tuple(bytes(n) for n in range(8))
+PADDING = tuple(bytes(n) for n in range(8))
 _CONTENT_ERRORS = (AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError, struct.error)
 
+_LITTLE = ord("l")
+_MOST_FIELDS = 512  # callers and methods whose header is kept
 _U32 = struct.Struct("<I").pack
+_FIXED = struct.Struct("<BBBBIII").pack
 _NUMBERS = {token: struct.Struct("<" + form) for token, form in zip("nqiuxtd", "hHiIqQd", strict=True)}
 
 _PATH = re.compile(r"/|(?:/[A-Za-z0-9_]+)+")
@@ -40,6 +44,14 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An a{sv} whose entries are bytes already; it stands in a body like any other. `depth`: its containers, nested."""
+
+    entries: bytes
+    depth: int
+
+
 def encode(message: Message, serial: int, fd_count: int = 0) -> bytearray:
     """The message on the wire, little-endian. `message.serial` and `message.unix_fds` are not looked at.
 
@@ -53,8 +65,7 @@ def encode(message: Message, serial: int, fd_count: int = 0) -> bytearray:
 
 def _encode(message: Message, serial: int, fd_count: int) -> bytearray:
     encoder = _Encoder(fd_count)
-    buffer = encoder.buffer
-    buffer += _header(message, serial, fd_count)
+    buffer = encoder.buffer = _header(message, serial, fd_count)
     start = len(buffer)
     for type_, value in zip(message.signature_tree.types, message.body, strict=True):
         encoder.write_single(type_, value)
@@ -68,23 +79,43 @@ def too_large(size: int) -> MessageTooLarge:
     return MessageTooLarge(f"the message has {size:,} bytes; the bus takes {MAX_MESSAGE_BYTES:,}")
 
 
-def _header(message: Message, serial: int, fd_count: int) -> bytes:
-    texts = (1, message.path), (2, message.interface), (3, message.member), (4, message.error_name)
-    fields = [_name_field(code, text) for code, text in texts if text]
-    if message.message_type in (MessageType.METHOD_RETURN, MessageType.ERROR):
-        fields.append(b"\5\1u\0" + _U32(message.reply_serial))
-    if message.destination:
-        fields.append(_name_field(6, message.destination))
-    if message.signature:
-        fields.append(b"\x08\1g\0" + checked_signature(message.signature))
+def _header(message: Message, serial: int, fd_count: int) -> bytearray:
+    """What differs from message to message comes first: the rest is the same for each call of a caller."""
+    first = b""
+    kind = message.message_type
+    if kind is MessageType.METHOD_RETURN or kind is MessageType.ERROR:
+        first = b"\5\1u\0" + _U32(message.reply_serial)
     if fd_count:
-        fields.append(b"\x09\1u\0" + _U32(fd_count))
+        first += b"\x09\1u\0" + _U32(fd_count)
+    rest = _fields(
+        message.path, message.interface, message.member, message.error_name, message.destination, message.signature
+    )
+    size = len(first) + len(rest)
+    header = bytearray(_FIXED(_LITTLE, kind._value_, message.flags._value_ & 0xFF, 1, 0, serial, size))
+    header += first
+    header += rest
+    header += PADDING[-size & 7]
+    return header
+
+
+@lru_cache(_MOST_FIELDS)
+def _fields(
+    path: str | None,
+    interface: str | None,
+    member: str | None,
+    error_name: str | None,
+    destination: str | None,
+    signature: str,
+) -> bytes:
     array = bytearray()
-    for field in fields:
-        array += _PADDING[-len(array) & 7]
-        array += field
-    fixed = bytes((ord("l"), message.message_type.value, message.flags.value & 0xFF, 1))
-    return fixed + _U32(0) + _U32(serial) + _U32(len(array)) + array + _PADDING[-len(array) & 7]
+    for code, text in ((1, path), (2, interface), (3, member), (4, error_name), (6, destination)):
+        if text:
+            array += PADDING[-len(array) & 7]
+            array += _name_field(code, text)
+    if signature:
+        array += PADDING[-len(array) & 7]
+        array += b"\x08\1g\0" + checked_signature(signature)
+    return bytes(array)
 
 
 @lru_cache(1024)
@@ -105,7 +136,7 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
         _WRITERS[type_.token](self, value, type_)
 
     def align(self, size: int) -> None:
-        self.buffer += _PADDING[-len(self.buffer) & (size - 1)]
+        self.buffer += PADDING[-len(self.buffer) & (size - 1)]
 
     def enter(self) -> None:
         self.depth += 1
@@ -130,7 +161,7 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
             raise Unsendable("the message holds U+0000")
         if len(buffer) + len(data) > MAX_MESSAGE_BYTES:
             raise too_large(len(buffer) + len(data))
-        buffer += _PADDING[-len(buffer) & 3]
+        buffer += PADDING[-len(buffer) & 3]
         buffer += _U32(len(data))
         buffer += data
         buffer.append(0)
@@ -212,18 +243,21 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
         write_key, write_value = _WRITERS[key_type.token], _WRITERS[value_type.token]
         buffer = self.buffer
         for key, item in value.items():
-            buffer += _PADDING[-len(buffer) & 7]
+            buffer += PADDING[-len(buffer) & 7]
             write_key(self, key, key_type)
             write_value(self, item, value_type)
 
-    def write_named(self, value: dict[str, Any]) -> None:
+    def write_named(self, value: dict[str, Any] | Written) -> None:
         """The entries of a{sv}, which nearly everything is: key and signature come written from the cache."""
+        if isinstance(value, Written):
+            self.write_written(value)
+            return
         self.enter()
         buffer = self.buffer
         for key, item in value.items():
             if not isinstance(item, Variant):
                 raise TypeError
-            buffer += _PADDING[-len(buffer) & 7]
+            buffer += PADDING[-len(buffer) & 7]
             if len(key) <= _LONGEST_CACHED:
                 buffer += _entry_head(key, item.signature)
             else:
@@ -232,6 +266,21 @@ class _Encoder(Marshaller):  # type: ignore[misc]  # dbus-next has no types
             type_ = item.type
             _WRITERS[type_.token](self, item.value, type_)
         self.depth -= 1
+
+    def write_written(self, value: Written) -> None:
+        outside = 2  # of its levels are entered already: the array and the entry
+        if self.depth - outside + value.depth > MAX_DEPTH:
+            raise Unsendable("the message nests too deeply")
+        if len(self.buffer) + len(value.entries) > MAX_MESSAGE_BYTES:
+            raise too_large(len(self.buffer) + len(value.entries))
+        self.buffer += value.entries
+
+
+def write_variant(buffer: bytearray, value: Variant) -> None:
+    """At the end of `buffer`. Raises as encode does, or one of the errors of the content."""
+    encoder = _Encoder(0)
+    encoder.buffer = buffer
+    encoder.write_variant(value)
 
 
 @lru_cache(1024)

@@ -33,7 +33,7 @@ class Outgoing:
 
     data: memoryview
     fds: list[int] = field(default_factory=list)
-    substitute: memoryview = field(default_factory=lambda: memoryview(b""))
+    substitute: memoryview = field(default=memoryview(b""))
 
     def discard_fds(self) -> None:
         close_all(self.fds)
@@ -89,6 +89,18 @@ class Outbox:
             fcntl.ioctl(self._sock, termios.TIOCOUTQ, held)
         return Sent(self.messages, self.sent_bytes, held[0])
 
+    def send(self, data: bytes | bytearray) -> None:
+        """As put(), of what brings no descriptors: nearly always the socket takes it whole, and nothing is queued."""
+        sent = 0
+        if not self._queue and not self._closed:
+            with suppress(OSError):  # full, or dead: put() finds out
+                sent = self._sock.send(data)
+        self.sent_bytes += sent
+        if sent < len(data):
+            self.put(Outgoing(memoryview(data)[sent:]))
+        else:
+            self._counted()
+
     def put(self, outgoing: Outgoing) -> None:
         """Send, or queue behind what waits already."""
         if self._closed:
@@ -97,11 +109,14 @@ class Outbox:
             return
         self._queue.append(outgoing)
         self.queued_bytes += len(outgoing.data)
-        self.messages += 1
-        self.used.set()
+        self._counted()
         self._empty.clear()
         if not self._armed:
             self._write()
+
+    def _counted(self) -> None:
+        self.messages += 1
+        self.used.set()
 
     async def drained(self) -> bool:
         """Wait until nothing is queued; False where close() gave up what was."""

@@ -34,6 +34,7 @@ STOPPED, BUS_LOST, BUS_UNAVAILABLE, BADLY_INSTALLED = 0, 1, 69, 70
 LEDGER_UNUSABLE, LEDGER_LATER, CONFIG_WRONG = 74, 75, 78
 _CONNECT_TIMEOUT_S = 10.0
 _RELEASE_TIMEOUT_S = 30.0
+_YOUNG_OBJECTS = 10_000  # before a collection of them; a request leaves some dozens in cycles, if any
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Daemon:
             log.warning("%d requests of an earlier run were settled as lost", self._ledger.recovered)
         self._fleet = Fleet(self._ledger, config, lambda revision: read_config(self._options, revision))
         config = await self._fleet.look() or config
-        self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S)
+        self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S, unwrapped=True)
         self._parts = parts = Assembly(
             self._connection, self._ledger, make_setup(config), on_system_bus=self._options.on_system_bus
         )
@@ -120,8 +121,9 @@ class Daemon:
         self._connection.on_call = self._on_call
         await self._connection.request_name(wire.BUS_NAME, timeout_s=_CONNECT_TIMEOUT_S)
         self._start_background(reload)
-        gc.collect()
-        gc.freeze()  # what start-up made stays; no collection needs to look at it again
+        gc.freeze()  # what start-up made stays; no collection needs to look at it, nor for the little that does not
+        gc.set_threshold(_YOUNG_OBJECTS)
+        gc.enable()
         self._reload = reload
         notify("READY=1", f"STATUS=serving {wire.BUS_NAME}")
         log.info("serving %s %s as %s", wire.BUS_NAME, __version__, self._connection.unique_name)

@@ -3,6 +3,7 @@
 | where | whose |
 |---|---|
 | `max_model_len` | vLLM, SGLang |
+| `metadata.max_request_context_length` | Ray Serve |
 | `meta.n_ctx`, `meta.n_ctx_train` | llama.cpp |
 | `context_length` | Moonshot, Together, OpenRouter |
 | `context_window`, `max_completion_tokens` | Groq |
@@ -26,6 +27,7 @@ _MOST_TOKENS = 100_000_000
 _Path = tuple[str, ...]
 _CONTEXT: tuple[_Path, ...] = (
     ("max_model_len",),
+    ("metadata", "max_request_context_length"),
     ("meta", "n_ctx"),
     ("loaded_context_length",),
     ("context_length",),

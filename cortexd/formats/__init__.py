@@ -8,7 +8,7 @@ from cortexd.formats.extras import SEARCHES, Extras, said
 from cortexd.formats.failures import status
 from cortexd.formats.form import Answered, Format, Telling
 from cortexd.formats.named import FORMATS, format_named
-from cortexd.formats.raw import check_keys, decoded, put, rewritten, value_of
+from cortexd.formats.raw import Places, decoded, places_in, put, rewritten, value_of
 
 __all__ = [
     "FORMATS",
@@ -18,11 +18,12 @@ __all__ = [
     "Body",
     "Extras",
     "Format",
+    "Places",
     "Telling",
-    "check_keys",
     "check_translatable",
     "decoded",
     "format_named",
+    "places_in",
     "put",
     "rewritten",
     "said",

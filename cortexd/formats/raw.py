@@ -27,6 +27,8 @@ DECIDING = frozenset(
     ]
 )
 
+Places = Mapping[str, slice]
+
 
 def decoded(body: bytes) -> dict[str, Any]:
     """A whole body. Raises InvalidArgument for what is no JSON object."""
@@ -39,13 +41,11 @@ def decoded(body: bytes) -> dict[str, Any]:
     return found
 
 
-def rewritten(body: bytes, model: str, *, counted: bool = False) -> bytes:
-    """The same JSON object for another model. `counted`: with the usage at the end of an OpenAI stream.
-
-    Raises InvalidArgument for what is no object, has a key twice, or one that decides in another case: parsers differ
-    in which one they read.
-    """
-    values, members = _values(body), {"model": msgspec.json.encode(model)}
+def rewritten(body: bytes, model: str, places: Places | None = None, *, counted: bool = False) -> bytes:
+    """The same JSON object for another model. `places`: of its values, where they are known already; `counted`: with
+    the usage at the end of an OpenAI stream. Raises InvalidArgument as `places_in`."""
+    values = places_in(body) if places is None else places
+    members = {"model": msgspec.json.encode(model)}
     if counted:
         place = values.get("stream_options")
         inner = b"{}" if place is None or body[place] == b"null" else body[place]
@@ -53,23 +53,27 @@ def rewritten(body: bytes, model: str, *, counted: bool = False) -> bytes:
     return _with(body, values, members)
 
 
-def check_keys(body: bytes) -> None:
-    """Raises InvalidArgument as `rewritten`."""
-    _values(body)
+def places_in(body: bytes) -> Places:
+    """Where the value of each key stands.
+
+    Raises InvalidArgument for what is no object, has a key twice, or one that decides in another case: parsers differ
+    in which one they read.
+    """
+    return dict(_walk(body))
 
 
 def value_of(body: bytes, key: str) -> bytes | None:
-    """The JSON text of the value at `key`. Raises InvalidArgument as `rewritten`."""
-    place = _values(body).get(key)
+    """The JSON text of the value at `key`. Raises InvalidArgument as `places_in`."""
+    place = places_in(body).get(key)
     return None if place is None else body[place]
 
 
 def put(body: bytes, members: Mapping[str, bytes]) -> bytes:
     """`body` with each member's JSON text at its key; before all others where it had none. Raises InvalidArgument."""
-    return _with(body, _values(body), members)
+    return _with(body, places_in(body), members)
 
 
-def _with(body: bytes, values: Mapping[str, slice], members: Mapping[str, bytes]) -> bytes:
+def _with(body: bytes, values: Places, members: Mapping[str, bytes]) -> bytes:
     at = _end(_BEGINS, body, 0)
     new = b",".join(msgspec.json.encode(key) + b":" + members[key] for key in reversed([*members]) if key not in values)
     pieces = [body[:at], new, b"," if new and values else b""]
@@ -78,11 +82,6 @@ def _with(body: bytes, values: Mapping[str, slice], members: Mapping[str, bytes]
             pieces += (body[at : place.start], members[key])
             at = place.stop
     return b"".join((*pieces, body[at:]))
-
-
-def _values(body: bytes) -> dict[str, slice]:
-    """Where the value of each key stands."""
-    return dict(_walk(body))
 
 
 def _walk(body: bytes) -> Iterator[tuple[str, slice]]:

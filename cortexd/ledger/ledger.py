@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -196,20 +195,18 @@ class Ledger(Experience):
 
         if uid is None:
             return await self._readers.read(statistics.everybody)
-        reading = await self._readers.read(lambda connection: statistics.read(connection, uid))
-        if reading.fresh.total_requests > statistics.CARRY_AFTER:
-            with suppress(LedgerUnavailable):  # then the next reading adds all up again
-                await self._write(Change(lambda connection: statistics.carry_reading(connection, uid, reading), True))
-        return reading.stats
+        return await self._readers.read(lambda connection: statistics.read(connection, uid))
 
     async def spent(self, uid: int) -> Spent:
         """What `uid` has spent in the day and month that now are."""
-        from cortexd.ledger.reading import queries
+        from cortexd.ledger.reading import rollups
 
-        day = datetime.now().astimezone().strftime("%Y-%m-%d")
+        day, whose = datetime.now().astimezone().strftime("%Y-%m-%d"), frozenset((uid,))
         month = day[:7]
         return await self._readers.read(
-            lambda connection: Spent(queries.spent(connection, uid, month, day), queries.spent(connection, uid, month))
+            lambda connection: Spent(
+                rollups.spent(connection, whose, month, day), rollups.spent(connection, whose, month)
+            )
         )
 
     async def reset_stats(self, uid: int) -> None:

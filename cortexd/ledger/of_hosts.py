@@ -39,6 +39,9 @@ class LedgerOfHosts(Ledger):
             raise LedgerUnavailable("The ledger has been away since cortexd began. Try again when it is back.")
         return person(uid, self._store.host)
 
+    def _whose(self, request: NewRequest) -> NewRequest:
+        return replace(request, uid=self._person(request.uid))
+
     def _limits(self, limits: Iterable[Limit]) -> list[Limit]:
         return [
             limit if limit.uids is None else replace(limit, uids=frozenset(map(self._person, limit.uids)))
@@ -49,16 +52,14 @@ class LedgerOfHosts(Ledger):
         return {uid_of(one): value for one, value in by_person.items() if host_of(one) == self._store.host}
 
     async def reserve(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> int:
-        whose = replace(request, uid=self._person(request.uid))
-        return await super().reserve(whose, worst_case_nano, self._limits(limits))
+        return await super().reserve(self._whose(request), worst_case_nano, self._limits(limits))
 
     def reserve_here(self, request: NewRequest) -> int:
         """Whose it is, is said where it is booked: this machine may have no number yet."""
         return super().reserve_here(request)
 
     def reserving(self, request: NewRequest, worst_case_nano: int, limits: Sequence[Limit] = ()) -> asyncio.Future[int]:
-        whose = replace(request, uid=self._person(request.uid))
-        return super().reserving(whose, worst_case_nano, self._limits(limits))
+        return super().reserving(self._whose(request), worst_case_nano, self._limits(limits))
 
     async def budgets(self, limits: Sequence[Limit], uid: int | None = None) -> list[BudgetState]:
         return await super().budgets(self._limits(limits), None if uid is None else self._person(uid))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from io import StringIO
+from typing import Any
 
 from cortexd.domain.messages import Answer, ToolCall, Usage
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import Failure, ProviderError
-from cortexd.providers.decoding import model_of
-from cortexd.providers.error_forms import error_event
+from cortexd.providers.decoding import Unreadable, model_of
+from cortexd.providers.error_forms import decoded, error_event
 from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import check_substance
 from cortexd.providers.listening import Delta
@@ -31,15 +32,21 @@ class Collector(ABC):
     Feed it the data of each event, `take` what is new, `end` it when the stream has ended, and there is the `answer`.
     `complete`: the provider has said that this was all. `output_bytes`: UTF-8 bytes of text, reasoning and tool
     arguments so far; `max_bytes` bounds them, and with them what is held. `taken_ids`: of the tool calls so far in the
-    conversation; none comes twice. `names`: lines that name an event and say nothing beyond its data.
+    conversation; none comes twice. `names`: lines that name an event and say nothing beyond its data. `keep_alive`:
+    names of events that need hold no JSON. `decode` and `decode_strictly` make an event of data. `first_ms`: when the
+    first of it was told, for the answer.
     """
 
     names: Collection[bytes] = frozenset()
+    keep_alive: Collection[str] = frozenset({"ping"})
+    decode: Callable[[bytes], Any]
+    decode_strictly: Callable[[bytes], Any]
 
     def __init__(self, asked_model: str, max_bytes: int, taken_ids: Collection[str] = ()) -> None:
         self._asked_model = asked_model
         self._max_bytes = max_bytes
         self.output_bytes = 0
+        self.first_ms: int | None = None
         self.complete = False
         self._reasoning_bytes = 0
         self._ids = CallIds(taken_ids)
@@ -58,8 +65,8 @@ class Collector(ABC):
             raise error_event(data)
         if data.startswith(DONE):
             self.complete = True
-        else:
-            self._feed(data, name)
+        elif not (name and name.lower() in self.keep_alive):
+            self._handle(decoded(self.decode, data, may_have_billed=True), data)
 
     def read(self, chunk: bytes, events: EventSplitter) -> bool:
         """Take the events that `chunk` completes, those in their usual form all at once. Returns whether it said
@@ -68,11 +75,35 @@ class Collector(ABC):
             return self._read_each(chunk, events)
         before, lines, after = parts
         self._read_each(before, events)
-        for line in lines:
-            if not (self.complete or self._said_text(line[5:])):
-                self._feed_line(line[5:].strip())
+        self._read_lines(lines)
         self._read_each(after, events)
         return True
+
+    def _read_lines(self, lines: list[bytes]) -> None:
+        """Texts that follow each other, as nearly all events say, are taken together."""
+        texts: list[str] = []
+        for line in () if self.complete else lines:
+            try:
+                event = self.decode_strictly(line[5:])
+            except Unreadable:
+                event = None
+            if event is not None and (text := self._text_in(event)):
+                texts.append(text)
+                continue
+            self._add_texts(texts)
+            texts = []
+            self._handle_line(event, line[5:].strip())
+            if self.complete:
+                return
+        self._add_texts(texts)
+
+    def _handle_line(self, event: Any, data: bytes) -> None:
+        if not data or (not self.names and len(data) <= MOST_NOTHING and data in NOTHING):
+            return
+        if event is None:
+            self.feed(data)
+        else:
+            self._handle(event, data)
 
     def _read_each(self, chunk: bytes, events: EventSplitter) -> bool:
         held, said = events.held_bytes, False
@@ -81,17 +112,14 @@ class Collector(ABC):
             self.feed(data, name)
         return said or events.held_bytes != held
 
-    def _feed_line(self, data: bytes) -> None:
-        if data and (self.names or len(data) > MOST_NOTHING or data not in NOTHING):
-            self.feed(data)
+    @abstractmethod
+    def _text_in(self, event: Any) -> str:
+        """The piece of text that an event says, where it says nothing else, as nearly all do; "" where that is not
+        sure. The event counts as taken then."""
 
     @abstractmethod
-    def _said_text(self, data: bytes) -> bool:
-        """Take the event if it says a piece of text and nothing else, as nearly all do; False, and it is not taken,
-        where that is not sure."""
-
-    @abstractmethod
-    def _feed(self, data: bytes, name: str) -> None: ...
+    def _handle(self, event: Any, data: bytes) -> None:
+        """Take an event; `data` is what was decoded."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -118,6 +146,7 @@ class Collector(ABC):
             finish_reason=finish,
             tool_calls=calls,
             reasoning=self._reasoning(),
+            time_to_first_token_ms=self.first_ms,
         )
 
     @property
@@ -150,6 +179,10 @@ class Collector(ABC):
     def _add_text(self, piece: str) -> None:
         self._count(piece)
         self._pieces.append(piece)
+
+    def _add_texts(self, pieces: list[str]) -> None:
+        if pieces:
+            self._add_text("".join(pieces))
 
     def _add_call(self, call: ToolCall) -> None:
         self._merge(last=True)

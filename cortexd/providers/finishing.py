@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cortexd.domain.messages import ToolCall, Usage
 from cortexd.domain.safe_values import bounded_text
@@ -75,13 +76,15 @@ def said(word: object) -> str | None:
 def check_finish(word: object) -> None:
     """Raises ProviderError where `word` says that the answer broke off."""
     reason = said(word)
-    if reason and (failure := _failure_of(reason.strip().lower())):
+    plain = reason.strip().lower() if reason else ""
+    if reason and len(plain) <= _MAX_FINISH and (failure := _failure_of(plain)):
         message = f"the answer broke off: {bounded_text(reason, _MAX_FINISH)}"
         raise ProviderError(failure, message, may_have_billed=True)
 
 
+@lru_cache(maxsize=64)
 def _failure_of(reason: str) -> Failure | None:
-    if (exact := _FAILED.get(reason)) or len(reason) > _MAX_FINISH:
+    if exact := _FAILED.get(reason):
         return exact
     parts = set(_PARTS.split(reason))
     return next((failure for part, failure in _FAILED_BY_PART.items() if part in parts), None)

@@ -77,7 +77,8 @@ class SdkProvider:
         self._settings = settings
         self._network = network
         self._max_answer_bytes = max_answer_bytes
-        self._api: Future[LoadedApi] | None = None
+        self._loading: Future[LoadedApi] | None = None
+        self._api: LoadedApi | None = None
         self._closed = False
         self._starting = Starting(local=settings.local and alone)
         self._readers: set[Reader] = set()
@@ -183,21 +184,24 @@ class SdkProvider:
 
     @property
     def ready(self) -> bool:
-        return self._api is not None and self._api.done() and not _failed(self._api)
+        return self._api is not None or (self._loading is not None and _succeeded(self._loading))
 
     async def _loaded(self) -> LoadedApi:
-        if self._api is None or _failed(self._api):
-            self._api = in_background(partial(build_api, self._settings, self._network, self._max_answer_bytes))
+        if self._api is not None:
+            return self._api
+        if self._loading is None or (self._loading.done() and not _succeeded(self._loading)):
+            self._loading = in_background(partial(build_api, self._settings, self._network, self._max_answer_bytes))
         try:
-            return self._api.result() if self._api.done() else await finished(self._api)
+            self._api = await finished(self._loading)
+            return self._api
         except (ImportError, OSError, ValueError) as error:
             message = f"the {self._settings.api} client cannot be set up: {error}"
             raise ProviderError(Failure.CONNECTION, message) from None
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._api is not None and self.ready:
-            await self._api.result().aclose()
+        if self._loading is not None and _succeeded(self._loading):
+            await self._loading.result().aclose()
         # aiohttp wakes who waits for a connection or for the head of an answer, but nobody in the middle of one.
         for reader in self._readers:
             if reader.begun:
@@ -208,5 +212,5 @@ def _closed_error(*, may_have_billed: bool = False) -> ProviderError:
     return ProviderError(Failure.CONNECTION, "the provider is closed", may_have_billed=may_have_billed)
 
 
-def _failed(loading: Future[LoadedApi]) -> bool:
-    return loading.done() and loading.exception() is not None
+def _succeeded(loading: Future[LoadedApi]) -> bool:
+    return loading.done() and loading.exception() is None

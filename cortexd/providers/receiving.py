@@ -136,7 +136,8 @@ async def _collect(
     finally:
         reader.note(collector)
     await _tell(collector, reader, raw, last=True)
-    return replace(collector.answer(), time_to_first_token_ms=reader.time_to_first_token_ms)
+    collector.first_ms = reader.time_to_first_token_ms
+    return collector.answer()
 
 
 def _end(collector: Collector, raw: RawStream | None) -> None:

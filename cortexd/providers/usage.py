@@ -22,6 +22,8 @@ _SHORT_BYTES = 128
 
 def is_count(value: object) -> bool:
     """Whether a figure can be a count of tokens: a whole number in bounds, 3.0 too, and no truth value."""
+    if type(value) is int:  # nearly all are
+        return 0 <= value <= _MOST_TOKENS
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= _MOST_TOKENS and value == int(value)  # NaN is in no range
@@ -52,6 +54,8 @@ def consistent(
     asked, made, whole, read, stored, thought = (int(figure or 0) for figure in figures)  # type: ignore[call-overload]
     if not asked:
         return None  # no request has an empty prompt
+    if not (read or stored or thought) and whole in (0, asked + made):
+        return Usage(asked, made)
     beside = [
         (asked + more, made + further)
         for more, further in product((0, read + stored), (0, thought))

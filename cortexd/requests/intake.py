@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
 from cortexd.authority import Caller
@@ -13,13 +13,14 @@ from cortexd.config.settings import LimitSettings
 from cortexd.domain.apps import APP
 from cortexd.domain.messages import Role
 from cortexd.domain.tasks import parse_task_type
+from cortexd.domain.value import value
 from cortexd.errors import InvalidArgument, Timeout
 from cortexd.requests.answers.repeats import Key
 from cortexd.routing import Question
 from cortexd.validation import Bounds, check_asked, content_hash, parse_messages, parse_options
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One decoded request on its way. `chosen`: its id is the caller's own. `unrestricted`: what the operator
     allows its caller does not bind it."""
@@ -76,12 +77,17 @@ def request_of(caller: Caller, question: Question, limits: LimitSettings, hashed
     may_repeat = wanted.request_id is not None or wanted.cache
     return Request(
         caller,
-        wanted.request_id or os.urandom(10).hex(),
+        wanted.request_id or _new_id(),
         wanted.request_id is not None,
         question,
         hashed() if may_repeat else b"",
         deadline_ms / 1000,
     )
+
+
+def _new_id() -> str:
+    """Nobody's yet. Later ones sort after earlier ones: an index of the ledger grows at its end then, not all over."""
+    return f"{time.time_ns() // 1_000_000:011x}{os.urandom(5).hex()[1:]}"
 
 
 def prompt_messages(prompt: str) -> list[dict[str, str]]:

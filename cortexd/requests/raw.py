@@ -19,7 +19,7 @@ from cortexd.domain.raw import RawCall
 from cortexd.domain.safe_values import escaped_unsafe, safe_text
 from cortexd.domain.tasks import parse_task_type
 from cortexd.errors import InvalidArgument, TooLarge
-from cortexd.formats import SEARCHES, Answered, Asked, Format, check_keys, decoded, format_named, rewritten, said
+from cortexd.formats import SEARCHES, Answered, Asked, Format, decoded, format_named, places_in, rewritten, said
 from cortexd.requests.intake import Request, bounds_of, request_of
 from cortexd.requests.results import Completion
 from cortexd.requests.setup import Setup
@@ -54,11 +54,11 @@ def take_in_raw(
         raise TooLarge(f"body: expected at most {bounds.max_prompt_bytes} bytes, got {len(body)}")
     beside, headers = parse_raw_options(options, bounds)
     beside = replace(beside, on_break=OnBreak.FAIL)
-    check_keys(body)  # no two parsers may read it differently
+    places = places_in(body)  # no two parsers may read it differently
     raw, messages, wanted = _read(form, body, beside, bounds)
     if raw.streamed is not stream:
         raise InvalidArgument(f"body.stream: expected {str(stream).lower()}. {_INSTEAD[stream]}")
-    raw = replace(raw, headers=headers)
+    raw = replace(raw, headers=headers, places=places)
     question = Question(kind, messages, wanted, datetime.now(UTC), raw=raw)
     return request_of(caller, question, limits, lambda: _hash(kind.value, beside, raw))
 
@@ -121,10 +121,10 @@ def raw_call(question: Question, candidate: Candidate, setup: Setup) -> RawCall 
     raw = question.raw
     if raw is None or setup.config.providers[candidate.provider].api != raw.form.name:
         return None
-    content = rewritten(raw.body, candidate.model)
+    content = rewritten(raw.body, candidate.model, raw.places)
     if not raw.streamed or raw.form.name != _OPENAI or raw.asked.tells_usage:
         return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native)
-    counted = partial(rewritten, raw.body, candidate.model, counted=True)
+    counted = partial(rewritten, raw.body, candidate.model, raw.places, counted=True)
     return RawCall(content, raw.streamed, raw.headers, raw.keeps, not raw.native, counted, raw.form.unasked)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cortexd.formats import Asked, Extras, Format
+from cortexd.formats import Asked, Extras, Format, Places
 
 _MOST_OUTPUT = 131_072  # tokens, of a model of which nothing is known
 
@@ -14,7 +14,8 @@ _MOST_OUTPUT = 131_072  # tokens, of a model of which nothing is known
 class RawBody:
     """`asked` without its messages and options. `most_output`: tokens of one answer, None where the body sets no limit;
     `times`: how many answers it asks for. `native`: why only a provider with this API can have it, "" where others can
-    have a translation. `tools`: it offers any. `keeps`: the answer's bytes may be wanted again."""
+    have a translation. `tools`: it offers any. `keeps`: the answer's bytes may be wanted again.
+    `places`: of the body's values."""
 
     form: Format
     body: bytes = field(repr=False)
@@ -26,6 +27,7 @@ class RawBody:
     native: str = ""
     tools: bool = False
     keeps: bool = False
+    places: Places | None = None
 
     @property
     def streamed(self) -> bool:

@@ -50,6 +50,12 @@ def package() -> Path:
 
 
 @pytest.fixture(scope="session")
+def for_postgresql(package: Path) -> Path:
+    """The .deb of what a shared ledger needs."""
+    return _given("CORTEXD_BOOT_POSTGRESQL")
+
+
+@pytest.fixture(scope="session")
 def of_debian_12(package: Path) -> Path:
     """The .deb of this checkout for Debian 12, whichever Debian is booted."""
     return _given(_PREDECESSOR)

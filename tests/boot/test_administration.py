@@ -158,3 +158,21 @@ class TestPurge:
         apt(machine, "purge", "cortexd")
         assert machine.output(*_LEFTOVERS.split()) == str(Path(own).parent)
         assert machine.output("ls", str(Path(own).parent)) == "own.conf"
+
+
+class TestSharedLedger:
+    def test_needs_one_more_package(self, machine: Machine, for_postgresql: Path) -> None:
+        """Without it the command says which; with it cortexd has a driver for the database, compiled, beside its own
+        libraries; removed it leaves those alone."""
+        url = "postgresql+psycopg://cortexd@127.0.0.1:9/cortexd"
+        machine.write("/root/fleet.toml", f'[ledger]\nurl = "{url}"\n')
+        status = ("cortexctl", "fleet", "status", "--config", "/root/fleet.toml")
+        assert "package cortexd-postgresql" in machine.run(*status, check=False).stderr
+        install(machine, for_postgresql)
+        assert "cannot be reached" in machine.run(*status, check=False).stderr
+        assert machine.output("dpkg", "--verify", "cortexd", "cortexd-postgresql") == ""
+        looked = "import sys; sys.path.insert(0, '/usr/lib/cortexd/vendor'); import psycopg; print(psycopg.pq.__impl__)"
+        assert machine.output("/usr/bin/python3", "-I", "-c", looked).strip() == "binary"
+        apt(machine, "purge", "cortexd-postgresql")
+        assert machine.output("find", "/usr/lib/cortexd/vendor", "-name", "psycopg*") == ""
+        assert "package cortexd-postgresql" in machine.run(*status, check=False).stderr

@@ -58,6 +58,19 @@ class TestImports:
         )
         assert out == "True True"
 
+    def test_nothing_collects_what_is_imported(self) -> None:
+        """What an SDK brings is looked through by no collection; what comes after it is, as before."""
+        out = run(
+            """
+            import asyncio, gc
+            from cortexd.providers import preload
+            asyncio.run(preload(["openai"]))
+            left = len(gc.get_objects())
+            print(gc.isenabled(), gc.get_freeze_count() > 10 * left)
+            """
+        )
+        assert out == "True True"
+
     def test_a_failed_import_is_an_error(self) -> None:
         """Without the SDK every waiting attempt gets a connection failure that billed nothing, and preload raises."""
         out = run(

@@ -23,6 +23,14 @@ _TABLES = (
     ("entries", "request", "day = :day, month = :month, nano = nano * :times"),
 )
 
+_ROLLUPS = """
+INSERT INTO rollups SELECT uid, day, 0, user, task_type, a.provider, a.model, 0,
+    count(*), count(*), count(*), count(*),
+    sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)), sum(coalesce(cached_tokens, 0)),
+    sum(coalesce(reasoning_tokens, 0)), sum(NOT a.cost_known), 0, sum(a.cost_nano)
+FROM requests AS r JOIN attempts AS a ON a.request = r.id GROUP BY uid, day, user, task_type, a.provider, a.model
+"""
+
 
 async def spend_a_month(served: Served) -> None:
     """The daemon is stopped and started again."""
@@ -55,7 +63,8 @@ def _spread(ledger: sqlite3.Connection, chance: random.Random) -> None:
         }  # fmt: skip
         for table, column, changes in _TABLES:
             ledger.execute(f"UPDATE {table} SET {changes} WHERE {column} = :key", values)
-    ledger.execute("DELETE FROM meta WHERE name = 'totals'")
+    ledger.execute("DELETE FROM rollups")
+    ledger.execute(_ROLLUPS)
     for _name, sql in triggers:
         ledger.execute(sql)
 

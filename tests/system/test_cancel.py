@@ -158,6 +158,23 @@ class TestByItsOwner:
             assert (await alice.complete("user_chat", "hello", request_id="asked")).content.endswith("hello")
         assert shared.simulated.counts("claude").requests == 1
 
+    async def test_whoever_shares_its_check(self, shared: Shared, polkitd: Service) -> None:
+        """Calls of one connection share a check. The one that asked is cancelled, then the next: the last is served."""
+        async with programs_of("alice", "alice") as (alice, other):
+            polkitd.pause()
+            asking = []
+            for number in range(3):
+                name = f"sharing-{number}"
+                asking.append(asyncio.create_task(alice.complete("user_chat", "hello", request_id=name)))
+                await listed(other, *["authorizing"] * (number + 1))
+            for number in range(2):
+                await cancel(other, f"sharing-{number}")
+                await ends_cancelled(asking[number])
+            await listed(other, "authorizing")
+            polkitd.resume()
+            assert (await asking[2]).content.endswith("hello")
+        assert shared.simulated.counts("claude").requests == 1
+
     async def test_streaming(self, shared: Shared, program: Program) -> None:
         """A stream and a call on the same request: both end, the stream in an error event."""
         shared.behave("claude", Behaviour(reply="word " * 1000, chunks=1000, chunk_delay_s=0.02))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from dbus_next import Variant
 
-from cortexd.ledger import Ledger, Limit, LimitOverride, NewRequest, Period
+from cortexd.cli.app import main
+from cortexd.daemon.run import LEDGER_UNUSABLE
+from cortexd.ledger import AttemptRecord, Ledger, Limit, LimitOverride, NewRequest, Period
+from cortexd.ledger.keeping.machine import Machine, this_machine
 from simulated import Behaviour, ControlClient
 from tests.eventually import assert_eventually_async
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
@@ -17,7 +24,7 @@ from tests.system.books import read_books
 from tests.system.daemon import Daemon
 from tests.system.namespace import PYTHON
 from tests.system.people import as_user
-from tests.system.program import Program, program_fixture, refused  # noqa: F401
+from tests.system.program import USAGE, Program, dictionary, program_fixture, refused  # noqa: F401
 
 pytestmark = pytest.mark.slow
 MakeDaemon = Callable[..., Daemon]
@@ -114,3 +121,55 @@ class TestTimeZone:
         [row] = read_books(running.ledger_file).rows
         assert row["day"] == str(datetime.now(ZoneInfo("Pacific/Kiritimati")).date())
         assert row["day"] != str(datetime.now(ZoneInfo(here)).date())
+
+
+class TestUsersOfMachines:
+    async def test_are_told_apart(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
+        """With users by machine a namesake's spending elsewhere is not one's own, and reports say which machine."""
+        shared_here = replace(shared(postgresql.database()), users="host")
+        other = await Ledger.open(shared_here, machine=Machine("f" * 32, "elsewhere"))
+        key = await other.reserve(row("elsewhere"), DOLLAR, [])
+        await other.settle(key, "done", [AttemptRecord("claude", "m", "ok", DOLLAR, True, None, 5)])
+        daemon(f'[budgets.each_user]\nday_usd = "1.00"\n[ledger]\nurl = "{shared_here.url}"\nusers = "host"\n')
+        reply = await program.complete("user_chat", "hello")
+        query = dictionary({"all_users": True, "group_by": Variant("as", ["uid"])})
+        [rows] = await program.call(USAGE, "GetUsage", "a{sv}", query)
+        assert {(row["uid"], row["host"]): row["cost_nano_usd"] for row in rows} == {
+            (0, "elsewhere"): DOLLAR,
+            (0, this_machine(shared_here).name): reply.cost_nano,
+        }
+        await other.close()
+
+
+class TestMoving:
+    async def test_goes_on_where_it_was(
+        self,
+        daemon: MakeDaemon,
+        program: Program,
+        postgresql: Cluster,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """An administrator moves the file into the database, and later out again: counters and budgets go on."""
+        running = daemon(BUDGET)
+        first = await program.complete("user_chat", "hello")
+        running.stop()
+        shared_with = f'{BUDGET}[ledger]\nurl = "{postgresql.database()}"\n'
+        running.configure(shared_with)
+        assert main(["fleet", "import", str(running.ledger_file), "--config", str(running.config_file)]) == 0
+        running.start()
+        second = await program.complete("user_chat", "hello")
+        assert (await program.stats())["total_requests"] == 2
+        running.stop()
+        back = running.ledger_file.with_name("back.sqlite3")
+        assert main(["fleet", "export", str(back), "--config", str(running.config_file)]) == 0
+        assert str(first.cost_nano + second.cost_nano) in capsys.readouterr().out
+        shutil.chown(back, "cortexd")
+        running.configure(f'{BUDGET}[ledger]\npath = "{back}"\n')
+        running.start()
+        assert (await program.stats())["total_cost_nano_usd"] == first.cost_nano + second.cost_nano
+        running.stop()
+        running.configure(BUDGET)
+        running.start(wait=False)
+        assert running.await_end() == LEDGER_UNUSABLE
+        assert "cortexctl fleet export" in running.log()

@@ -22,10 +22,10 @@ from cortexd.client.outgoing import (
     usage_query_out,
 )
 from cortexd.client.results import Completion, ProviderInfo, filled
-from cortexd.connection import wire
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import InvalidArgument
 from cortexd.validation import parse_messages, parse_options
+from tests.unit.carried import carried
 
 
 class TestOptions:
@@ -43,7 +43,7 @@ class TestOptions:
             "names": ["a", "b"],
             "nothing": None,
         }
-        arrived = wire.decode(options_out(options))
+        arrived = carried(options_out(options))
         assert arrived == {
             "text": "ä",
             "task": "user_chat",
@@ -61,7 +61,7 @@ class TestOptions:
         """A JSON Schema may be a dictionary, wherever one belongs; None inside it stays null."""
         schema = {"type": "object", "properties": {"x": {"default": None}}}
         options = parse_options(
-            wire.decode(
+            carried(
                 options_out(
                     {
                         "response_schema": schema,
@@ -105,31 +105,31 @@ class TestOptions:
 class TestQueries:
     def test_usage(self) -> None:
         """Days may be dates or text, a group one word or several; what is not asked is left out."""
-        assert usage_query_out(None, None, (), "", False) == {}
+        assert carried(usage_query_out(None, None, (), "", False)) == {}
         asked = usage_query_out(date(2026, 11, 1), datetime(2026, 11, 24, 13, 0), ["day", "label"], "team", True)
-        assert wire.decode(asked) == {
+        assert carried(asked) == {
             "since": "2026-11-01",
             "until": "2026-11-24",
             "group_by": ["day", "label"],
             "label": "team",
             "all_users": True,
         }
-        assert asked["group_by"].signature == "as"
-        assert wire.decode(usage_query_out("2026-11-01", None, "uid", "", False)) == {
+        assert carried(asked, unwrapped=False)["group_by"].signature == "as"
+        assert carried(usage_query_out("2026-11-01", None, "uid", "", False)) == {
             "since": "2026-11-01",
             "group_by": ["uid"],
         }
 
     def test_budget(self) -> None:
         """Amounts are exact as Decimals, which go as text; whole numbers go as what the interface calls a double."""
-        sent = budget_out("group", "cortex", Decimal("0.10"), 5, False)
+        sent = carried(budget_out("group", "cortex", Decimal("0.10"), 5, False), unwrapped=False)
         assert {key: (value.signature, value.value) for key, value in sent.items()} == {
             "scope": ("s", "group"),
             "name": ("s", "cortex"),
             "day_usd": ("s", "0.10"),
             "month_usd": ("d", 5.0),
         }
-        assert wire.decode(budget_out("machine", "", None, "1.5", True)) == {
+        assert carried(budget_out("machine", "", None, "1.5", True)) == {
             "scope": "machine",
             "month_usd": "1.5",
             "remove": True,
@@ -137,9 +137,9 @@ class TestQueries:
 
     def test_outcome(self) -> None:
         """A score is a finite number; reason and labels travel only where given."""
-        assert outcome_out("r", 1, "", None) == ["r", 1.0, {}]
+        assert outcome_out("r", 1, "", None) == ["r", 1.0, options_out({})]
         *_, details = outcome_out("r", 0.5, "wrong city", {"by": "me"})
-        assert wire.decode(details) == {"reason": "wrong city", "labels": {"by": "me"}}
+        assert carried(details) == {"reason": "wrong city", "labels": {"by": "me"}}
         with pytest.raises(InvalidArgument, match="score"):
             outcome_out("r", math.inf, "", None)
 
@@ -147,7 +147,7 @@ class TestQueries:
     def test_batch(self, request_: Any) -> None:
         """What is no pair of task type and messages is named by its place."""
         [[task, [message]]] = requests_out([(TaskType.USER_CHAT, "hello")])
-        assert (task, wire.decode(message)) == ("user_chat", {"role": "user", "content": "hello"})
+        assert (task, carried(message)) == ("user_chat", {"role": "user", "content": "hello"})
         with pytest.raises(InvalidArgument, match=r"requests\[1\]"):
             requests_out([("user_chat", "hello"), request_])
 
@@ -155,7 +155,7 @@ class TestQueries:
 class TestMessages:
     def test_one_text(self) -> None:
         """A text is one user message."""
-        assert wire.decode(messages_out("hello")) == [{"role": "user", "content": "hello"}]
+        assert carried(messages_out("hello")) == [{"role": "user", "content": "hello"}]
 
     def test_parts_and_images(self) -> None:
         """Content parts arrive, an image as bytes."""
@@ -163,7 +163,7 @@ class TestMessages:
             {"type": "text", "text": "what?"},
             {"type": "image", "media_type": "image/png", "data": b"\x89PNG\r\n\x1a\n"},
         ]
-        [message] = parse_messages(wire.decode(messages_out([{"role": "user", "content": parts}])))
+        [message] = parse_messages(carried(messages_out([{"role": "user", "content": parts}])))
         assert [type(part).__name__ for part in message.parts()] == ["TextPart", "ImagePart"]
 
     def test_no_dictionary(self) -> None:

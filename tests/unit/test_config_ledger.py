@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cortexd.cli.shown.settings_as_toml import settings_as_toml
-from cortexd.config import load_config, with_keys
+from cortexd.config import credentials, ledger_with_password, load_config, with_keys
 from cortexd.config.ledger_address import ledger_address, with_defaults
 from cortexd.config.problems import Expectation
 from cortexd.errors import ConfigError
@@ -104,6 +104,17 @@ class TestPassword:
         assert password.reveal() == "of-systemd"
         assert "of-systemd" not in repr(with_keys(config, environ))
         assert with_keys(load_config(write(f'[ledger]\nurl = "{DB}"\n')), {}).ledger.password is None
+
+    def test_is_found_by_tools(self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Outside the service it is read where the unit has it from, and no provider's key is."""
+        monkeypatch.setattr(credentials, "UNIT_CREDENTIALS", tmp_path)
+        config = load_config(write(f'[ledger]\nurl = "{DB}"\n'))
+        assert ledger_with_password(config, {}).password is None
+        (tmp_path / "claude").write_text("two words")
+        (tmp_path / "ledger_password").write_text("of-the-unit\n")
+        password = ledger_with_password(config, {}).password
+        assert password is not None
+        assert password.reveal() == "of-the-unit"
 
     def test_is_no_setting(self, write: Write) -> None:
         """Who writes it into the file learns that it is none."""

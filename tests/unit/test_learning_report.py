@@ -14,6 +14,7 @@ from cortexd.connection import wire
 from cortexd.errors import InvalidArgument
 from cortexd.routing.learned.foresight import Report, report
 from cortexd.validation import LearningWish, parse_learning_query
+from tests.unit.carried import carried
 from tests.unit.learned_worlds import KINDS, World, standpoint, watched
 
 DAYS = 30
@@ -31,7 +32,7 @@ def judged_fixture() -> Report:
 
 
 def over_the_bus(judged: Report) -> LearningReport:
-    return LearningReport.of(wire.decode(wire.variant(report_shown(judged, DAYS))))
+    return LearningReport.of(carried(wire.dictionary(report_shown(judged, DAYS))))
 
 
 class TestOnTheBus:

@@ -8,12 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cortexd.ledger.engines import Place, engine_of, place_of
 from cortexd.ledger.keeping.migrate import migrate
-from cortexd.ledger.keeping.schema import metadata, resets
+from cortexd.ledger.keeping.schema import metadata
 from tests.unit.test_ledger_parts import settings
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -23,6 +36,8 @@ OWN_WORDS = re.compile("sqlite|pragma|json_each|postgres|psycopg", re.IGNORECASE
 # Their declarations say what SQLAlchemy shall do differently in one dialect; they may not speak to a driver.
 DECLARATIONS = ("keeping/schema.py", "keeping/migrations/")
 DECLARED = re.compile("sqlite|(sqlite|postgresql)_[a-z_]+")
+
+marks = Table("marks", MetaData(), Column("uid", BigInteger, primary_key=True), Column("seq", BigInteger))
 
 
 def modules() -> list[str]:
@@ -64,15 +79,16 @@ def writing(place: Place) -> Iterator[Connection]:
     """A claimed, migrated ledger's writing connection, with a row in a table made append-only."""
     with place.claim(), place.writer().connect() as connection:
         migrate(connection)
-        place.engine.make_append_only(connection, "resets")
-        connection.execute(insert(resets), {"uid": 1, "seq": 1})
+        marks.create(connection)
+        place.engine.make_append_only(connection, "marks")
+        connection.execute(insert(marks), {"uid": 1, "seq": 1})
         connection.commit()
         yield connection
 
 
 def delete_and_fail(place: Place, connection: Connection) -> None:
-    with place.engine.deletable(connection, "resets"):
-        connection.execute(delete(resets))
+    with place.engine.deletable(connection, "marks"):
+        connection.execute(delete(marks))
         raise ZeroDivisionError
 
 
@@ -85,37 +101,37 @@ class TestEngine:
 
     def test_append_only_refuses_changes(self, place: Place, writing: Connection) -> None:
         """Rows can be added, neither changed nor deleted, and that is no reason to write nothing any more."""
-        writing.execute(insert(resets), {"uid": 2, "seq": 1})
-        for change in (delete(resets), update(resets).values(seq=2)):
+        writing.execute(insert(marks), {"uid": 2, "seq": 1})
+        for change in (delete(marks), update(marks).values(seq=2)):
             with pytest.raises(IntegrityError) as refused, writing.begin_nested():
                 writing.execute(change)
             assert place.engine.unwritable(refused.value) is None
 
     def test_deletable_ends_with_its_block(self, place: Place, writing: Connection) -> None:
         """Meanwhile rows can be deleted, thereafter not."""
-        with place.engine.deletable(writing, "resets"):
-            writing.execute(delete(resets))
-        writing.execute(insert(resets), {"uid": 2, "seq": 1})
+        with place.engine.deletable(writing, "marks"):
+            writing.execute(delete(marks))
+        writing.execute(insert(marks), {"uid": 2, "seq": 1})
         with pytest.raises(IntegrityError):
-            writing.execute(delete(resets))
+            writing.execute(delete(marks))
 
     def test_deletable_that_fails_is_rolled_back(self, place: Place, writing: Connection) -> None:
         """An error while rows may be deleted leaves, after the rollback, the rows and the refusal."""
         with pytest.raises(ZeroDivisionError):
             delete_and_fail(place, writing)
         writing.rollback()
-        assert writing.scalars(select(resets.c.uid)).all() == [1]
+        assert writing.scalars(select(marks.c.uid)).all() == [1]
         with pytest.raises(IntegrityError):
-            writing.execute(delete(resets))
+            writing.execute(delete(marks))
 
     def test_damage_tells_a_table_that_can_be_changed(self, place: Place, writing: Connection) -> None:
         """Each way in which a table can be changed that should be append-only is a line; a sound one has none."""
-        assert list(place.engine.damage(writing, ["entries", "resets"])) == []
+        assert list(place.engine.damage(writing, ["entries", "marks"])) == []
         assert len(list(place.engine.damage(writing, ["meta"]))) == 2
 
     def test_keys_may_be_many(self, place: Place, writing: Connection) -> None:
         """More keys than a statement could bind one by one."""
-        chosen = select(resets.c.uid).where(resets.c.uid.in_(place.engine.keys(bindparam("keys"))))
+        chosen = select(marks.c.uid).where(marks.c.uid.in_(place.engine.keys(bindparam("keys"))))
         assert writing.scalars(chosen, {"keys": place.engine.key_list(range(1, 500_000))}).all() == [1]
 
     def test_deadline_interrupts(self, place: Place, writing: Connection) -> None:
@@ -126,24 +142,24 @@ class TestEngine:
             writing.execute(endless).all()
         assert over()
         writing.rollback()
-        assert writing.scalar(select(resets.c.uid)) == 1
+        assert writing.scalar(select(marks.c.uid)) == 1
 
     def test_readers_cannot_write(self, place: Place, writing: Connection) -> None:
         """A reading connection refuses to change anything."""
         pool = place.readers()
         with pool.connect() as connection, pytest.raises(DBAPIError):
-            connection.execute(delete(resets))
+            connection.execute(delete(marks))
         pool.dispose()
 
     @pytest.mark.of_a_file
     def test_copy_is_a_ledger_by_itself(self, place: Place, writing: Connection, tmp_path: Path) -> None:
         """The copy has every table's rows while the writer stays open, and takes no writing that is not committed."""
-        writing.execute(insert(resets), {"uid": 2, "seq": 1})
+        writing.execute(insert(marks), {"uid": 2, "seq": 1})
         copied = settings(tmp_path / "copy")
         copied.path.parent.mkdir(parents=True)
         place.copy(copied.path)
         with place_of(copied).reading() as connection:
-            for table in metadata.sorted_tables:
+            for table in (marks, *metadata.sorted_tables):
                 rows = connection.execute(select(table)).all()
-                assert rows == ([(1, 1)] if table is resets else [])
+                assert rows == ([(1, 1)] if table is marks else [])
         assert [found.name for found in copied.path.parent.iterdir()] == [copied.path.name]

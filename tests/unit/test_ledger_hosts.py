@@ -53,6 +53,15 @@ class TestMachines:
         wrote = [row["host"] for row in rows(path, "SELECT host FROM requests ORDER BY id")]
         assert wrote == [found[machine.id]["number"] for machine in (ALPHA, BETA, ALPHA)]
 
+    async def test_that_differ_are_told(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A daemon says where it disagrees with machines that wrote lately, and where two have one machine's id."""
+        await (await opened(tmp_path, ALPHA)).close()
+        await (await opened(tmp_path, replace(BETA, time_zone="Asia/Tokyo"))).close()
+        [said] = caplog.messages
+        assert ("Asia/Tokyo here" in said, "UTC on alpha" in said) == (True, True)
+        await (await opened(tmp_path, replace(ALPHA, name="copy", time_zone="Asia/Tokyo"))).close()
+        assert "machine-id" in caplog.messages[-1]
+
     async def test_stay_told_apart_in_daily_sums(self, tmp_path: Path, path: Path) -> None:
         """What is pruned is still each machine's."""
         old = datetime.now(UTC) - timedelta(days=100)

@@ -140,7 +140,8 @@ class TestCheck:
             ("DROP TRIGGER entries_refuse_UPDATE", "the trigger entries_refuse_UPDATE is missing"),
             ("UPDATE daily SET cost_nano = cost_nano - 1", "the daily sums are not those"),
             ("DELETE FROM attempts; DELETE FROM requests", "belongs to none of requests"),
-            ("UPDATE meta SET value = '0 9 9' WHERE name = 'totals'", "the totals say"),
+            ("UPDATE rollups SET requests = requests + 1", "the rollups say"),
+            ("UPDATE rollups SET model = 'other' WHERE provider = 'claude'", "rollups are not the sums"),
             ("UPDATE alembic_version SET version_num = '0001'", f"its schema is 0001, older than {HEAD}"),
             ("UPDATE alembic_version SET version_num = '9999'", "its schema is 9999"),
         ],
@@ -244,7 +245,7 @@ def first_ledger(path: Path, source: Path) -> None:
     engine.dispose()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ATTACH ? AS source", (str(source),))
-        for table in ("requests", "attempts", "entries", "resets", "meta"):
+        for table in ("requests", "attempts", "entries", "meta"):
             names = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
             connection.execute(f"INSERT INTO {table} SELECT {names} FROM source.{table}")
         connection.commit()
@@ -257,11 +258,13 @@ class TestMigration:
             (tmp_path / name).mkdir()
         ledger, _ = await live(tmp_path / "new", random.Random(3), count=80)
         await ledger.reset_stats(1000)
+        (last,) = rows(settings(tmp_path / "new").path, "SELECT max(seq) FROM entries")
         await complete(ledger, 7)
         await ledger.reserve(request(uid=1002), 50)
         await ledger.close()
         path = settings(tmp_path / "old").path
         first_ledger(path, settings(tmp_path / "new").path)
+        change(path, f"INSERT INTO resets VALUES (1000, {last[0]})")
         assert check(at(path)) == [f"its schema is 0001, older than {HEAD}; start this cortexd once, which migrates it"]
 
         opened = [await Ledger.open(settings(tmp_path / name)) for name in ("new", "old")]

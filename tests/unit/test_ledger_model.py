@@ -46,6 +46,8 @@ class Made:
     spent: int = 0
     open: bool = True
     since_reset: bool = True
+    correctable: bool = False
+    """Whether others have settled it as lost where it may tell them better."""
 
 
 class Machines(RuleBasedStateMachine):
@@ -58,6 +60,10 @@ class Machines(RuleBasedStateMachine):
         self.stores = self.opened()
         self.made: list[Made] = []
         self.turn = 0
+
+    @property
+    def shared(self) -> bool:
+        return place_of(self.settings).engine.sharing is not None
 
     def opened(self) -> list[Store]:
         place = place_of(self.settings)
@@ -127,9 +133,9 @@ class Machines(RuleBasedStateMachine):
     def settle(self, number: int, nano: int, end: RequestState) -> None:
         made = self.made[number % len(self.made)]
         result = self.run(Settle(made.key, end, (attempt(nano),)), made.machine)
-        assert isinstance(result, Settled) == made.open
-        if made.open:
-            made.spent, made.held, made.open = nano, 0, False
+        assert isinstance(result, Settled) == (made.open or made.correctable)
+        if made.open or made.correctable:
+            made.spent, made.held, made.open, made.correctable = nano, 0, False, False
 
     @rule()
     def die(self) -> None:
@@ -141,7 +147,7 @@ class Machines(RuleBasedStateMachine):
         lost = self.open_ones()
         assert sum(store.recovered for store in self.stores) == len(lost)
         for made in lost:
-            made.spent, made.held, made.open = made.held, 0, False
+            made.spent, made.held, made.open, made.correctable = made.held, 0, False, self.shared
 
     @rule()
     def retain(self) -> None:
@@ -154,6 +160,8 @@ class Machines(RuleBasedStateMachine):
 
         while self.run(Upkeep(prune, lambda _: None)):
             pass
+        for made in self.made:
+            made.correctable = made.correctable and not made.old
 
     @rule(uid=UIDS)
     def reset(self, uid: int) -> None:
@@ -181,7 +189,7 @@ class Machines(RuleBasedStateMachine):
                 [row] = usage.read(connection, UsageQuery(uid, *EVER))
                 assert (row.requests, row.cost_nano) == (len(mine), sum(made.spent for made in mine))
                 since = [made for made in mine if made.since_reset]
-                stats = statistics.read(connection, uid).stats
+                stats = statistics.read(connection, uid)
                 assert (stats.total_requests, stats.total_cost_nano) == (len(since), sum(one.spent for one in since))
 
 

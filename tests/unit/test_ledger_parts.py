@@ -33,6 +33,12 @@ MACHINE = this_machine(LedgerSettings())
 _ADDED_BY = {
     "0005": ("DROP TABLE decisions", "DROP TABLE learned_cells", "DROP TABLE learned_counts"),
     "0006": ("DROP TABLE own_caps",),
+    "0009": (
+        "DROP TABLE rollups",
+        "CREATE TABLE resets (uid BIGINT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL)",
+        "CREATE INDEX entries_uid_month_day ON entries (uid, month, day, kind, nano)",
+        "CREATE INDEX entries_uid_seq ON entries (uid, seq)",
+    ),
     "0007": ("DROP TABLE hosts", "ALTER TABLE requests DROP COLUMN host", "ALTER TABLE daily DROP COLUMN host"),
 }
 

@@ -15,7 +15,7 @@ import pytest
 from cortexd.errors import InvalidArgument, RequestNotFound, TooLarge
 from cortexd.ledger import Ledger, LimitOverride, Stats, UsageQuery
 from cortexd.ledger.engines import place_of
-from cortexd.ledger.reading import statistics, usage
+from cortexd.ledger.reading import usage
 from tests.unit.ledger_history import TODAY, expected, live
 from tests.unit.test_ledger_parts import CLAUDE, KIMI, attempt, complete, request, rows, settings, told
 
@@ -149,37 +149,20 @@ class TestReport:
 
 
 class TestStatistics:
-    async def test_are_carried_instead_of_added_up_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After a long reading the next one starts behind it, says the same, and a reset still starts from nothing."""
-        monkeypatch.setattr(statistics, "CARRY_AFTER", 10)
+    async def test_begin_anew_with_a_reset(self, tmp_path: Path) -> None:
+        """Each request adds what it must, over several resets, and nothing of before comes back."""
         ledger = await Ledger.open(settings(tmp_path))
-        path = settings(tmp_path).path
-        for number in range(30):
-            key = await ledger.reserve(request(), 5)
-            made = [attempt(2**61, CLAUDE, outcome="overloaded")] * (number % 2) + [attempt(2**60, KIMI)]
-            await ledger.settle(key, "done", made)
-            before = await ledger.stats(1000)
-            assert before == await ledger.stats(1000)
-            assert before.total_cost_nano == (number + 1) * 2**60 + (number + 1) // 2 * 2**61
-        assert before.providers["claude"].requests == 15
-        assert before.providers["kimi_k2"].tokens == 30 * 120
-        (mark,) = rows(path, "SELECT seq FROM resets")
-        assert mark["seq"] > 60
-        await ledger.reset_stats(1000)
-        assert await ledger.stats(1000) == Stats()
-        await complete(ledger, 7)
-        assert (await ledger.stats(1000)).total_cost_nano == 7
-        await ledger.close()
-
-    async def test_a_reset_beside_a_reading_wins(self, tmp_path: Path) -> None:
-        """What was read before a reset is not carried past it."""
-        ledger = await Ledger.open(settings(tmp_path))
-        await complete(ledger, 5)
-        reading = await ledger._readers.read(lambda connection: statistics.read(connection, 1000))
-        await ledger.reset_stats(1000)
-        with place_of(settings(tmp_path)).writer().begin() as connection:
-            statistics.carry_reading(connection, 1000, reading)
-        assert (reading.stats.total_cost_nano, await ledger.stats(1000)) == (5, Stats())
+        for _ in range(3):
+            for number in range(6):
+                key = await ledger.reserve(request(), 5)
+                made = [attempt(2**61, CLAUDE, outcome="overloaded")] * (number % 2) + [attempt(2**60, KIMI)]
+                await ledger.settle(key, "done", made)
+                found = await ledger.stats(1000)
+                assert found.total_cost_nano == (number + 1) * 2**60 + (number + 1) // 2 * 2**61
+            assert (found.providers["claude"].requests, found.providers["kimi_k2"].tokens) == (3, 6 * 120)
+            await ledger.reset_stats(1000)
+            assert await ledger.stats(1000) == Stats()
+        assert (await ledger.stats(None)).total_requests == 18
         await ledger.close()
 
 

@@ -13,6 +13,10 @@ from cortexd.domain.served import MOST_MODELS, ServedModel, served_models
 
 ROWS: dict[str, tuple[dict[str, Any], ServedModel]] = {
     "vLLM": ({"owned_by": "vllm", "max_model_len": 4096}, ServedModel("m", 4096, owner="vllm")),
+    "Ray Serve": (
+        {"owned_by": "organization-owner", "metadata": {"input_modality": "text", "max_request_context_length": 512}},
+        ServedModel("m", 512, owner="organization-owner"),
+    ),
     "llama.cpp": ({"meta": {"n_ctx": 4096, "n_ctx_train": 32768}}, ServedModel("m", 4096)),
     "llama.cpp, older": ({"meta": {"n_ctx_train": 32768}}, ServedModel("m", 32768)),
     "llama.cpp as a router": ({"status": {"value": "unloaded"}}, ServedModel("m", loaded=False)),

@@ -12,8 +12,7 @@ from sqlalchemy import literal, select
 
 from cortexd.accounts.limits import period_end
 from cortexd.config import load_config
-from cortexd.config.zone import local_zone
-from cortexd.daemon.zone import adopt_zone
+from cortexd.config.zone import adopt_zone, local_zone
 from cortexd.errors import ConfigError
 from cortexd.ledger import Ledger, Period
 from cortexd.ledger.engines import place_of

@@ -98,7 +98,7 @@ class _Harmless:
 
 
 def _ledger(path: Path | None) -> LedgerSettings:
-    from cortexd.config import load_config, with_keys
+    from cortexd.config import ledger_with_password, load_config
     from cortexd.config.settings import LedgerSettings
 
-    return LedgerSettings(path=path) if path else with_keys(load_config()).ledger
+    return LedgerSettings(path=path) if path else ledger_with_password(load_config())

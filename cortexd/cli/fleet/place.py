@@ -21,6 +21,6 @@ config_option = click.option(
 
 def ledger_of(config: Path | None) -> LedgerSettings:
     """As those settings say, with its password. Raises ConfigError."""
-    from cortexd.config import load_config, with_keys
+    from cortexd.config import ledger_with_password, load_config
 
-    return with_keys(load_config(config)).ledger
+    return ledger_with_password(load_config(config))

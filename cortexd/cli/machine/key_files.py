@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cortexd.cli.machine.whole_file import replace
-from cortexd.config import Secret
+from cortexd.config import UNIT_CREDENTIALS, Secret
 from cortexd.errors import AccessDenied, ConfigError
 
-DIRECTORY = Path("/etc/cortexd/credentials")
+DIRECTORY = UNIT_CREDENTIALS
 DROP_INS = Path("/etc/systemd/system/cortex-llm-router.service.d")
 _ENCRYPT_S = 60.0
 _DROP_IN = re.compile(r"key-([A-Za-z0-9_-]{1,64})\.conf")

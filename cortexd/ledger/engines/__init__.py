@@ -10,10 +10,21 @@ from sqlalchemy import Connection
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
 from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
-from cortexd.ledger.engines.sharing import Sharing
+from cortexd.ledger.engines.sharing import Asked, Sharing
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
-__all__ = ["Damage", "Engine", "Log", "Place", "Sharing", "TemporarilyUnavailable", "engine_of", "place_of"]
+__all__ = [
+    "Asked",
+    "Damage",
+    "Engine",
+    "Log",
+    "Place",
+    "Sharing",
+    "TemporarilyUnavailable",
+    "engine_for",
+    "engine_of",
+    "place_of",
+]
 
 
 def _shared() -> Engine:
@@ -35,4 +46,8 @@ def place_of(settings: LedgerSettings) -> Place:
 
 
 def engine_of(connection: Connection) -> Engine:
-    return _MADE[_SETTING_OF[connection.dialect.name]]()
+    return engine_for(connection.dialect.name)
+
+
+def engine_for(dialect: str) -> Engine:
+    return _MADE[_SETTING_OF[dialect]]()

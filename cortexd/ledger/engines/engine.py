@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.config.settings import LedgerSettings
@@ -63,6 +63,10 @@ class Engine(ABC):
     @abstractmethod
     def deletable(self, connection: Connection, table: str) -> AbstractContextManager[None]:
         """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
+
+    @abstractmethod
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
+        """Insert a row, or add its `sums` to the row with the same `keys`."""
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:
@@ -118,6 +122,12 @@ class Place(ABC):
 
         Raises ConfigError where the place is unsafe or out of reach, LedgerUnavailable where another daemon has it or
         where the ledger that was here is gone, TemporarilyUnavailable where the disk is full.
+        """
+
+    @abstractmethod
+    def left_alone(self) -> AbstractContextManager[None]:
+        """Keep daemons away meanwhile, where only one at a time can have the place. Raises AccessDenied,
+        LedgerUnavailable where a daemon has it.
         """
 
     @abstractmethod

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Insert, Table
+from sqlalchemy import Connection, Table
+
+Asked = tuple[str, Mapping[str, Any]]  # a statement in the driver's words, and its values
 
 
 class Sharing(ABC):
@@ -20,32 +24,37 @@ class Sharing(ABC):
         """
 
     @abstractmethod
-    def take(self, connection: Connection, names: Iterable[str]) -> None:
+    def entering(self, alone: bool) -> Asked:
+        """`enter`, to be asked; its last value is the mark."""
+
+    @abstractmethod
+    def taking(self, names: Iterable[str]) -> Asked:
         """Hold the locks of these names until the transaction ends; all take them in the same order."""
+
+    @abstractmethod
+    def ask(self, connection: Connection, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
+        """What each of these gives, one after another in the open transaction, in one round trip."""
+
+    @abstractmethod
+    def at_once(self, connection: Connection) -> AbstractContextManager[None]:
+        """What `send` is given meanwhile, and a commit, go in one round trip: what failed of it is raised by the
+        commit, or in the end. Nothing can be read."""
 
     @abstractmethod
     def now(self, connection: Connection) -> datetime:
         """The time by the database's clock, aware."""
 
     @abstractmethod
-    def mark(self, connection: Connection) -> str:
-        """What `committed` knows the open transaction by."""
-
-    @abstractmethod
     def committed(self, connection: Connection, mark: str) -> bool | None:
         """Whether the transaction of this mark was committed; None while it is neither committed nor gone."""
-
-    @abstractmethod
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        """Insert a row, or add its `sums` to the row with the same `keys`."""
 
     @abstractmethod
     def again(self, error: BaseException) -> bool:
         """Whether the same transaction may succeed at once: it was in another's way."""
 
     @abstractmethod
-    def denied(self, error: BaseException) -> bool:
-        """Whether the database lets this role not do that."""
+    def may_change(self, connection: Connection, table: Table) -> bool:
+        """Whether the database lets this role do so."""
 
     @abstractmethod
     def lost(self, error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.fleet import Revision
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
-from cortexd.ledger.engines import place_of
+from cortexd.ledger.engines import engine_of, place_of
 from cortexd.ledger.keeping.migrate import revision_problem
 from cortexd.ledger.keeping.schema import fleet_settings
 from cortexd.ledger.reading import fleet_settings as reading
@@ -34,6 +34,16 @@ def history(ledger: LedgerSettings) -> list[Revision]:
     return _asked(ledger, reading.history)
 
 
+def open_to_all(ledger: LedgerSettings) -> bool:
+    """Whether the role of the ledger's address, which is every machine's, may write settings too."""
+    return _asked(ledger, may_change)
+
+
+def may_change(connection: Connection) -> bool:
+    sharing = engine_of(connection).sharing
+    return sharing is not None and sharing.may_change(connection, fleet_settings)
+
+
 def add(ledger: LedgerSettings, text: str, comment: str, author: str, after: int) -> Revision:
     """Make `text` the newest revision, where the one of number `after` (0: none) still is that.
 
@@ -43,6 +53,11 @@ def add(ledger: LedgerSettings, text: str, comment: str, author: str, after: int
     with _writing(ledger, after) as connection:
         role: str = connection.execute(select(func.session_user())).scalar_one()
         made = Revision(after + 1, datetime.now(UTC), role, author, comment, text)
+        if not may_change(connection):
+            raise AccessDenied(
+                f"The database lets role {role} only read the fleet's settings. Name one that may change them with "
+                "--role."
+            )
         if reading.newest_number(connection) != after:
             raise _overtaken(after)
         row = {name: getattr(made, name) for name in ("number", "role", "author", "comment", "text")}
@@ -83,10 +98,6 @@ def _writing(ledger: LedgerSettings, after: int) -> Iterator[Connection]:
     except IntegrityError as error:
         raise _overtaken(after) from error
     except SQLAlchemyError as error:
-        if sharing.denied(error):
-            raise AccessDenied(
-                "The database lets this role only read the fleet's settings. Name one that may write them with --role."
-            ) from error
         reason = place.engine.unwritable(error) or type(error).__name__
         raise LedgerUnavailable(f"cannot write the fleet's settings in {place}: {reason}") from error
     finally:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from cortexd.ledger.engines import engine_of
+from cortexd.ledger.keeping import marks
 from cortexd.ledger.keeping.machine import Machine
-from cortexd.ledger.keeping.schema import HEAD, daily, hosts, requests
+from cortexd.ledger.keeping.schema import HEAD, hosts, requests, rollups
 
 NOT_KNOWN = 0  # in a ledger that several machines write
 _FIRST = 1
+_LATELY = timedelta(hours=1)
+_IN_COMMON = ("time_zone", "users")
+_log = logging.getLogger("cortexd.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,9 @@ def enter(connection: Connection, machine: Machine, now: datetime) -> int:
     """Note, and commit, that this machine opens the ledger now (UTC, without a zone); its number."""
     if sharing := engine_of(connection).sharing:
         sharing.enter(connection, alone=True)
+    marks.own_id(connection)
+    for remark in _remarks(connection, machine, now - _LATELY):
+        _log.warning(remark)
     number = number_of(connection, machine, now)
     connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now, **_said(machine)))
     connection.commit()
@@ -83,8 +91,29 @@ def forget(connection: Connection, numbers: Iterable[int]) -> None:
     connection.execute(delete(hosts).where(hosts.c.number.in_(list(numbers))))
 
 
+def _remarks(connection: Connection, machine: Machine, lately: datetime) -> Iterator[str]:
+    """What is to be seen to among machines that wrote lately."""
+    for host in known(connection):
+        if host.last_seen.replace(tzinfo=None) < lately:
+            continue
+        if host.id == machine.id:
+            if host.name != machine.name:
+                yield (
+                    f"the ledger knows this machine as {host.name}: it was renamed to {machine.name}, or both have the "
+                    "same /etc/machine-id. Then give one a new one, with systemd-machine-id-setup"
+                )
+            continue
+        for name in _IN_COMMON:
+            own, other = getattr(machine, name), getattr(host, name)
+            if own != other:
+                yield (
+                    f"[ledger] {name} is {own} here and {other} on {host.name}, which shares the ledger; set the same "
+                    "on all machines"
+                )
+
+
 def _mentioned(connection: Connection, number: int) -> bool:
-    found = (select(table.c.host).where(table.c.host == number).limit(1) for table in (daily, requests))
+    found = (select(table.c.host).where(table.c.host == number).limit(1) for table in (rollups, requests))
     return any(connection.scalar(each) is not None for each in found)
 
 

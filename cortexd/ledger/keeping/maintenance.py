@@ -19,7 +19,7 @@ from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines import engine_of, place_of
 from cortexd.ledger.keeping.migrate import revision_problem
 from cortexd.ledger.keeping.schema import APPEND_ONLY, attempts, hosts, requests
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import rollups
 from cortexd.ledger.reading.audit import audit
 
 Format = Literal["jsonl", "csv"]
@@ -99,7 +99,7 @@ def _damage(connection: Connection) -> Iterator[str]:
 
 
 def _sums(connection: Connection) -> Iterator[str]:
-    found, totals = audit(connection), queries.totals(connection)[1]
+    found, totals = audit(connection), rollups.totals(connection)
     if found.wrong_rows:
         yield f"{found.wrong_rows} requests have a cost that is not the sum of their entries"
     if found.wrong_days:
@@ -107,9 +107,11 @@ def _sums(connection: Connection) -> Iterator[str]:
     settled = found.requests - found.pending
     if (settled, found.charged_nano) != (totals.total_requests, totals.total_cost_nano):
         yield (
-            f"the totals say {totals.total_requests} requests and {totals.total_cost_nano} nano-dollars, "
+            f"the rollups say {totals.total_requests} requests and {totals.total_cost_nano} nano-dollars, "
             f"the rows {settled} and {found.charged_nano}"
         )
+    if wrong := rollups.wrong(connection):
+        yield f"{wrong} rollups are not the sums of their requests"
 
 
 _CHECKS: tuple[Callable[[Connection], Iterator[str]], ...] = (_damage, _sums)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Insert,
     Select,
     Table,
     Update,
@@ -30,13 +31,11 @@ from cortexd.ledger.keeping.schema import (
     owners,
     prunings,
     requests,
-    resets,
 )
 from cortexd.ledger.reading.queries import exact_sum, is_release, is_spent
+from cortexd.ledger.reading.rollups import COUNTS, TOKENS
 from cortexd.ledger.records import RequestState
 
-TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-COUNTS = ("requests", "at_provider", "at_model", "at_both")
 KEY = ("day", "uid", "user", "task_type", "provider", "model", "host")
 _ADDED = (*COUNTS, *TOKENS, "cost_nano")
 _PRUNED = ("requests", "entries", "charged_nano")
@@ -127,6 +126,13 @@ def _more_pruned(_engine: Engine) -> Update:
     return update(prunings).where(prunings.c.id == given("last")).values(more | later)
 
 
+def _new_pruning(_engine: Engine) -> Insert:
+    """Its number is the next, and no database's own: MORE_PRUNED goes on by itself."""
+    following = select(func.coalesce(func.max(prunings.c.id), 0) + 1).scalar_subquery()
+    names = ("at", "before", *_PRUNED)
+    return insert(prunings).values({"id": following, **{name: given(name) for name in names}})
+
+
 def _lower(table: Table) -> Prepared:
     newest: BindParameter[int] = given("newest")
     return Prepared(lambda _engine: update(table).where(table.c.seq > newest).values(seq=newest))
@@ -150,5 +156,5 @@ LAST_PRUNING = Prepared(
     )
 )
 MORE_PRUNED = Prepared(_more_pruned)
-NEW_PRUNING = _insert(prunings)
-LOWER_MARKS = (_lower(resets), _lower(owners))
+NEW_PRUNING = Prepared(_new_pruning)
+LOWER_MARKS = _lower(owners)

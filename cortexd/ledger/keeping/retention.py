@@ -1,7 +1,7 @@
 """Retention: old requests become daily sums, and their rows go. The one path on which entries are deleted.
 
-A chunk at a time, each in a transaction of its own, written down in `prunings`. Every figure stays what it was: the
-totals, users' statistics, reports by day and the audit read what is left here beside the rows.
+A chunk at a time, each in a transaction of its own, written down in `prunings`. Every figure stays what it was:
+rollups have long counted what goes, and reports by hour or label read what is left here beside the rows.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping import prune_statements as statements
-from cortexd.ledger.keeping.prune_statements import COUNTS, KEY, TOKENS, Attempt, Request
+from cortexd.ledger.keeping.prune_statements import KEY, Attempt, Request
 from cortexd.ledger.keeping.schema import entries
 from cortexd.ledger.reading import queries, statistics
-from cortexd.ledger.records import ProviderStats, Stats, Totals
+from cortexd.ledger.reading.rollups import COUNTS, TOKENS
 
 MAX_CHUNK = 50  # requests
 _SUMS = (*COUNTS, *TOKENS)
@@ -98,9 +98,6 @@ def prune_chunk(connection: Connection, chunk: Chunk) -> None:
     keys = [one.row.id for one in chunk.old]
     for row in chunk.daily:
         _add_up(connection, row)
-    _carry(connection, chunk.old)
-    if late := _after_checkpoint(connection, chunk.old):
-        queries.count_pruned(connection, _totals(late))
     if queries.last_key(connection) in keys:
         queries.keep_last_key(connection)
     gone = _delete(connection, keys)
@@ -177,40 +174,6 @@ def _add_up(connection: Connection, row: Mapping[str, Any]) -> None:
     statements.ADD_UP.run(connection, there=there, more_known=row["cost_known"], **more)
 
 
-def _carry(connection: Connection, old: Sequence[Old]) -> None:
-    """Keep in each user's statistics what was settled since the last reset."""
-    users: defaultdict[int, list[Old]] = defaultdict(list)
-    for one in old:
-        users[one.row.uid].append(one)
-    for uid, own in users.items():
-        since = statistics.carried_until(connection, uid)
-        counted = [one for one in own if one.released > since]
-        if counted:
-            statistics.carry(connection, uid, _stats(counted))
-
-
-def _stats(old: Sequence[Old]) -> Stats:
-    keys: defaultdict[str, set[int]] = defaultdict(set)
-    tokens: defaultdict[str, int] = defaultdict(int)
-    cost: defaultdict[str, int] = defaultdict(int)
-    for attempt in (attempt for one in old for attempt in one.attempts):
-        keys[attempt.provider].add(attempt.request)
-        tokens[attempt.provider] += (attempt.input_tokens or 0) + (attempt.output_tokens or 0)
-        cost[attempt.provider] += attempt.cost_nano
-    by_provider = {name: ProviderStats(len(keys[name]), tokens[name], cost[name]) for name in keys}
-    return Stats(len(old), sum(one.charged_nano for one in old), by_provider)
-
-
-def _after_checkpoint(connection: Connection, old: Sequence[Old]) -> list[Old]:
-    """Those of them that the checkpoint has not counted."""
-    seq = queries.counted_until(connection)
-    return [one for one in old if one.released > seq]
-
-
-def _totals(old: Sequence[Old]) -> Totals:
-    return Totals(len(old), sum(one.charged_nano for one in old))
-
-
 def _delete(connection: Connection, keys: Sequence[int]) -> int:
     """The number of entries that are gone."""
     chosen = engine_of(connection).key_list(keys)
@@ -247,6 +210,4 @@ def _lower_marks(connection: Connection, gone: int) -> None:
     newest = queries.last_seq(connection)
     if newest > gone:
         return
-    for marks in statements.LOWER_MARKS:
-        marks.run(connection, newest=newest)
-    queries.lower_checkpoint(connection, newest)
+    statements.LOWER_MARKS.run(connection, newest=newest)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 # Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 HEAD = REVISIONS[-1]
 
 metadata = MetaData()
@@ -93,8 +93,6 @@ entries = Table(
     Column("at", DateTime, nullable=False),
     Column("day", Text, nullable=False),
     Column("month", Text, nullable=False),
-    Index("entries_uid_month_day", "uid", "month", "day", "kind", "nano"),  # covers sums by month and by day
-    Index("entries_uid_seq", "uid", "seq"),
     Index("entries_request", "request"),  # or deleting a request would look for its entries through all of them
 )
 
@@ -139,14 +137,35 @@ prunings = Table(
     Column("charged_nano", BigInteger, nullable=False),
 )
 
-resets = Table(
-    "resets",
+# Sums of all settled requests, kept and pruned, which the writer raises as it settles them: what is read of a long
+# time. Counted as in `daily`; `unknown`: attempts (or requests without one) of a cost that nobody told; `high` and
+# `low`: the halves of costs, as exact_sum has them. `former`: 0, or which of those that had the uid before.
+rollups = Table(
+    "rollups",
     metadata,
     Column("uid", BigInteger, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, nullable=False),
+    Column("day", Text, primary_key=True),
+    Column("former", BigInteger, primary_key=True, autoincrement=False),
+    Column("user", Text, primary_key=True),
+    Column("task_type", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("host", BigInteger, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("at_provider", BigInteger, nullable=False),
+    Column("at_model", BigInteger, nullable=False),
+    Column("at_both", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
-# Parts of a user's statistics since the last reset that need not, or cannot, be read from entries any more.
+# What a user's statistics are more than his rollups: after a reset, less.
 carried = Table(
     "carried",
     metadata,
@@ -306,7 +325,8 @@ sums = Table(
 KEYS_AT_ONCE = 256  # that a daemon takes for the requests to come
 request_keys = Sequence("request_keys", start=1, increment=KEYS_AT_ONCE, metadata=shared_metadata)
 
-# What the fleet's machines have in common of their settings: domain/fleet.py. Rows are added, the oldest deleted.
+# What the fleet's machines have in common of their settings: domain/fleet.py. Rows are added, the oldest deleted. The
+# table may be another role's than the machines' (fleet.md), whose migrations then cannot change it.
 fleet_settings = Table(
     "fleet_settings",
     shared_metadata,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,9 @@ from cortexd.ledger.keeping import hosts
 from cortexd.ledger.keeping.hosts import Host
 from cortexd.ledger.keeping.migrate import revision_problem
 from cortexd.ledger.keeping.schema import PENDING, requests
+from cortexd.ledger.reading import usage as sums
 from cortexd.ledger.reading.queries import exact, exact_sum
+from cortexd.ledger.records import UsageQuery, UsageRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,40 @@ class FleetState:
 
 def look(ledger: LedgerSettings) -> FleetState:
     """Raises AccessDenied, LedgerUnavailable."""
+    with _reading(ledger) as connection:
+        return _look(connection, ledger)
+
+
+def usage(ledger: LedgerSettings, query: UsageQuery) -> list[UsageRow]:
+    """As Ledger.usage. Raises AccessDenied, LedgerUnavailable, TooLarge."""
+    by_person = ledger.users == "host" and "uid" in query.group_by
+    groups = (*query.group_by, "host") if by_person else query.group_by
+    with _reading(ledger) as connection:
+        return sums.read(connection, replace(query, group_by=groups))
+
+
+def today(ledger: LedgerSettings) -> date:
+    """In the fleet's time zone."""
+    return datetime.now(ZoneInfo(ledger.time_zone) if ledger.time_zone else None).date()
+
+
+@contextmanager
+def _reading(ledger: LedgerSettings) -> Iterator[Connection]:
     place = place_of(ledger)
     place.reach()
     with place.reading() as connection:
         if problem := revision_problem(connection):
             raise LedgerUnavailable(f"{place}: {problem}")
-        return _look(connection, ledger)
+        yield connection
 
 
 def _look(connection: Connection, ledger: LedgerSettings) -> FleetState:
     now = datetime.now(UTC)
-    day = now.astimezone(ZoneInfo(ledger.time_zone) if ledger.time_zone else None).date().isoformat()
+    day = today(ledger).isoformat()
     known = hosts.known(connection)
     under_way = Counter(dict(_rows(connection, select(requests.c.host, func.count()).where(PENDING))))
-    sums = select(requests.c.host, func.count(), *exact_sum(requests.c.cost_nano)).where(requests.c.day == day)
-    today = {host: (count, exact(high, low)) for host, count, high, low in _rows(connection, sums)}
+    spent = select(requests.c.host, func.count(), *exact_sum(requests.c.cost_nano)).where(requests.c.day == day)
+    today_by_host = {host: (count, exact(high, low)) for host, count, high, low in _rows(connection, spent)}
     shared = place_of(ledger).engine.sharing is not None
     newest = _newest(known)
     silent_before = now - timedelta(seconds=ledger.lease_s)
@@ -79,7 +101,7 @@ def _look(connection: Connection, ledger: LedgerSettings) -> FleetState:
         HostState(
             host,
             under_way[host.number],
-            *today.get(host.number, (0, 0)),
+            *today_by_host.get(host.number, (0, 0)),
             silent=shared and host.last_seen < silent_before,
             behind=_behind(host, newest),
         )

@@ -1,4 +1,8 @@
-"""Usage reports: settled requests added up by what the caller groups them by, single rows and daily sums together."""
+"""Usage reports: settled requests added up by what the caller groups them by.
+
+Rollups tell most of it. What they do not know, hours and labels, is in the requests, and lost with those that were
+pruned, of which daily sums are left.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +31,9 @@ from cortexd.domain.people import uid_of
 from cortexd.domain.safe_values import bounded_text
 from cortexd.errors import TooLarge
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import attempts, daily, hosts, requests
+from cortexd.ledger.keeping.schema import attempts, daily, hosts, requests, rollups
 from cortexd.ledger.reading.queries import exact, exact_sum, in_order
+from cortexd.ledger.reading.rollups import COST, TOKENS, every_uid
 from cortexd.ledger.records import MAX_NAME, RequestState, UsageQuery, UsageRow
 
 MAX_ROWS = 10_000
@@ -38,13 +43,13 @@ _DEADLINE_S = 20.0
 _HOST, _HOST_ID = "host", "host_id"
 _MACHINES = select(hosts.c.number, hosts.c.name, hosts.c.id)
 _WITH = {"uid": ("uid", "user"), APP: (APP, APP_VERIFIED), _HOST: (_HOST, _HOST_ID)}  # what a key brings with it
-_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-# How a daily sum counts requests, by whether providers and models are told apart.
+_OF_A_REQUEST = {"hour", "label", APP}
+# How sums count requests, by whether providers and models are told apart.
 _COUNTED = {
-    (False, False): daily.c.requests,
-    (True, False): daily.c.at_provider,
-    (False, True): daily.c.at_model,
-    (True, True): daily.c.at_both,
+    (False, False): "requests",
+    (True, False): "at_provider",
+    (False, True): "at_model",
+    (True, True): "at_both",
 }
 Columns = dict[str, ColumnElement[Any]]
 Machines = Mapping[int, tuple[str, str]]  # name and id, by number
@@ -55,13 +60,13 @@ class _Sum:
     """One row in the making."""
 
     requests: int = 0
-    tokens: tuple[int, ...] = (0,) * len(_TOKENS)
+    tokens: tuple[int, ...] = (0,) * len(TOKENS)
     cost_nano: int = 0
     cost_known: bool = True
 
     def add(self, row: Row[Any]) -> None:
         self.requests += int(row.requests or 0)
-        self.tokens = tuple(own + int(getattr(row, name) or 0) for own, name in zip(self.tokens, _TOKENS, strict=True))
+        self.tokens = tuple(own + int(getattr(row, name) or 0) for own, name in zip(self.tokens, TOKENS, strict=True))
         self.cost_nano += exact(row.high, row.low)
         self.cost_known &= row.cost_known in (None, True)
 
@@ -81,13 +86,19 @@ def read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
 def _read(connection: Connection, query: UsageQuery) -> list[UsageRow]:
     names = _names(query.group_by)
     sums: dict[tuple[str | int, ...], _Sum] = {} if names else {(): _Sum()}
-    for statement in (_of_requests(connection, query, names), _of_days(connection, query, names)):
+    for statement in _statements(connection, query, names):
         for row in connection.execute(statement.limit(MAX_ROWS + 1)):
             sums.setdefault(tuple(row[: len(names)]), _Sum()).add(row)
         if len(sums) > MAX_ROWS:
             raise TooLarge(f"the report has more than {MAX_ROWS} rows; narrow since and until, or group by less")
     machines = _machines(connection) if _HOST in names else {}
     return sorted((_row(names, keys, sums[keys], machines) for keys in sums), key=lambda row: list(row.keys.values()))
+
+
+def _statements(connection: Connection, query: UsageQuery, names: Sequence[str]) -> tuple[Select[Any], ...]:
+    if query.app or _OF_A_REQUEST.intersection(names):
+        return _of_requests(connection, query, names), _of_days(connection, query, names)
+    return (_of_rollups(query, names),)
 
 
 def _names(group_by: Iterable[str]) -> list[str]:
@@ -110,7 +121,7 @@ def _row(names: Sequence[str], keys: tuple[str | int, ...], found: _Sum, machine
     return UsageRow(
         keys=known,
         requests=found.requests,
-        **dict(zip(_TOKENS, found.tokens, strict=True)),
+        **dict(zip(TOKENS, found.tokens, strict=True)),
         cost_nano=found.cost_nano,
         cost_known=found.cost_known,
     )
@@ -137,12 +148,23 @@ def _of_requests(connection: Connection, query: UsageQuery, names: Sequence[str]
         columns[APP] = _label(connection, APP, settled)
         columns[APP_VERIFIED] = _value(connection, APP_VERIFIED) != ""
     tried = attempts.c.request.is_not(None)
-    tokens: Columns = {name: func.coalesce(attempts.c[name], 0) for name in _TOKENS}
+    tokens: Columns = {name: func.coalesce(attempts.c[name], 0) for name in TOKENS}
     cost = case((tried, attempts.c.cost_nano), else_=requests.c.cost_nano)
     known = case((tried, attempts.c.cost_known), else_=requests.c.cost_known)
     source = requests.outerjoin(attempts, attempts.c.request == requests.c.id)
     all_known = engine_of(connection).every(known)
-    return _sums(names, columns, source, settled, func.count(distinct(requests.c.id)), tokens, cost, all_known)
+    figures = (func.count(distinct(requests.c.id)), tokens, exact_sum(cost), all_known)
+    return _sums(names, columns, source, settled, *figures)
+
+
+def _of_rollups(query: UsageQuery, names: Sequence[str]) -> Select[Any]:
+    whose = rollups.c.uid.in_(every_uid()) if query.uid is None else rollups.c.uid == query.uid
+    days = rollups.c.day.between(query.since.isoformat(), query.until.isoformat())
+    chosen = whose & days & _of_user(rollups.c.user, query)
+    counted = func.sum(rollups.c[_COUNTED["provider" in names, "model" in names]])
+    tokens: Columns = {name: rollups.c[name] for name in TOKENS}
+    columns: Columns = {_HOST_ID: rollups.c.host, **dict(rollups.c)}
+    return _sums(names, columns, rollups, chosen, counted, tokens, COST, func.sum(rollups.c.unknown) == 0)
 
 
 def _of_days(connection: Connection, query: UsageQuery, names: Sequence[str]) -> Select[Any]:
@@ -153,10 +175,10 @@ def _of_days(connection: Connection, query: UsageQuery, names: Sequence[str]) ->
         chosen &= false()
     if query.uid is not None:
         chosen &= (daily.c.uid == query.uid) & _of_user(daily.c.user, query)
-    counted = func.sum(_COUNTED["provider" in names, "model" in names])
-    tokens: Columns = {name: daily.c[name] for name in _TOKENS}
+    counted = func.sum(daily.c[_COUNTED["provider" in names, "model" in names]])
+    tokens: Columns = {name: daily.c[name] for name in TOKENS}
     all_known = engine_of(connection).every(daily.c.cost_known)
-    return _sums(names, columns, daily, chosen, counted, tokens, daily.c.cost_nano, all_known)
+    return _sums(names, columns, daily, chosen, counted, tokens, exact_sum(daily.c.cost_nano), all_known)
 
 
 def _sums(
@@ -166,12 +188,12 @@ def _sums(
     chosen: ColumnElement[bool],
     count: ColumnElement[Any],
     tokens: Columns,
-    cost: ColumnElement[int],
+    cost: tuple[ColumnElement[Any], ColumnElement[Any]],
     known: ColumnElement[Any],
 ) -> Select[Any]:
     keys = [columns[name].label(name) for name in names]
-    high, low = exact_sum(cost)
-    added = [func.sum(tokens[name]).label(name) for name in _TOKENS]
+    high, low = cost
+    added = [func.sum(tokens[name]).label(name) for name in TOKENS]
     figures = (count.label("requests"), *added, high.label("high"), low.label("low"))
     report = select(*keys, *figures, known.label("cost_known")).select_from(source).where(chosen)
     return report.group_by(*(columns[name] for name in names)) if names else report

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from cortexd.ledger.reading import queries
+from cortexd.domain.apps import APP
+from cortexd.domain.value import value
+from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import AppOf, BudgetChange, Limit, Settled, Totals, Whose
 from cortexd.ledger.writing.tallies import Tallies, Tally
 
 NOTHING = Totals()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Held:
     """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps.
 
-    `labels`: its JSON where it is long, and so not in the row yet. `app`: its label of that name.
+    `labels`: its JSON where it is long, and so not in the row yet. `app`: its label of that name. `user` and
+    `task_type` as the row has them; `host` has begun it.
     """
 
     key: int
@@ -31,6 +35,16 @@ class Held:
     limits: tuple[Limit, ...] = ()
     labels: str = ""
     app: str = ""
+    user: str = ""
+    task_type: str = ""
+    host: int = 0
+
+    @classmethod
+    def of(cls, row: Any, nano: int) -> Held:
+        """As the ledger has the request."""
+        app = json.loads(row.labels).get(APP, "")
+        names = {"app": app, "user": row.user, "task_type": row.task_type, "host": row.host}
+        return cls(row.id, row.uid, row.day, row.month, nano, **names)
 
     def is_of(self, whose: Whose) -> bool:
         if isinstance(whose, AppOf):
@@ -85,7 +99,7 @@ class Books:
         )
         if isinstance(whose, AppOf):
             return Tally(queries.spent_by_app(connection, whose, month, day), reserved)
-        tally = Tally(queries.spent_together(connection, whose, month, day), reserved)
+        tally = Tally(rollups.spent(connection, whose, month, day), reserved)
         if day is not None and whose is not None and len(whose) == 1:
             tally.unknown = queries.unknown(connection, next(iter(whose)), day)
         return tally

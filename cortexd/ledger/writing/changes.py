@@ -12,5 +12,6 @@ LIMITS, OWN_CAPS, PREFERENCES = "limits", "own_caps", "preferences"  # as domain
 
 def count(connection: Connection, of: str) -> None:
     """One more, in the transaction of the change; where one daemon has the ledger to itself there is nobody to tell."""
-    if sharing := engine_of(connection).sharing:
-        connection.execute(sharing.add(changes, ("of",), ("number",)), {"of": of, "number": 1})
+    engine = engine_of(connection)
+    if engine.sharing:
+        connection.execute(engine.add(changes, ("of",), ("number",)), {"of": of, "number": 1})

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection
 
 from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
 from cortexd.ledger.engines.driver import send
-from cortexd.ledger.keeping.schema import resets
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
     IN_VAIN,
@@ -46,6 +45,7 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.balance import Balance, Move
 from cortexd.ledger.writing.books import UNKNOWN, Before, Books, Closed, Held
+from cortexd.ledger.writing.rollups import Rollups
 from cortexd.ledger.writing.rows import (
     Lease,
     Row,
@@ -56,6 +56,7 @@ from cortexd.ledger.writing.rows import (
     entry_row,
     long_labels,
     moment,
+    name,
     pending_row,
     settled_row,
 )
@@ -88,6 +89,7 @@ class CommitGroup:
     _entries: list[Row] = field(default_factory=list)
     _decisions: list[Row] = field(default_factory=list)
     _counted: Counter[CountKey] = field(default_factory=Counter)
+    _rollups: Rollups = field(default_factory=Rollups)
     _renewals: list[Row] = field(default_factory=list)
     _resets: list[int] = field(default_factory=list)
     _balance: Balance = field(init=False)
@@ -145,11 +147,14 @@ class CommitGroup:
         self._closed.add(held.key)
         self._entry(held, Kind.RELEASE, held.nano)
         cost = self._charge(held, lost_nano, 0)
+        tried: list[Row] = []
         for number, attempt in enumerate(made, start=1):
             nano = self._charge(held, attempt.cost_nano, cost)
             cost += nano
-            self._attempts.append(attempt_row(held.key, number, attempt, nano))
+            tried.append(attempt_row(held.key, number, attempt, nano))
+        self._attempts += tried
         known = state is not RequestState.LOST and all(attempt.cost_known for attempt in made)
+        self._rollups.add(held, tried, cost, known)
         closed = Closed(held, cost, known, before)
         free = known and not cost
         if free:
@@ -165,20 +170,29 @@ class CommitGroup:
     ) -> Settled:
         """What a request really came to that was settled as lost at `lost_nano`, when nobody knew better."""
         before, cost = self._balance.before(connection, held), 0
+        tried: list[Row] = []
         for number, attempt in enumerate(made, start=1):
             nano = min(max(attempt.cost_nano, 0), INT64_MAX - cost)
             cost += nano
-            self._attempts.append(attempt_row(held.key, number, attempt, nano))
+            tried.append(attempt_row(held.key, number, attempt, nano))
+        self._attempts += tried
         if cost != lost_nano:
             self._entry(held, Kind.ADJUST, cost - lost_nano)
         closed = Closed(held, cost, all(attempt.cost_known for attempt in made), before)
+        self._rollups.take_lost(held, lost_nano)
+        self._rollups.add(held, tried, cost, closed.cost_known)
         self._balance.move(held, cost - lost_nano, 0)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         more = cost - lost_nano
         return Settled(cost, closed.cost_known, before.day_nano + more, before.month_nano + more, self.books.totals)
 
     def write(self, connection: Connection, statements: Statements) -> None:
-        """Send the rows, each table's in one go."""
+        """All that was planned."""
+        self.send(connection, statements)
+        self.change(connection)
+
+    def send(self, connection: Connection, statements: Statements) -> None:
+        """The rows, each table's in one go."""
         for statement, rows in (
             (statements.rename, self._renamed),
             (statements.reserve, self._requests),
@@ -187,15 +201,22 @@ class CommitGroup:
             (statements.decide, self._decisions),
             (statements.attempt, self._attempts),
             (statements.entry, self._entries),
+            (statements.roll_up, self._rollups.rows()),
             (statements.renew, self._renewals),
         ):
             if rows:
                 send(connection, statement, rows)
+
+    @property
+    def changes(self) -> bool:
+        """Whether `change` has something to do."""
+        return bool(self._counted or self._resets)
+
+    def change(self, connection: Connection) -> None:
+        """What goes by what is there, once the rows are."""
         learned.count(connection, self._counted)
         for uid in self._resets:
-            statistics.forget(connection, uid)
-            connection.execute(delete(resets).where(resets.c.uid == uid))
-            connection.execute(insert(resets), {"uid": uid, "seq": queries.last_seq(connection)})
+            statistics.reset(connection, uid)
 
     @property
     def moves(self) -> Sequence[Move]:
@@ -217,14 +238,15 @@ class CommitGroup:
 
     def _reserve(self, action: Reserve, connection: Connection) -> int:
         request = action.request
-        name = (request.uid, request.request_id)
-        used = self._names.get(name) or self.stored.get(name)
+        own_id = (request.uid, request.request_id)
+        used = self._names.get(own_id) or self.stored.get(own_id)
         if used is not None and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
         _check_amount(action.nano)
         day = day_of(request)
         limits, labels, app = tuple(action.limits), long_labels(request), request.labels.get(APP, "")
-        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app)
+        names = (name(request.user), request.task_type, self.lease.host)
+        held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app, *names)
         try:
             self._balance.refuse_over_budget(connection, held, action.nano)
         except OverBudget:
@@ -239,7 +261,7 @@ class CommitGroup:
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held
-        self._names[name] = as_stored(held.key, request)
+        self._names[own_id] = as_stored(held.key, request)
         return held.key
 
     def _reserve_more(self, action: ReserveMore, connection: Connection) -> None:
@@ -253,8 +275,8 @@ class CommitGroup:
 
     def _book(self, action: Book, connection: Connection) -> Closed:
         request = action.request
-        name = (request.uid, request.request_id)
-        if name in self._names or name in self.stored:
+        own_id = (request.uid, request.request_id)
+        if own_id in self._names or own_id in self.stored:
             request = replace(request, request_id=f"{request.request_id}#{secrets.token_hex(6)}")
         held = self._held[self._reserve(Reserve(request, 0), connection)]
         closed = self.settle(held, action.state, action.attempts, self._balance.before(connection, held))
@@ -281,8 +303,8 @@ class CommitGroup:
 def _refuse_used(connection: Connection, request: NewRequest) -> None:
     """Where nothing is inserted, no index objects to an id that was used before."""
     if request.caller_chosen:
-        name = (request.uid, request.request_id)
-        used = queries.find(connection, [name]).get(name)
+        own_id = (request.uid, request.request_id)
+        used = queries.find(connection, [own_id]).get(own_id)
         if used and not _gives_up_its_id(used, request):
             raise DuplicateRequest(used)
 

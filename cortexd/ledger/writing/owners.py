@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, String, cast, delete, insert, select, update
+from sqlalchemy import Connection, String, cast, delete, func, insert, select, update
 
 from cortexd.domain.people import host_of
 from cortexd.errors import AccessDenied
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import own_caps, owners, preferences, requests, resets, sums
+from cortexd.ledger.keeping.schema import own_caps, owners, preferences, requests, rollups, sums
 from cortexd.ledger.reading import queries, statistics
 
 
@@ -34,17 +34,22 @@ def take_over(connection: Connection, uid: int, user: str) -> None:
     """
     if _of_all_machines(connection, uid):
         raise _another(uid, queries.owner(connection, uid) or str(uid), user)
-    last = queries.last_seq(connection)
-    _replace(connection, uid, user, last)
-    statistics.forget(connection, uid)
-    connection.execute(delete(resets).where(resets.c.uid == uid))
-    connection.execute(insert(resets), {"uid": uid, "seq": last})
+    _replace(connection, uid, user, queries.last_seq(connection))
+    _keep_apart(connection, uid)
+    statistics.reset(connection, uid)
     for kept in (preferences, own_caps):
         connection.execute(delete(kept).where(kept.c.uid == uid))
     if engine_of(connection).sharing:  # a budget that machines share begins anew with what is reserved still
         connection.execute(update(sums).where(sums.c.uid == uid).values(spent=0, unknown=0))
     given_up = requests.c.request_id + "#" + cast(requests.c.id, String)
     connection.execute(update(requests).where(requests.c.uid == uid).values(request_id=given_up))
+
+
+def _keep_apart(connection: Connection, uid: int) -> None:
+    """What the uid's user has spent is no longer its new user's."""
+    own = rollups.c.uid == uid
+    last = connection.scalar(select(func.max(rollups.c.former)).where(own)) or 0
+    connection.execute(update(rollups).where(own, rollups.c.former == 0).values(former=last + 1))
 
 
 def _refuse_strangers(connection: Connection, uid: int, user: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
-from cortexd.errors import InvalidArgument, TooLarge
+from cortexd.errors import AccessDenied, InvalidArgument, TooLarge
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.schema import budget_overrides as budgets
 from cortexd.ledger.keeping.schema import preferences as wished
 from cortexd.ledger.records import LimitOverride
@@ -52,9 +53,14 @@ def budget_overrides(connection: Connection) -> dict[tuple[str, str], LimitOverr
 
 
 def keep_budget(connection: Connection, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
-    """Replace a limit; None removes it. `by_uid`: who has set it."""
+    """Replace a limit; None removes it. `by_uid`: who has set it. Raises AccessDenied."""
     if override is not None:
         _check(override)
+    if (sharing := engine_of(connection).sharing) and not sharing.may_change(connection, budgets):
+        raise AccessDenied(
+            "On this fleet limits are not set from a machine: the database lets it only read them. Whoever may change "
+            "the fleet's settings sets them with cortexctl fleet settings set."
+        )
     connection.execute(delete(budgets).where(budgets.c.scope == scope, budgets.c.name == name))
     if override is not None:
         amounts = {"day_nano": override.day_nano, "month_nano": override.month_nano}

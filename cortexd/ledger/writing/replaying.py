@@ -5,13 +5,11 @@ The number of the last line that is booked stands in the ledger, written by the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from cortexd.domain.apps import APP
 from cortexd.domain.people import person
 from cortexd.ledger.keeping.schema import meta, requests
 from cortexd.ledger.reading import queries
@@ -40,6 +38,9 @@ class Replaying:
             connection.execute(insert(meta), {"name": _MARK.format(spool), "value": str(number)})
 
 
+NO_LINES = Replaying((), {})
+
+
 def replaying(connection: Connection, actions: Sequence[Action], host: int | None = None) -> Replaying:
     """What of these is still to be done, in the open transaction. `host`: of a machine with users of its own."""
     lines = [action for action in actions if isinstance(action, Replay)]
@@ -62,8 +63,7 @@ def take_in(connection: Connection, books: Books, actions: Sequence[Action]) -> 
     """Have in the books what an earlier daemon has reserved and these settle."""
     unknown = {action.key for action in actions if isinstance(action, Settle)} - books.held.keys()
     for row in queries.reserved(connection, unknown) if unknown else ():
-        nano, app = queries.exact(row.high, row.low), json.loads(row.labels).get(APP, "")
-        books.held[row.id] = Held(row.id, row.uid, row.day, row.month, nano, app=app)
+        books.held[row.id] = Held.of(row, queries.exact(row.high, row.low))
 
 
 def settled_as_lost(connection: Connection, key: int) -> tuple[Held, int] | None:
@@ -73,8 +73,7 @@ def settled_as_lost(connection: Connection, key: int) -> tuple[Held, int] | None
     row: Row[tuple[object, ...]] | None = connection.execute(chosen).one_or_none()
     if row is None:
         return None
-    app = json.loads(row.labels).get(APP, "")
-    return Held(row.id, row.uid, row.day, row.month, 0, app=app), row.cost_nano
+    return Held.of(row, 0), row.cost_nano
 
 
 def _booked(connection: Connection, spool: str) -> int:

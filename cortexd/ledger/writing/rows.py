@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,18 +11,20 @@ from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
+from cortexd.domain.value import value
 from cortexd.ledger.records import MAX_NAME, AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
 from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 
+_MOMENT_CHARS = len("2026-11-24 12:00:00.000000")
 _MAX_PENDING_LABELS = 256  # characters of JSON
 _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
     ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """Who writes now, on which machine (its number), and until when its pending rows are its own."""
 
@@ -35,7 +36,8 @@ class Lease:
 
 def moment(aware: datetime) -> str:
     """A time as the ledger writes it: UTC, without a zone."""
-    return aware.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    utc = aware if aware.tzinfo is UTC else aware.astimezone(UTC)
+    return utc.isoformat(" ", "microseconds")[:_MOMENT_CHARS]
 
 
 def day_of(request: NewRequest) -> str:
@@ -47,7 +49,7 @@ def pending_row(held: Held, request: NewRequest, lease: Lease) -> Row:
     return {
         "id": held.key,
         "uid": held.uid,
-        "user": _name(request.user),
+        "user": held.user,
         "request_id": request.request_id,
         "caller_chosen": request.caller_chosen,
         "content_hash": request.content_hash,
@@ -86,8 +88,8 @@ def settled_row(closed: Closed, state: RequestState, made: Sequence[AttemptRecor
         "key": closed.held.key,
         "state": state.value,
         "finished_at": now,
-        "provider": _name(last.provider) if last else "",
-        "model": _name(last.model) if last else "",
+        "provider": name(last.provider) if last else "",
+        "model": name(last.model) if last else "",
         "cost_nano": closed.cost_nano,
         "cost_known": closed.cost_known,
     }
@@ -97,8 +99,8 @@ def attempt_row(key: int, number: int, attempt: AttemptRecord, nano: int) -> Row
     return {
         "request": key,
         "number": number,
-        "provider": _name(attempt.provider),
-        "model": _name(attempt.model),
+        "provider": name(attempt.provider),
+        "model": name(attempt.model),
         "outcome": str(attempt.outcome),
         "cost_nano": nano,
         "cost_known": attempt.cost_known,
@@ -153,5 +155,5 @@ def _app_alone(app: str) -> str:
     return json.dumps({APP: app}) if app else "{}"
 
 
-def _name(text: str) -> str:
+def name(text: str) -> str:
     return bounded_text(text, MAX_NAME)

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Dialect, Insert, Table, Update, bindparam, insert, update
 
-from cortexd.ledger.keeping.schema import PENDING, attempts, decisions, entries, requests
+from cortexd.ledger.engines import Engine, engine_for
+from cortexd.ledger.keeping.schema import PENDING, attempts, decisions, entries, requests, rollups
 
 _GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  # by the settlement
 
@@ -14,6 +15,12 @@ _GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  
 def _insert(table: Table, *without: str) -> Insert:
     names = [column.name for column in table.columns if column.name not in without]
     return insert(table).values({name: bindparam(name) for name in names})
+
+
+def _roll_up(engine: Engine) -> Insert:
+    keys = [column.name for column in rollups.primary_key]
+    sums = [column.name for column in rollups.columns if column.name not in keys]
+    return engine.add(rollups, keys, sums).values({name: bindparam(name) for name in (*keys, *sums)})
 
 
 def _settle() -> Update:
@@ -47,4 +54,5 @@ class Statements:
         self.decide = str(_insert(decisions).compile(dialect=dialect))
         self.attempt = str(_insert(attempts).compile(dialect=dialect))
         self.entry = str(_insert(entries, "seq").compile(dialect=dialect))
+        self.roll_up = str(_roll_up(engine_for(dialect.name)).compile(dialect=dialect))
         self.renew = str(_renew().compile(dialect=dialect))

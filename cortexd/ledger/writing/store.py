@@ -12,11 +12,11 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
-from cortexd.ledger.keeping import hosts
+from cortexd.ledger.keeping import hosts, marks
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.schema import meta
-from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Book, Change, Reserve
 from cortexd.ledger.writing.books import Books, Closed, Held
@@ -143,6 +143,7 @@ class Store:
         self._connection: Connection = opened.enter_context(place.writer().connect())
         self._statements = Statements(self._connection.dialect)
         migrate(self._connection, place.refuse_to_begin_anew)
+        marks.refuse_moved(self._connection)
         place.begun()
         self.host = hosts.enter(self._connection, self._machine, datetime.now(UTC).replace(tzinfo=None))
         self.recovered = self._recover()
@@ -161,7 +162,7 @@ class Store:
         rows = queries.reserved(self._connection)
         group = CommitGroup(Books(), self._now())
         for row in rows:
-            held = Held(row.id, row.uid, row.day, row.month, queries.exact(row.high, row.low))
+            held = Held.of(row, queries.exact(row.high, row.low))
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
         if rows:
             group.write(self._connection, self._statements)
@@ -169,7 +170,7 @@ class Store:
         return len(rows)
 
     def _load(self) -> Books:
-        totals = queries.checkpoint(self._connection)
+        totals = rollups.totals(self._connection)
         self._connection.execute(meta.delete().where(meta.c.name == "instance"))
         self._connection.execute(insert(meta), {"name": "instance", "value": self._instance})
         next_key = queries.last_key(self._connection) + 1

@@ -17,8 +17,8 @@ from cortexd.errors import ProviderError
 from cortexd.providers.anthropic.answer import Block, Message, finish_reason
 from cortexd.providers.anthropic.usage import later_usage, read_usage, says_output
 from cortexd.providers.collecting import Collector, broken_off, paired
-from cortexd.providers.decoding import Unreadable, json_decoder
-from cortexd.providers.error_forms import decoded, failure_in_text
+from cortexd.providers.decoding import json_decoder
+from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import CUT, STOP, check_finish, check_substance, said
 from cortexd.providers.tool_calls import RawCall, arguments_text, check_count, is_blank, tool_call_of
@@ -43,8 +43,6 @@ class Event(msgspec.Struct):
     error: Any = None
 
 
-_decode_event = json_decoder(Event)
-_decode_strictly = msgspec.json.Decoder(Event).decode
 _decode_value = json_decoder(dict[str, Any])
 
 
@@ -84,6 +82,9 @@ class EventCollector(Collector):
         )
     )
 
+    decode = staticmethod(json_decoder(Event))
+    decode_strictly = msgspec.json.Decoder(Event).decode
+
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._message: Message | None = None
@@ -93,33 +94,19 @@ class EventCollector(Collector):
         self._output_said = False
         self._ended = False
 
-    def _said_text(self, data: bytes) -> bool:
-        try:
-            event = _decode_strictly(data)
-        except Unreadable:
-            return False
+    def _text_in(self, event: Event) -> str:
         delta = event.delta
-        if event.type != "content_block_delta" or delta is None or not delta.text or event.error:
-            return False
-        if self._blocks.get(event.index) != "text":
-            return False
-        self._add_text(delta.text)
-        return True
+        if event.type != "content_block_delta" or delta is None or event.error:
+            return ""
+        return (delta.text or "") if self._blocks.get(event.index) == "text" else ""
 
-    def _feed(self, data: bytes, name: str) -> None:
-        if name == "ping":
-            return
-        event = self._event(data)
+    def _handle(self, event: Event, data: bytes) -> None:
+        if event.error and (found := failure_in_text(data, may_have_billed=True)):
+            raise found
         if handle := _HANDLERS.get(event.type):
             handle(self, event)
         elif found := failure_in_text(data, may_have_billed=True):
             raise found
-
-    def _event(self, data: bytes) -> Event:
-        event = decoded(_decode_event, data, may_have_billed=True)
-        if event.error and (found := failure_in_text(data, may_have_billed=True)):
-            raise found
-        return event
 
     def finish(self) -> None:
         if self._message is not None:

@@ -13,6 +13,7 @@ In a stream `message_start` guesses the output, and some servers the prompt too 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,12 +37,14 @@ _GROWING = frozenset({_OUTPUT, _THINKING})
 
 def read_usage(usage: object) -> Usage | None:
     """The usage object in ours; None where it says nothing that can be counted, or what cannot be."""
-    parts = prompt, read, written = dig(usage, _INPUT), dig(usage, _READ), _written(usage)
+    if not isinstance(usage, dict):
+        return None
+    parts = prompt, read, written = usage.get(_INPUT), usage.get(_READ), _written(usage)
     if prompt is None or not all(part is None or is_count(part) for part in parts):
         return None
     counted = consistent(
         sum(int(part or 0) for part in parts),
-        dig(usage, _OUTPUT),
+        usage.get(_OUTPUT),
         cached=read,
         written=written,
         reasoning=dig(usage, _DETAILS, _THINKING),
@@ -53,7 +56,7 @@ def read_usage(usage: object) -> Usage | None:
 def later_usage(earlier: object, later: dict[str, Any]) -> dict[str, Any]:
     """A stream's usage after one more report of it. A prompt does not shrink: the report with the larger one counts."""
     result = merged(earlier, later, _FIELDS, _GROWING)
-    if not isinstance(earlier, dict):
+    if not isinstance(earlier, dict) or later.keys().isdisjoint(_PROMPT):
         return result
     before, after = _prompt(earlier), _prompt(result)
     if before is None or after is None or after >= before:
@@ -69,10 +72,11 @@ def says_output(usage: object) -> bool:
     return value is not None and (positive(value) or not is_count(value))
 
 
-def _written(usage: object) -> Any:
+def _written(usage: Mapping[str, Any]) -> Any:
     """What was written, whichever place says more; a figure that is no count where there is one."""
-    said = dig(usage, _WRITTEN)
-    parts = [value for name in (_SHORT, _HOUR) if (value := dig(usage, _CREATION, name)) is not None]
+    said, places = usage.get(_WRITTEN), usage.get(_CREATION)
+    found = map(places.get, (_SHORT, _HOUR)) if isinstance(places, dict) else ()
+    parts = [value for value in found if value is not None]
     figures = parts if said is None else [said, *parts]
     wrong = [value for value in figures if not is_count(value)]
     if wrong or not figures:

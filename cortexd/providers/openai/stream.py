@@ -14,8 +14,8 @@ import msgspec
 
 from cortexd.domain.messages import Answer, ToolCall, Usage
 from cortexd.providers.collecting import DONE, Collector, broken_off
-from cortexd.providers.decoding import Unreadable, dig, json_decoder
-from cortexd.providers.error_forms import decoded, failure_in_text
+from cortexd.providers.decoding import dig, json_decoder
+from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import error_object, malformed
 from cortexd.providers.finishing import STOP, check_finish, check_substance, said
 from cortexd.providers.openai.answer import finish_reason
@@ -54,12 +54,17 @@ class Chunk(msgspec.Struct):
     error: Any = None
 
 
-_decode = json_decoder(Chunk)
-_decode_strictly = msgspec.json.Decoder(Chunk).decode
+def _is_failure(chunk: Chunk) -> bool:
+    """Whether it may be one; the usage behind the last choice is none."""
+    return bool(chunk.error) or not (chunk.choices or (chunk.choices is not None and isinstance(chunk.usage, dict)))
 
 
 class ChunkCollector(Collector):
     """See Collector. Tool calls are given when the stream ends: their fragments may come in any order."""
+
+    keep_alive = _KEEP_ALIVE
+    decode = staticmethod(json_decoder(Chunk))
+    decode_strictly = msgspec.json.Decoder(Chunk).decode
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -71,43 +76,31 @@ class ChunkCollector(Collector):
         self._fragments = Fragments()
         self._calls: tuple[ToolCall, ...] | None = None
 
-    def _said_text(self, data: bytes) -> bool:
-        try:
-            chunk = _decode_strictly(data)
-        except Unreadable:
-            return False
-        if not chunk.choices or chunk.error or chunk.usage or chunk.x_groq or chunk.timings:
-            return False
-        choice = chunk.choices[0]
+    def _text_in(self, event: Chunk) -> str:
+        if not event.choices or event.error or event.usage or event.x_groq or event.timings:
+            return ""
+        choice = event.choices[0]
         if choice.finish_reason is not None or choice.message is not None or choice.error or choice.usage:
-            return False
+            return ""
         delta = choice.delta
         if delta is None or delta.tool_calls or delta.reasoning_content or delta.reasoning or delta.refusal:
-            return False
+            return ""
         if not delta.content or not isinstance(delta.content, str):
-            return False
+            return ""
         if self._model is None:
-            self._model = chunk.model
+            self._model = event.model
         self._begun = self._has_content = True
-        self._add_text(delta.content)
-        return True
+        return delta.content
 
-    def _feed(self, data: bytes, name: str) -> None:
-        if name and name.lower() in _KEEP_ALIVE:
-            return
-        chunk = self._chunk(data)
-        if self._model is None:
-            self._model = chunk.model
-        if chunk.usage or chunk.x_groq or chunk.timings:
-            self._report(usage_beside(chunk.usage, chunk.x_groq, chunk.timings))
-        if chunk.choices:
-            self._choose(chunk.choices[0])
-
-    def _chunk(self, data: bytes) -> Chunk:
-        chunk = decoded(_decode, data, may_have_billed=True)
-        if (chunk.error or not chunk.choices) and (found := failure_in_text(data, may_have_billed=True)):
+    def _handle(self, event: Chunk, data: bytes) -> None:
+        if _is_failure(event) and (found := failure_in_text(data, may_have_billed=True)):
             raise found
-        return chunk
+        if self._model is None:
+            self._model = event.model
+        if event.usage or event.x_groq or event.timings:
+            self._report(usage_beside(event.usage, event.x_groq, event.timings))
+        if event.choices:
+            self._choose(event.choices[0])
 
     def _report(self, usage: object) -> None:
         if isinstance(usage, dict):

@@ -14,8 +14,8 @@ import msgspec
 
 from cortexd.domain.messages import Answer, Usage
 from cortexd.providers.collecting import Collector, broken_off
-from cortexd.providers.decoding import Unreadable, json_decoder
-from cortexd.providers.error_forms import decoded, failure_in_text
+from cortexd.providers.decoding import json_decoder
+from cortexd.providers.error_forms import failure_in_text
 from cortexd.providers.failures import malformed
 from cortexd.providers.finishing import CUT, STOP, check_substance
 from cortexd.providers.responses.answer import (
@@ -49,10 +49,6 @@ class Event(msgspec.Struct):
     error: Any = None
 
 
-_decode = json_decoder(Event)
-_decode_strictly = msgspec.json.Decoder(Event).decode
-
-
 class EventCollector(Collector):
     """See Collector. A tool call is given when its item is done with whole arguments; without, when the answer ends."""
 
@@ -78,6 +74,9 @@ class EventCollector(Collector):
         )
     )
 
+    decode = staticmethod(json_decoder(Event))
+    decode_strictly = msgspec.json.Decoder(Event).decode
+
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._model: object = None
@@ -88,32 +87,20 @@ class EventCollector(Collector):
         self._calls = Calls()
         self._ended = False
 
-    def _said_text(self, data: bytes) -> bool:
-        try:
-            event = _decode_strictly(data)
-        except Unreadable:
-            return False
+    def _text_in(self, event: Event) -> str:
         if event.type != _TEXT or not event.delta or not isinstance(event.delta, str) or event.error:
-            return False
+            return ""
         self._begun = self._has_content = True
-        self._add_text(event.delta)
-        return True
+        return event.delta
 
-    def _feed(self, data: bytes, name: str) -> None:
-        if name == "ping":
-            return
-        event = self._event(data)
+    def _handle(self, event: Event, data: bytes) -> None:
+        if event.error and (found := failure_in_text(data, may_have_billed=True)):
+            raise found
         if handle := _HANDLERS.get(event.type):
             self._begun = True
             handle(self, event)
         elif not event.type.startswith(_OURS) and (found := failure_in_text(data, may_have_billed=True)):
             raise found
-
-    def _event(self, data: bytes) -> Event:
-        event = decoded(_decode, data, may_have_billed=True)
-        if event.error and (found := failure_in_text(data, may_have_billed=True)):
-            raise found
-        return event
 
     def _heard_of(self, event: Event) -> None:
         """What any event may say of the response."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Select, Table, cast, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.config.zone import local_zone
@@ -63,6 +63,11 @@ class PostgresqlEngine(Engine):
         connection.execute(_MAY_DELETE, {"table": table})
         yield
         connection.execute(_MAY_DELETE, {"table": ""})
+
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
+        new = insert(table)
+        more = {name: table.c[name] + new.excluded[name] for name in sums}
+        return new.on_conflict_do_update(index_elements=list(keys), set_=more)
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
-_DENIED = "42501"
+_LONGEST_REASON = 200
 # Codes, or the classes that they begin with, after which no other write would succeed either.
 _UNWRITABLE = {
     "08": _GONE,
@@ -17,7 +17,7 @@ _UNWRITABLE = {
     "25P03": "the database has ended a transaction that took too long",
     "28": "the database refuses this user; look at its password and pg_hba.conf",
     "3D000": "there is no such database",
-    _DENIED: "the database's user may not do this",
+    "42501": "the database's user may not do this",
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
     "53300": "the database has too many connections",
@@ -27,7 +27,7 @@ _UNWRITABLE = {
     "XX001": "the database is damaged",
     "XX002": "an index of the database is damaged",
 }
-_STAYS = ("28", "3D000", _DENIED, "XX001", "XX002")
+_STAYS = ("28", "3D000", "42501", "XX001", "XX002")
 _DAMAGED = ("XX001", "XX002")
 _AGAIN = ("40001", "40P01")
 _LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
@@ -47,7 +47,14 @@ def reason(error: BaseException) -> str | None:
     found = code(error)
     if found is None:
         return None
-    return _GONE if not found else _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
+    return _gone(error) if not found else _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
+
+
+def _gone(error: BaseException) -> str:
+    """With libpq's own reason, such as a certificate that nobody vouches for; it names no password."""
+    first, *_ = str(error.orig if isinstance(error, DBAPIError) else error).splitlines() or [""]
+    why = first.rpartition(" failed: ")[2].strip()
+    return f"{_GONE}: {why[:_LONGEST_REASON]}" if why else _GONE
 
 
 def may_pass(error: BaseException) -> bool:
@@ -61,10 +68,6 @@ def is_damage(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     return (code(error) or "").startswith(_AGAIN)
-
-
-def is_denied(error: BaseException) -> bool:
-    return code(error) == _DENIED
 
 
 def is_lost(error: BaseException) -> bool:

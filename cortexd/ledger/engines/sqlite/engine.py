@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, text
+from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, select, text
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from cortexd.config.settings import LedgerSettings
@@ -66,6 +67,11 @@ class SqliteEngine(Engine):
         connection.execute(text(f"DROP TRIGGER {table}_refuse_DELETE"))
         yield
         connection.execute(text(_trigger(table, "DELETE")))
+
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
+        new = insert(table)
+        more = {name: table.c[name] + new.excluded[name] for name in sums}
+        return new.on_conflict_do_update(index_elements=list(keys), set_=more)
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

@@ -41,6 +41,11 @@ class SqliteFile(Place):
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def left_alone(self) -> Iterator[None]:
+        with lock.held(self._path):
+            yield
+
     def begun(self) -> None:
         lock.remember(self._path)
 

@@ -9,7 +9,8 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cortexd.errors import AccessDenied, ConfigError, InvalidArgument, LedgerUnavailable
@@ -88,6 +89,23 @@ def forget(path: Path) -> None:
         for end in ("", "-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)
         os.ftruncate(lock, 0)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """No daemon has the ledger meanwhile. Where none ever had, as of a copy, none is kept away."""
+    try:
+        lock = os.open(_lock_file(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield
+        return
+    except PermissionError:
+        raise AccessDenied(f"{path} is for root and cortexd's own user; try again with sudo") from None
+    try:
+        _take(lock, path)
+        yield
     finally:
         os.close(lock)
 

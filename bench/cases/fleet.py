@@ -1,0 +1,168 @@
+"""A fleet on one ledger in PostgreSQL: 500 simulated machines on this machine's processors, the database beside them.
+
+The database is as tests/postgresql.py makes it: what it has committed survives its own end, as in a file, and not a
+power cut. Each machine has a connection of its own. Needs Debian's postgresql; as root it runs as another user.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.figures import Case, Figure, Values
+from bench.lab import Lab
+from bench.processes import CannotMeasure
+from bench.samples import percentile
+
+if TYPE_CHECKING:
+    from tests.postgresql import Cluster
+
+MACHINES, MACHINES_QUICK = 500, 60
+SECONDS, SECONDS_QUICK = 12.0, 4.0
+WIDE = 64
+_PROCESSES = 4
+_CONFIGURED = f"max_connections = {2 * MACHINES}\nshared_buffers = 256MB\n"
+_DEADLINE_S = 240
+_ENOUGH = 2**62
+_ROOM = 100  # requests that a budget has left, of which more come
+_HIGHEST = """
+SELECT max(sum) FROM (SELECT sum(CASE kind WHEN 'release' THEN -nano ELSE nano END) OVER (ORDER BY seq) AS sum
+FROM {schema}.entries) AS running
+"""
+_SPENT = "SELECT coalesce(sum(nano), 0) FROM {schema}.entries WHERE kind = 'charge'"
+
+
+@dataclass(frozen=True)
+class Round:
+    pairs_per_s: float
+    refused: int
+    took_ms: Sequence[float]
+    db_cpu_us: float
+    cpu_us: float
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """`directory`: for what each machine keeps beside the database."""
+
+    database: Cluster
+    url: str
+    directory: str
+    machines: int
+    seconds: float
+
+    @property
+    def schema(self) -> str:
+        return self.url.rpartition("%3D")[2]
+
+    def round(self, machines: int | None = None, processes: int = _PROCESSES, **wish: float | None) -> Round:
+        """`wide` and `per_s` of the whole fleet."""
+        numbers = range(1, (machines or self.machines) + 1)
+        shared = {name: value / processes for name, value in wish.items() if name in ("wide", "per_s") and value}
+        wishes = [
+            {**wish, **shared, "machines": list(numbers[place::processes]), "seconds": self.seconds,
+             "url": self.url, "directory": self.directory}
+            for place in range(processes)
+        ]  # fmt: skip
+        told, cpu_s = _run(wishes, self.database)
+        took = sorted(ms for one in told for ms in one["took_ms"])
+        pairs = sum(one["pairs"] for one in told)
+        refused = sum(one["refused"] for one in told)
+        each, own_s = 1e6 / max(1, pairs), sum(one["cpu_s"] for one in told)
+        return Round(pairs / self.seconds, refused, took, each * cpu_s, each * own_s)
+
+    def asked(self, statement: str) -> int:
+        return int(str(self.database.ask(statement.format(schema=self.schema))[0][0] or 0))
+
+
+def run(lab: Lab) -> Values:
+    with _fleet(lab.quick) as fleet, lab.ledger_directory() as files:
+        fleet.round(wide=_PROCESSES)  # warms up, and enters the machines
+        apart = fleet.round(wide=WIDE)
+        together = fleet.round(wide=WIDE, budget_nano=_ENOUGH)
+        half = fleet.round(per_s=apart.pairs_per_s / 2)
+        one = fleet.round(machines=1, processes=1, wide=1)
+        file = _run([{"machines": [1], "seconds": fleet.seconds, "path": f"{files}/ledger.sqlite3", "wide": 1}], None)[
+            0
+        ]
+        limit = fleet.asked(_SPENT) + _ROOM * 9_000
+        scarce = fleet.round(wide=WIDE, budget_nano=limit)
+        if not scarce.refused:
+            raise CannotMeasure("no reservation met the budget's limit")
+        in_file = percentile(sorted(file[0]["took_ms"]), 0.5)
+        return {
+            "fleet.machines": fleet.machines,
+            "fleet.pairs_per_s": apart.pairs_per_s,
+            "fleet.db_cpu_us": apart.db_cpu_us,
+            "fleet.cpu_us": apart.cpu_us,
+            "fleet.p99_ms_at_half": percentile(half.took_ms, 0.99),
+            "fleet.p50_ms_at_half": percentile(half.took_ms, 0.5),
+            "fleet.added_ms_p50": percentile(one.took_ms, 0.5) - in_file,
+            "fleet.file_ms_p50": in_file,
+            "fleet.hot_pairs_per_s": together.pairs_per_s,
+            "fleet.hot_ratio": together.pairs_per_s / apart.pairs_per_s,
+            "fleet.overshoot_nano": max(0, fleet.asked(_HIGHEST) - limit),
+            "fleet.refused": scarce.refused,
+        }
+
+
+@contextmanager
+def _fleet(quick: bool) -> Iterator[Fleet]:
+    from tests.postgresql import cluster, programs
+
+    if programs() is None:
+        raise CannotMeasure("PostgreSQL is not installed: apt-get install postgresql")
+    with cluster(_CONFIGURED) as database, tempfile.TemporaryDirectory(prefix="cortexd-bench-") as directory:
+        size = (MACHINES_QUICK, SECONDS_QUICK) if quick else (MACHINES, SECONDS)
+        yield Fleet(database, database.ledger(), directory, *size)
+
+
+def _run(wishes: Sequence[Mapping[str, object]], database: Cluster | None) -> tuple[list[dict[str, Any]], float]:
+    """What each process tells, and the database's CPU from when all were ready."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "bench.machines"]
+    running = [subprocess.Popen([*command, json.dumps(wish)], stdin=pipe, stdout=pipe, text=True) for wish in wishes]
+    try:
+        for process in running:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise CannotMeasure("a simulated machine could not open its ledger")
+        before = database.cpu_seconds() if database else 0.0
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=_DEADLINE_S)[0] for process in running]
+        if any(process.returncode for process in running):
+            raise CannotMeasure("a simulated machine failed; its error is above")
+        told = [json.loads(text) for text in said]
+        return told, (database.cpu_seconds() if database else 0.0) - before
+    finally:
+        for process in running:
+            process.kill()
+
+
+CASE = Case(
+    name="fleet",
+    summary="500 machines on one ledger in PostgreSQL: pairs of reserve and settle (needs Debian's postgresql)",
+    figures=(
+        Figure("fleet.machines", "", "simulated, in four processes, each with a connection"),
+        Figure("fleet.pairs_per_s", "/s", f"reserve and settle, {WIDE} at a time", at_least=2500),
+        Figure("fleet.db_cpu_us", "µs", "the database's CPU for each of these pairs", at_most=80),
+        Figure("fleet.cpu_us", "µs", "the machines' own CPU for each of them"),
+        Figure("fleet.p99_ms_at_half", "ms", "a pair, the 99th of 100, at half as many a second", at_most=50),
+        Figure("fleet.p50_ms_at_half", "ms", "their median"),
+        Figure("fleet.added_ms_p50", "ms", "a single pair's median over a file's", at_most=2.5),
+        Figure("fleet.file_ms_p50", "ms", "a single pair's median in a file"),
+        Figure("fleet.hot_pairs_per_s", "/s", "the same as the first, all under one budget"),
+        Figure("fleet.hot_ratio", "×", "that over the first", at_least=0.7),
+        Figure("fleet.overshoot_nano", "", "nano-dollars by which a budget was passed, replayed from the entries", 0),
+        Figure("fleet.refused", "", "reservations that this budget refused meanwhile"),
+    ),
+    run=run,
+)

@@ -1,0 +1,65 @@
+"""What a ledger says of itself: its own id, which others were moved into it, and whether it has gone elsewhere."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.keeping.schema import meta
+
+_ID = "ledger"
+_MOVED_IN = "moved in "
+_MOVED_TO = "moved to"
+OF_THE_PLACE = (_MOVED_TO, "instance")  # which a copy of the ledger has no use for
+
+
+def own_id(connection: Connection) -> str:
+    """32 hexadecimal digits, made in the open transaction where there is none yet. Copies of a ledger have the same."""
+    found = known_id(connection)
+    if found is None:
+        found = secrets.token_hex(16)
+        _set(connection, _ID, found)
+    return found
+
+
+def known_id(connection: Connection) -> str | None:
+    return _get(connection, _ID)
+
+
+def moved_in(connection: Connection) -> dict[str, Mapping[str, Any]]:
+    """The ledgers that were moved into this one, by id, with what was noted of each."""
+    found = connection.execute(select(meta.c.name, meta.c.value).where(meta.c.name.startswith(_MOVED_IN)))
+    return {name.removeprefix(_MOVED_IN): json.loads(value) for name, value in found}
+
+
+def note_moved_in(connection: Connection, ledger: str, noted: Mapping[str, Any]) -> None:
+    _set(connection, _MOVED_IN + ledger, json.dumps(dict(noted)))
+
+
+def note_moved_to(connection: Connection, where: str) -> None:
+    """From now on no daemon goes on with this ledger."""
+    _set(connection, _MOVED_TO, where)
+
+
+def refuse_moved(connection: Connection) -> None:
+    """Raise LedgerUnavailable where a daemon would book in a ledger whose sums are another's now."""
+    if where := _get(connection, _MOVED_TO):
+        raise LedgerUnavailable(
+            f"this ledger was moved into {where}, where its budgets go on; set [ledger] url to that. To have a file "
+            "again, write it out: cortexctl fleet export"
+        )
+
+
+def _get(connection: Connection, name: str) -> str | None:
+    found: str | None = connection.scalar(select(meta.c.value).where(meta.c.name == name))
+    return found
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    connection.execute(delete(meta).where(meta.c.name == name))
+    connection.execute(insert(meta), {"name": name, "value": value})
