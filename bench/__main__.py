@@ -52,7 +52,13 @@ def read_arguments(cases: Sequence[Case], arguments: Sequence[str] | None = None
     )
     parser.add_argument("--profile", action="store_true", help="print where the daemon's time goes instead")
     parser.add_argument(
-        "--peers", action="store_true", help="LiteLLM and vLLM's router too: 700 MB are installed, once"
+        "--flame",
+        type=Path,
+        metavar="FILE",
+        help="write a flame graph of a call as SVG instead; with --baseline of that",
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help="LiteLLM, TensorZero and vLLM's router too: 850 MB are installed, once"
     )
     parser.add_argument("--peers-environment", type=Path, metavar="DIR", help="where that stands")
     parser.add_argument("--programs", type=Path, metavar="DIR", help="where the compiled C programs stand")
@@ -130,15 +136,20 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="cortexd-bench-") as directory:
         Path(directory).chmod(0o755)  # the service's user reads its configuration there
-        lab = Lab(built, Path(directory), quick=wish.quick, peers=litellm)
-        if wish.profile:
-            return profiling.run(lab)
+        lab = partial(Lab, built, Path(directory), quick=wish.quick, peers=litellm)
         then = None
         if wish.baseline:
-            old = baseline.build_in(CHECKOUT / (wish.baseline_tree or baseline.make(wish.baseline)))
-            then = Lab(built, Path(directory), quick=wish.quick, peers=litellm, build=old)
-        chosen = choose(known, wish)
-        taken, failed = measure(chosen, lab, then, wish.turns)
+            tree = wish.baseline_tree or baseline.make(wish.baseline)
+            then = lab(build=baseline.build_in(CHECKOUT / tree))
+        if wish.flame:
+            return profiling.draw(then or lab(), wish.flame, wish.baseline or "today")
+        return profiling.run(lab()) if wish.profile else _measured(known, wish, lab(), then)
+
+
+def _measured(known: Sequence[Case], wish: argparse.Namespace, today: Lab, then: Lab | None) -> int:
+    """Measure, print and write what is wished. Returns the exit status."""
+    chosen = choose(known, wish)
+    taken, failed = measure(chosen, today, then, wish.turns)
     values = flat(taken, (figure.name for case in known for figure in case.figures))
     if values:
         print(report.table(chosen, values))

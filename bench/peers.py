@@ -1,4 +1,5 @@
-"""The peers, LiteLLM's Router and proxy and vLLM's router: an environment of their own, and how they are started.
+"""The peers, LiteLLM's Router and proxy, TensorZero's gateway and vLLM's router: an environment of their own, and how
+they are started.
 
     python -m bench.peers [DIR]      make the environment where it is missing, print its directory
 
@@ -41,7 +42,7 @@ class CannotInstall(Exception):
 
 
 def default_directory() -> Path:
-    """In the user's cache: some 700 MB that every checkout shares."""
+    """In the user's cache: some 850 MB that every checkout shares."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "cortexd-bench" / "peers"
 
@@ -50,7 +51,7 @@ def make(directory: Path, requirements: Path = REQUIREMENTS) -> Path:
     """The environment's interpreter, made first where it is missing or holds something else. Raises CannotInstall."""
     stamp = directory / _STAMP
     if not (stamp.exists() and stamp.read_text() == requirements.read_text()):
-        print(f"bench: installing the peers into {directory} (once, some 700 MB)", file=sys.stderr, flush=True)
+        print(f"bench: installing the peers into {directory} (once, some 850 MB)", file=sys.stderr, flush=True)
         _make_anew(directory, requirements)
         stamp.write_text(requirements.read_text())
     return directory / "bin" / "python"
@@ -111,6 +112,15 @@ def router(lab: Lab, python: Path, upstream: Upstream) -> Iterator[SdkWorker]:
     """The Router in a process of its own, told what to ask like the bare SDKs."""
     command = [str(python), "-m", "bench.peer_router", upstream.url]
     with lab.worker(command, "router", environ=environment(lab.directory)) as worker:
+        yield worker
+
+
+@contextlib.contextmanager
+def tensorzero(lab: Lab, python: Path, upstream: Upstream) -> Iterator[SdkWorker]:
+    """TensorZero's gateway in a process of its own, told what to ask like the bare SDKs."""
+    command = [str(python), "-m", "bench.peer_tensorzero", upstream.url]
+    quiet = {"RUST_LOG": "off", "ANTHROPIC_API_KEY": "bench"}  # its log goes where the answers go
+    with lab.worker(command, "tensorzero", environ=environment(lab.directory) | quiet) as worker:
         yield worker
 
 

@@ -1,4 +1,5 @@
-"""`--profile`: where the daemon's time goes per request, thread by thread, and what its imports cost."""
+"""`--profile`: where the daemon's time goes per request, thread by thread, and what its imports cost; `--flame`: that
+of a single call as a picture."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.lab import SERVICE_USER, Lab
+from bench import flame, report
+from bench.lab import CHECKOUT, SERVICE_USER, Lab
 from bench.processes import CannotMeasure
 from bench.samples import Round
 
@@ -44,16 +47,32 @@ def run(lab: Lab) -> int:
     return 0
 
 
+def draw(lab: Lab, file: Path, build: str) -> int:
+    """Write a flame graph of a call, one at a time. Returns the exit status."""
+    calls = 1000 if lab.quick else 4000
+    try:
+        stacks, _ = _recorded(lab, calls, (str(CHECKOUT / "bench" / "flamed.py"),), in_flight=1)
+    except CannotMeasure as error:
+        print(f"flame: {error}")
+        return 1
+    report.write_text(file, flame.svg(stacks, f"Complete, {calls} calls one after the other, {build}"))
+    return 0
+
+
 def _profile(lab: Lab, calls: int) -> tuple[dict[str, list[Row]], Round]:
+    return _recorded(lab, calls, ("-m", "bench.profiled"), in_flight=IN_FLIGHT)
+
+
+def _recorded(lab: Lab, calls: int, recorder: Sequence[str], *, in_flight: int) -> tuple[Any, Round]:
+    """What a `recorder`, started before the daemon with a file's name, has written of a load of claude requests."""
     out = _file_of_service(lab.directory / "profile.json")
-    launcher = ("-m", "bench.profiled", str(out))
     with lab.upstream() as upstream, lab.ledger_directory() as ledger:
-        with lab.daemon(upstream, ledger, before_module=launcher) as daemon:
+        with lab.daemon(upstream, ledger, before_module=(*recorder, str(out))) as daemon:
             lab.wait_for(daemon)
             daemon.settle(60)
-            lab.calls(daemon, in_flight=IN_FLIGHT, calls=50)
+            lab.calls(daemon, in_flight=in_flight, calls=50)
             daemon.signal(signal.SIGUSR1)
-            done = lab.calls(daemon, in_flight=IN_FLIGHT, calls=calls)
+            done = lab.calls(daemon, in_flight=in_flight, calls=calls)
             daemon.signal(signal.SIGUSR1)
             daemon.settle()
             daemon.signal(signal.SIGTERM)

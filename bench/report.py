@@ -95,8 +95,12 @@ def _quantity(figure: Figure, value: float) -> str:
 
 
 def write_json(file: Path, values: Mapping[str, float]) -> None:
-    """Write one flat object. An existing file is filled, not replaced, so that it keeps its owner when root writes."""
-    text = json.dumps(dict(values), indent=2) + "\n"
+    """Write one flat object."""
+    write_text(file, json.dumps(dict(values), indent=2) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """An existing file is filled, not replaced, so that it keeps its owner when root writes."""
     if not file.exists():
         file.write_text(text)
         return

@@ -1,7 +1,8 @@
-"""The peers beside cortexd: LiteLLM's Router in a program's own process, and its proxy, on the same upstream in turns.
+"""The peers beside cortexd: LiteLLM's Router and TensorZero's gateway in a program's own process, and LiteLLM's proxy,
+on the same upstream in turns.
 
-Each is asked as it is used: cortexd over the bus, the proxy over HTTP, the Router and the bare SDK in their own process
-(so the CPU of those two holds the caller's part too). `ratio` is the peer's figure over cortexd's of the same run.
+Each is asked as it is used: cortexd over the bus, the proxy over HTTP, Router, gateway and the bare SDK in their own
+process (so their CPU holds the caller's part too). `ratio` is the peer's figure over cortexd's of the same run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bench.lab import Lab, SdkWorker, Upstream
 from bench.processes import CannotMeasure, rss_mb
 from bench.samples import Round, Side
 
-PEERS = ("router", "proxy")
+PEERS = ("router", "tensorzero", "proxy")
 CONTESTANTS = ("cortexd", *PEERS, "sdk")
 ASKED = {1: (60, 6), 32: (320, 4)}  # in flight: calls in a round, rounds
 
@@ -53,6 +54,8 @@ def _contestants(lab: Lab, upstream: Upstream, stack: contextlib.ExitStack) -> I
     yield "cortexd", _cortexd(lab, upstream, stack)
     worker = stack.enter_context(peers.router(lab, lab.peers, upstream))
     yield "router", _worker(worker, "router")
+    gateway = stack.enter_context(peers.tensorzero(lab, lab.peers, upstream))
+    yield "tensorzero", _worker(gateway, "tensorzero")
     yield "proxy", _proxy(lab, upstream, stack)
     yield "sdk", _worker(stack.enter_context(lab.sdk(upstream)), "claude")
 
@@ -100,6 +103,7 @@ def _values(one: Contestant) -> dict[str, float]:
     alone, many = one.sides[1], one.sides[32]
     return {
         "p50_ms": alone.latency_ms(0.5),
+        "p99_ms": alone.latency_ms(0.99),
         "cpu_ms": alone.cpu_ms,
         "per_s": many.per_s,
         "first_s": one.first_s,
@@ -110,6 +114,7 @@ def _values(one: Contestant) -> dict[str, float]:
 
 _KEYS = {
     "p50_ms": ("ms", "median latency, 1 in flight"),
+    "p99_ms": ("ms", "the slowest of a hundred, 1 in flight"),
     "cpu_ms": ("ms", "CPU per request, 1 in flight"),
     "per_s": ("/s", "requests answered per second, 32 in flight"),
     "first_s": ("s", "spawn to first answer, once"),
@@ -132,7 +137,7 @@ def _ratios(name: str) -> Iterator[Figure]:
 
 CASE = Case(
     name="peers",
-    summary="LiteLLM's Router and proxy beside cortexd",
+    summary="LiteLLM's Router and proxy and TensorZero's gateway beside cortexd",
     figures=(
         *(figure for name in PEERS for figure in _ratios(name)),
         *(figure for name in CONTESTANTS for figure in _figures(name)),

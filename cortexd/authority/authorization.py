@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from cortexd.access import Load
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.domain.messages import Options
 from cortexd.domain.tasks import ALWAYS_PRIVILEGED, TaskType
+from cortexd.domain.value import value
 
 
 class Action(StrEnum):
@@ -21,7 +22,7 @@ class Action(StrEnum):
     MANAGE = "org.cortexlinux.LLMRouter.manage"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """Who made one call. `connection` is the unique bus name, the only subject that polkit is asked about;
     `granted` collects what this very call was authorised for; `load` is what its content holds of the memory."""

@@ -58,7 +58,7 @@ class Gate:
     async def _whole(self, request: web.Request) -> None:
         """Raises InvalidArgument for a body that does not come, and TooLarge; other flaws are its reader's to tell."""
         try:
-            async with asyncio.timeout(self._body_s):
+            async with asyncio.timeout(None if request.content.is_eof() else self._body_s):
                 await request.read()
         except TimeoutError:
             raise InvalidArgument(f"The body did not come within {self._body_s:g} s.") from None

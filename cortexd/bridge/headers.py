@@ -68,4 +68,6 @@ def _word(value: str) -> str:
 
 def plain(value: str) -> str:
     """As any header may say it."""
+    if value.isascii() and value.isprintable():
+        return value
     return "".join(letter if " " <= letter <= "~" else "?" for letter in value)

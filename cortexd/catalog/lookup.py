@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
@@ -79,8 +79,10 @@ class Model:
         """Every price that could come to hold for a request begun at `moment`: all tiers, all windows."""
         return tuple(entry.price for entry in self._begun(moment))
 
-    def _begun(self, moment: datetime) -> list[PriceEntry]:
+    def _begun(self, moment: datetime) -> Sequence[PriceEntry]:
         """The latest that have begun; before all of them, as on a machine whose clock was never set, the first."""
+        if len(self.prices) == 1:
+            return self.prices
         today = moment.astimezone(UTC).date()
         days = [entry.effective_from for entry in self.prices]
         begun = [day for day in days if day <= today]

@@ -11,7 +11,6 @@ from typing import Any
 from cortexd.connection import (
     BusError,
     BusException,
-    BusTimeout,
     Connection,
     ConnectionLost,
     DescriptorMissing,
@@ -160,8 +159,8 @@ class Link:
     ) -> Message:
         try:
             async with asyncio.timeout(timeout_s), self._slots, self._waiting(ends_with_caller) as connection:
-                return await connection.call(message, timeout_s=timeout_s, take_fds=take_fds)
-        except (TimeoutError, BusTimeout):
+                return await connection.call(message, timeout_s=None, take_fds=take_fds)
+        except TimeoutError:
             raise Timeout(f"no answer from cortexd within {timeout_s:g} s") from None
         except BusException as error:
             raise self._explained(error, message) from None
@@ -173,7 +172,7 @@ class Link:
         line.calls += 1
         try:
             yield line.connection
-        except (asyncio.CancelledError, BusTimeout):
+        except asyncio.CancelledError:
             line.abandoned = line.abandoned or ends_with_caller
             raise
         finally:

@@ -39,7 +39,7 @@ def as_kept(revision: Revision) -> str:
 
 def named(number: int) -> Path:
     """What an error calls a revision that is no file."""
-    return Path(f"revision {number} of the fleet's settings")
+    return Path(f"revision {number}")
 
 
 def revision_in(config: Config) -> int:

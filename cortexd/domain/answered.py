@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cortexd.domain.messages import Usage
+from cortexd.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answered:
     """`at`: seconds since 1970. `first_token_ms`: when its first word came, which is `latency_ms` where it came in one
     piece, and None where its time says nothing. `prompt_bytes`: None where there were more than texts. `continued`: it

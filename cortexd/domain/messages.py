@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from cortexd.domain.raw import RawCall
+from cortexd.domain.value import value
 
 DEFAULT_MAX_TOKENS = 4096
 
@@ -17,7 +18,7 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToolCall:
     """A model's wish to call a tool. `arguments` is JSON text, as the model wrote it."""
 
@@ -26,12 +27,12 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TextPart:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ImagePart:
     """An image, as the bytes of its file."""
 
@@ -42,7 +43,7 @@ class ImagePart:
 Part = TextPart | ImagePart
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One turn. `tool_calls` on an assistant's turn, `tool_call_id` on a tool's result.
 
@@ -69,7 +70,7 @@ class Message:
         return "".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tool:
     """A function the model may ask for. `parameters` is a JSON Schema object (type "object"), as text."""
 
@@ -126,7 +127,7 @@ def stricter(one: Secrets, other: Secrets) -> Secrets:
     return max(one, other, key=_STRICTNESS.__getitem__)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Options:
     """A caller's wishes for one request; None means the service's default.
 
@@ -157,7 +158,7 @@ class Options:
     hedge: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """Tokens of one attempt. `input_tokens` is the whole prompt; `cached_tokens` and `cache_write_tokens`
     are the parts of it read from and written to the vendor's cache; `hour_write_tokens` is the part of what was written
@@ -172,7 +173,7 @@ class Usage:
     hour_write_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """One attempt to be made at one provider. `timeout_s` bounds each wait for the provider, `first_token_timeout_s`
     the one for its first word, and nothing bounds it as a whole. `max_tokens` is None where nobody set a limit.
@@ -198,7 +199,7 @@ class Call:
     raw: RawCall | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """What one attempt brought back, checked and bounded.
 

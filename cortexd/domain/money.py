@@ -6,16 +6,16 @@ token costs 2_000 nano-dollars. Each attempt is rounded once, half up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from cortexd.domain.messages import Usage
+from cortexd.domain.value import value
 
 NANO_PER_USD = 1_000_000_000
 _MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Price:
     """Nano-dollars per million tokens. None means the vendor bills those tokens as plain input; but `hour_write`, of
     what is written to be kept for an hour, is unknown where it is None and `cache_write` is not."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
+
+from cortexd.domain.value import value
 
 MOST_TARGETS = 16  # in one row
 _MOST_CHARS = 256
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """A provider and one of its models; `model` is None for the one that the provider's settings name."""
 

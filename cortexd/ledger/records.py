@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
@@ -16,6 +16,7 @@ from cortexd.domain.learned import CountKey
 from cortexd.domain.messages import Usage
 from cortexd.domain.outcomes import Outcome
 from cortexd.domain.safe_values import bounded_text
+from cortexd.domain.value import value
 from cortexd.errors import MAY_QUOTE
 
 MAX_ERROR = 500
@@ -65,7 +66,7 @@ class AppOf(NamedTuple):
 Whose = frozenset[int] | AppOf | None  # None is everybody
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limit:
     """The most that may be spent and reserved in a period, in nano-dollars, by `uids` together; None is everybody.
 
@@ -111,7 +112,7 @@ class Own(NamedTuple):
 NOBODY = Own()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BudgetState:
     """Where a limit stands: what is spent for good, and what is reserved for requests under way; `own` of it is whose
     view this is."""
@@ -160,7 +161,7 @@ class BudgetState:
         return -(-nano // self.limit.step_nano) * self.limit.step_nano
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LimitOverride:
     """Amounts set while the daemon runs, in nano-dollars; None leaves what the configuration says."""
 
@@ -171,7 +172,7 @@ class LimitOverride:
 SPENT = (Kind.CHARGE, Kind.ADJUST)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewRequest:
     """A request about to be paid for. `started_at` is aware; its day and month are those of the machine's time zone.
 
@@ -189,7 +190,7 @@ class NewRequest:
     counted: Mapping[CountKey, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Judged:
     """A settled request of which the learner decided, or was watched. `provider` and `model`: who ran; `outcome`: by
     the word of all who said something, NOTHING where nobody did."""
@@ -205,7 +206,7 @@ class Judged:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptRecord:
     """One attempt at one provider. `outcome`: "ok", a Failure's value, or "cancelled". The last three as Answered has
     them, None after a failure."""
@@ -242,7 +243,7 @@ class AttemptRecord:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredRequest:
     """A request as the ledger holds it. `provider` and `model`: who answered, or failed last; empty for no attempt."""
 
@@ -267,7 +268,7 @@ class StoredRequest:
         return self.state in IN_VAIN and self.cost_known and not self.cost_nano
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Totals:
     """The whole machine, all time: settled requests and what they cost."""
 
@@ -278,7 +279,7 @@ class Totals:
         return Totals(self.total_requests + other.total_requests, self.total_cost_nano + other.total_cost_nano)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settled:
     """A request's end. `user_day_nano` and `user_month_nano`: spent by its user in the day and month it started in;
     `budgets`: what it did to the limits that bound it."""
@@ -299,7 +300,7 @@ class BudgetChange(NamedTuple):
     after_nano: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Spent:
     """What a user has spent in the day and month that now are, in the machine's time zone."""
 
@@ -307,7 +308,7 @@ class Spent:
     month_nano: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProviderStats:
     """`requests`: those with at least one attempt here; `tokens`: input and output; `cost_nano`: of its attempts."""
 
@@ -316,7 +317,7 @@ class ProviderStats:
     cost_nano: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stats:
     """Settled requests since a user's last reset. Lost requests are in the total and under no provider."""
 
@@ -325,7 +326,7 @@ class Stats:
     providers: Mapping[str, ProviderStats] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UsageQuery:
     """Which settled requests to add up: of `uid` (None: of everybody), both days included, in the machine's time zone.
 
@@ -345,7 +346,7 @@ class UsageQuery:
     app: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UsageRow:
     """What the requests with the same `keys` used and cost. `cost_known`: no worst case was booked among them.
 
@@ -362,7 +363,7 @@ class UsageRow:
     cost_known: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pruned:
     """What a pruning has turned into daily sums: so many requests, of so many days."""
 

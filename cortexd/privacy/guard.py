@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cortexd.domain.messages import Message, Tool
+from cortexd.domain.value import value
 
 PREFIX = "SECRET_"
 PLACEHOLDER_DIGITS = 16
 _TELLING = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Disguise:
     """A request as models elsewhere get it. `secrets`: placeholder -> what it stands for."""
 
@@ -43,7 +44,7 @@ def _begun(text: str, form: str) -> int:
     return next((size for size in range(longest, _TELLING - 1, -1) if text.endswith(form[:size])), 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Guard:
     """`found`: how many secrets of each kind, None where nobody looked. `pinned`: why only local models may have the
     request, empty where others may too. `disguise`: what those get in its place."""

@@ -37,11 +37,12 @@ _reused_at: ContextVar[float | None] = ContextVar("reused_at", default=None)
 class Connections:
     """Of one endpoint, at most `limit` at a time. Its sessions are made when first used, and belong to that event loop.
 
-    `headers` go with each request, and `options` are further ones of aiohttp's `request`.
+    `verify`: how TLS is checked, None for aiohttp's own way. `headers` go with each request, and `options` are further
+    ones of aiohttp's `request`.
     """
 
     def __init__(
-        self, limit: int, verify: ssl.SSLContext, headers: Mapping[str, str], options: Mapping[str, Any]
+        self, limit: int, verify: ssl.SSLContext | None, headers: Mapping[str, str], options: Mapping[str, Any]
     ) -> None:
         self._make = partial(_session, limit, verify, headers=headers)
         self._options = options
@@ -107,9 +108,9 @@ class Kept(httpx2.AsyncBaseTransport):
 
 
 def _session(
-    limit: int, verify: ssl.SSLContext, *, headers: Mapping[str, str] | None = None, **options: Any
+    limit: int, verify: ssl.SSLContext | None, *, headers: Mapping[str, str] | None = None, **options: Any
 ) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=limit, ssl=verify, **options)
+    connector = aiohttp.TCPConnector(limit=limit, ssl=True if verify is None else verify, **options)
     handler: Any = partial(_Handler, loop=asyncio.get_running_loop())
     connector._factory = handler  # there is no other way; a test holds it
     # no store of cookies: one user's answer must not mark another's

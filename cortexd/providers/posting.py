@@ -17,7 +17,7 @@ import aiohttp
 from cortexd.config.settings import NetworkSettings, ProviderSettings
 from cortexd.providers.connections import Connections
 from cortexd.providers.request_body import LongBody
-from cortexd.providers.transport import ERROR_BODY_BYTES, ERROR_BODY_S, client_options
+from cortexd.providers.transport import ERROR_BODY_BYTES, ERROR_BODY_S, proxy_of, tls_context
 from cortexd.providers.vendor_request import VendorRequest
 
 
@@ -47,11 +47,11 @@ class Posting:
 
     def __init__(self, request: VendorRequest, settings: ProviderSettings, network: NetworkSettings) -> None:
         self._address, self._settled = request.address, request.settled
-        given = client_options(settings, network)
         options: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(sock_connect=settings.connect_timeout_s)}
-        if (proxy := given["proxy"]) is not None:
+        if (proxy := proxy_of(settings, network)) is not None:
             options |= {"proxy": str(proxy.url), "proxy_headers": dict(proxy.headers)}
-        self._connections = Connections(settings.max_connections, given["verify"], request.headers, options)
+        verify = tls_context(settings, network)
+        self._connections = Connections(settings.max_connections, verify, request.headers, options)
 
     async def post(self, content: bytes | LongBody, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """A response whose body is unread, to be released. Raises Refused and Unreached."""

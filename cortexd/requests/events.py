@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cortexd.domain.tasks import TaskType
+from cortexd.domain.value import value
 from cortexd.ledger import AttemptRecord, Settled
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CostEvent:
     """One settled request, for whoever may watch `uid`'s costs. Sums in nano-dollars.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
 from cortexd.authority import Caller
@@ -13,13 +13,14 @@ from cortexd.config.settings import LimitSettings
 from cortexd.domain.apps import APP
 from cortexd.domain.messages import Role
 from cortexd.domain.tasks import parse_task_type
+from cortexd.domain.value import value
 from cortexd.errors import InvalidArgument, Timeout
 from cortexd.requests.answers.repeats import Key
 from cortexd.routing import Question
 from cortexd.validation import Bounds, check_asked, content_hash, parse_messages, parse_options
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One decoded request on its way. `chosen`: its id is the caller's own. `unrestricted`: what the operator
     allows its caller does not bind it."""

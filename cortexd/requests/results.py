@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cortexd.domain.messages import Answer
 from cortexd.domain.tasks import TaskType
+from cortexd.domain.value import value
 from cortexd.ledger import AttemptRecord, LedgerState
 from cortexd.pool import ReplicaView
 from cortexd.routing import Plan, Question
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Completion:
     """An answer with what it took. Costs in nano-dollars over all attempts; `settled` is false where the
     ledger could not be written after the answer had come. `secrets_found`: how many of each kind the request held,
@@ -47,7 +48,7 @@ def held_bytes(completion: Completion) -> int:
     return said * 4 + 1024 * (1 + len(answer.tool_calls)) + len(answer.raw or b"")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Condition:
     """How the service is now. `queued_requests`: those that wait, of all users; `providers`: the configured ones, and
     whether each is tried in its turn; `replicas`: their endpoints, where they are watched one by one."""
@@ -60,7 +61,7 @@ class Condition:
     replicas: Mapping[str, Sequence[ReplicaView]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """What Route answers: the plan, and the action that such a request would need."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
+from cortexd.domain.value import value
 from cortexd.errors import AccessDenied, Denial
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Allowed:
     """`targets`: all that the user may have, None for everything; a provider alone is all its models. `by_task`: for
     these task types nothing but that."""

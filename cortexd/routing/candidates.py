@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from cortexd.catalog import Catalog, Model
@@ -13,6 +13,7 @@ from cortexd.domain.decided import Decided
 from cortexd.domain.messages import DEFAULT_MAX_TOKENS, LearnedMode, Privacy, Strategy
 from cortexd.domain.money import Price, format_usd
 from cortexd.domain.targets import Target, shared
+from cortexd.domain.value import value
 from cortexd.providers.kinds import api_kind
 from cortexd.routing.forecast import UNKNOWN, Forecast, Switch, forecast, likely_prompt, switched
 from cortexd.routing.health import Health, State
@@ -32,7 +33,7 @@ class Room(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """One provider and model to try. Costs in nano-dollars; `prompt_estimate_nano` (the likely cost of the prompt
     alone, nothing of it cached) is None where the price is unknown. `forecast` is UNKNOWN where nobody needed one.
@@ -83,14 +84,14 @@ class Candidate:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeftOut:
     provider: str
     model: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Learning:
     """What outcomes decided, or would have: `decided`, and each one that was judged, with its standing. `looks_left`:
     how many requests may still be used to learn."""
@@ -123,7 +124,7 @@ class Learning:
         return next((item.worst_case_nano for item in explored), None)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """Candidates in the order in which they will be tried, and who was left out and why.
 
@@ -154,7 +155,7 @@ class Plan:
         return any(item.full and (item.provider in named or str(item.target) in named) for item in self.candidates)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Field:
     """All that candidates for one question are judged by. `forecasts`: each comes with a forecast, which takes time.
     `seed`: the request's, of what is left to chance.
@@ -236,7 +237,7 @@ class Field:
     def candidate(self, provider: str, model: str, reason: str) -> Candidate:
         """That provider and model with its costs and state, whatever stands in its way."""
         entry, moment = self.catalog.model(provider, model), self.question.moment
-        tokens = likely_prompt(self.observed, self.size, entry)
+        tokens = likely_prompt(self.observed, self.size, entry) if self.forecasts else self.size.usual_tokens(entry)
         price = self.catalog.price(provider, model, moment, tokens)
         limit = self._max_tokens(provider, entry, price)
         most = limit or DEFAULT_MAX_TOKENS

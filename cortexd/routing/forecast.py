@@ -4,19 +4,20 @@ conversation so far."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cortexd.catalog import Catalog, Model
 from cortexd.domain.messages import Role, Usage
 from cortexd.domain.money import Price, cost_nano
 from cortexd.domain.targets import Target
+from cortexd.domain.value import value
 from cortexd.routing.observed import Observed
 from cortexd.routing.question import PromptSize, Question
 
 _DIGITS = 2  # that a prediction shows: it is no more exact, and tells nobody another's single answer
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forecast:
     """None is for what is not known. `cached_share`: the part of the prompt that the model's cache is likely to hold, 0
     to 1. `cost_nano`: the effective price, in nano-dollars. `ms`: to the last token. `quality`: the catalogue's."""
@@ -34,7 +35,7 @@ class Forecast:
 UNKNOWN = Forecast()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Switch:
     """What a model takes more because it lacks the cache of a conversation: nano-dollars and milliseconds; `known`: it
     is another one than the conversation's."""

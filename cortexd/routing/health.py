@@ -63,6 +63,11 @@ class _Record:
             return State.DEGRADED if self.loading else State.OK
         return State.OPEN if now < self.open_until else State.DEGRADED
 
+    @property
+    def troubled(self) -> bool:
+        """Whether it can be in any other state than OK."""
+        return bool(self.breakers) or self.loading or self.openings > 0
+
     def seen(self, now: float) -> State:
         """The state for whoever would ask now: as if it were open while another request tests it."""
         return State.OPEN if self.openings and now < self.tested_until else self.state(now)
@@ -124,8 +129,8 @@ class Health:
 
     def state(self, provider: str, model: str = "") -> State:
         """Of the provider, or of the provider and that model of it together."""
-        now = self._clock()
-        return max((record.seen(now) for record in self._of(provider, model)), key=_SEVERITY.index, default=State.OK)
+        now, found = self._clock(), [record for record in self._of(provider, model) if record.troubled]
+        return max((record.seen(now) for record in found), key=_SEVERITY.index) if found else State.OK
 
     def now(self) -> float:
         return self._clock()

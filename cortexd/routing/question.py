@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from cortexd.catalog import Model
 from cortexd.config import ProviderSettings
 from cortexd.domain.messages import Message, Options, Privacy, Tool
 from cortexd.domain.tasks import TaskType
+from cortexd.domain.value import value
 from cortexd.privacy import UNGUARDED, Guard
 from cortexd.routing.raw import RawBody
 from cortexd.validation import base64_length, images_of, prompt_bytes
@@ -20,7 +21,7 @@ _MOST_CONTEXT = 200_000  # tokens, of a model of which nothing is known
 _TOKENS_FOR_TOOLS = 2048  # vendors explain tool use to the model in a system prompt of their own
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     """What is to be routed, as the caller put it; `guard`: what was found in it that should not go everywhere; `raw`:
     the vendor's own words of which the rest was read, as far as there are any for it."""
@@ -83,7 +84,7 @@ def _text_bytes(messages: tuple[Message, ...], tools: tuple[Tool, ...], schema: 
     return prompt_bytes(messages, tools) + len((schema or "").encode())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PromptSize:
     """`text_bytes` of texts and tools, `framing_tokens` that vendors add around them, and the number of images.
     `beside_bytes`: of a vendor's own words, what else may be text; `unbounded`: there may be more than its bytes say.

@@ -4,15 +4,16 @@ operator allows."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
 from cortexd.domain.targets import Target, covered
 from cortexd.domain.tasks import TaskType
+from cortexd.domain.value import value
 from cortexd.routing.allowed import EVERYTHING, Allowed
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wishes:
     """`targets`: whom the user prefers by task type, the first choice first. `strategy`, `learned`: None for the
     machine's.

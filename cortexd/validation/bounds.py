@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from cortexd.domain.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bounds:
     """How much one request may hold; bytes are UTF-8 bytes of all texts together."""
 

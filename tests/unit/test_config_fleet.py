@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -113,3 +114,14 @@ class TestRevision:
         kept.chmod(0o666)
         with pytest.raises(ConfigError):
             load_config(own)
+
+
+def test_the_guides_fleet(tmp_path: Path) -> None:
+    """A machine that is set up as the guide says takes the revision that it shows."""
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "fleet-guide.md").read_text("utf-8")
+    machine, text = re.findall(r"^```toml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "config.toml"
+    file.write_text(machine.replace("[ledger]", f'[ledger]\npath = "{tmp_path}/ledger.sqlite3"'))
+    config = load_config(file, revision(text))
+    assert config.budgets.groups["physics"].month_usd == "1200"
+    assert config.routing.default_provider == "gpu"

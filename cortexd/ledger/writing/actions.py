@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from cortexd.domain.value import value
 from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, RequestState, Settled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reserve:
     """Result: the request's key."""
 
@@ -22,7 +22,7 @@ class Reserve:
     limits: Sequence[Limit] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReserveMore:
     """Under the limits that the request was reserved with."""
 
@@ -30,7 +30,7 @@ class ReserveMore:
     nano: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settle:
     """Result: Settled. `late` gets it instead where whoever waits was told that it could not be written in time."""
 
@@ -40,7 +40,7 @@ class Settle:
     late: Callable[[Settled], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Book:
     """A request that cost nothing, and that began and ended (`ended_at`, aware) elsewhere. Result: Settled.
 
@@ -52,7 +52,7 @@ class Book:
     ended_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Replay:
     """Line `number` of a spool: done once, whatever becomes of the daemon meanwhile. Result: Settled; None where it was
     done before."""
@@ -62,12 +62,12 @@ class Replay:
     what: Book | Settle
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResetStats:
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TakeOver:
     """`uid` belongs to another user from now on."""
 
@@ -75,12 +75,12 @@ class TakeOver:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RenewLeases:
     """For every pending row of this daemon."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """Anything beside the books, in the group's transaction. Result: what `apply` gives.
 
@@ -90,7 +90,7 @@ class Change:
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Upkeep:
     """A change in a transaction of its own, for which no call waits but those that come while it runs.
 
@@ -101,7 +101,7 @@ class Upkeep:
     held: Callable[[float], None]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReadBooks:
     """Result: for each limit its BudgetState, as `uid` sees it."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from cortexd.domain.apps import APP
+from cortexd.domain.value import value
 from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import AppOf, BudgetChange, Limit, Settled, Totals, Whose
 from cortexd.ledger.writing.tallies import Tallies, Tally
@@ -18,7 +19,7 @@ from cortexd.ledger.writing.tallies import Tallies, Tally
 NOTHING = Totals()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Held:
     """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps.
 

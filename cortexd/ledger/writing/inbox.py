@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 
+from cortexd.domain.value import value
 from cortexd.ledger.writing.actions import Action, Upkeep
 from cortexd.ledger.writing.waiters import Waiter
 
@@ -14,7 +14,7 @@ MAX_GROUP = 256
 MAX_PASSED = 20  # groups of calls, while upkeep waits; a writer that never rests does it all the same
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """An action and who waits for it."""
 

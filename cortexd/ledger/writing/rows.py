@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
 from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
+from cortexd.domain.value import value
 from cortexd.ledger.records import MAX_NAME, AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
 from cortexd.ledger.writing.books import Closed, Held
 
@@ -24,7 +24,7 @@ _NO_TOKENS: dict[str, int | None] = dict.fromkeys(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """Who writes now, on which machine (its number), and until when its pending rows are its own."""
 

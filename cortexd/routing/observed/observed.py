@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 
 from cortexd.domain.answered import Answered
 from cortexd.domain.newest import Newest
@@ -24,6 +23,25 @@ _EXPLORES_EVERY = 20
 _NOTHING_SEEN = Prompts()
 
 
+class _Asking:
+    """One more while it is entered."""
+
+    __slots__ = ("_key", "_under_way")
+
+    def __init__(self, under_way: Counter[tuple[str, str]], key: tuple[str, str]) -> None:
+        self._under_way = under_way
+        self._key = key
+
+    def __enter__(self) -> int:
+        self._under_way[self._key] += 1
+        return self._under_way[self._key]
+
+    def __exit__(self, *_raised: object) -> None:
+        self._under_way[self._key] -= 1
+        if not self._under_way[self._key]:
+            del self._under_way[self._key]
+
+
 class Observed:
     """What every provider and model was like; `clock`: seconds since 1970."""
 
@@ -35,17 +53,9 @@ class Observed:
         self._explorations = 0
         self._clock = clock
 
-    @contextmanager
-    def asking(self, provider: str, model: str) -> Iterator[int]:
+    def asking(self, provider: str, model: str) -> _Asking:
         """While an attempt is under way: how many are, itself too, as it begins."""
-        key = provider, model
-        self._under_way[key] += 1
-        try:
-            yield self._under_way[key]
-        finally:
-            self._under_way[key] -= 1
-            if not self._under_way[key]:
-                del self._under_way[key]
+        return _Asking(self._under_way, (provider, model))
 
     def answered(self, one: Answered, among: int | None = None) -> None:
         """Learn from an answered attempt; `among`: what `asking` gave."""
