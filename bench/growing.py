@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -131,7 +130,8 @@ async def _timed(work: Callable[[], Awaitable[T]]) -> tuple[float, T]:
 
 def _resident_mb() -> float:
     """At its highest so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def run(lab: Lab) -> Values:
     print(_table(found), file=sys.stderr)
     small, large = found[sizes[0]], found[sizes[-1]]
     told = {f"growth.{name}": large[name] for name in _TOLD}
-    ratios = {f"growth.{name}_ratio": large[f"{name}_ms"] / small[f"{name}_ms"] for name in ("start", "stats", "usage")}
+    ratios = {f"growth.{name}_ratio": large[f"{name}_ms"] / small[f"{name}_ms"] for name in ("start", "usage")}
     return {"growth.requests": sizes[-1], **told, **ratios}
 
 
@@ -81,7 +81,6 @@ CASE = Case(
         Figure("growth.start_ms", "ms", "until it is open"),
         Figure("growth.start_ratio", "×", "that over the same with 20,000 requests", at_most=3),
         Figure("growth.stats_ms", "ms", "the first GetStats after that", at_most=50),
-        Figure("growth.stats_ratio", "×", "that over the same with 20,000 requests", at_most=3),
         Figure("growth.usage_ms", "ms", "GetUsage of 30 days by user"),
         Figure("growth.usage_ratio", "×", "that over the same with 20,000 requests", at_most=3),
         Figure("growth.budgets_ms", "ms", "the first look at a user's month and the machine's day"),

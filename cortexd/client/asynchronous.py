@@ -96,15 +96,18 @@ class AsyncClient(Asking):
         label: str = "",
         all_users: bool = False,
         app: str = "",
+        days: int | None = None,
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
+
+        `days`: so many up to `until` or today, in place of `since`; today is the service's.
 
         `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid, host; without it
         one sum.
         `app`: only what that program asked.
         `all_users`, and grouping by uid, may ask polkit for a password.
         """
-        query = usage_query_out(since, until, group_by, label, all_users, app)
+        query = usage_query_out(since, until, group_by, label, all_users, app, days)
         [rows] = await self._call("GetUsage", "a{sv}", [query], interface=wire.USAGE_INTERFACE)
         return rows_of(UsageRow, rows)
 

@@ -61,12 +61,14 @@ def usage_query_out(
     label: str,
     all_users: bool,
     app: str = "",
+    days: int | None = None,
 ) -> Written:
     """GetUsage's query; what is not asked is left out. Raises InvalidArgument."""
     groups = (group_by,) if isinstance(group_by, str) else tuple(group_by)
     query = {
         "since": _day(since),
         "until": _day(until),
+        "days": days,
         "group_by": groups or None,
         "label": label or None,
         "all_users": all_users or None,

@@ -134,14 +134,17 @@ class Client:
         label: str = "",
         all_users: bool = False,
         app: str = "",
+        days: int | None = None,
     ) -> list[UsageRow]:
         """What settled requests cost, the last 30 days where no days are given; both days are included.
+
+        `days`: so many up to `until` or today, in place of `since`; today is the service's.
 
         `group_by`: day, hour, task_type, provider, model, label (`label` is its key), app, uid, host; without it
         one sum.
         `app`: only what that program asked.
         """
-        return self._portal.run(self._client.usage(since, until, group_by, label, all_users, app))
+        return self._portal.run(self._client.usage(since, until, group_by, label, all_users, app, days))
 
     def learning_report(self, days: int | None = None, task_type: str = "", all_users: bool = False) -> LearningReport:
         """What learning from outcomes would give; see AsyncClient."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from cortexd.config import Config
 from cortexd.config.fleet import as_kept, kept_at, revision_in
+from cortexd.config.whole_file import replace
 from cortexd.domain.fleet import Marks, Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger
@@ -42,6 +40,7 @@ class Fleet:
         self._read = read
         self._seen = Marks()
         self._told: int | None = None
+        self._taken: Config | None = None
         self._refused = ""
         self._looking = asyncio.Lock()
 
@@ -52,10 +51,11 @@ class Fleet:
             return None
         try:
             async with asyncio.timeout(_PATIENCE_S), self._looking:
-                return await self._look()
+                await self._look()
         except (LedgerUnavailable, TimeoutError) as error:
             log.debug("the fleet cannot be asked: %s", error or "the database does not answer")
-            return None
+        taken, self._taken = self._taken, None  # also where what came after it failed
+        return taken
 
     async def run(self, adopt: Callable[[], None], look_s: float = LOOK_S) -> None:
         """Until cancelled; `adopt` takes over what is kept. Machines that began together do not ask together."""
@@ -64,11 +64,10 @@ class Fleet:
             if await self.look():
                 adopt()
 
-    async def _look(self) -> Config | None:
-        marks, config = await self._ledger.fleet.marks(), None
-        if marks.settings not in (0, self.running):
-            newest = await self._ledger.fleet.settings()
-            config = self._taken(newest) if newest else None
+    async def _look(self) -> None:
+        marks = await self._ledger.fleet.marks()
+        if marks.settings not in (0, self.running) and (newest := await self._ledger.fleet.settings()):
+            self._take(newest)
         for name, refresh in self.refresh.items():
             if getattr(marks, name) != getattr(self._seen, name):
                 await refresh()
@@ -76,19 +75,17 @@ class Fleet:
             await self._ledger.fleet.note_settings(str(self.running or ""))
             self._told = self.running
         self._seen = marks
-        return config
 
-    def _taken(self, newest: Revision) -> Config | None:
+    def _take(self, newest: Revision) -> None:
         try:
             config = self._read(newest)
             assert self._kept is not None
-            _replace(self._kept, as_kept(newest).encode())
+            replace(self._kept, as_kept(newest).encode(), 0o600, self._kept.parent)
         except (ConfigError, OSError) as error:
             self._refuse(newest, str(error))
-            return None
-        self.running, self._refused = newest.number, ""
+            return
+        self._taken, self.running, self._refused = config, newest.number, ""
         log.info("taking revision %d of the fleet's settings, by %s", newest.number, newest.author)
-        return config
 
     def _refuse(self, newest: Revision, reason: str) -> None:
         """Told once; it is tried again with each look, since the reason may be a file of this machine."""
@@ -97,17 +94,3 @@ class Fleet:
         if said != self._refused:
             self._refused = said
             log.error("%s", said)
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Whole or not at all, also after a power cut. Raises OSError."""
-    handle, unfinished = tempfile.mkstemp(dir=file.parent, prefix=".fleet-")
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(handle)
-        os.replace(unfinished, file)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from datetime import UTC, datetime, timedelta
 
 from cortexd.errors import LedgerUnavailable
@@ -14,6 +15,7 @@ from cortexd.routing.observed import KNOWN_S
 
 log = logging.getLogger("cortexd.recollection")
 
+_SHARE_S = 60.0  # at most until an outcome that was reported on another machine counts here; fleet.md states it
 _AT_ONCE = 100  # answers, well under a millisecond; then others have a turn
 
 
@@ -29,6 +31,19 @@ async def recollect(ledger: Ledger, observed: Observed) -> None:
         observed.answered(one)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)
+
+
+async def share(ledger: Ledger, learner: Learner, every_s: float = _SHARE_S) -> None:
+    """Until cancelled, where machines share the ledger: know what the others have learned, too."""
+    while ledger.fleet.shared:
+        await asyncio.sleep(random.uniform(every_s / 2, every_s))  # noqa: S311 - not all at the same time
+        try:
+            learned = await ledger.learned()
+        except LedgerUnavailable as error:
+            log.debug("what others have learned cannot be read: %s", error)
+        else:
+            if learned.begun:
+                learner.adopt(learned)
 
 
 async def relearn(ledger: Ledger) -> Learner:

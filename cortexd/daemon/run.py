@@ -22,7 +22,7 @@ from cortexd.daemon.fleet import Fleet
 from cortexd.daemon.housekeeping import Housekeeping
 from cortexd.daemon.idle import Idleness
 from cortexd.daemon.notify import feed_watchdog, notify
-from cortexd.daemon.recollection import recollect
+from cortexd.daemon.recollection import recollect, share
 from cortexd.daemon.reload import Reload
 from cortexd.domain.fleet import Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
@@ -143,6 +143,7 @@ class Daemon:
         self._start(housekeeping.run())
         self._start(parts.ask_servers())
         self._start(parts.catch_up())
+        self._start(share(self._ledger, parts.learner))
         self._start(recollect(self._ledger, parts.observed))
         self._start(feed_watchdog())
         self._fleet.refresh = parts.shared_with_others

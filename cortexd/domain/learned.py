@@ -12,6 +12,8 @@ Key = tuple[str, Target]
 """A task and a model of a provider; the task is "" for all of them together."""
 CountKey = tuple[str, str]
 """What is counted, and of which."""
+TASK = "task"
+"""The name of the count of a task's decisions, "" for all."""
 
 
 @dataclass(slots=True)
@@ -108,5 +110,6 @@ class Reported:
         return ("", self.target), (self.task_type, self.target)
 
 
-Teach = Callable[[Reported, Mapping[Key, Cell]], Mapping[Key, Cell]]
-"""Takes an outcome and its cells as they are, where there are any, and gives those that it changes."""
+Teach = Callable[[Reported, Mapping[Key, Cell], Mapping[str, int] | None], Mapping[Key, Cell]]
+"""Takes an outcome, its cells as they are, where there are any, and how many decisions each task has had (None: as many
+as the teacher knows), and gives the cells that it changes."""

@@ -99,6 +99,7 @@ class Experience(ABC):
         from cortexd.ledger.writing import learned as writing
 
         def make(connection: Connection) -> Learned:
+            writing.alone(connection)
             changed = change(reading.read(connection))
             writing.replace(connection, changed)
             return changed

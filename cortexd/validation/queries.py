@@ -119,10 +119,13 @@ class OutcomeWish:
 
 
 def parse_usage_query(value: object, today: date) -> UsageWish:
-    """A query of GetUsage; the 30 days up to `until` or today where it names none. Raises InvalidArgument."""
+    """A query of GetUsage; the `days` (30) up to `until` or today where it names none. Raises InvalidArgument."""
     parsed = as_fields(value, _USAGE, "query")
+    if "days" in parsed and "since" in parsed:
+        raise InvalidArgument("query.days: expected either days or since, not both")
     until = parsed.get("until", today)
-    since = parsed.get("since", max(until - timedelta(days=_USUAL_DAYS - 1), _FIRST_DAY))
+    days = parsed.pop("days", _USUAL_DAYS)
+    since = parsed.get("since", max(until - timedelta(days=days - 1), _FIRST_DAY))
     if until < since:
         raise InvalidArgument(f"query.until: {until} is before query.since ({since})")
     if (until - since).days >= _MAX_DAYS:
@@ -291,6 +294,7 @@ def _reason(value: object, path: str) -> str:
 _USAGE: Fields = {
     "since": ("since", _day),
     "until": ("until", _day),
+    "days": ("days", as_integer(1, _MAX_DAYS)),
     "group_by": ("group_by", _groups),
     "label": ("label", _label),
     "all_users": ("all_users", as_boolean),

@@ -54,6 +54,19 @@ class TestFleetSettings:
         running.restart()
         await program.complete("user_chat", "hello")
 
+    async def test_hold_with_the_database_away(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
+        """A daemon that starts without its database goes by the revision that the machine has taken last."""
+        at = shared(postgresql.database())
+        running = daemon(OWN.format(at.url))
+        fleet.add(at, '[routing.table]\nuser_chat = "kimi_k2"\n', "", "ann@desk", 0)
+        reload(running)
+        postgresql.stop()
+        try:
+            running.restart()
+            assert (await program.route("user_chat", "hello"))["provider"] == "kimi_k2"
+        finally:
+            postgresql.start()
+
     async def test_come_with_what_other_machines_set(
         self, daemon: MakeDaemon, program: Program, postgresql: Cluster
     ) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from dbus_next import Variant
 
+from cortexd.cli.app import main
+from cortexd.daemon.run import LEDGER_UNUSABLE
 from cortexd.ledger import AttemptRecord, Ledger, Limit, LimitOverride, NewRequest, Period
 from cortexd.ledger.keeping.machine import Machine, this_machine
 from simulated import Behaviour, ControlClient
@@ -135,3 +139,37 @@ class TestUsersOfMachines:
             (0, this_machine(shared_here).name): reply.cost_nano,
         }
         await other.close()
+
+
+class TestMoving:
+    async def test_goes_on_where_it_was(
+        self,
+        daemon: MakeDaemon,
+        program: Program,
+        postgresql: Cluster,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """An administrator moves the file into the database, and later out again: counters and budgets go on."""
+        running = daemon(BUDGET)
+        first = await program.complete("user_chat", "hello")
+        running.stop()
+        shared_with = f'{BUDGET}[ledger]\nurl = "{postgresql.database()}"\n'
+        running.configure(shared_with)
+        assert main(["fleet", "import", str(running.ledger_file), "--config", str(running.config_file)]) == 0
+        running.start()
+        second = await program.complete("user_chat", "hello")
+        assert (await program.stats())["total_requests"] == 2
+        running.stop()
+        back = running.ledger_file.with_name("back.sqlite3")
+        assert main(["fleet", "export", str(back), "--config", str(running.config_file)]) == 0
+        assert str(first.cost_nano + second.cost_nano) in capsys.readouterr().out
+        shutil.chown(back, "cortexd")
+        running.configure(f'{BUDGET}[ledger]\npath = "{back}"\n')
+        running.start()
+        assert (await program.stats())["total_cost_nano_usd"] == first.cost_nano + second.cost_nano
+        running.stop()
+        running.configure(BUDGET)
+        running.start(wait=False)
+        assert running.await_end() == LEDGER_UNUSABLE
+        assert "cortexctl fleet export" in running.log()

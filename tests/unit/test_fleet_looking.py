@@ -58,11 +58,15 @@ async def test_a_fleet_is_looked_at(postgresql: Cluster, tmp_path: Path) -> None
     machine.failing = 2
     await other.set_budget("machine", "", LimitOverride(5, None), 0)
     await eventually(lambda: machine.refreshed["limits"] == 1)
+    machine.failing = 1
+    await other.set_budget("machine", "", None, 0)
+    fleet.add(at, "", "", "ann@desk", 1)
+    await eventually(lambda: machine.config.privacy.secrets == "off" and machine.refreshed["limits"] == 2)
     (tmp_path / "state" / "fleet-settings.toml").unlink()
     (tmp_path / "state").rmdir()
-    fleet.add(at, "", "", "ann@desk", 1)
+    fleet.add(at, "", "", "ann@desk", 2)
     assert await machine.fleet.look() is None
-    assert (machine.fleet.running, machine.refreshed["limits"], looking.done()) == (1, 1, False)
+    assert (machine.fleet.running, machine.refreshed["limits"], looking.done()) == (2, 2, False)
     looking.cancel()
     for ledger in (here, other):
         await ledger.close()

@@ -101,6 +101,18 @@ class TestThereAndBack:
         assert await figures_of(LedgerSettings(path=back)) == before
         assert check(LedgerSettings(path=back)) == []
 
+    async def test_of_what_is_under_way(self, tmp_path: Path, fleet: LedgerSettings) -> None:
+        """A ledger is written out while machines work; a daemon books their open requests as lost, as after a crash."""
+        running = await Ledger.open(fleet)
+        await complete(running, 5)
+        await running.reserve(request(), 40)
+        back = tmp_path / "back.sqlite3"
+        written, under_way = write_out(fleet, back)
+        await running.close()
+        assert (written.single, written.cost_nano, under_way) == (1, 5, 1)
+        assert (await figures_of(LedgerSettings(path=back)))["totals"].total_cost_nano == 45
+        assert check(LedgerSettings(path=back)) == []
+
     async def test_wishes_and_outcomes_come_along(self, tmp_path: Path, fleet: LedgerSettings) -> None:
         """What people have set and said of themselves is theirs still; limits of one machine bind no other."""
         take_in(await filled(tmp_path), fleet)

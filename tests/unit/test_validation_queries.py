@@ -65,9 +65,17 @@ class TestUsage:
         assert parse_usage_query({"since": "2026-03-30"}, TODAY).until == TODAY
         assert parse_usage_query({"until": "1970-01-02"}, TODAY).since == date(1970, 1, 1)
 
+    def test_so_many_days(self) -> None:
+        """Up to `until` or today, both included."""
+        assert parse_usage_query({"days": 1}, TODAY).since == TODAY
+        assert parse_usage_query({"days": 31, "until": "2026-03-31"}, TODAY).since == date(2026, 3, 1)
+
     @pytest.mark.parametrize(
         ("query", "words"),
         [
+            ({"days": 2, "since": "2026-01-01"}, r"query\.days: expected either days or since"),
+            ({"days": 0}, r"query\.days"),
+            ({"days": 3701}, r"query\.days"),
             ({"sinse": "2026-01-01"}, r"query\.sinse: unknown key; did you mean 'since'\?"),
             ({"since": "yesterday"}, r"query\.since: expected a day such as 2026-11-24, got 'yesterday'"),
             ({"since": "20260101"}, r"query\.since"),

@@ -87,26 +87,15 @@ def _query(
         raise click.UsageError("Give --since or --days, not both.", click.get_current_context())
     if "label" in by and not label:
         raise click.UsageError("--by label needs the label's key: --label KEY.", click.get_current_context())
-    if days is not None:
-        since = _days_before(until, days - 1)
     return {
         "since": since,
         "until": until,
+        "days": days,
         "group_by": [GROUPS[name] for name in by],
         "label": label,
         "app": app,
         "all_users": all_users or "user" in by,
     }
-
-
-def _days_before(until: str | None, days: int) -> str:
-    from datetime import date, timedelta
-
-    try:
-        last = date.fromisoformat(until) if until else date.today()
-    except ValueError:
-        raise click.UsageError(f"--until: expected a day as 2026-11-24, got {until!r}.") from None
-    return (last - timedelta(days=days)).isoformat()
 
 
 def _since_counters_began(settings: Settings, reset: bool, as_json: bool) -> None:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
 from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
-from cortexd.ledger.engines.sharing import Sharing
+from cortexd.ledger.engines.sharing import Asked, Sharing
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
 __all__ = [
+    "Asked",
     "Damage",
     "Engine",
     "Log",

@@ -6,15 +6,15 @@ their text. Errors are SQLAlchemy's, without values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ClauseElement
 
-from cortexd.ledger.engines import Engine, engine_of
+from cortexd.ledger.engines import Asked, Engine, engine_of
 
 _FOR_IN = {"render_postcompile": True}
 
@@ -30,6 +30,11 @@ class Prepared:
     def __init__(self, make: Callable[[Engine], ClauseElement]) -> None:
         self._make = make
         self._compiled: dict[str, tuple[str, Mapping[str, Any]]] = {}
+
+    def asked(self, connection: Connection, **values: Any) -> Asked:
+        """For Sharing.ask."""
+        statement, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
+        return statement, {**fixed, **values}
 
     def run(self, connection: Connection, **values: Any) -> int:
         """The number of rows that it concerned."""
@@ -49,13 +54,10 @@ class Prepared:
     def _execute(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         if not connection.in_transaction():
             connection.begin()
-        statement, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
-        driver = connection.dialect.loaded_dbapi
-        try:
+        statement, given = self.asked(connection, **values)
+        with as_sqlalchemys(connection, statement):
             cursor = connection.connection.cursor()
-            cursor.execute(statement, {**fixed, **values})
-        except driver.Error as error:
-            raise _as_sqlalchemys(connection, statement, error) from error
+            cursor.execute(statement, given)
         return cursor
 
     def _compile(self, connection: Connection) -> tuple[str, Mapping[str, Any]]:
@@ -67,15 +69,18 @@ class Prepared:
 
 def send(connection: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> None:
     """Run a statement for each row in the connection's open transaction."""
-    driver = connection.dialect.loaded_dbapi
-    try:
+    with as_sqlalchemys(connection, statement):
         cursor = connection.connection.cursor()
         cursor.executemany(statement, rows)
         cursor.close()
-    except driver.Error as error:
-        raise _as_sqlalchemys(connection, statement, error) from error
 
 
-def _as_sqlalchemys(connection: Connection, statement: str, error: Exception) -> BaseException:
+@contextmanager
+def as_sqlalchemys(connection: Connection, statement: str = "") -> Iterator[None]:
+    """The driver's errors meanwhile are SQLAlchemy's."""
     driver = connection.dialect.loaded_dbapi
-    return DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)
+    try:
+        yield
+    except driver.Error as error:
+        found = DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)
+        raise found from error

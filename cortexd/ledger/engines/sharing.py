@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Table
+
+Asked = tuple[str, Mapping[str, Any]]  # a statement in the driver's words, and its values
 
 
 class Sharing(ABC):
@@ -20,16 +24,25 @@ class Sharing(ABC):
         """
 
     @abstractmethod
-    def take(self, connection: Connection, names: Iterable[str]) -> None:
+    def entering(self, alone: bool) -> Asked:
+        """`enter`, to be asked; its last value is the mark."""
+
+    @abstractmethod
+    def taking(self, names: Iterable[str]) -> Asked:
         """Hold the locks of these names until the transaction ends; all take them in the same order."""
+
+    @abstractmethod
+    def ask(self, connection: Connection, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
+        """What each of these gives, one after another in the open transaction, in one round trip."""
+
+    @abstractmethod
+    def at_once(self, connection: Connection) -> AbstractContextManager[None]:
+        """What `send` is given meanwhile, and a commit, go in one round trip: what failed of it is raised by the
+        commit, or in the end. Nothing can be read."""
 
     @abstractmethod
     def now(self, connection: Connection) -> datetime:
         """The time by the database's clock, aware."""
-
-    @abstractmethod
-    def mark(self, connection: Connection) -> str:
-        """What `committed` knows the open transaction by."""
 
     @abstractmethod
     def committed(self, connection: Connection, mark: str) -> bool | None:

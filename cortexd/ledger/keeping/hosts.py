@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping import marks
 from cortexd.ledger.keeping.machine import Machine
-from cortexd.ledger.keeping.schema import HEAD, daily, hosts, requests
+from cortexd.ledger.keeping.schema import HEAD, hosts, requests, rollups
 
 NOT_KNOWN = 0  # in a ledger that several machines write
 _FIRST = 1
@@ -113,7 +113,7 @@ def _remarks(connection: Connection, machine: Machine, lately: datetime) -> Iter
 
 
 def _mentioned(connection: Connection, number: int) -> bool:
-    found = (select(table.c.host).where(table.c.host == number).limit(1) for table in (daily, requests))
+    found = (select(table.c.host).where(table.c.host == number).limit(1) for table in (rollups, requests))
     return any(connection.scalar(each) is not None for each in found)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import add
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
 
+from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.keeping.schema import (
     attempts,
     carried,
@@ -60,12 +62,24 @@ def of_requests(connection: Connection, chosen: Chosen | None, person: Callable[
     }
 
 
-def of_days(connection: Connection, person: Callable[[int], int]) -> dict[str, Sums]:
-    """By table, of all that is there."""
-    return {table.name: _sums(connection, table, by, of, None, person) for table, by, of in _OF_DAYS}
+def of_days(
+    connection: Connection, chosen: Mapping[str, ColumnElement[bool]] | None, person: Callable[[int], int]
+) -> dict[str, Sums]:
+    """By table. `chosen`: which rows of a table, all of one that is not named."""
+    named = chosen or {}
+    return {table.name: _sums(connection, table, by, of, named.get(table.name), person) for table, by, of in _OF_DAYS}
 
 
-def added(one: dict[str, Sums], other: dict[str, Sums]) -> dict[str, Sums]:
+def refuse_other(there: Mapping[str, Sums], here: Mapping[str, Sums]) -> None:
+    """Raise LedgerUnavailable where sums differ, before anything is committed."""
+    if differ := [name for name in there if there[name] != here[name]]:
+        raise LedgerUnavailable(
+            f"nothing was moved: the sums of {', '.join(differ)} would not be those that they were. Run cortexctl "
+            "ledger check on the ledger"
+        )
+
+
+def added(one: Mapping[str, Sums], other: Mapping[str, Sums]) -> dict[str, Sums]:
     """Both together."""
     found: dict[str, Sums] = {}
     for name in one:
@@ -92,5 +106,6 @@ def _sums(
     for row in connection.execute(report if chosen is None else report.where(chosen)):
         figures = row[len(by) + 1 :]
         key = tuple(person(value) if name == "uid" else value for name, value in zip(by, row, strict=False))
-        found[key] = (row[len(by)], *map(exact, figures[::2], figures[1::2]))
+        more = (row[len(by)], *map(exact, figures[::2], figures[1::2]))
+        found[key] = tuple(map(add, found[key], more)) if key in found else more
     return found

@@ -5,7 +5,8 @@ Nobody else writes meanwhile. Requests that were moved before have their rows, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -29,8 +30,10 @@ from cortexd.ledger.keeping.schema import (
     requests,
     rollups,
 )
+from cortexd.ledger.moving import compared
 from cortexd.ledger.moving.people import People
 from cortexd.ledger.reading import queries
+from cortexd.ledger.reading import rollups as rollup_sums
 from cortexd.ledger.reading.queries import exact, exact_sum, is_spent
 from cortexd.ledger.records import IN_VAIN, Totals
 from cortexd.ledger.writing.balance import Move
@@ -38,21 +41,62 @@ from cortexd.ledger.writing.books import Held
 from cortexd.ledger.writing.shared_sums import SharedSums
 from cortexd.ledger.writing.statements import Statements
 
+Row = dict[str, Any]
 _MOVED = "moved"  # the name under which sums are added, beside those of machines
 _LONG_AGO = "0001-01-01"
+OF_DAYS = (daily, prunings, rollups, carried)
 ONE_EACH = (preferences, own_caps, learned_cells, learned_counts)  # what is there stays
 
 
-def budgets(source: Connection, target: Connection, people: People, totals: Totals) -> None:
-    """What was spent in days and months that budgets still look at; all the rest is in the totals alone."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """All of it, read and worked out: what is left to do holds the other machines up. `first`: the month from which
+    budgets still look at what was spent."""
+
+    totals: Totals
+    first: str
+    moves: Sequence[Move]
+    rows: Mapping[str, Sequence[Row]]
+    by_table: Mapping[str, compared.Sums]
+
+
+def kept(source: Connection, people: People) -> Kept:
+    totals = rollup_sums.totals(source)
     first = clamped(date.today(), date.today()).isoformat()[: len("2026-10")]
-    moves = [*_spent(source, people, first), *_unknown(source, people, first)]
-    older = totals.total_cost_nano - sum(spent for _, spent, _, _ in moves)
-    moves.append((_held(EVERYBODY, _LONG_AGO), older, 0, 0))
+    rows = {table.name: _rows(source, table, people) for table in OF_DAYS}
+    by_table = compared.of_days(source, None, people.person)
+    return Kept(totals, first, _moves(source, people, first, totals), rows, by_table)
+
+
+def add(target: Connection, its: Kept) -> None:
+    """In the open transaction, beside which nobody else writes. Raises LedgerUnavailable where sums would differ."""
+    hosts = sorted({row["host"] for row in its.rows[rollups.name]} | {row["host"] for row in its.rows[daily.name]})
+    uids = sorted({row["uid"] for row in its.rows[carried.name]})
+    chosen = {rollups.name: rollups.c.host.in_(hosts), daily.name: daily.c.host.in_(hosts)}
+    chosen |= {carried.name: carried.c.uid.in_(uids)}
+    before = compared.of_days(target, chosen, int)
+    _put_days(target, its.rows)
+    compared.refuse_other(compared.added(before, its.by_table), compared.of_days(target, chosen, int))
     sums = SharedSums(target.dialect)
     sums.host = _MOVED
-    sums.add(target, moves, totals.total_requests)
-    sums.drop(target, first)
+    sums.add(target, its.moves, its.totals.total_requests)
+    sums.drop(target, its.first)
+
+
+def _put_days(target: Connection, rows: Mapping[str, Sequence[Row]]) -> None:
+    for table in (daily, carried):
+        _put(target, table, [_unnumbered(row) for row in rows[table.name]])
+    last = int(target.scalar(select(func.max(prunings.c.id))) or 0)
+    _put(target, prunings, [row | {"id": number} for number, row in enumerate(rows[prunings.name], last + 1)])
+    if rolled := rows[rollups.name]:
+        send(target, Statements(target.dialect).roll_up, rolled)
+
+
+def _moves(source: Connection, people: People, first: str, totals: Totals) -> list[Move]:
+    """What was spent in days and months that budgets still look at; all the rest is in the totals alone."""
+    moves = [*_spent(source, people, first), *_unknown(source, people, first)]
+    older = totals.total_cost_nano - sum(spent for _, spent, _, _ in moves)
+    return [*moves, (_held(EVERYBODY, _LONG_AGO), older, 0, 0)]
 
 
 def _spent(source: Connection, people: People, first: str) -> list[Move]:
@@ -82,18 +126,7 @@ def _held(uid: int, day: str, app: str = "") -> Held:
     return Held(0, uid, day, day[: len("2026-10")], 0, app=app)
 
 
-def days(source: Connection, target: Connection, people: People) -> None:
-    """What is kept by day of requests that are there and of those that were pruned; counters since the last reset."""
-    for table in (daily, carried):
-        _put(target, table, [_unnumbered(row) for row in _rows(source, table, people)])
-    last = int(target.scalar(select(func.max(prunings.c.id))) or 0)
-    noted = [row | {"id": number} for number, row in enumerate(_rows(source, prunings, people), last + 1)]
-    _put(target, prunings, noted)
-    if rolled := _rows(source, rollups, people):
-        send(target, Statements(target.dialect).roll_up, rolled)
-
-
-def _unnumbered(row: dict[str, Any]) -> dict[str, Any]:
+def _unnumbered(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "id"}
 
 
@@ -114,7 +147,7 @@ def _add_missing(source: Connection, target: Connection, table: Table, people: P
     _put(target, table, [row for row in rows if tuple(row[name] for name in key) not in known])
 
 
-def _rows(source: Connection, table: Table, people: People) -> list[dict[str, Any]]:
+def _rows(source: Connection, table: Table, people: People) -> list[Row]:
     changed: dict[str, Callable[[int], int]] = {"uid": people.person, "host": people.host}
     order = select(table).order_by(*table.primary_key)
     return [
@@ -123,6 +156,6 @@ def _rows(source: Connection, table: Table, people: People) -> list[dict[str, An
     ]
 
 
-def _put(target: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def _put(target: Connection, table: Table, rows: Sequence[Row]) -> None:
     if rows:
-        target.execute(insert(table), rows)
+        target.execute(insert(table), list(rows))

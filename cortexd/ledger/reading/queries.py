@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Row,
+    Select,
     case,
     cast,
     delete,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 
 from cortexd.domain.apps import APP
-from cortexd.ledger.engines import engine_of
+from cortexd.ledger.engines import Engine, engine_of
 from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
 from cortexd.ledger.records import IN_VAIN, SPENT, AppOf, Kind, RequestState, StoredRequest
@@ -38,6 +39,7 @@ is_release = entries.c.kind == Kind.RELEASE
 _last_seq = Prepared(lambda _engine: select(func.max(entries.c.seq)))
 _last_key = Prepared(lambda _engine: select(func.max(requests.c.id)))
 _meta = Prepared(lambda _engine: select(meta.c.value).where(meta.c.name == given("name")))
+states = Prepared(lambda engine: _states(engine))
 _forget_meta = Prepared(lambda _engine: delete(meta).where(meta.c.name == given("name")))
 _keep_meta = Prepared(lambda _engine: insert(meta).values(name=given("name"), value=given("value")))
 
@@ -145,10 +147,10 @@ def reserved(connection: Connection, keys: Collection[int] | None = None) -> lis
     return list(connection.execute(pending.group_by(*columns).order_by(requests.c.id)))
 
 
-def pending(connection: Connection, keys: Collection[int]) -> set[int]:
-    """Those of these requests that nobody has settled; nobody does until the transaction ends."""
-    chosen = select(requests.c.id).where(PENDING, requests.c.id.in_(keys)).order_by(requests.c.id)
-    return set(connection.scalars(chosen.with_for_update()))
+def _states(engine: Engine) -> Select[Any]:
+    """Where the requests `keys` stand, by their keys alone; nobody settles one until the transaction ends."""
+    chosen = select(requests.c.id, requests.c.state).where(requests.c.id.in_(engine.keys(given("keys"))))
+    return chosen.order_by(requests.c.id).with_for_update(of=requests)
 
 
 def abandoned(connection: Connection, now: datetime, most: int) -> list[int]:

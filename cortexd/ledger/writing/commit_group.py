@@ -187,7 +187,12 @@ class CommitGroup:
         return Settled(cost, closed.cost_known, before.day_nano + more, before.month_nano + more, self.books.totals)
 
     def write(self, connection: Connection, statements: Statements) -> None:
-        """Send the rows, each table's in one go."""
+        """All that was planned."""
+        self.send(connection, statements)
+        self.change(connection)
+
+    def send(self, connection: Connection, statements: Statements) -> None:
+        """The rows, each table's in one go."""
         for statement, rows in (
             (statements.rename, self._renamed),
             (statements.reserve, self._requests),
@@ -201,6 +206,14 @@ class CommitGroup:
         ):
             if rows:
                 send(connection, statement, rows)
+
+    @property
+    def changes(self) -> bool:
+        """Whether `change` has something to do."""
+        return bool(self._counted or self._resets)
+
+    def change(self, connection: Connection) -> None:
+        """What goes by what is there, once the rows are."""
         learned.count(connection, self._counted)
         for uid in self._resets:
             statistics.reset(connection, uid)

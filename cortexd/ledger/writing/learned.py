@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
-from cortexd.domain.learned import Cell, CountKey, Key, Learned, Reported, Teach
+from cortexd.domain.learned import TASK, Cell, CountKey, Key, Learned, Reported, Teach
 from cortexd.domain.targets import Target
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import Prepared, given
 from cortexd.ledger.keeping.schema import learned_cells, learned_counts
 
@@ -25,10 +26,19 @@ _begin = Prepared(
 )
 
 
+def alone(connection: Connection) -> None:
+    """No other daemon that shares the ledger changes what was learned until the transaction ends: what each adds is
+    added to what the others have."""
+    if sharing := engine_of(connection).sharing:
+        sharing.ask(connection, [sharing.taking(["learned"])])
+
+
 def taught(connection: Connection, reported: Reported, teach: Teach) -> Mapping[Key, Cell]:
-    """The cells that an outcome changes, as they are from now on."""
+    """The cells that an outcome changes, as they are from now on. What fades does so by the decisions of all daemons,
+    in the cell that they share, and so once."""
+    alone(connection)
     known = {key: cell for key in reported.keys if (cell := _cell(connection, key)) is not None}
-    changed = teach(reported, known)
+    changed = teach(reported, known, _decisions(connection, reported.task_type))
     keep_cells(connection, changed)
     return changed
 
@@ -46,6 +56,12 @@ def keep_cells(connection: Connection, cells: Mapping[Key, Cell]) -> None:
 
 def count(connection: Connection, more: Mapping[CountKey, int]) -> None:
     """Raise counts."""
+    engine = engine_of(connection)
+    if engine.sharing:
+        rows = [{"name": name, "of": of, "value": by} for (name, of), by in sorted(more.items())]
+        if rows:  # one that two daemons begin at once is not in the way of either
+            connection.execute(engine.add(learned_counts, ("name", "of"), ("value",)), rows)
+        return
     for (name, of), by in more.items():
         if not _raise.run(connection, named=name, whose=of, more=by):
             _begin.run(connection, named=name, whose=of, more=by)
@@ -53,6 +69,7 @@ def count(connection: Connection, more: Mapping[CountKey, int]) -> None:
 
 def replace(connection: Connection, learned: Learned) -> None:
     """Forget all, and know this."""
+    alone(connection)
     connection.execute(delete(learned_cells))
     connection.execute(delete(learned_counts))
     keep_cells(connection, learned.cells)
@@ -66,6 +83,14 @@ def drop_old(connection: Connection, before: datetime) -> list[Key]:
     gone = [(task, Target(provider, model)) for task, provider, model in connection.execute(select(*named).where(old))]
     connection.execute(delete(learned_cells).where(old))
     return gone
+
+
+def _decisions(connection: Connection, task: str) -> Mapping[str, int] | None:
+    """How many there were of that task and of all, by every daemon; None where only one has the ledger, and knows."""
+    if engine_of(connection).sharing is None:
+        return None
+    chosen = (learned_counts.c.name == TASK) & learned_counts.c.of.in_(("", task))
+    return {row.of: row.value for row in connection.execute(select(learned_counts).where(chosen))}
 
 
 def _cell(connection: Connection, key: Key) -> Cell | None:

@@ -38,6 +38,9 @@ class Replaying:
             connection.execute(insert(meta), {"name": _MARK.format(spool), "value": str(number)})
 
 
+NO_LINES = Replaying((), {})
+
+
 def replaying(connection: Connection, actions: Sequence[Action], host: int | None = None) -> Replaying:
     """What of these is still to be done, in the open transaction. `host`: of a machine with users of its own."""
     lines = [action for action in actions if isinstance(action, Replay)]

@@ -41,15 +41,16 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
-from cortexd.ledger.writing.replaying import replaying, settled_as_lost, take_in
+from cortexd.ledger.writing.replaying import NO_LINES, Replaying, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import SharedBooks
-from cortexd.ledger.writing.shared_sums import SharedSums
+from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
 from cortexd.ledger.writing.statements import Statements
 from cortexd.ledger.writing.store import Result, Store
 
 _log = logging.getLogger("cortexd.ledger")
 _TRIES = 4
+_UPKEEP = "upkeep"  # a lock of those who do it: one machine at a time, and nobody else waits
 _PAUSE_S = 0.02
 _RETRY_S, _MOST_RETRY_S = 1.0, 15.0
 _MOST_ABANDONED = 256  # requests of a dead daemon, in one transaction
@@ -143,21 +144,15 @@ class SharedStore(Store):
 
     def _commit_once(self, connection: Connection, actions: Sequence[Action], conflict: bool) -> list[Result]:
         connection.begin()
-        self._sharing.enter(connection, alone=any(map(_goes_alone, actions)))
         replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
         take_in(connection, self.books, todo if replay.marks else ())
-        gone = self._gone(connection, todo)
-        concerned = self.books.concerned(todo)
-        self._sharing.take(connection, concerned.locks)
-        self.books.tallies = self._sums.tallies(connection, concerned.sums)
+        gone, mark = self._look(connection, actions, todo)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
         planned = [action and self._planned(group, action, connection, gone) for action in replay.meant]
-        self._write(connection, group)
-        replay.keep(connection)
-        self._doubt = Doubt(actions, self._sharing.mark(connection), group, planned)
-        self._commit_surely(connection)
+        self._doubt = Doubt(actions, mark, group, planned)
+        self._end(connection, group, replay)
         for key in gone:
             self.books.held.pop(key, None)
         for action in actions:
@@ -165,10 +160,31 @@ class SharedStore(Store):
                 self._late.pop(action.key, None)
         return self._booked(group, planned)
 
-    def _commit_surely(self, connection: Connection) -> None:
+    def _look(self, connection: Connection, actions: Sequence[Action], todo: Sequence[Action]) -> tuple[set[int], str]:
+        """Begin, have the locks that these need, and only then the sums, in one round trip.
+
+        Those of this daemon's open requests that another has settled meanwhile, and the transaction's mark; the other
+        requests stay open until it ends.
+        """
+        wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
+        concerned = self.books.concerned(todo)
+        asked = {"entered": self._sharing.entering(alone=any(map(_goes_alone, actions)))}
+        if wanted:
+            asked["open"] = queries.states.asked(connection, keys=list(wanted))
+        locks = concerned.locks | {_UPKEEP for action in actions if isinstance(action, Upkeep)}
+        if locks:
+            asked["taken"] = self._sharing.taking(locks)
+        if concerned.sums:
+            asked["sums"] = self._sums.asked(connection, concerned.sums)
+        found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
+        self.books.tallies = self._sums.tallies(connection, concerned.sums, found.get("sums", ()))
+        still = {key for key, state in found.get("open", ()) if state == RequestState.PENDING}
+        return wanted - still, str(found["entered"][0][-1])
+
+    def _end(self, connection: Connection, group: CommitGroup, replay: Replaying) -> None:
         """The doubt ends here, unless the connection does."""
         try:
-            connection.commit()
+            self._write(connection, group, replay)
         except Exception as error:
             if not self._sharing.lost(error):
                 self._doubt = None
@@ -192,10 +208,19 @@ class SharedStore(Store):
         held, lost_nano = found
         return group.correct(connection, held, action.state, action.attempts, lost_nano)
 
-    def _write(self, connection: Connection, group: CommitGroup) -> None:
-        group.write(connection, self._statements)
-        self._sums.add(connection, group.moves, group.settled)
-        self._free.count(connection, group.free)
+    def _write(self, connection: Connection, group: CommitGroup, replay: Replaying = NO_LINES) -> None:
+        """And commit: in one round trip where nothing has to be read."""
+        plain = not (group.changes or group.free or replay.marks)
+        with self._sharing.at_once(connection):
+            group.send(connection, self._statements)
+            self._sums.add(connection, group.moves, group.settled)
+            if plain:
+                connection.commit()
+        if not plain:
+            group.change(connection)
+            self._free.count(connection, group.free)
+            replay.keep(connection)
+            connection.commit()
 
     def _booked(self, group: CommitGroup, planned: Sequence[Planned]) -> list[Result]:
         group.book()
@@ -208,12 +233,6 @@ class SharedStore(Store):
                 self._orphans.append(result)
             elif isinstance(action, Settle) and isinstance(result, Settled):
                 self._late[action.key] = result
-
-    def _gone(self, connection: Connection, actions: Sequence[Action]) -> set[int]:
-        """Those of this daemon's open requests that another has settled meanwhile; the others stay open until the
-        transaction ends."""
-        wanted = {action.key for action in actions if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
-        return wanted - queries.pending(connection, wanted) if wanted else set()
 
     def _end_doubt(self, connection: Connection) -> Doubt | None:
         """The group in doubt, if it was committed; it is in doubt no longer."""
@@ -271,7 +290,7 @@ class SharedStore(Store):
         migrate(connection, self._place.refuse_to_begin_anew)
         self._set_clock()
         self.host = hosts.enter(connection, self._machine, self._moment())
-        self._sums.host = str(self.host)
+        self._sums.host = str(self.host % ROWS_EACH)
         self._drop_old_sums(connection)
         self.recovered = self._recover()
         self.books.totals = self._totals()
@@ -332,9 +351,7 @@ class SharedStore(Store):
         for row in queries.reserved(connection, keys) if keys else ():
             held = Held.of(row, queries.exact(row.high, row.low))
             group.settle(held, RequestState.LOST, (), lost_nano=held.nano)
-        if keys:
-            self._write(connection, group)
-        connection.commit()
+        self._write(connection, group)
         for key in keys:
             self.books.held.pop(key, None)
         return len(keys)
@@ -360,4 +377,4 @@ class SharedStore(Store):
 
 
 def _goes_alone(action: Action) -> bool:
-    return isinstance(action, ResetStats | TakeOver | Upkeep) or (isinstance(action, Change) and action.alone)
+    return isinstance(action, ResetStats | TakeOver) or (isinstance(action, Change) and action.alone)

@@ -6,14 +6,28 @@ A machine adds to rows of its own, so that none waits for another's. Who goes by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    Connection,
+    Dialect,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    select,
+)
 
-from cortexd.ledger.engines import engine_for
-from cortexd.ledger.engines.driver import send
+from cortexd.ledger.engines import Asked, engine_for
+from cortexd.ledger.engines.driver import Prepared, given, send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
 from cortexd.ledger.records import AppOf, Totals, Whose
 from cortexd.ledger.writing.balance import Move
@@ -22,6 +36,7 @@ from cortexd.ledger.writing.tallies import Tallies, Tally
 _KEY = ("uid", "period", "app", "host")
 _ADDED = ("spent", "reserved", "unknown", "requests")
 _TALLIED = ("spent", "reserved", "unknown")
+ROWS_EACH = 32  # of a sum, over which machines are spread
 Wanted = tuple[Whose, str]  # whose, in which period
 _Name = tuple[int, str]  # of a single row of each machine: uid and app
 
@@ -41,10 +56,17 @@ class SharedSums:
         adding = engine_for(dialect.name).add(sums, _KEY, _ADDED).values(given)
         self._add = str(adding.compile(dialect=dialect))
 
-    def tallies(self, connection: Connection, wanted: Collection[Wanted]) -> Tallies:
+    def asked(self, connection: Connection, wanted: Collection[Wanted]) -> Asked:
+        """What `tallies` needs the rows of."""
+        names = [name for whose, _ in wanted if (name := _name(whose)) is not None]
+        periods = {period for _, period in wanted}
+        uids, apps = {uid for uid, _ in names}, {app for _, app in names}
+        return _SINGLES.asked(connection, uids=list(uids), apps=list(apps), periods=list(periods))
+
+    def tallies(self, connection: Connection, wanted: Collection[Wanted], singles: Iterable[Sequence[Any]]) -> Tallies:
         """What is committed, and what this transaction has added."""
         found = Tallies()
-        rows = _singles(connection, [(name, period) for whose, period in wanted if (name := _name(whose)) is not None])
+        rows = {((uid, app), period): tuple(map(int, added)) for uid, app, period, *added in singles}
         for whose, period in wanted:
             name = _name(whose)
             tally = (
@@ -84,19 +106,19 @@ class SharedSums:
             _add_up(added[EVERYBODY, ALL_TIME, ""], (spent, reserved, 0, 0))
         if settled:
             _add_up(added[EVERYBODY, ALL_TIME, ""], (0, 0, 0, settled))
-        for key, figures in sorted(added.items()):  # in the same order on every machine
+        for key, figures in sorted(added.items(), reverse=True):  # alike on every machine, what all of them need last
             yield dict(zip((*_KEY, *_ADDED), (*key, self.host, *figures), strict=True))
 
 
-def _singles(connection: Connection, wanted: Collection[tuple[_Name, str]]) -> dict[Any, tuple[int, int, int]]:
-    if not wanted:
-        return {}
-    uids, apps = {uid for (uid, _), _ in wanted}, {app for (_, app), _ in wanted}
+def _singles() -> Select[Any]:
+    """Single rows' sums, and some that nobody wants."""
+    lists = (("uid", "uids", BigInteger), ("app", "apps", Text), ("period", "periods", Text))
+    near = (sums.c[name] == any_(cast(given(values), ARRAY(kind))) for name, values, kind in lists)
     columns = (sums.c.uid, sums.c.app, sums.c.period)
-    near = (sums.c.uid.in_(uids), sums.c.app.in_(apps), sums.c.period.in_({period for _, period in wanted}))
-    added = [func.sum(sums.c[name]) for name in _TALLIED]
-    found = connection.execute(select(*columns, *added).where(*near).group_by(*columns))
-    return {((uid, app), period): (int(spent), int(held), int(doubt)) for uid, app, period, spent, held, doubt in found}
+    return select(*columns, *(func.sum(sums.c[name]) for name in _TALLIED)).where(*near).group_by(*columns)
+
+
+_SINGLES = Prepared(lambda _engine: _singles())
 
 
 def _name(whose: Whose) -> _Name | None:

@@ -160,10 +160,12 @@ class Cells:
 
     def teach(self) -> Teach:
         """What an outcome makes of its cells, by the decisions that there have been up to now."""
-        decisions = dict(self._decisions)
+        own = dict(self._decisions)
 
-        def taught(reported: Reported, known: Mapping[Key, Cell]) -> Mapping[Key, Cell]:
-            cells = Cells({key: replace(cell) for key, cell in known.items()}, decisions)
+        def taught(
+            reported: Reported, known: Mapping[Key, Cell], decisions: Mapping[str, int] | None = None
+        ) -> Mapping[Key, Cell]:
+            cells = Cells({key: replace(cell) for key, cell in known.items()}, own if decisions is None else decisions)
             task, now, before = reported.task_type, reported.now, reported.before
             if before.weight:
                 cells.correct(task, reported.target, before, now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cortexd.domain.learned import CountKey, Learned, Part
-from cortexd.routing.learned.counting import RECALLED, SEED, TASK, cells_of, model_of
+from cortexd.domain.learned import TASK, CountKey, Learned, Part
+from cortexd.routing.learned.counting import RECALLED, SEED, cells_of, model_of
 
 
 def replaced(known: Learned, given: Learned) -> Learned:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cortexd.domain.learned import CountKey, Learned
+from cortexd.domain.learned import TASK, CountKey, Learned
 from cortexd.domain.messages import LearnedMode
 from cortexd.domain.targets import Target
 from cortexd.routing.learned.cells import Cells
 from cortexd.routing.learned.policy import Counts
 
 # `of` is a task ("" for all), a mode, PROVIDER/MODEL, or nothing
-TASK, DECIDED, EXPLORED, RECALLED, SEED = "task", "decided", "explored", "recalled", "seed"
+DECIDED, EXPLORED, RECALLED, SEED = "decided", "explored", "recalled", "seed"
 CHOSEN_AMONG = {mode: f"models_{mode}" for mode in (LearnedMode.OBSERVE, LearnedMode.APPLY)}
 NAMES = (TASK, DECIDED, EXPLORED, RECALLED, SEED, *CHOSEN_AMONG.values())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import NullPool, QueuePool, create_engine, make_url, text
+from sqlalchemy import NullPool, QueuePool, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.config.ledger_address import with_defaults
@@ -17,6 +17,7 @@ from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines.engine import Engine, Place
 
 _WAIT_S = 5.0
+_PREPARE_AFTER = 2  # times that a statement was run
 # What libpq waits for: a connection, an answer to what was sent, a sign of a silent peer.
 _BOUNDS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -56,7 +57,9 @@ class PostgresqlServer(Place):
         raise InvalidArgument(f"{self} is a database of its own; an administrator empties it with the database's tools")
 
     def writer(self) -> sqlalchemy.Engine:
-        return self._pool(poolclass=NullPool)
+        engine = self._pool(poolclass=NullPool)
+        event.listen(engine, "connect", _prepare_where_alone)
+        return engine
 
     def readers(self, connections: int = 1) -> sqlalchemy.Engine:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -90,3 +93,10 @@ class PostgresqlServer(Place):
                 f"[ledger] url: Python's package {error.name} is missing; install Debian's package cortexd-postgresql, "
                 "or cortexd[postgresql] where pip installed cortexd"
             ) from error
+
+
+def _prepare_where_alone(connection: Any, _record: object) -> None:
+    """Statements are prepared where no pooler stands between, which would show a number of its own."""
+    if connection.execute("SELECT pg_backend_pid()").fetchone()[0] == connection.info.backend_pid:
+        connection.prepare_threshold = _PREPARE_AFTER
+    connection.rollback()

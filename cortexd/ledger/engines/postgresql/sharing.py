@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
+from cortexd.ledger.engines.driver import as_sqlalchemys
 from cortexd.ledger.engines.postgresql import errors
-from cortexd.ledger.engines.sharing import Sharing
+from cortexd.ledger.engines.sharing import Asked, Sharing
 
 _STATEMENT, _LOCK = "20s", "10s"
 _BOUNDS = f"set_config('statement_timeout', '{_STATEMENT}', true), set_config('lock_timeout', '{_LOCK}', true)"
+_MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
-    False: text(f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(:key)"),
-    True: text(f"SELECT {_BOUNDS}, pg_advisory_xact_lock(:key)"),
+    False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
+    True: f"SELECT {_BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
 }
-_TAKE = text("""
-SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(:keys AS BIGINT[])) AS key ORDER BY 1) AS in_order
-""")
+_TAKE = """
+SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
+"""
 _NOW = text("SELECT clock_timestamp()")
-_MARK = text("SELECT CAST(pg_current_xact_id() AS TEXT)")
 _MAY_CHANGE = text("SELECT has_table_privilege(:table, 'INSERT')")
 _BECAME = text("SELECT pg_xact_status(CAST(:mark AS xid8))")
 
 
 class PostgresqlSharing(Sharing):
     def enter(self, connection: Connection, alone: bool) -> None:
-        connection.execute(_ENTER[alone], {"key": _key("writers")})
+        connection.exec_driver_sql(*self.entering(alone))
 
-    def take(self, connection: Connection, names: Iterable[str]) -> None:
-        if keys := {_key(f"limit {name}") for name in names}:
-            connection.execute(_TAKE, {"keys": list(keys)})
+    def entering(self, alone: bool) -> Asked:
+        return _ENTER[alone], {"key": _key("writers")}
+
+    def taking(self, names: Iterable[str]) -> Asked:
+        return _TAKE, {"keys": list({_key(f"limit {name}") for name in names})}
+
+    def ask(self, connection: Connection, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
+        with self.at_once(connection):
+            cursors = [connection.connection.cursor() for _ in asked]
+            for cursor, (statement, values) in zip(cursors, asked, strict=True):
+                cursor.execute(statement, values)
+        return [list(cursor.fetchall()) for cursor in cursors]
+
+    @contextmanager
+    def at_once(self, connection: Connection) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        try:
+            with as_sqlalchemys(connection), driver.pipeline():
+                yield
+        except Exception:
+            with suppress(connection.dialect.loaded_dbapi.Error):  # where the commit failed SQLAlchemy does it no more
+                driver.rollback()
+            raise
 
     def now(self, connection: Connection) -> datetime:
         found: datetime = connection.execute(_NOW).scalar_one()
         return found.astimezone(UTC)
-
-    def mark(self, connection: Connection) -> str:
-        found: str = connection.execute(_MARK).scalar_one()
-        return found
 
     def committed(self, connection: Connection, mark: str) -> bool | None:
         became = connection.scalar(_BECAME, {"mark": mark})
@@ -56,6 +76,7 @@ class PostgresqlSharing(Sharing):
         return errors.is_lost(error)
 
 
+@lru_cache(4096)
 def _key(name: str) -> int:
     """A lock's number. Two names that share one wait for each other, no more."""
     return int.from_bytes(blake2b(f"cortexd {name}".encode(), digest_size=8).digest(), "big", signed=True)
