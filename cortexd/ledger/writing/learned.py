@@ -30,7 +30,7 @@ def alone(connection: Connection) -> None:
     """No other daemon that shares the ledger changes what was learned until the transaction ends: what each adds is
     added to what the others have."""
     if sharing := engine_of(connection).sharing:
-        sharing.take(connection, ["learned"])
+        sharing.ask(connection, [sharing.taking(["learned"])])
 
 
 def taught(connection: Connection, reported: Reported, teach: Teach) -> Mapping[Key, Cell]:
@@ -56,10 +56,11 @@ def keep_cells(connection: Connection, cells: Mapping[Key, Cell]) -> None:
 
 def count(connection: Connection, more: Mapping[CountKey, int]) -> None:
     """Raise counts."""
-    if sharing := engine_of(connection).sharing:
+    engine = engine_of(connection)
+    if engine.sharing:
         rows = [{"name": name, "of": of, "value": by} for (name, of), by in sorted(more.items())]
         if rows:  # one that two daemons begin at once is not in the way of either
-            connection.execute(sharing.add(learned_counts, ("name", "of"), ("value",)), rows)
+            connection.execute(engine.add(learned_counts, ("name", "of"), ("value",)), rows)
         return
     for (name, of), by in more.items():
         if not _raise.run(connection, named=name, whose=of, more=by):
