@@ -151,7 +151,7 @@ def cluster(more: str = "") -> Iterator[Cluster]:
     assert found is not None
     directory = Path(tempfile.mkdtemp(prefix="cortexd-pg-"))
     try:
-        made = Cluster(directory, found, _become(directory))
+        made = Cluster(directory, found, become(directory))
         directory.chmod(0o711)  # a daemon under test is another user
         (directory / "run").mkdir(mode=0o755)
         if made.become:
@@ -180,7 +180,7 @@ def shared(url: str) -> LedgerSettings:
     return LedgerSettings(url=url, path=Path(tempfile.gettempdir()) / f"cortexd-{secrets.token_hex(8)}" / "ledger")
 
 
-def _become(directory: Path) -> tuple[str, ...]:
+def become(directory: Path) -> tuple[str, ...]:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return ()

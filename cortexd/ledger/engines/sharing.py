@@ -28,10 +28,6 @@ class Sharing(ABC):
         """`enter`, to be asked; its last value is the mark."""
 
     @abstractmethod
-    def take(self, connection: Connection, names: Iterable[str]) -> None:
-        """`taking`, done."""
-
-    @abstractmethod
     def taking(self, names: Iterable[str]) -> Asked:
         """Hold the locks of these names until the transaction ends; all take them in the same order."""
 

@@ -23,7 +23,7 @@ def alone(connection: Connection) -> None:
     """No other daemon that shares the ledger changes what was learned until the transaction ends: what each adds is
     added to what the others have."""
     if sharing := engine_of(connection).sharing:
-        sharing.take(connection, ["learned"])
+        sharing.ask(connection, [sharing.taking(["learned"])])
 
 
 def taught(connection: Connection, reported: Reported, teach: Teach) -> Mapping[Key, Cell]:

@@ -37,9 +37,6 @@ class PostgresqlSharing(Sharing):
     def entering(self, alone: bool) -> Asked:
         return _ENTER[alone], {"key": _key("writers")}
 
-    def take(self, connection: Connection, names: Iterable[str]) -> None:
-        connection.exec_driver_sql(*self.taking(names))
-
     def taking(self, names: Iterable[str]) -> Asked:
         return _TAKE, {"keys": list({_key(f"limit {name}") for name in names})}
 
