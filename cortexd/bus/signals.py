@@ -37,8 +37,10 @@ class Subscription:
     sequence: int = 0
 
     def wants(self, event: CostEvent) -> bool:
+        if event.uid != self.uid:
+            return False
         found = {"task_type": event.task_type.value, "provider": event.provider}
-        return event.uid == self.uid and all(found[key] == value for key, value in self.filter.items())
+        return all(found[key] == value for key, value in self.filter.items())
 
 
 class Signals:

@@ -7,6 +7,7 @@ what may be spent, on what, at which price, and not where requests and keys go.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -15,6 +16,7 @@ from typing import Any
 
 from cortexd.config.settings import Config, LedgerSettings, ProviderSettings
 from cortexd.domain.fleet import Revision
+from cortexd.errors import ConfigError, Problem
 
 MAX_TEXT_BYTES = 256 * 1024
 SECTIONS = ("budgets", "routing", "privacy", "providers")
@@ -30,6 +32,20 @@ _LONGEST_HEAD = 64
 def kept_at(ledger: LedgerSettings) -> Path | None:
     """Where a machine of a fleet keeps the revision that it runs; None where it is in none."""
     return ledger.path.parent / _NAME if ledger.url else None
+
+
+def is_kept(kept: Path) -> bool:
+    """Whether there is a revision. Raises ConfigError where whoever asks may not know."""
+    try:
+        kept.lstat()
+    except PermissionError:
+        reason = "the fleet's settings are for root and cortexd's own user to read; try again with sudo"
+        raise ConfigError(Problem(str(kept), "", reason)) from None
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise ConfigError(Problem(str(kept), "", f"cannot be read: {error.strerror}")) from None
+    return True
 
 
 def as_kept(revision: Revision) -> str:

@@ -19,7 +19,7 @@ from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.coerce import coerce
 from cortexd.config.defaults import builtin_config
 from cortexd.config.files import Unusable, find_files, is_there, read_file
-from cortexd.config.fleet import kept_at, named, parted
+from cortexd.config.fleet import is_kept, kept_at, named, parted
 from cortexd.config.names import fault_of_name
 from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation, Problems, UnknownSetting, unknown_setting
@@ -60,7 +60,7 @@ def _with_fleet(config: Config, given: Revision | None, tables: dict[Path, Table
     """`config` with the fleet's settings above it, which are one more of the `tables`."""
     kept = kept_at(config.ledger)
     with problems.collected():
-        if kept is None or (given is None and not is_there(kept)):
+        if kept is None or (given is None and not is_kept(kept)):
             return config
         file = kept if given is None else named(given.number)
         tables[file] = table = _parsed(file, problems, None if given is None else given.text.encode())

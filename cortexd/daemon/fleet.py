@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from cortexd.config import Config
 from cortexd.config.fleet import as_kept, kept_at, revision_in
+from cortexd.config.whole_file import replace
 from cortexd.domain.fleet import Marks, Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger
@@ -82,7 +80,7 @@ class Fleet:
         try:
             config = self._read(newest)
             assert self._kept is not None
-            _replace(self._kept, as_kept(newest).encode())
+            replace(self._kept, as_kept(newest).encode(), 0o600, self._kept.parent)
         except (ConfigError, OSError) as error:
             self._refuse(newest, str(error))
             return
@@ -96,17 +94,3 @@ class Fleet:
         if said != self._refused:
             self._refused = said
             log.error("%s", said)
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Whole or not at all, also after a power cut. Raises OSError."""
-    handle, unfinished = tempfile.mkstemp(dir=file.parent, prefix=".fleet-")
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(handle)
-        os.replace(unfinished, file)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -52,6 +52,14 @@ class Ticket:
         if self.task is not None:
             self.task.cancel()
 
+    def left_by(self, task: asyncio.Task[Any], cancelled: int) -> bool:
+        """Whether `task`, which did this request's work, was itself cancelled, and not the request alone. `cancelled`:
+        how often it was before the work."""
+        while task.cancelling() > cancelled and (self.cancelled or self.shut_down):
+            self.cancelled = self.shut_down = False
+            task.uncancel()
+        return task.cancelling() > cancelled
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """While the current task waits on this request's behalf. Raises Cancelled where `cancel` ended the wait."""
@@ -69,11 +77,12 @@ class Ticket:
 
 @dataclass(slots=True)
 class Running(Generic[T]):
-    """One request whose work has begun."""
+    """One request whose work has begun. `ended`: its task, or a future where that does more than this work."""
 
     content_hash: bytes
     ticket: Ticket
     task: asyncio.Task[T]
+    ended: asyncio.Future[Any]
 
     def reader_left(self) -> None:
         """The stream that began it has lost its reader: end it, unless others have joined."""
@@ -86,7 +95,7 @@ class Running(Generic[T]):
         """Wait, as a later call, for what an earlier one began."""
         self.ticket.joined += 1
         try:
-            return await self.wait(abandon=False)
+            return await self.wait()
         finally:
             self.ticket.joined -= 1
 
@@ -101,17 +110,15 @@ class Running(Generic[T]):
         finally:
             reserving.cancel()
         if not reserved.is_set():
-            await self.wait(abandon=False)
+            await self.wait()
 
-    async def wait(self, *, abandon: bool) -> T:
-        """The request's answer. `abandon`: a waiter who leaves ends the work, as nobody else can come for it."""
+    async def wait(self) -> T:
+        """The request's answer. A waiter who leaves does not end the work: another may come for it."""
         try:
             return await asyncio.shield(self.task)
         except asyncio.CancelledError:
             if self.task.cancelled():
                 raise self.ticket.interruption from None
-            if abandon:
-                self.task.cancel()
             raise
 
 
@@ -145,13 +152,31 @@ class InFlight(Generic[T]):
 
     def start(self, ticket: Ticket, content_hash: bytes, work: Coroutine[Any, Any, T]) -> Running[T]:
         """Run `work` as this request's task; it is forgotten, or its answer kept, when it ends."""
-        running = Running(content_hash, ticket, asyncio.create_task(work, name=f"request {ticket.key[1]}"))
-        self._running[ticket.key] = running
-        self._tickets[ticket] = None
-        ticket.state, ticket.task = "running", running.task
-        self._on_change()
+        task = asyncio.create_task(work, name=f"request {ticket.key[1]}")
+        running = Running(content_hash, ticket, task, task)
+        self._begun(running)
         running.task.add_done_callback(lambda _task: self._finished(running))
         return running
+
+    async def alone(self, ticket: Ticket, work: Awaitable[T]) -> T:
+        """The answer of `work`, which is done in the task that waits for it: nobody else can come for it. Raises what
+        the work does, Cancelled where the request was, and CancelledError where the task was."""
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled, ended = task.cancelling(), asyncio.get_running_loop().create_future()
+        self._begun(running := Running[T](b"", ticket, task, ended))
+        try:
+            answer = await work
+        except (CortexError, asyncio.CancelledError) as error:
+            if ticket.left_by(task, cancelled):
+                raise asyncio.CancelledError from None
+            raise error if isinstance(error, CortexError) else ticket.interruption from None
+        finally:
+            self._over(running)
+            ended.set_result(None)
+        if ticket.left_by(task, cancelled):
+            raise asyncio.CancelledError
+        return answer
 
     def tickets(self, uid: int) -> list[Ticket]:
         """That user's requests, oldest first."""
@@ -168,8 +193,8 @@ class InFlight(Generic[T]):
         """Cancel every request of that user, and wait for the end of those that had begun."""
         for ticket in self.tickets(uid):
             ticket.cancel()
-        if tasks := [running.task for (owner, _), running in self._running.items() if owner == uid]:
-            await asyncio.wait(tasks)
+        if ends := [running.ended for (owner, _), running in self._running.items() if owner == uid]:
+            await asyncio.wait(ends)
 
     def forget(self, uid: int) -> None:
         """Keep no answer of that user."""
@@ -184,27 +209,37 @@ class InFlight(Generic[T]):
 
     async def outlive(self) -> None:
         """Wait for the requests that are under way now, not for later ones."""
-        if tasks := [running.task for running in self._running.values()]:
-            await asyncio.wait(tasks)
+        if ends := [running.ended for running in self._running.values()]:
+            await asyncio.wait(ends)
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait for every request to end; after `timeout_s` cancel those left. True if none had to be cancelled."""
         if self._running:
-            await asyncio.wait([running.task for running in self._running.values()], timeout=timeout_s)
-        late = [running for running in self._running.values() if not running.task.done()]
+            await asyncio.wait([running.ended for running in self._running.values()], timeout=timeout_s)
+        late = [running for running in self._running.values() if not running.ended.done()]
         for running in late:
             running.ticket.shut_down = True
             running.task.cancel()
         if late:
-            await asyncio.wait([running.task for running in late], timeout=5)
+            await asyncio.wait([running.ended for running in late], timeout=5)
         return not late
 
-    def _finished(self, running: Running[T]) -> None:
-        key = running.ticket.key
-        del self._running[key]
+    def _begun(self, running: Running[T]) -> None:
+        ticket = running.ticket
+        self._running[ticket.key] = running
+        self._tickets[ticket] = None
+        ticket.state, ticket.task = "running", running.task
+        self._on_change()
+
+    def _over(self, running: Running[T]) -> None:
+        del self._running[running.ticket.key]
         self._tickets.pop(running.ticket, None)
         running.ticket.task = None  # whose error holds frames that hold the ticket: a cycle around the prompt
         self._on_change()
+
+    def _finished(self, running: Running[T]) -> None:
+        self._over(running)
+        key = running.ticket.key
         if running.task.cancelled() or running.task.exception() is not None or not running.ticket.detached:
             return
         self._repeats.keep(key, running.content_hash, running.task.result())

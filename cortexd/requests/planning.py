@@ -10,10 +10,11 @@ from functools import partial
 from cortexd.accounts.accounts import Accounts
 from cortexd.accounts.allowances import Allowances
 from cortexd.accounts.limits import near_end
+from cortexd.accounts.own_caps import downgrades
 from cortexd.authority import Caller
 from cortexd.domain.targets import Target
 from cortexd.errors import Failure, LedgerUnavailable
-from cortexd.ledger import Limit
+from cortexd.ledger import Limit, OverBudget
 from cortexd.requests.asking import Asking
 from cortexd.requests.intake import Request
 from cortexd.requests.results import Completion
@@ -28,6 +29,7 @@ from cortexd.routing import (
     Question,
     Sessions,
     Wishes,
+    downgrade,
     plan_route,
 )
 from cortexd.routing.free_and_local import free_and_local
@@ -129,6 +131,19 @@ class Planning:
         """Wait a moment for servers that have not said yet which models they have."""
         if self.asking is not None:
             await self.asking.shown()
+
+    def cheaper(self, request: Request, plan: Plan) -> Callable[[OverBudget], Plan | None]:
+        """What a budget's last money may still buy, where whoever has set it wants that."""
+        setup, uid = self.setup(), request.caller.uid
+
+        def cheaper(over: OverBudget) -> Plan | None:
+            limit, cap = over.state.limit, self.accounts.own_caps.of(uid)
+            wanted = downgrades(cap, limit) if limit.own else setup.config.budgets.at_limit == "downgrade"
+            if not wanted:
+                return None
+            return downgrade(plan, request.question, setup.config, setup.catalog, self.health, over.room_nano)
+
+        return cheaper
 
     def answered(self, request: Request, plan: Plan, completion: Completion) -> None:
         """Who goes on with this session, or conversation, has its cache."""

@@ -13,7 +13,6 @@ from cortexd.accounts.accounts import Accounts
 from cortexd.accounts.allowances import Allowances
 from cortexd.accounts.holds import HoldEnd, Holds, HoldView
 from cortexd.accounts.learned import LearnedKeeping
-from cortexd.accounts.own_caps import downgrades
 from cortexd.authority import Action, Authorizer, Caller, action_for
 from cortexd.catalog import Catalog
 from cortexd.config import Config
@@ -21,7 +20,7 @@ from cortexd.domain.messages import Role, stricter
 from cortexd.domain.own_cap import OwnCap
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import BudgetExceeded, Cancelled, RequestNotFound, ShuttingDown, Timeout
-from cortexd.ledger import Ledger, Limit, LimitOverride, OverBudget, Totals
+from cortexd.ledger import Ledger, Limit, LimitOverride, Totals
 from cortexd.pool import ReplicaView
 from cortexd.requests.answers.cache import AnswerCache
 from cortexd.requests.asking import Asking
@@ -38,7 +37,7 @@ from cortexd.requests.results import Completion, Condition, Decision, held_bytes
 from cortexd.requests.setup import Setup
 from cortexd.requests.sinks import SharedSink, Sink
 from cortexd.requests.streams import Streams
-from cortexd.routing import NOT_COUNTED, Counted, Health, Learner, Observed, Plan, Question, State, downgrade
+from cortexd.routing import NOT_COUNTED, Counted, Health, Learner, Observed, Plan, Question, State
 
 
 class Service:
@@ -261,17 +260,40 @@ class Service:
         if held is not None:
             place.free()
             return held, None
-        running, reserved = self._start(request, ticket, plan, limits, sink, place)
+        execution = self._execution(request, ticket, plan, limits, sink)
+        if sink is None and not request.chosen:
+            return self._alone(execution, place), None
+        running = self._start(execution, place)
         if sink is not None:
-            await running.until(reserved)
-        return running.wait(abandon=not request.chosen and sink is None), running
+            ticket.state = "streaming"
+            await running.until(execution.reserved)
+        return running.wait(), running
 
-    def _start(
-        self, request: Request, ticket: Ticket, plan: Plan, limits: tuple[Limit, ...], sink: Sink | None, place: Place
-    ) -> tuple[Running[Completion], asyncio.Event]:
-        """Begin the request's own task; the event is set once its money is reserved."""
+    async def _alone(self, execution: Execution, place: Place) -> Completion:
+        """The answer to a request for which nobody can come again, in the task of whoever waits for it."""
+        try:
+            return await self._in_flight.alone(execution.ticket, self._live(execution))
+        finally:
+            self._ended(place, execution)
+
+    def _start(self, execution: Execution, place: Place) -> Running[Completion]:
+        """Begin the request's own task."""
+        request = execution.request
+        running = self._in_flight.start(execution.ticket, request.content_hash, self._live(execution))
+        request.caller.needed_by(running.task)
+        running.task.add_done_callback(lambda _task: self._ended(place, execution))
+        return running
+
+    @staticmethod
+    def _ended(place: Place, execution: Execution) -> None:
+        place.free()
+        execution.give_counted_back()
+
+    def _execution(
+        self, request: Request, ticket: Ticket, plan: Plan, limits: tuple[Limit, ...], sink: Sink | None
+    ) -> Execution:
         asks_cache = request.question.options.cache
-        execution = Execution(
+        return Execution(
             request,
             ticket,
             plan,
@@ -281,29 +303,23 @@ class Service:
             self._settled,
             lambda: self.accounts.limits(request.caller, request.app),
             limits,
-            self._cheaper(request, plan),
+            self._planning.cheaper(request, plan),
             self.holds,
             None if sink is None else SharedSink(sink, lambda: ticket.joined > 0),
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
             counted=self._counted(request.question, plan),
         )
-        work = self._live(execution, from_cache=asks_cache and self.config.cache.enabled)
-        running = self._in_flight.start(ticket, request.content_hash, work)
-        request.caller.needed_by(running.task)
-        running.task.add_done_callback(lambda _task: _ended(place, execution))
-        if sink is not None:
-            ticket.state = "streaming"
-        return running, execution.reserved
 
     def _counted(self, question: Question, plan: Plan) -> Counted:
         """What the learner's decision counts for, where there was one."""
         made = plan.learning
         return NOT_COUNTED if made is None else self.learner.took(question.task_type, made.standings, made.decided.mode)
 
-    async def _live(self, execution: Execution, *, from_cache: bool) -> Completion:
-        """The request's own task: from the cache where it may, and else paid for."""
+    async def _live(self, execution: Execution) -> Completion:
+        """The request's work: from the cache where it may, and else paid for."""
         request = execution.request
+        from_cache = request.question.options.cache and execution.setup.config.cache.enabled
         try:
             completion = await (execution.run_or_give_again(self._cache) if from_cache else execution.run())
         except BudgetExceeded:
@@ -320,19 +336,6 @@ class Service:
         if not event.settled.cost_nano:
             self._admission.cost_nothing(event.uid)
         self._tell(event)
-
-    def _cheaper(self, request: Request, plan: Plan) -> Callable[[OverBudget], Plan | None]:
-        """What a budget's last money may still buy, where whoever has set it wants that."""
-        config, catalog, uid = self.config, self.catalog, request.caller.uid
-
-        def cheaper(over: OverBudget) -> Plan | None:
-            limit, cap = over.state.limit, self.accounts.own_caps.of(uid)
-            wanted = downgrades(cap, limit) if limit.own else config.budgets.at_limit == "downgrade"
-            if not wanted:
-                return None
-            return downgrade(plan, request.question, config, catalog, self.health, over.room_nano)
-
-        return cheaper
 
     async def _admit(self, request: Request) -> Place:
         try:
@@ -386,9 +389,3 @@ class Service:
         if answer is not None:
             request.caller.granted.add(self.action(request.question))
         return answer
-
-
-def _ended(place: Place, execution: Execution) -> None:
-    """The request's task has, wherever it was."""
-    place.free()
-    execution.give_counted_back()

@@ -174,5 +174,5 @@ class TestSharedLedger:
         looked = "import sys; sys.path.insert(0, '/usr/lib/cortexd/vendor'); import psycopg; print(psycopg.pq.__impl__)"
         assert machine.output("/usr/bin/python3", "-I", "-c", looked).strip() == "binary"
         apt(machine, "purge", "cortexd-postgresql")
-        assert machine.output("find", "/usr/lib/cortexd/vendor", "-name", "psycopg*") == ""
+        assert machine.output("find", "/usr/lib/cortexd/vendor", "-maxdepth", "1", "-name", "psycopg*") == ""
         assert "package cortexd-postgresql" in machine.run(*status, check=False).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from cortexd.config.fleet import as_kept, kept_at, revision_in
 from cortexd.domain.fleet import Revision
 from cortexd.errors import ConfigError
 
+ROOT = Path(__file__).resolve().parents[2]
 OWN = """
 [ledger]
 url = "postgresql+psycopg:///cortexd"
@@ -106,6 +108,20 @@ class TestRevision:
         assert {problem.key for problem in refused.value.problems} == {key}
         assert all("revision 4" in problem.file for problem in refused.value.problems)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+    def test_is_not_everybodys_to_read(self, own: Path) -> None:
+        """Whoever may not look into cortexd's directory learns how to, and is not told of other settings."""
+        own.parent.joinpath("state").chmod(0o700)
+        for directory in (own.parent, *own.parent.parents[:2]):
+            directory.chmod(0o755)
+        load_config(own)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(ConfigError, match="try again with sudo"):
+                load_config(own)
+        finally:
+            os.seteuid(0)
+
     def test_that_is_kept_is_no_file_of_others(self, own: Path) -> None:
         """Nobody but the daemon may have written what is kept."""
         kept = kept_at(load_config(own).ledger)
@@ -118,7 +134,7 @@ class TestRevision:
 
 def test_the_guides_fleet(tmp_path: Path) -> None:
     """A machine that is set up as the guide says takes the revision that it shows."""
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "fleet-guide.md").read_text("utf-8")
+    guide = (ROOT / "docs" / "fleet-guide.md").read_text("utf-8")
     machine, text = re.findall(r"^```toml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     file = tmp_path / "config.toml"
     file.write_text(machine.replace("[ledger]", f'[ledger]\npath = "{tmp_path}/ledger.sqlite3"'))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import Cancelled
+from cortexd.errors import Cancelled, ShuttingDown
 from cortexd.requests.in_flight import InFlight, Ticket
 
 
@@ -145,6 +148,123 @@ class TestTickets:
         await asyncio.wait({waiting}, timeout=5)
         assert waiting.cancelled()
         assert inflight.tickets(1) == []
+
+
+class Settling:
+    """Work that ends as a request's does: cut off, it takes a turn to be settled, and raises what its ticket says."""
+
+    def __init__(self, inflight: InFlight[str], request_id: str = "a", gate: asyncio.Event | None = None) -> None:
+        self.inflight = inflight
+        self.ticket = ticket(1, request_id)
+        self.gate = gate or asyncio.Event()
+        self.settled = False
+
+    async def work(self) -> str:
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.01)
+            raise self.ticket.interruption from None
+        finally:
+            self.settled = True
+        return "yes"
+
+    def alone(self) -> Coroutine[Any, Any, str]:
+        return self.inflight.alone(self.ticket, self.work())
+
+
+class TestAlone:
+    """Work in the task of whoever waits for it."""
+
+    async def test_ends_with_its_answer(self) -> None:
+        """While it runs it is seen, and afterwards no more."""
+        inflight: InFlight[str] = InFlight(len)
+        one = Settling(inflight)
+        task = asyncio.create_task(one.alone())
+        await asyncio.sleep(0)
+        assert (inflight.tickets(1), one.ticket.state) == ([one.ticket], "running")
+        one.gate.set()
+        assert await task == "yes"
+        assert (inflight.tickets(1), len(inflight)) == ([], 0)
+
+    async def test_cancelled_lets_its_task_go_on(self) -> None:
+        """Whoever waits gets Cancelled once it is settled, and may ask again, with a deadline that works."""
+        inflight: InFlight[str] = InFlight(len)
+        one, two = Settling(inflight), Settling(inflight, "b")
+
+        async def twice() -> str:
+            with pytest.raises(Cancelled):
+                await one.alone()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(5)
+            two.gate.set()
+            return await two.alone()
+
+        task = asyncio.create_task(twice())
+        await asyncio.sleep(0)
+        assert inflight.cancel((1, "a"))
+        assert await task == "yes"
+        assert one.settled
+        assert task.cancelling() == 0
+
+    async def test_a_caller_that_leaves_is_cancelled_once_it_is_settled(self) -> None:
+        """He is told nothing any more, also where the request was cancelled too."""
+        for also in (False, True):
+            inflight: InFlight[str] = InFlight(len)
+            one = Settling(inflight)
+            task = asyncio.create_task(one.alone())
+            await asyncio.sleep(0)
+            if also:
+                inflight.cancel((1, "a"))
+            task.cancel()
+            await asyncio.wait({task}, timeout=5)
+            assert task.cancelled()
+            assert one.settled
+            assert len(inflight) == 0
+
+    async def test_a_caller_that_leaves_too_late_gets_no_answer(self) -> None:
+        """What is paid for is booked, and goes nowhere."""
+        inflight: InFlight[str] = InFlight(len)
+
+        async def deaf() -> str:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(5)
+            return "paid"
+
+        task = asyncio.create_task(inflight.alone(ticket(1, "a"), deaf()))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+        assert task.cancelled()
+
+    async def test_whoever_waits_for_its_end_waits_for_it_alone(self) -> None:
+        """Not for what the task does after it."""
+        inflight: InFlight[str] = InFlight(len)
+        one, rest = Settling(inflight), asyncio.Event()
+
+        async def and_more() -> None:
+            with pytest.raises(Cancelled):
+                await one.alone()
+            await rest.wait()
+
+        task = asyncio.create_task(and_more())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(inflight.end(1), 5)
+        assert one.settled
+        assert not task.done()
+        rest.set()
+        await task
+
+    async def test_is_cut_off_by_a_shutdown_that_waits_no_longer(self) -> None:
+        """Its caller hears that."""
+        inflight: InFlight[str] = InFlight(len)
+        one = Settling(inflight)
+        task = asyncio.create_task(one.alone())
+        await asyncio.sleep(0)
+        assert not await inflight.drain(0.01)
+        with pytest.raises(ShuttingDown):
+            await task
 
 
 class TestDrain:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cortexd.bridge.places import KEY_FILE, LOOPBACK, PORT, SERVICE, units_path
 from cortexd.cli.bridge.obstacles import Obstacle, refusal
-from cortexd.cli.machine.whole_file import replace
+from cortexd.config.whole_file import replace
 
 _HEAD = "# Written by `cortexctl bridge port on`; `cortexctl bridge port off` takes it away.\n"
 _SOCKET = f"""\

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from cortexd.cli.chat.conversation import Conversation, NoConversation
-from cortexd.cli.machine import whole_file
+from cortexd.config import whole_file
 from cortexd.validation.checks import REQUEST_ID, matching
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cortexd.cli.connecting.obstacles import Obstacle, refusal
-from cortexd.cli.machine.whole_file import replace
+from cortexd.config.whole_file import replace
 
 _LONGEST = 4_000_000  # bytes
 _PRIVATE = 0o600

@@ -12,7 +12,7 @@ from cortexd.cli.connecting.changes import Change, Splice
 from cortexd.cli.connecting.obstacles import Obstacle, refusal
 from cortexd.cli.connecting.places import ABSENT, Entry, Place
 from cortexd.cli.connecting.programs import PROGRAMS, Home, Program
-from cortexd.cli.machine.whole_file import replace
+from cortexd.config.whole_file import replace
 
 USUAL_MODEL = "auto"
 

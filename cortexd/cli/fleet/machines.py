@@ -25,9 +25,8 @@ _COLUMNS = (
 def print_status(state: FleetState) -> None:
     """A line each; what needs somebody's hand comes last."""
     silent = sum(each.silent for each in state.hosts)
-    said = f"{len(state.hosts)} machines" if len(state.hosts) != 1 else "1 machine"
     print_text(f"ledger       {state.where}" + ("" if state.shared else " (a file of this machine alone)"))
-    print_text(f"machines     {said}" + (f", {silent} of them silent" if silent else ""))
+    print_text(f"machines     {len(state.hosts)}" + (f", {silent} of them silent" if silent else ""))
     print_text(f"under way    {state.under_way}")
     print_text(f"spent today  {format_usd(state.today_nano)} ({state.day})")
     for each in state.hosts:

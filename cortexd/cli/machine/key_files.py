@@ -12,8 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from cortexd.cli.machine.whole_file import replace
 from cortexd.config import UNIT_CREDENTIALS, Secret
+from cortexd.config.whole_file import replace
 from cortexd.errors import AccessDenied, ConfigError
 
 DIRECTORY = UNIT_CREDENTIALS

@@ -10,12 +10,12 @@ from dataclasses import replace as changed
 from pathlib import Path
 
 from cortexd import __version__
-from cortexd.cli.machine.whole_file import replace
 from cortexd.cli.service import record
 from cortexd.cli.service.obstacles import Obstacle, refusal
 from cortexd.cli.service.places import Directory, File, below, is_kept
 from cortexd.cli.service.plan import Change, Plan, Run, Step
 from cortexd.cli.service.record import Record
+from cortexd.config.whole_file import replace
 
 _PROGRAM_S = 300.0  # a restart lets requests under way finish
 _OURS = (Change.WRITE, Change.UPDATE, Change.SAME)

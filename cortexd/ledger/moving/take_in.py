@@ -53,6 +53,8 @@ def take_in(file: Path, ledger: LedgerSettings, told: Callable[[int, int], None]
     sharing = here.engine.sharing
     if sharing is None:
         raise InvalidArgument("[ledger] url names no database that a ledger could be moved into; set it first")
+    if not file.exists():
+        raise InvalidArgument(f"there is no ledger at {file}")
     there.reach()
     with there.left_alone(), _open(there, here) as (source, target):
         noted = _known(source, target, there)

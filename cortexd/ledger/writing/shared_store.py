@@ -50,6 +50,7 @@ from cortexd.ledger.writing.store import Result, Store
 
 _log = logging.getLogger("cortexd.ledger")
 _TRIES = 4
+_UPKEEP = "upkeep"  # a lock of those who do it: one machine at a time, and nobody else waits
 _PAUSE_S = 0.02
 _RETRY_S, _MOST_RETRY_S = 1.0, 15.0
 _MOST_ABANDONED = 256  # requests of a dead daemon, in one transaction
@@ -170,8 +171,9 @@ class SharedStore(Store):
         asked = {"entered": self._sharing.entering(alone=any(map(_goes_alone, actions)))}
         if wanted:
             asked["open"] = queries.states.asked(connection, keys=list(wanted))
-        if concerned.locks:
-            asked["taken"] = self._sharing.taking(concerned.locks)
+        locks = concerned.locks | {_UPKEEP for action in actions if isinstance(action, Upkeep)}
+        if locks:
+            asked["taken"] = self._sharing.taking(locks)
         if concerned.sums:
             asked["sums"] = self._sums.asked(connection, concerned.sums)
         found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
@@ -375,4 +377,4 @@ class SharedStore(Store):
 
 
 def _goes_alone(action: Action) -> bool:
-    return isinstance(action, ResetStats | TakeOver | Upkeep) or (isinstance(action, Change) and action.alone)
+    return isinstance(action, ResetStats | TakeOver) or (isinstance(action, Change) and action.alone)
