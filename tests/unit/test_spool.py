@@ -85,6 +85,15 @@ class TestFile:
         again.done(3)
         assert again.waiting == 0
 
+    def test_takes_nothing_once_it_is_closed(self, path: Path) -> None:
+        """A line that comes too late is refused, and not written to whatever the process opens next."""
+        file = SpoolFile(path)
+        file.close()
+        other = path.with_name("other")
+        with other.open("wb"), pytest.raises(OSError, match="Bad file descriptor"):
+            file.append([b"late"])
+        assert other.read_bytes() == b""
+
     def test_longer_than_one_reading(self, path: Path) -> None:
         """Lines of any length are found whole."""
         file = SpoolFile(path)
@@ -122,6 +131,8 @@ class TestSpool:
         spool.keep([(b'{"type":"later"}', None)])
         assert spool.next(10) == []
         assert spool.waiting == 0
+        spool.keep([(b'{"type":"settlement","key":7,"state":"later","attempts":[]}', None)])
+        assert spool.next(10) == []
         spool.keep([(b"[]", None), (documents.end(Settle(7, RequestState.DONE, ())), None)])
         assert [action.what for action in spool.next(10)] == [Settle(7, RequestState.DONE, ())]
 
