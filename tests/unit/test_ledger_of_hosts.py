@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -108,6 +108,17 @@ class TestPeople:
         [everybody] = await machines[0].budgets([limit(1_000)])
         assert (everybody.spent_nano, everybody.reserved_nano) == (100, 100)
         assert check(at) == []
+
+    async def test_are_not_the_next_machines(self, machines: list[Ledger], at: LedgerSettings) -> None:
+        """What users of a machine that is long gone have set, nobody finds on a machine that comes later."""
+        first, gone = machines
+        await gone.note_owner(1000, "ann")
+        await gone.set_preferences(1000, {"providers": {"chat": "own"}})
+        await gone.close()
+        await first.fleet.forget_hosts(datetime.now(UTC) + timedelta(days=1))
+        later = await Ledger.open(at, machine=Machine(hashed(b"gamma"), "gamma"))
+        assert (await later.preferences(1000), await later.owners()) == ({}, {})
+        await later.close()
 
     async def test_are_told_apart_in_reports(self, machines: list[Ledger]) -> None:
         """By user means by machine, too; by machine alone all of its users are together."""
