@@ -24,7 +24,10 @@ class Callers:
     `settled` says whether that stands, or is to be asked at the next call again."""
 
     def __init__(
-        self, connection: Connection, name_of: Callable[[int], Awaitable[str]], settled: Callable[[int], bool]
+        self,
+        connection: Connection,
+        name_of: Callable[[int], Awaitable[str]],
+        settled: Callable[[int], bool] = lambda _uid: True,
     ) -> None:
         self._connection = connection
         self._name_of = name_of
