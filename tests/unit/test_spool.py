@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,6 +136,18 @@ class TestSpool:
         assert spool.next(10) == []
         spool.keep([(b"[]", None), (documents.end(Settle(7, RequestState.DONE, ())), None)])
         assert [action.what for action in spool.next(10)] == [Settle(7, RequestState.DONE, ())]
+
+    def test_on_a_disk_that_does_not_answer(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """It is said, and left to the next start; who asks goes on."""
+        spool = Spool(path)
+        spool.keep([(documents.end(Settle(7, RequestState.DONE, ())), None)])
+        [held] = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.readlink() == path]
+        os.close(int(held.name))
+        assert (spool.next(10), spool.waiting) == ([], 0)
+        assert "cannot be read" in caplog.text
+        again = Spool(path)
+        again.find()
+        assert again.waiting == 1
 
     def test_is_bounded(self, path: Path) -> None:
         """Free requests leave room for settlements, and those end somewhere too."""
