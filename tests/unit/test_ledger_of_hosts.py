@@ -12,6 +12,7 @@ import pytest
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.own_cap import OwnCap
+from cortexd.errors import RequestNotFound
 from cortexd.ledger import DuplicateRequest, Ledger, LimitOverride, OverBudget, UsageQuery
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.maintenance import check
@@ -19,6 +20,7 @@ from cortexd.ledger.of_hosts import LedgerOfHosts
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import attempt, complete, request
+from tests.unit.test_ledger_shared import change
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 
@@ -107,6 +109,22 @@ class TestPeople:
         await machines[0].reserve(request(request_id="first", caller_chosen=True), 100, own)
         [everybody] = await machines[0].budgets([limit(1_000)])
         assert (everybody.spent_nano, everybody.reserved_nano) == (100, 100)
+        assert check(at) == []
+
+    async def test_gain_nothing_by_what_a_former_one_gets_back(
+        self, machines: list[Ledger], at: LedgerSettings
+    ) -> None:
+        """A request that was settled as lost, and ends once its uid is another's, gives the new one no money."""
+        first = machines[0]
+        await first.note_owner(1000, "user1000")
+        key = await first.reserve(request(), 40)
+        change(at, "UPDATE requests SET lease_until = started_at")
+        await (await Ledger.open(at)).close()
+        await first.take_over(1000, "eve")
+        with pytest.raises(RequestNotFound):
+            await first.settle(key, "done", [attempt(10)])
+        [own] = await first.budgets([limit(100, (1000,))], 1000)
+        assert (own.spent_nano, (await first.spent(1000)).day_nano) == (0, 0)
         assert check(at) == []
 
     async def test_are_not_the_next_machines(self, machines: list[Ledger], at: LedgerSettings) -> None:
