@@ -60,7 +60,8 @@ class Execution:
     another plan for what a budget has left, or None; where it is not given an exhausted budget is the end, but for a
     cap of the caller's own, about which `holds` may ask. `reserved`, where somebody waits for it, ends once the money
     is. `cut_off`: the attempt that was under way when the request ended. `word_at`: when the caller said what he
-    allows, which is about his cap of that day, where the request then belongs.
+    allows, which is about his cap of that day, where the request then belongs. `booked_later` hears of a request that
+    cost nothing and whose settlement the ledger has not yet.
     """
 
     request: Request
@@ -78,6 +79,7 @@ class Execution:
     dropped_options: tuple[str, ...] = ()
     observed: Observed = field(default_factory=Observed)
     counted: Counted = NOT_COUNTED
+    booked_later: Callable[[], None] = lambda: None
     reserved: asyncio.Future[None] | None = None
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
     cut_off: Attempt | None = None
@@ -290,6 +292,7 @@ class Execution:
             settling = self.ledger.settling(key, state, records, lambda late: tell(event(settled=late, late=True)))
             settled = await _outlasting(settling)
         except BookedLater:
+            self.booked_later()
             return None
         except LedgerUnavailable as error:
             log.error("request %s is answered but not settled: %s", self.request.request_id, error)

@@ -310,6 +310,7 @@ class Service:
             ("cache",) if asks_cache and not self.config.cache.enabled else (),
             observed=self.observed,
             counted=self._counted(request.question, plan),
+            booked_later=lambda: self._admission.cost_nothing(request.caller.uid),
         )
 
     def _counted(self, question: Question, plan: Plan) -> Counted:
@@ -334,7 +335,7 @@ class Service:
         return completion
 
     def _settled(self, event: CostEvent) -> None:
-        if not event.settled.cost_nano:
+        if not (event.settled.cost_nano or event.late):  # that was counted when it ended
             self._admission.cost_nothing(event.uid)
         self._tell(event)
 

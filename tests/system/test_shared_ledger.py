@@ -78,20 +78,23 @@ class TestSharedLedger:
         url = postgresql.database()
         simulated.behave("house", Behaviour(keys=("none",)))
         house = f'api = "openai"\nbase_url = "{simulated.url("house")}"\nmodel = "tiny"\nlocal = true\n'
-        running = daemon(f'[providers.house]\n{house}{BUDGET}[ledger]\nurl = "{url}"\n', start=False)
+        most = "[limits]\nmax_free_requests_per_minute_per_user = 1\n"  # and ten at once
+        running = daemon(f'[providers.house]\n{house}{BUDGET}{most}[ledger]\nurl = "{url}"\n', start=False)
         other = await Ledger.open(shared(url))
         await other.set_budget("machine", "", LimitOverride(1, 1), 0)
         await other.close()
         postgresql.stop()
         try:
             running.start()
-            for number in range(3):
-                reply = await program.complete("user_chat", "hello", provider="house", request_id=f"free{number}")
-                assert (reply.metadata["provider"], reply.cost_nano, reply.metadata["settled"]) == ("house", 0, False)
             with refused("LedgerUnavailable"):
                 await program.complete("user_chat", "hello", provider="claude")
+            for number in range(10):
+                reply = await program.complete("user_chat", "hello", provider="house", request_id=f"free{number}")
+                assert (reply.metadata["provider"], reply.cost_nano, reply.metadata["settled"]) == ("house", 0, False)
+            with refused("RateLimited"):  # nobody fills the disk for the others
+                await program.complete("user_chat", "hello", provider="house")
             shown = json.loads(as_user("root", [PYTHON, "-m", "cortexd.cli", "status", "--json"]).stdout)
-            assert (shown["ledger_writable"], shown["ledger_waiting"], shown["ledger_since"] > 0) == (False, 3, True)
+            assert (shown["ledger_writable"], shown["ledger_waiting"], shown["ledger_since"] > 0) == (False, 10, True)
             running.kill()
             running.start()
         finally:
@@ -99,8 +102,10 @@ class TestSharedLedger:
         await assert_eventually_async(lambda: "requests are paid for again" in running.log(), 40, "catching up")
         with refused("BudgetExceeded"):
             await program.complete("user_chat", "hello", provider="claude")
-        await assert_eventually_async(lambda: booked(postgresql, url) == ["free0", "free1", "free2"], 20, "booking")
-        assert (await program.stats())["total_requests"] == 3
+        await assert_eventually_async(
+            lambda: booked(postgresql, url) == [f"free{number}" for number in range(10)], 20, "booking"
+        )
+        assert (await program.stats())["total_requests"] == 10
 
     async def test_lets_no_stranger_in_meanwhile(
         self, daemon: MakeDaemon, program: Program, postgresql: Cluster
