@@ -144,8 +144,11 @@ class Ledger(Experience):
     async def reserve_more(self, key: int, worst_case_nano: int) -> None:
         """Transaction A for one more attempt of a pending request, within the limits that it was reserved with.
 
-        Raises OverBudget, which leaves the request as it was; RequestNotFound where it is not pending.
+        Raises OverBudget, which leaves the request as it was; LedgerUnavailable also for one of `reserve_here`;
+        RequestNotFound where it is not pending.
         """
+        if self._stand_in is not None and self._stand_in.has(key):
+            raise LedgerUnavailable("This request began while the ledger was away, so it may cost nothing. Ask again.")
         await self._write(ReserveMore(key, worst_case_nano))
 
     async def settle(

@@ -84,6 +84,8 @@ class TestFreeRequests:
             with pytest.raises(LedgerUnavailable):  # a further attempt that would cost something
                 await ledger.reserve_more(key, 1)
         await ledger.back()
+        with pytest.raises(LedgerUnavailable):  # what it was promised still holds, and no more
+            await ledger.reserve_more(key, 1)
         with pytest.raises(LedgerUnavailable):  # it ends after that: the way is the same
             await ledger.settle(key, "failed", [attempt(0)], told.append)
         with pytest.raises(RequestNotFound):
