@@ -16,6 +16,7 @@ from cortexd.ledger import Ledger, LimitOverride
 from cortexd.ledger.keeping import fleet_settings as fleet
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import at as in_a_file
+from tests.unit.test_ledger_shared import change
 
 pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "fleet.md"
@@ -83,6 +84,12 @@ class TestMarks:
         await second.set_own_cap(1000, OwnCap(day_nano=5))
         await first.set_preferences(1000, {"strategy": "cost"})
         assert await first.fleet.marks() == await second.fleet.marks() == Marks(0, 2, 1, 1)
+
+    async def test_of_a_newer_cortexd(self, machines: list[Ledger], at: LedgerSettings) -> None:
+        """What it counts and this one knows nothing of is no reason to look at nothing."""
+        await machines[0].set_own_cap(1000, OwnCap(day_nano=5))
+        change(at, "INSERT INTO changes VALUES ('later', 3), ('settings', 9)")
+        assert await machines[1].fleet.marks() == Marks(own_caps=1)
 
     async def test_of_a_machine_alone(self, ledger: Ledger) -> None:
         """There is nobody to tell."""

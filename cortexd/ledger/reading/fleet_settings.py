@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC
 from typing import Any
 
@@ -10,11 +11,13 @@ from sqlalchemy import Connection, Row, Select, func, literal, select
 from cortexd.domain.fleet import Marks, Revision
 from cortexd.ledger.keeping.schema import changes, fleet_settings
 
+_COUNTED = [each.name for each in fields(Marks) if each.name != "settings"]
 _WITHOUT_TEXT = [column for column in fleet_settings.c if column.name != "text"]
 
 
 def marks(connection: Connection) -> Marks:
-    counted = {row.of: row.number for row in connection.execute(select(changes))}
+    known = changes.c.of.in_(_COUNTED)  # a newer cortexd may count more
+    counted = {row.of: row.number for row in connection.execute(select(changes).where(known))}
     return Marks(settings=newest_number(connection), **counted)
 
 
