@@ -39,6 +39,7 @@ def run(lab: Lab) -> Values:
     return values | {
         "polkit.added_ms_p50": asked.side.latency_ms(0.5) - cached.side.latency_ms(0.5),
         "polkit.added_cpu_ms": asked.side.cpu_ms - cached.side.cpu_ms,
+        "polkit.added_share": 1 - cached.side.cpu_ms / asked.side.cpu_ms,
         "polkit.p50_ratio": asked.side.latency_ms(0.5) / cached.side.latency_ms(0.5),
         "polkit.cpu_ratio": asked.side.cpu_ms / cached.side.cpu_ms,
     }
@@ -81,6 +82,7 @@ CASE = Case(
     figures=(
         Figure("polkit.added_ms_p50", "ms", "median latency that a check adds to a call"),
         Figure("polkit.added_cpu_ms", "ms", "the daemon's CPU that a check adds"),
+        Figure("polkit.added_share", "", "that as a share of the daemon's CPU of such a call", at_most=0.25),
         Figure("polkit.p50_ratio", "×", "median latency with a check over that without"),
         Figure("polkit.cpu_ratio", "×", "the daemon's CPU with a check over that without"),
         *_figures("asked", "each call asks polkit"),

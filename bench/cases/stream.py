@@ -159,7 +159,9 @@ CASE = Case(
         Figure("stream.chunks_per_s", "/s", f"chunks a second, streams of {LONG_CHUNKS:,}", at_least=20_000),
         Figure("stream.per_s_over_sdk", "×", "that over the bare SDK's"),
         Figure("stream.per_s_over_raw", "×", "that over reading raw bytes"),
-        Figure("stream.first_added_ms_p50", "ms", "from the call to the first text, minus that of raw bytes, medians"),
+        Figure(
+            "stream.first_added_ms_p50", "ms", "from the call to the first text, over raw bytes, medians", at_most=1.5
+        ),
         Figure("stream.paced_first_added_ms_p50", "ms", "the same where chunks come one by one"),
         Figure("stream.first_ms_p50", "ms", "from the call to the first text, median"),
         Figure("stream.first_over_sdk", "×", "that over the bare SDK's"),

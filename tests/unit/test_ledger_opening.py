@@ -192,7 +192,7 @@ class TestSchema:
         assert "cost_nano BIGINT" in made["requests"]
         assert "cost_nano BIGINT" in made["attempts"]
         assert not any("ROWID" in text or "INTEGER" in text.replace("number INTEGER", "") for text in made.values())
-        assert "%(cost_nano)s" in Statements(dialect).settle
+        assert "%(cost_nano)s" in Statements(dialect).settle.one
 
     @pytest.mark.parametrize(("durability", "level"), [("process", 1), ("power", 2)])
     async def test_durability_sets_the_syncs(self, tmp_path: Path, durability: str, level: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam
@@ -67,11 +68,22 @@ class Prepared:
         return found
 
 
-def send(connection: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A statement that is run with each row, and the same for several at once, by lists; "" where there is none."""
+
+    one: str
+    many: str = ""
+
+
+def send(connection: Connection, sending: Sending, rows: Sequence[dict[str, Any]]) -> None:
     """Run a statement for each row in the connection's open transaction."""
-    with as_sqlalchemys(connection, statement):
+    with as_sqlalchemys(connection, sending.one):
         cursor = connection.connection.cursor()
-        cursor.executemany(statement, rows)
+        if sending.many and len(rows) > 1:
+            cursor.execute(sending.many, {name: [row[name] for row in rows] for name in rows[0]})
+        else:
+            cursor.executemany(sending.one, rows)
         cursor.close()
 
 

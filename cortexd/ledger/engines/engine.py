@@ -65,8 +65,12 @@ class Engine(ABC):
         """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
 
     @abstractmethod
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        """Insert a row, or add its `sums` to the row with the same `keys`."""
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
+        """Insert a row, or add its `sums` to the row with the same `keys`; or do so with each of `rows`."""
+
+    def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any] | None:  # noqa: ARG002
+        """Rows of which a statement is given a list of values for each column; None where that saves nothing."""
+        return None
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:

@@ -202,6 +202,7 @@ class CommitGroup:
             (statements.attempt, self._attempts),
             (statements.entry, self._entries),
             (statements.roll_up, self._rollups.rows()),
+            (statements.count, learned.count_rows(self._counted)),
             (statements.renew, self._renewals),
         ):
             if rows:
@@ -210,11 +211,10 @@ class CommitGroup:
     @property
     def changes(self) -> bool:
         """Whether `change` has something to do."""
-        return bool(self._counted or self._resets)
+        return bool(self._resets)
 
     def change(self, connection: Connection) -> None:
         """What goes by what is there, once the rows are."""
-        learned.count(connection, self._counted)
         for uid in self._resets:
             statistics.reset(connection, uid)
 

@@ -6,24 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select
 
 from cortexd.domain.learned import TASK, Cell, CountKey, Key, Learned, Reported, Teach
 from cortexd.domain.targets import Target
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.engines.driver import Prepared, given
+from cortexd.ledger.engines.driver import Prepared
 from cortexd.ledger.keeping.schema import learned_cells, learned_counts
 
 MOST_CELLS = 4096  # as the learner keeps
 _FIGURES = ("good", "bad", "count", "seen")
 _newest = Prepared(lambda _engine: select(func.max(learned_cells.c.seq)))
-_COUNTED = (learned_counts.c.name == given("named")) & (learned_counts.c.of == given("whose"))
-_raise = Prepared(
-    lambda _engine: update(learned_counts).where(_COUNTED).values(value=learned_counts.c.value + given("more"))
-)
-_begin = Prepared(
-    lambda _engine: insert(learned_counts).values(name=given("named"), of=given("whose"), value=given("more"))
-)
 
 
 def alone(connection: Connection) -> None:
@@ -54,17 +47,9 @@ def keep_cells(connection: Connection, cells: Mapping[Key, Cell]) -> None:
         _drop_surplus(connection)
 
 
-def count(connection: Connection, more: Mapping[CountKey, int]) -> None:
-    """Raise counts."""
-    engine = engine_of(connection)
-    if engine.sharing:
-        rows = [{"name": name, "of": of, "value": by} for (name, of), by in sorted(more.items())]
-        if rows:  # one that two daemons begin at once is not in the way of either
-            connection.execute(engine.add(learned_counts, ("name", "of"), ("value",)), rows)
-        return
-    for (name, of), by in more.items():
-        if not _raise.run(connection, named=name, whose=of, more=by):
-            _begin.run(connection, named=name, whose=of, more=by)
+def count_rows(more: Mapping[CountKey, int]) -> list[dict[str, Any]]:
+    """By how much which counts are raised, in the same order whoever does it: two daemons may begin one at once."""
+    return [{"name": name, "of": of, "value": by} for (name, of), by in sorted(more.items())]
 
 
 def replace(connection: Connection, learned: Learned) -> None:
@@ -73,7 +58,8 @@ def replace(connection: Connection, learned: Learned) -> None:
     connection.execute(delete(learned_cells))
     connection.execute(delete(learned_counts))
     keep_cells(connection, learned.cells)
-    count(connection, learned.counts)
+    if rows := count_rows(learned.counts):
+        connection.execute(insert(learned_counts), rows)
 
 
 def drop_old(connection: Connection, before: datetime) -> list[Key]:

@@ -13,24 +13,23 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    BindParameter,
     Connection,
     Dialect,
     Select,
     Text,
     any_,
-    bindparam,
     cast,
     delete,
     func,
     select,
 )
 
-from cortexd.ledger.engines import Asked, engine_for
+from cortexd.ledger.engines import Asked
 from cortexd.ledger.engines.driver import Prepared, given, send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
 from cortexd.ledger.records import AppOf, Totals, Whose
 from cortexd.ledger.writing.balance import Move
+from cortexd.ledger.writing.statements import adding
 from cortexd.ledger.writing.tallies import Tallies, Tally
 
 _KEY = ("uid", "period", "app", "host")
@@ -52,9 +51,7 @@ class SharedSums:
     def __init__(self, dialect: Dialect) -> None:
         self.host = ""
         """Under which name this machine adds; it is known once the ledger was reached."""
-        given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in (*_KEY, *_ADDED)}
-        adding = engine_for(dialect.name).add(sums, _KEY, _ADDED).values(given)
-        self._add = str(adding.compile(dialect=dialect))
+        self._add = adding(dialect, sums, _KEY, _ADDED)
 
     def asked(self, connection: Connection, wanted: Collection[Wanted]) -> Asked:
         """What `tallies` needs the rows of."""

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Dialect, Insert, Table, Update, bindparam, insert, update
+from sqlalchemy import BindParameter, Dialect, Table, Update, bindparam, insert, update
+from sqlalchemy.sql.elements import ClauseElement
 
-from cortexd.ledger.engines import Engine, engine_for
-from cortexd.ledger.keeping.schema import PENDING, attempts, decisions, entries, requests, rollups
+from cortexd.ledger.engines import engine_for
+from cortexd.ledger.engines.driver import Sending
+from cortexd.ledger.keeping.schema import PENDING, attempts, decisions, entries, learned_counts, requests, rollups
 
 _GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  # by the settlement
 
 
-def _insert(table: Table, *without: str) -> Insert:
-    names = [column.name for column in table.columns if column.name not in without]
-    return insert(table).values({name: bindparam(name) for name in names})
+def _insert(dialect: Dialect, table: Table, *without: str) -> Sending:
+    columns = [column for column in table.columns if column.name not in without]
+    names = [column.name for column in columns]
+    one = insert(table).values({name: bindparam(name) for name in names})
+    lists = engine_for(dialect.name).lists(columns)
+    return Sending(
+        _text(one, dialect), "" if lists is None else _text(insert(table).from_select(names, lists), dialect)
+    )
 
 
-def _roll_up(engine: Engine) -> Insert:
+def adding(dialect: Dialect, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Sending:
+    """Rows whose `sums` are added to those with the same `keys`; no two of one go with the same."""
+    engine, names = engine_for(dialect.name), (*keys, *sums)
+    one = engine.add(table, keys, sums).values({name: bindparam(name) for name in names})
+    lists = engine.lists([table.c[name] for name in names])
+    return Sending(_text(one, dialect), "" if lists is None else _text(engine.add(table, keys, sums, lists), dialect))
+
+
+def _text(statement: ClauseElement, dialect: Dialect) -> str:
+    return str(statement.compile(dialect=dialect))
+
+
+def _roll_up(dialect: Dialect) -> Sending:
     keys = [column.name for column in rollups.primary_key]
-    sums = [column.name for column in rollups.columns if column.name not in keys]
-    return engine.add(rollups, keys, sums).values({name: bindparam(name) for name in (*keys, *sums)})
+    return adding(dialect, rollups, keys, [column.name for column in rollups.columns if column.name not in keys])
 
 
 def _settle() -> Update:
@@ -47,12 +66,13 @@ class Statements:
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        self.reserve = str(_insert(requests, *_GIVEN_LATER).compile(dialect=dialect))
-        self.rename = str(_rename().compile(dialect=dialect))
-        self.settle = str(_settle().compile(dialect=dialect))
-        self.label = str(_label().compile(dialect=dialect))
-        self.decide = str(_insert(decisions).compile(dialect=dialect))
-        self.attempt = str(_insert(attempts).compile(dialect=dialect))
-        self.entry = str(_insert(entries, "seq").compile(dialect=dialect))
-        self.roll_up = str(_roll_up(engine_for(dialect.name)).compile(dialect=dialect))
-        self.renew = str(_renew().compile(dialect=dialect))
+        self.reserve = _insert(dialect, requests, *_GIVEN_LATER)
+        self.rename = Sending(_text(_rename(), dialect))
+        self.settle = Sending(_text(_settle(), dialect))
+        self.label = Sending(_text(_label(), dialect))
+        self.decide = _insert(dialect, decisions)
+        self.attempt = _insert(dialect, attempts)
+        self.entry = _insert(dialect, entries, "seq")
+        self.roll_up = _roll_up(dialect)
+        self.count = adding(dialect, learned_counts, ("name", "of"), ("value",))
+        self.renew = Sending(_text(_renew(), dialect))

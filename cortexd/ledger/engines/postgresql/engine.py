@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Select, Table, cast, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Select, Table, bindparam, cast, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 
 from cortexd.config.settings import LedgerSettings
@@ -64,10 +64,14 @@ class PostgresqlEngine(Engine):
         yield
         connection.execute(_MAY_DELETE, {"table": ""})
 
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        new = insert(table)
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
+        new = insert(table) if rows is None else insert(table).from_select([*keys, *sums], rows)
         more = {name: table.c[name] + new.excluded[name] for name in sums}
         return new.on_conflict_do_update(index_elements=list(keys), set_=more)
+
+    def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+        """One Execute for all rows, and their indices' pages touched together."""
+        return select(*(func.unnest(cast(bindparam(column.key), ARRAY(column.type))) for column in columns))
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

@@ -68,8 +68,8 @@ class SqliteEngine(Engine):
         yield
         connection.execute(text(_trigger(table, "DELETE")))
 
-    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Insert:
-        new = insert(table)
+    def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
+        new = insert(table) if rows is None else insert(table).from_select([*keys, *sums], rows)
         more = {name: table.c[name] + new.excluded[name] for name in sums}
         return new.on_conflict_do_update(index_elements=list(keys), set_=more)
 
