@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import zoneinfo
 from pathlib import Path
 
 from cortexd.config.problems import Expectation
@@ -46,6 +45,8 @@ def time_zone(value: object) -> str:
 
 def _known(name: str) -> bool:
     """By the files that the C library reads, too: it takes an unknown name for UTC, and says nothing."""
+    import zoneinfo  # which loads the interpreter's build settings
+
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
@@ -140,11 +140,8 @@ class BudgetState:
             return self
         spent = self._up(self.spent_nano - self.own.spent_nano)
         used = self._up(self.spent_nano + self.reserved_nano - self.own.spent_nano - self.own.reserved_nano)
-        return replace(
-            self,
-            spent_nano=self.own.spent_nano + spent,
-            reserved_nano=self.own.reserved_nano + used - spent,
-        )
+        own = self.own
+        return BudgetState(self.limit, own.spent_nano + spent, own.reserved_nano + used - spent, own)
 
     @property
     def uncertain_nano(self) -> int:

@@ -58,9 +58,9 @@ class Execution:
 
     `limits`: the budgets that bind the caller; `bounds` gives those of now, after a wait for a person. `cheaper`:
     another plan for what a budget has left, or None; where it is not given an exhausted budget is the end, but for a
-    cap of the caller's own, about which `holds` may ask. `reserved` is set once the money is. `cut_off`: the attempt
-    that was under way when the request ended. `word_at`: when the caller said what he allows, which is about his cap
-    of that day, where the request then belongs.
+    cap of the caller's own, about which `holds` may ask. `reserved`, where somebody waits for it, ends once the money
+    is. `cut_off`: the attempt that was under way when the request ended. `word_at`: when the caller said what he
+    allows, which is about his cap of that day, where the request then belongs.
     """
 
     request: Request
@@ -78,7 +78,7 @@ class Execution:
     dropped_options: tuple[str, ...] = ()
     observed: Observed = field(default_factory=Observed)
     counted: Counted = NOT_COUNTED
-    reserved: asyncio.Event = field(default_factory=asyncio.Event)
+    reserved: asyncio.Future[None] | None = None
     began: float = field(default_factory=time.monotonic)  # not while a person was asked for a password
     cut_off: Attempt | None = None
     word_at: datetime | None = None
@@ -86,7 +86,7 @@ class Execution:
     async def run(self) -> Completion:
         """The answer, paid for and settled. Raises one of errors, settled too where anything was reserved."""
         key = await self._reserve_within_budget()
-        self.reserved.set()
+        self._is_reserved()
         attempts = Attempts(
             self.request.caller.uid,
             self.request.question,
@@ -122,11 +122,15 @@ class Execution:
             await tell_whole(again, self.sink)
         return again
 
+    def _is_reserved(self) -> None:
+        if self.reserved is not None and not self.reserved.done():
+            self.reserved.set_result(None)
+
     async def _give_again(self, earlier: Completion) -> Completion:
         """An equal request's answer as this one's: a row of its own in the ledger, at no cost."""
         self.give_counted_back()
         key = await self._reserve(0, (), here=True)
-        self.reserved.set()
+        self._is_reserved()
         settled = await self._settle(key, "done", ())
         return Completion(
             request_id=self.request.request_id,

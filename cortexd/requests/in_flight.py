@@ -99,17 +99,15 @@ class Running(Generic[T]):
         finally:
             self.ticket.joined -= 1
 
-    async def until(self, reserved: asyncio.Event) -> None:
+    async def until(self, reserved: asyncio.Future[None]) -> None:
         """Return once the money is reserved; raise what the request ended in before."""
-        reserving = asyncio.create_task(reserved.wait())
+        either: set[asyncio.Future[Any]] = {reserved, self.task}
         try:
-            await asyncio.wait({reserving, self.task}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self.task.cancel()
             raise
-        finally:
-            reserving.cancel()
-        if not reserved.is_set():
+        if not reserved.done():
             await self.wait()
 
     async def wait(self) -> T:

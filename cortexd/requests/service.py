@@ -263,10 +263,11 @@ class Service:
         execution = self._execution(request, ticket, plan, limits, sink)
         if sink is None and not request.chosen:
             return self._alone(execution, place), None
+        reserved = execution.reserved = None if sink is None else asyncio.get_running_loop().create_future()
         running = self._start(execution, place)
-        if sink is not None:
+        if reserved is not None:
             ticket.state = "streaming"
-            await running.until(execution.reserved)
+            await running.until(reserved)
         return running.wait(), running
 
     async def _alone(self, execution: Execution, place: Place) -> Completion:

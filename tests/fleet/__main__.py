@@ -52,10 +52,8 @@ class Show:
         while not rounds or time.monotonic() < until:
             for kind in self._chance.sample(kinds, len(kinds)):
                 if not rounds or time.monotonic() < until:
+                    await asyncio.sleep(self._chance.uniform(6, 14))  # all find back meanwhile
                     await asyncio.to_thread(kind)
-                    await asyncio.sleep(
-                        self._chance.uniform(6, 14)
-                    )  # all find back meanwhile, or nothing is asked of it
             rounds += 1
         over.set()
         await asyncio.to_thread(self._database.heal)
