@@ -33,5 +33,7 @@ def progress() -> Iterator[Callable[[int, int], None]]:
 def in_words(moved: Moved) -> str:
     """Of the single requests and of those of which daily sums are left."""
     pruned = moved.requests - moved.single
-    single = f"{moved.single:,} requests" + (f" and the daily sums of {pruned:,} more" if pruned > 0 else "")
+    single = f"{moved.single:,} request{'s' * (moved.single != 1)}" + (
+        f" and the daily sums of {pruned:,} more" if pruned > 0 else ""
+    )
     return f"{single}, {format_usd(moved.cost_nano)} ({moved.cost_nano} nano-dollars), every sum equal"
