@@ -6,6 +6,7 @@ PostgreSQL, writes that out into a second file, and compares the two files by SQ
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import resource
 import sqlite3
@@ -62,7 +63,13 @@ _LOOKS = (
 
 
 def main(arguments: list[str]) -> int:
-    count = int(arguments[0]) if arguments else _MANY
+    parser = argparse.ArgumentParser(
+        prog="script/fleet-move", description="Move a ledger from a file into PostgreSQL and out again: times and sums."
+    )
+    parser.add_argument("requests", nargs="?", type=int, default=_MANY, metavar="REQUESTS", help=f"default: {_MANY}")
+    count = parser.parse_args(arguments).requests
+    if count < 1:
+        parser.error("at least 1 request")
     with tempfile.TemporaryDirectory(prefix="cortexd-moving-") as place, cluster() as postgresql:
         directory = Path(place)
         first, second = directory / "first.sqlite3", directory / "second.sqlite3"

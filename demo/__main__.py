@@ -28,7 +28,9 @@ You are alice (group cortex), on a private system bus that ends with this shell.
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="script/demo", description="Shows what cortexd does, on a private system bus."
+        prog="script/demo",
+        description="Shows what cortexd does, on a private system bus.",
+        epilog="script/demo --desktop shows the panel's item and notifications instead; it has --help of its own.",
     )
     parser.add_argument("--shell", action="store_true", help="leave me inside, ready to type the same commands")
     parser.add_argument(

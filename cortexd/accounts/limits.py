@@ -172,17 +172,22 @@ def own_cap_exceeded(over: OverBudget, cap: OwnCap, answer: str = "") -> BudgetE
     if answer:
         details["answer"] = answer
     if paused:
-        return BudgetExceeded(f"You have paused your spending until {end:%Y-%m-%d %H:%M}. End the pause.", **details)
+        return BudgetExceeded(f"You have paused your spending until {_when(end)}. End the pause.", **details)
     said = _SAID.get(answer, "")
     return BudgetExceeded(
         f"This request may cost more than the ${_usd(state.left_nano)} left of the ${_usd(limit.nano)} that you allow "
-        f"yourself a {limit.period}. {said}Allow more, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}.",
+        f"yourself a {limit.period}. {said}Allow more, choose a cheaper model, or wait until {_when(end)}.",
         **details,
     )
 
 
 def _details(limit: Limit, end: datetime) -> dict[str, Detail]:
     return {"period": limit.period.value, "limit_usd": _usd(limit.nano), "resets_at": end.isoformat()}
+
+
+def _when(end: datetime) -> str:
+    """With its zone, which the ledger's days may be in and its reader's clock is not."""
+    return f"{end:%Y-%m-%d %H:%M %Z}"
 
 
 def _too_much(over: OverBudget, end: datetime) -> str:
@@ -193,12 +198,11 @@ def _too_much(over: OverBudget, end: datetime) -> str:
         return (
             f"Your requests under way, and today's without an answer whose cost is unknown, may take "
             f"${_usd(state.share_nano)} of {budget}; they take ${_usd(state.uncertain_nano)}. "
-            f"Let some end, lower max_tokens, or wait until {end:%Y-%m-%d %H:%M}."
+            f"Let some end, lower max_tokens, or wait until {_when(end)}."
         )
     room = f"the ${_usd(state.left_nano)} left of {budget}" if limit.scope == "user" else f"{budget} has room for"
     return (
-        f"This request may cost more than {room}. "
-        f"Lower max_tokens, choose a cheaper model, or wait until {end:%Y-%m-%d %H:%M}."
+        f"This request may cost more than {room}. Lower max_tokens, choose a cheaper model, or wait until {_when(end)}."
     )
 
 
@@ -207,7 +211,7 @@ def _too_much_by_app(state: BudgetState, end: datetime) -> str:
     return (
         f"This request may cost more than the ${_usd(state.left_nano)} left of the ${_usd(limit.nano)} that you may "
         f"spend a {limit.period} by {limit.name}. "
-        f"Lower max_tokens, choose a cheaper model, use another program, or wait until {end:%Y-%m-%d %H:%M}."
+        f"Lower max_tokens, choose a cheaper model, use another program, or wait until {_when(end)}."
     )
 
 

@@ -62,10 +62,11 @@ class Callers:
         return await asyncio.shield(task)
 
     def _told(self, sender: str, done: asyncio.Task[tuple[int, str]]) -> None:
+        failed = done.cancelled() or done.exception() is not None  # asked first: with nobody left it concerns nobody
         if self._asked.get(sender) is not done:
             return  # it has left meanwhile, or its user has another name
         del self._asked[sender]
-        if not done.cancelled() and done.exception() is None and self._settled(done.result()[0]):
+        if not failed and self._settled(done.result()[0]):
             self._known[sender] = done.result()
             while len(self._known) > _KNOWN_AT_MOST:
                 self._known.popitem(last=False)

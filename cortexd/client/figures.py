@@ -34,6 +34,11 @@ class Stats:
     ledger_waiting: int = 0
     """Requests that the machine has kept on its disk, to be booked."""
 
+    @property
+    def counted(self) -> bool:
+        """False while a ledger that machines share is away: the counters are not known then, and stand at 0."""
+        return "total_requests" in self.raw
+
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
         service = row.get("service", {})

@@ -58,6 +58,7 @@ def set_up_logging(level: str, journal: Path = SOCKET) -> None:
     root = logging.getLogger()
     root.handlers[:] = [JournalHandler(journal, stderr) if _leads_to_journal(journal) else stderr]
     root.setLevel(logging.WARNING)  # libraries: only what matters, never a request's content
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings are of connections that the ledger tells of
     logging.getLogger("cortexd").setLevel(level.upper())
 
 

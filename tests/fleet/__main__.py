@@ -146,10 +146,13 @@ if __name__ == "__main__":
         "--minutes",
         type=float,
         default=30,
-        help="of the storm; each thing goes wrong once at least",
+        help="of the storm; each thing goes wrong once at least (default: 30)",
     )
     parser.add_argument("--requests", type=int, default=5000, help="at once, before it (default: 5000)")
-    parser.add_argument("--hosts", type=int, default=10)
+    parser.add_argument("--hosts", type=int, default=10, help="daemons, each a host of its own (default: 10)")
     parser.add_argument("--cut", type=float, default=60, help="seconds for which a link is cut (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="of what happens when (default: 1)")
-    sys.exit(asyncio.run(main(parser.parse_args())))
+    given = parser.parse_args()
+    if min(given.hosts, given.requests) < 1 or min(given.minutes, given.cut) <= 0:
+        parser.error("at least 1 host and 1 request, and more than 0 minutes and seconds")
+    sys.exit(asyncio.run(main(given)))

@@ -85,7 +85,7 @@ class TestOptions:
             ("[limits]\nmax_prompt_bytes = -1\n", "limits.max_prompt_bytes: expected"),
             ("[daemon]\ndrain_timeout_s = nan\n", "daemon.drain_timeout_s: expected"),
             ("[providers.claude]\nkey = 'sk-1'\n", "providers.claude.key: keys do not belong in the configuration"),
-            ("[providers.claude]\nkey_file = '/no/such/key'\n", "/no/such/key: the key file cannot be read"),
+            ("[providers.claude]\nkey_file = '/no/such/key'\n", "/no/such/key: the file cannot be read"),
             ("[routing.table]\nuser_chat = 'claud'\n", "routing.table.user_chat: unknown provider 'claud'"),
             ("[routing.table]\nchat = 'claude'\n", "routing.table.chat: expected task types"),
             ("limits = 1\n", "limits: expected a table"),

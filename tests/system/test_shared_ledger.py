@@ -95,6 +95,8 @@ class TestSharedLedger:
                 await program.complete("user_chat", "hello", provider="house")
             shown = json.loads(as_user("root", [PYTHON, "-m", "cortexd.cli", "status", "--json"]).stdout)
             assert (shown["ledger_writable"], shown["ledger_waiting"], shown["ledger_since"] > 0) == (False, 10, True)
+            usage = as_user("root", [PYTHON, "-m", "cortexd.cli", "usage"])
+            assert (usage.returncode, usage.stdout) == (1, "")  # and not that nothing was used
             running.kill()
             running.start()
         finally:

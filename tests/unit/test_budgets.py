@@ -295,7 +295,7 @@ class TestRefusal:
         error = self.refusal("user", "alice")
         assert str(error) == (
             "This request may cost more than the $1.265431109 left of your $2.50 daily budget. "
-            "Lower max_tokens, choose a cheaper model, or wait until 2026-11-25 00:00. "
+            "Lower max_tokens, choose a cheaper model, or wait until 2026-11-25 00:00 UTC. "
             "[period=day limit_usd=2.50 resets_at=2026-11-25T00:00:00+00:00]"
         )
         assert BudgetExceeded.from_text(str(error)).details == error.details

@@ -78,8 +78,9 @@ class TestSettings:
     def test_are_shown_changed_and_set_again(self, fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
         """What show prints is what set takes; each change is shown first, and who will take it; revert goes back."""
         assert fleet.settings("show") == OK
-        assert "no settings in common" in capsys.readouterr().out
-        assert fleet.settings("set", "-", "--yes", "--comment", "at first", given=TEXT) == OK
+        nothing = capsys.readouterr().out
+        assert "no settings in common" in nothing
+        assert fleet.settings("set", "-", "--yes", "--comment", "at first", given=nothing + TEXT) == OK
         said = capsys.readouterr()
         assert '+machine = { day_usd = "5.00" }' in said.out
         assert "1 machine will look" in said.err

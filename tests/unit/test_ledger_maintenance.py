@@ -225,7 +225,7 @@ class TestCommand:
             assert main(["ledger", "check", "--path", str(path)]) == 3
         assert "sudo" in capsys.readouterr().err
         assert main(["ledger", "check", "--path", str(path)]) == 1
-        assert "its schema is none" in capsys.readouterr().err
+        assert "it holds no ledger yet" in capsys.readouterr().err
         assert main(["ledger", "backup", str(path), "--path", str(path)]) == 2
         assert "exists already" in capsys.readouterr().err
         assert main(["ledger", "export", "--since", "soon", "--path", str(path)]) == 2

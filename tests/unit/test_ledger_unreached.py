@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 
 import pytest
 
 from cortexd.config.settings import LedgerSettings, Secret
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import place_of
+
+_GIVE_A_PASSWORD = b"R\0\0\0\x08\0\0\0\x03"
+_WRONG = b"SFATAL\0VFATAL\0C28P01\0Mwrong password\0\0"
+_REFUSED = b"E" + (len(_WRONG) + 4).to_bytes(4, "big") + _WRONG
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[str]:
+    """The address of what speaks PostgreSQL's protocol just so far: an answer to each message."""
+
+    def serve() -> None:
+        taken, _ = listening.accept()
+        with taken:
+            for answer in answers:
+                if taken.recv(4096):
+                    taken.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(20)
+        server = Thread(target=serve)
+        server.start()
+        yield f"postgresql+psycopg://cortexd@127.0.0.1:{listening.getsockname()[1]}/cortexd?sslmode=disable"
+        server.join(20)
 
 
 def test_says_what_the_driver_says() -> None:
@@ -20,3 +46,16 @@ def test_says_what_the_driver_says() -> None:
             place_of(LedgerSettings(url=url, password=Secret("hunter2"))).reach()
     assert str(refused.value).endswith("the database cannot be reached: Connection refused")
     assert "hunter2" not in str(refused.value)
+
+
+def test_says_that_a_password_is_wanted() -> None:
+    """And where it belongs."""
+    with answering(_GIVE_A_PASSWORD) as url, pytest.raises(LedgerUnavailable, match="ledger_password"):
+        place_of(LedgerSettings(url=url)).reach()
+
+
+def test_says_that_the_database_refuses() -> None:
+    """A server that is there and says no is not taken for one that cannot be reached."""
+    with answering(_GIVE_A_PASSWORD, _REFUSED) as url, pytest.raises(LedgerUnavailable) as refused:
+        place_of(LedgerSettings(url=url, password=Secret("hunter2"))).reach()
+    assert str(refused.value).endswith("the database refuses the connection: wrong password")

@@ -122,7 +122,7 @@ def _show(health: _Health, bus: str) -> None:
         "cortexd": f"{properties.version} on the {named} bus, for {_duration(stats.uptime_s)}",
         "requests": f"{properties.active_requests} under way, {stats.queued_requests} waiting",
         "ledger": ("writable" if stats.ledger_writable else "NOT writable") + f"{_kept(stats)}; {total} in all",
-        "budgets": budgets or "none binds you",
+        "budgets": budgets or ("none binds you" if stats.ledger_writable else "not known while the ledger is away"),
         **({"beside": "; ".join(health.notices)} if health.notices else {}),
         "health": "all is well" if not health.problems else "; ".join(health.problems),
     }
@@ -135,7 +135,8 @@ def _show(health: _Health, bus: str) -> None:
 def _since(stats: Stats) -> str:
     """And what that means."""
     since = f" since {datetime.fromtimestamp(stats.ledger_since):%Y-%m-%d %H:%M}" if stats.ledger_since else ""
-    return f"{since}: new requests are refused"
+    refused = "new requests" if stats.counted else "requests that may cost something"
+    return f"{since}: {refused} are refused"
 
 
 def _kept(stats: Stats) -> str:

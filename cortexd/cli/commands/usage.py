@@ -13,6 +13,7 @@ from cortexd.cli.shown.terminal import print_json, print_note, print_text
 from cortexd.cli.shown.usage_report import GROUPS, as_csv, print_report
 from cortexd.cli.talking.session import run
 from cortexd.domain.money import format_usd
+from cortexd.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
     from cortexd.client import AsyncClient, Stats, UsageRow
@@ -101,6 +102,8 @@ def _query(
 def _since_counters_began(settings: Settings, reset: bool, as_json: bool) -> None:
     async def read(client: AsyncClient) -> Stats:
         stats = await client.stats()
+        if not stats.counted:
+            raise LedgerUnavailable("the ledger's database is away; try again later")
         if reset:
             await client.reset_stats()
         return stats

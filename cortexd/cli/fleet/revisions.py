@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cortexd.ledger.reading.fleet import HostState
 
 _COLUMNS = (Column("revision", right=True), Column("made"), Column("by"), Column("as role"), Column("why"))
+NOTHING_YET = "# the fleet's machines have no settings in common yet"
 
 
 def as_file(revision: Revision) -> str:
@@ -42,7 +43,7 @@ def in_json(revision: Revision) -> dict[str, Any]:
 
 def print_history(revisions: Sequence[Revision]) -> None:
     if not revisions:
-        print_note("the fleet's machines have no settings in common yet")
+        print_note(NOTHING_YET.removeprefix("# "))
         return
     rows = [(str(each.number), _made(each), each.author, each.role, one_line(each.comment)) for each in revisions]
     print_table(_COLUMNS, rows)
@@ -110,9 +111,9 @@ def _machines(number: int) -> str:
 
 
 def _without_head(text: str) -> str:
-    """Without what `as_file` put above it, so that what is shown, changed and set again has one head at most."""
+    """Without what `settings show` put above it, so that what is shown, changed and set again has one head at most."""
     first, _, rest = text.partition("\n")
-    return rest if first.startswith("# revision ") else text
+    return rest if first.startswith("# revision ") or first == NOTHING_YET else text
 
 
 def _made(revision: Revision) -> str:

@@ -10,6 +10,7 @@ import click
 from cortexd.cli.connecting.asking import agreed, dry_run_option, yes_option
 from cortexd.cli.fleet.place import config_option, ledger_of
 from cortexd.cli.fleet.revisions import (
+    NOTHING_YET,
     as_file,
     in_json,
     print_difference,
@@ -19,6 +20,7 @@ from cortexd.cli.fleet.revisions import (
     warn_of_doubts,
 )
 from cortexd.cli.fleet.role import by_role, role_options, who_asks
+from cortexd.cli.given.numbers import Whole
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.terminal import print_json, print_notice, print_text
 from cortexd.errors import InvalidArgument
@@ -26,7 +28,7 @@ from cortexd.errors import InvalidArgument
 if TYPE_CHECKING:
     from cortexd.domain.fleet import Revision
 
-_NUMBER = click.IntRange(min=1)
+_NUMBER = Whole(1)
 _comment_option = click.option("--comment", default="", metavar="TEXT", help="Why, for who reads the history.")
 
 
@@ -56,7 +58,7 @@ def show_command(settings: Settings, /, revision: int | None, config: Path | Non
     if settings.json or as_json:
         print_json(None if found is None else in_json(found) | {"text": found.text})
         return
-    print_text("# the fleet's machines have no settings in common yet" if found is None else as_file(found))
+    print_text(NOTHING_YET if found is None else as_file(found))
     if fleet_settings.open_to_all(ledger):
         print_notice("warning: every machine may change these settings; docs/fleet.md says how to leave that to a role")
 

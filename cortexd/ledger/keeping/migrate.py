@@ -69,9 +69,11 @@ def revision_problem(connection: Connection) -> str | None:
     found = revision(connection)
     if found == HEAD:
         return None
+    if found is None:
+        return "it holds no ledger yet; start a cortexd whose [ledger] names it, which makes one"
     if found in REVISIONS:
         return f"its schema is {found}, older than {HEAD}; start this cortexd once, which migrates it"
-    return f"its schema is {found or 'none'}, and this cortexd knows {HEAD}"
+    return f"its schema is {found}, which this cortexd does not know (it has {HEAD}); upgrade cortexd"
 
 
 def _create(connection: Connection) -> None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
+_REFUSED = "the database refuses the connection"
+_WANTS_MORE = (
+    "the database wants a password; put it into /etc/cortexd/credentials/ledger_password, or name its file with "
+    "[ledger] password_file"
+)
+_FATAL = "FATAL:"  # what a server says, and no network
 _LONGEST_REASON = 200
 # Codes, or the classes that they begin with, after which no other write would succeed either.
 _UNWRITABLE = {
@@ -52,9 +58,14 @@ def reason(error: BaseException) -> str | None:
 
 def _gone(error: BaseException) -> str:
     """With libpq's own reason, such as a certificate that nobody vouches for; it names no password."""
-    first, *_ = str(error.orig if isinstance(error, DBAPIError) else error).splitlines() or [""]
-    why = first.rpartition(" failed: ")[2].strip()
-    return f"{_GONE}: {why[:_LONGEST_REASON]}" if why else _GONE
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(getattr(cause, "pgconn", None), "needs_password", False):
+        return _WANTS_MORE
+    first, *_ = str(cause).splitlines() or [""]
+    why = first.rpartition(" failed: ")[2].strip()[:_LONGEST_REASON]
+    if why.startswith(_FATAL):
+        return f"{_REFUSED}: {why.removeprefix(_FATAL).strip()}"
+    return f"{_GONE}: {why}" if why else _GONE
 
 
 def may_pass(error: BaseException) -> bool:

@@ -75,7 +75,10 @@ class SqliteFile(Place):
         try:
             self._path.open("rb").close()
         except FileNotFoundError:
-            raise LedgerUnavailable(f"there is no ledger at {self}; name its file with --path") from None
+            raise LedgerUnavailable(
+                f"there is no ledger at {self}; start cortexd, which makes it, or name another file with [ledger] path "
+                "(for cortexctl ledger, with --path)"
+            ) from None
         except PermissionError:
             raise AccessDenied(f"{self} is for root and cortexd's own user; try again with sudo") from None
         except OSError as error:
