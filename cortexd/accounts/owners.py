@@ -20,6 +20,7 @@ class Owners:
     def __init__(self, ledger: Ledger, known: Mapping[int, str]) -> None:
         self._ledger = ledger
         self._known = dict(known)
+        self._unnoted: set[int] = set()
         self._changing = asyncio.Lock()
         self.before_change: list[Callable[[int], Awaitable[None]]] = []
         self.on_change: list[Callable[[int], None]] = []
@@ -27,6 +28,10 @@ class Owners:
     async def refresh(self) -> None:
         """Take what the ledger remembers by now. Raises LedgerUnavailable."""
         self._known |= await self._ledger.owners()
+
+    def settled(self, uid: int) -> bool:
+        """Whether its name is the ledger's, too: machines that share it may know the uid as somebody else's."""
+        return uid not in self._unnoted
 
     async def name(self, uid: int) -> str:
         """The user's name; the number, or the last name, where the user database has none.
@@ -39,6 +44,8 @@ class Owners:
         if self._known.get(uid) != found:
             async with self._changing:
                 await self._change(uid, found)
+        if self._known.get(uid) == found:
+            self._unnoted.discard(uid)
         return found
 
     async def _change(self, uid: int, user: str) -> None:
@@ -63,7 +70,9 @@ class Owners:
         try:
             await self._ledger.note_owner(uid, user)
         except LedgerUnavailable as error:
-            _log.warning("cannot note that uid %d is %s: %s", uid, user, error)
+            if self.settled(uid):
+                _log.warning("cannot note that uid %d is %s: %s", uid, user, error)
+            self._unnoted.add(uid)
             return False
         return True
 

@@ -20,11 +20,18 @@ _NAME_OWNER_CHANGED = (
 
 
 class Callers:
-    """Resolves senders, and tells `on_left(connection)` when one has left the bus. `name_of` gives a uid's user."""
+    """Resolves senders, and tells `on_left(connection)` when one has left the bus. `name_of` gives a uid's user;
+    `settled` says whether that stands, or is to be asked at the next call again."""
 
-    def __init__(self, connection: Connection, name_of: Callable[[int], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        name_of: Callable[[int], Awaitable[str]],
+        settled: Callable[[int], bool] = lambda _uid: True,
+    ) -> None:
         self._connection = connection
         self._name_of = name_of
+        self._settled = settled
         self._known: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[tuple[int, str]]] = {}
         self.on_left: list[Callable[[str], None]] = []
@@ -55,10 +62,11 @@ class Callers:
         return await asyncio.shield(task)
 
     def _told(self, sender: str, done: asyncio.Task[tuple[int, str]]) -> None:
+        failed = done.cancelled() or done.exception() is not None  # asked first: with nobody left it concerns nobody
         if self._asked.get(sender) is not done:
             return  # it has left meanwhile, or its user has another name
         del self._asked[sender]
-        if not done.cancelled() and done.exception() is None:
+        if not failed and self._settled(done.result()[0]):
             self._known[sender] = done.result()
             while len(self._known) > _KNOWN_AT_MOST:
                 self._known.popitem(last=False)

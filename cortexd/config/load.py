@@ -19,7 +19,7 @@ from cortexd.config.api_kinds import API_KINDS
 from cortexd.config.coerce import coerce
 from cortexd.config.defaults import builtin_config
 from cortexd.config.files import Unusable, find_files, is_there, read_file
-from cortexd.config.fleet import is_kept, kept_at, named, parted
+from cortexd.config.fleet import MAX_TEXT_BYTES, is_kept, kept_at, named, parted
 from cortexd.config.names import fault_of_name
 from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation, Problems, UnknownSetting, unknown_setting
@@ -27,6 +27,7 @@ from cortexd.config.replicas import located, resolved, strayed
 from cortexd.config.settings import Config, ProviderSettings
 from cortexd.config.whole import faults_of_whole
 from cortexd.domain.fleet import Revision
+from cortexd.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/cortexd/config.toml")
 _NOT_IN_FILES = frozenset({"name", "key", "password", "sources"})
@@ -63,7 +64,10 @@ def _with_fleet(config: Config, given: Revision | None, tables: dict[Path, Table
         if kept is None or (given is None and not is_kept(kept)):
             return config
         file = kept if given is None else named(given.number)
-        tables[file] = table = _parsed(file, problems, None if given is None else given.text.encode())
+        data = None if given is None else given.text.encode()
+        if data is not None and len(data) > MAX_TEXT_BYTES:  # kept, it could not be read again
+            raise ConfigError(Problem(str(file), "", f"is larger than {MAX_TEXT_BYTES} bytes"))
+        tables[file] = table = _parsed(file, problems, data)
         common, own = parted(table)
         for key, words in own.items():
             problems.add(file, key, words)

@@ -80,7 +80,7 @@ class Assembly:
         authority: Authorizer = self.authority
         found = await known(self.ledger)
         self.owners = owners = Owners(self.ledger, found.owners)
-        self.callers = Callers(self.connection, owners.name)
+        self.callers = Callers(self.connection, owners.name, owners.settled)
         self.health = Health(self._provider_changed, on_missing=lambda name: self.asking.again(name))
         self.asking = Asking(lambda: self.setup, self._refine, self.health)
         self.observed = Observed()

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 class Fleet:
-    """`shared`: whether there are others at all; `host`: this machine's number. Every method may raise
-    LedgerUnavailable."""
+    """`shared`: whether there are others at all; `host` gives this machine's number, which it may have later only.
+    Every method may raise LedgerUnavailable."""
 
-    def __init__(self, write: Callable[[Action], Awaitable[Any]], readers: Readers, host: int, *, shared: bool) -> None:
+    def __init__(
+        self, write: Callable[[Action], Awaitable[Any]], readers: Readers, host: Callable[[], int], *, shared: bool
+    ) -> None:
         self.shared = shared
         self._host = host
         self._write = write
@@ -39,12 +41,12 @@ class Fleet:
         """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
         from cortexd.ledger.keeping import hosts
 
-        await self._write(Change(lambda connection: hosts.run_settings(connection, self._host, revision)))
+        await self._write(Change(lambda connection: hosts.run_settings(connection, self._host(), revision)))
 
     async def forget_hosts(self, before: datetime) -> None:
         """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
         from cortexd.ledger.keeping import hosts
 
         gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
-        if gone := [number for number in gone if number != self._host]:
+        if gone := [number for number in gone if number != self._host()]:
             await self._write(Change(lambda connection: hosts.forget(connection, gone)))

@@ -65,7 +65,7 @@ class Ledger(Experience):
     def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
-        self.fleet = Fleet(self._write, readers, store.host, shared=store.shared)
+        self.fleet = Fleet(self._write, readers, lambda: store.host, shared=store.shared)
         self._store = store
         self._writer = writer
         self._readers = readers

@@ -55,9 +55,10 @@ class Ticket:
     def left_by(self, task: asyncio.Task[Any], cancelled: int) -> bool:
         """Whether `task`, which did this request's work, was itself cancelled, and not the request alone. `cancelled`:
         how often it was before the work."""
-        while task.cancelling() > cancelled and (self.cancelled or self.shut_down):
-            self.cancelled = self.shut_down = False
-            task.uncancel()
+        for _ in range(self.cancelled + self.shut_down):  # each has cancelled it once
+            if task.cancelling() > cancelled:
+                task.uncancel()
+        self.cancelled = self.shut_down = False
         return task.cancelling() > cancelled
 
     @contextmanager
@@ -166,9 +167,10 @@ class InFlight(Generic[T]):
         try:
             answer = await work
         except (CortexError, asyncio.CancelledError) as error:
+            told = error if isinstance(error, CortexError) else ticket.interruption
             if ticket.left_by(task, cancelled):
                 raise asyncio.CancelledError from None
-            raise error if isinstance(error, CortexError) else ticket.interruption from None
+            raise told from None
         finally:
             self._over(running)
             ended.set_result(None)

@@ -106,6 +106,26 @@ class TestSharedLedger:
         await assert_eventually_async(lambda: booked(postgresql, url) == ["free0", "free1", "free2"], 20, "booking")
         assert (await program.stats())["total_requests"] == 3
 
+    async def test_lets_no_stranger_in_meanwhile(
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster
+    ) -> None:
+        """A uid that is somebody else's on the other machines gets nothing of theirs, also on a connection from when
+        nobody could know that."""
+        url = postgresql.database()
+        running = daemon(f'[ledger]\nurl = "{url}"\n', start=False)
+        other = await Ledger.open(shared(url))
+        await other.note_owner(0, "boss")
+        await other.close()
+        postgresql.stop()
+        try:
+            running.start()
+            await program.call(USAGE, "GetStats")
+        finally:
+            postgresql.start()
+        await assert_eventually_async(lambda: "requests are paid for again" in running.log(), 40, "catching up")
+        with refused("org.freedesktop.DBus.Error.AccessDenied"):
+            await program.stats()
+
 
 def booked(cluster: Cluster, url: str) -> list[object]:
     database = url.partition("@/")[2].partition("?")[0]

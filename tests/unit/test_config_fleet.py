@@ -11,7 +11,7 @@ import pytest
 
 from cortexd.cli.shown.settings_as_toml import settings_as_toml
 from cortexd.config import load_config
-from cortexd.config.fleet import as_kept, kept_at, revision_in
+from cortexd.config.fleet import MAX_TEXT_BYTES, as_kept, kept_at, revision_in
 from cortexd.domain.fleet import Revision
 from cortexd.errors import ConfigError
 
@@ -99,6 +99,7 @@ class TestRevision:
             ("[budget]", "budget"),
             ("budgets = 3", "budgets"),
             ("[budgets", ""),
+            ("#" * (MAX_TEXT_BYTES + 1), ""),
         ],
     )
     def test_is_refused_as_a_whole(self, own: Path, text: str, key: str) -> None:

@@ -266,6 +266,27 @@ class TestAlone:
         with pytest.raises(ShuttingDown):
             await task
 
+    async def test_is_cut_off_by_a_shutdown_wherever_it_waits(self) -> None:
+        """Its caller hears that also of work that says nothing of its own."""
+        inflight: InFlight[str] = InFlight(len)
+        task = asyncio.create_task(inflight.alone(ticket(1, "a"), answer("late", asyncio.Event())))
+        await asyncio.sleep(0)
+        assert not await inflight.drain(0.01)
+        with pytest.raises(ShuttingDown):
+            await task
+
+    async def test_cancelled_and_then_cut_off(self) -> None:
+        """Whoever waits gets an answer also where a shutdown comes while a cancelled request is settled."""
+        inflight: InFlight[str] = InFlight(len)
+        one = Settling(inflight)
+        task = asyncio.create_task(one.alone())
+        await asyncio.sleep(0)
+        assert inflight.cancel((1, "a"))
+        await asyncio.sleep(0)
+        assert not await inflight.drain(0)
+        with pytest.raises(ShuttingDown):
+            await task
+
 
 class TestDrain:
     async def test_drain_waits_then_cancels(self) -> None:

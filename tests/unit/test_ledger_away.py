@@ -167,6 +167,8 @@ class TestStart:
             await ledger.reserve(request(), 1)
         assert await ledger.budget_overrides() == {}
         ledger.caught_up = True
+        await ledger.fleet.note_settings("3")
+        assert seen(at, "SELECT settings FROM hosts") == [("3",)]
         await complete(ledger, 5)
         await eventually(lambda: [row[0] for row in seen(at, ROWS)].count("early") == 1)
         await ledger.close()

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.own_cap import OwnCap
+from cortexd.errors import RequestNotFound
 from cortexd.ledger import DuplicateRequest, Ledger, LimitOverride, OverBudget, UsageQuery
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.maintenance import check
@@ -19,6 +20,7 @@ from cortexd.ledger.of_hosts import LedgerOfHosts
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import attempt, complete, request
+from tests.unit.test_ledger_shared import change
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 
@@ -108,6 +110,33 @@ class TestPeople:
         [everybody] = await machines[0].budgets([limit(1_000)])
         assert (everybody.spent_nano, everybody.reserved_nano) == (100, 100)
         assert check(at) == []
+
+    async def test_gain_nothing_by_what_a_former_one_gets_back(
+        self, machines: list[Ledger], at: LedgerSettings
+    ) -> None:
+        """A request that was settled as lost, and ends once its uid is another's, gives the new one no money."""
+        first = machines[0]
+        await first.note_owner(1000, "user1000")
+        key = await first.reserve(request(), 40)
+        change(at, "UPDATE requests SET lease_until = started_at")
+        await (await Ledger.open(at)).close()
+        await first.take_over(1000, "eve")
+        with pytest.raises(RequestNotFound):
+            await first.settle(key, "done", [attempt(10)])
+        [own] = await first.budgets([limit(100, (1000,))], 1000)
+        assert (own.spent_nano, (await first.spent(1000)).day_nano) == (0, 0)
+        assert check(at) == []
+
+    async def test_are_not_the_next_machines(self, machines: list[Ledger], at: LedgerSettings) -> None:
+        """What users of a machine that is long gone have set, nobody finds on a machine that comes later."""
+        first, gone = machines
+        await gone.note_owner(1000, "ann")
+        await gone.set_preferences(1000, {"providers": {"chat": "own"}})
+        await gone.close()
+        await first.fleet.forget_hosts(datetime.now(UTC) + timedelta(days=1))
+        later = await Ledger.open(at, machine=Machine(hashed(b"gamma"), "gamma"))
+        assert (await later.preferences(1000), await later.owners()) == ({}, {})
+        await later.close()
 
     async def test_are_told_apart_in_reports(self, machines: list[Ledger]) -> None:
         """By user means by machine, too; by machine alone all of its users are together."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ class TestBudgets:
             "sum(nano) FILTER (WHERE kind = 'release') FROM entries",
         )
         assert (state.spent_nano, state.reserved_nano) == (spent, reserved)
+
+    @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+    async def test_in_a_database_of_another_default(self, at: LedgerSettings, isolation: str) -> None:
+        """What transactions see elsewhere in it is no reason to give the same money away twice."""
+        chosen = f"{at.url}%20-cdefault_transaction_isolation%3D{isolation.replace(' ', '%5C%20')}"
+        ids = ("1" * 32, "2" * 32)
+        one, other = [await Ledger.open(replace(at, url=chosen), machine=replace(MACHINE, id=each)) for each in ids]
+        asked = [machine.reserve(request(), 30, [limit(100)]) for _ in range(5) for machine in (one, other)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(key, int) for key in found) == 3
+        assert all(isinstance(refused, OverBudget) for refused in found if not isinstance(refused, int))
+        await one.close()
+        await other.close()
 
     async def test_are_the_same_everywhere(self, machines: list[Ledger]) -> None:
         """What one machine reserves and settles, the others see at once."""
@@ -263,6 +277,14 @@ class TestLostConnections:
             store.close()
         assert seen(at, "SELECT id, state, cost_nano FROM requests") == [(key, "done", 10)]
         assert check(at) == []
+
+    def test_in_a_database_that_has_never_heard_of_it(self, at: LedgerSettings) -> None:
+        """A standby that took over without the newest transactions says that this one was not committed."""
+        sharing, place = place_of(at).engine.sharing, place_of(at)
+        assert sharing is not None
+        with place.writer().connect() as connection:
+            sharing.enter(connection, alone=False)
+            assert not sharing.committed(connection, str(2**40 + 5))
 
 
 class TestAway:

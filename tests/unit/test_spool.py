@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,6 +86,15 @@ class TestFile:
         again.done(3)
         assert again.waiting == 0
 
+    def test_takes_nothing_once_it_is_closed(self, path: Path) -> None:
+        """A line that comes too late is refused, and not written to whatever the process opens next."""
+        file = SpoolFile(path)
+        file.close()
+        other = path.with_name("other")
+        with other.open("wb"), pytest.raises(OSError, match="Bad file descriptor"):
+            file.append([b"late"])
+        assert other.read_bytes() == b""
+
     def test_longer_than_one_reading(self, path: Path) -> None:
         """Lines of any length are found whole."""
         file = SpoolFile(path)
@@ -122,8 +132,22 @@ class TestSpool:
         spool.keep([(b'{"type":"later"}', None)])
         assert spool.next(10) == []
         assert spool.waiting == 0
+        spool.keep([(b'{"type":"settlement","key":7,"state":"later","attempts":[]}', None)])
+        assert spool.next(10) == []
         spool.keep([(b"[]", None), (documents.end(Settle(7, RequestState.DONE, ())), None)])
         assert [action.what for action in spool.next(10)] == [Settle(7, RequestState.DONE, ())]
+
+    def test_on_a_disk_that_does_not_answer(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """It is said, and left to the next start; who asks goes on."""
+        spool = Spool(path)
+        spool.keep([(documents.end(Settle(7, RequestState.DONE, ())), None)])
+        [held] = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.readlink() == path]
+        os.close(int(held.name))
+        assert (spool.next(10), spool.waiting) == ([], 0)
+        assert "cannot be read" in caplog.text
+        again = Spool(path)
+        again.find()
+        assert again.waiting == 1
 
     def test_is_bounded(self, path: Path) -> None:
         """Free requests leave room for settlements, and those end somewhere too."""

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from cortexd.domain.people import person
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping import marks
 from cortexd.ledger.keeping.machine import Machine
-from cortexd.ledger.keeping.schema import HEAD, hosts, requests, rollups
+from cortexd.ledger.keeping.schema import HEAD, hosts, owners, requests, rollups
 
 NOT_KNOWN = 0  # in a ledger that several machines write
 _FIRST = 1
@@ -113,7 +114,11 @@ def _remarks(connection: Connection, machine: Machine, lately: datetime) -> Iter
 
 
 def _mentioned(connection: Connection, number: int) -> bool:
-    found = (select(table.c.host).where(table.c.host == number).limit(1) for table in (rollups, requests))
+    """In what there is of it, or of users of its own: the next machine that got its number would have them."""
+    found = [select(table.c.host).where(table.c.host == number).limit(1) for table in (rollups, requests)]
+    if number != NOT_KNOWN:
+        own = owners.c.uid.between(person(0, number), person(0, number + 1) - 1)
+        found.append(select(owners.c.uid).where(own).limit(1))
     return any(connection.scalar(each) is not None for each in found)
 
 

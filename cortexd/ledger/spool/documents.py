@@ -63,9 +63,9 @@ def action_of(spool: str, number: int, document: bytes) -> Replay | None:
     """What books a line; None where it says nothing that this cortexd knows."""
     try:
         found = _decode(document)
-    except msgspec.DecodeError:
+        state = RequestState(found.state)
+    except (msgspec.DecodeError, ValueError):
         return None
-    state = RequestState(found.state)
     if isinstance(found, _End):
         return Replay(spool, number, Settle(found.key, state, tuple(found.attempts)))
     row = NewRequest(

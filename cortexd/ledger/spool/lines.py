@@ -92,7 +92,8 @@ class SpoolFile:
     def close(self) -> None:
         """What waits stays for whoever opens it next."""
         with self._lock:
-            os.close(self._file)
+            descriptor, self._file = self._file, -1  # or a late line would go to whatever has its number next
+            os.close(descriptor)
 
     def _claim(self) -> None:
         try:

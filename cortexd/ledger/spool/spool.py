@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,12 @@ class Spool:
         if self._file is None or not self._file.waiting:
             return []
         found: list[Replay] = []
-        lines = self._file.read(most)
+        try:
+            lines = self._file.read(most)
+        except OSError as error:
+            _log.error("%s cannot be read: %s; what waits in it is booked at the next start", self.path, error)
+            self.close()
+            return []
         for line in lines:
             action = documents.action_of(self._file.name, line.number, line.document)
             if action is None:
@@ -93,9 +99,10 @@ class Spool:
         return list(zip(lates, results, strict=True))
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
     def _drop(self, number: int) -> None:
         assert self._file is not None

@@ -59,7 +59,7 @@ def replace(connection: Connection, learned: Learned) -> None:
     connection.execute(delete(learned_counts))
     keep_cells(connection, learned.cells)
     if rows := count_rows(learned.counts):
-        connection.execute(insert(learned_counts), rows)
+        connection.execute(engine_of(connection).add(learned_counts, ("name", "of"), ("value",)), rows)
 
 
 def drop_old(connection: Connection, before: datetime) -> list[Key]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from cortexd.domain.people import person
+from cortexd.domain.people import person, uid_of
 from cortexd.ledger.keeping.schema import meta, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
 from cortexd.ledger.writing.books import Books, Held
+from cortexd.ledger.writing.rows import name
 
 _MARK = "spool {}"
 
@@ -68,12 +70,17 @@ def take_in(connection: Connection, books: Books, actions: Sequence[Action]) -> 
 
 def settled_as_lost(connection: Connection, key: int) -> tuple[Held, int] | None:
     """A request that others have settled as lost, and at which cost; nobody else corrects that until the transaction
-    ends. None where it is not so."""
+    ends. None where it is not so, or where its user's uid is another's by now, whose sums do not have it."""
     chosen = select(requests).where(requests.c.id == key, requests.c.state == RequestState.LOST).with_for_update()
     row: Row[tuple[object, ...]] | None = connection.execute(chosen).one_or_none()
-    if row is None:
+    if row is None or _is_anothers(connection, row):
         return None
     return Held.of(row, 0), row.cost_nano
+
+
+def _is_anothers(connection: Connection, row: Any) -> bool:
+    owner = queries.owner(connection, row.uid)
+    return owner is not None and name(owner) != row.user and row.user != str(uid_of(row.uid))
 
 
 def _booked(connection: Connection, spool: str) -> int:

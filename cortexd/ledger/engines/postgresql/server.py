@@ -57,7 +57,8 @@ class PostgresqlServer(Place):
         raise InvalidArgument(f"{self} is a database of its own; an administrator empties it with the database's tools")
 
     def writer(self) -> sqlalchemy.Engine:
-        engine = self._pool(poolclass=NullPool)
+        # Sums are read once their locks are held: a database whose default is stricter would show those of before.
+        engine = self._pool(poolclass=NullPool, isolation_level="READ COMMITTED")
         event.listen(engine, "connect", _prepare_where_alone)
         return engine
 

@@ -27,7 +27,11 @@ SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])
 """
 _NOW = text("SELECT clock_timestamp()")
 _MAY_CHANGE = text("SELECT has_table_privilege(:table, 'INSERT')")
-_BECAME = text("SELECT pg_xact_status(CAST(:mark AS xid8))")
+# A standby that took over may never have heard of the newest numbers, and objects to those.
+_BECAME = text(
+    "SELECT CASE WHEN CAST(:mark AS xid8) < pg_snapshot_xmax(pg_current_snapshot()) "
+    "THEN pg_xact_status(CAST(:mark AS xid8)) ELSE 'unknown' END"
+)
 
 
 class PostgresqlSharing(Sharing):
