@@ -19,7 +19,7 @@ from cortexd.bus.signals import Signals
 from cortexd.connection import Variant, wire
 from cortexd.domain.money import to_usd
 from cortexd.domain.tasks import TaskType
-from cortexd.errors import AccessDenied, CortexError, InvalidArgument, UnknownProvider
+from cortexd.errors import AccessDenied, CortexError, InvalidArgument, LedgerUnavailable, UnknownProvider
 from cortexd.requests.batches import Batches
 from cortexd.requests.intake import Request, prompt_messages
 from cortexd.requests.learning_report import LearningReports
@@ -124,11 +124,18 @@ class Methods:
         return []
 
     async def get_stats(self, caller: Caller) -> list[Any]:
-        service = {"service": replies.condition(self._service.condition)}
-        if self._service.accounts.away:
-            return [wire.dictionary(service)]
-        figures = replies.stats(await self._service.accounts.stats(caller.uid))
-        return [wire.dictionary(figures | service)]
+        figures = await self._figures(caller.uid)
+        return [wire.dictionary(figures | {"service": replies.condition(self._service.condition)})]
+
+    async def _figures(self, uid: int) -> dict[str, Any]:
+        """None while the ledger is away, which this reading may be the first to find."""
+        accounts = self._service.accounts
+        try:
+            return {} if accounts.away else replies.stats(await accounts.stats(uid))
+        except LedgerUnavailable:
+            if accounts.away:
+                return {}
+            raise
 
     async def reset_stats(self, caller: Caller) -> list[Any]:
         await self._service.accounts.reset_stats(caller.uid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from cortexd.ledger.writing.actions import (
     Action,
     Change,
     ReadBooks,
+    RenewLeases,
     Reserve,
     ReserveMore,
     ResetStats,
@@ -78,6 +80,7 @@ class Ledger(Experience):
         writer.told = self._told
         self._told(writer.writable)
         readers.away = lambda: self.away
+        readers.failed = self._try_to_write if store.shared else None
         self._reports = asyncio.Semaphore(1)  # at a time: a long one leaves a reader to the short readings
         self._prunings = asyncio.Lock()
         self._closed = False
@@ -115,6 +118,11 @@ class Ledger(Experience):
         """How it is now."""
         spool = self._store.spool
         return LedgerState(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
+
+    async def _try_to_write(self) -> None:
+        """So that a database which is gone is known to be, also where nobody writes."""
+        with suppress(LedgerUnavailable):
+            await self._write(RenewLeases())
 
     async def back(self) -> None:
         """Return when it can be written."""

@@ -60,6 +60,8 @@ class TestSharedLedger:
         await program.complete("user_chat", "hello")
         postgresql.stop()
         try:
+            [stats] = await program.call(USAGE, "GetStats")  # before anybody has tried to write
+            assert (set(stats), stats["service"]["ledger_writable"]) == ({"service"}, False)
             for _ in range(3):
                 with refused("LedgerUnavailable"):
                     await program.complete("user_chat", "hello")

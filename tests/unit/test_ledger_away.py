@@ -97,6 +97,18 @@ class TestFreeRequests:
         await ledger.close()
         assert check(at) == []
 
+    async def test_go_on_where_nobody_writes(self, at: LedgerSettings, postgresql: Cluster) -> None:
+        """A reading that fails is enough to know that the database is away."""
+        ledger = await Ledger.open(at)
+        with stopped(postgresql):
+            with pytest.raises(LedgerUnavailable):
+                await ledger.owners()
+            assert ledger.away
+            await free(ledger, "first")
+        await eventually(lambda: booked(ledger))
+        await ledger.close()
+        assert check(at) == []
+
     async def test_that_a_dead_daemon_kept(self, at: LedgerSettings, postgresql: Cluster) -> None:
         """The next daemon books them, once; also the end of what was under way and paid for."""
         ledger = await Ledger.open(at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -29,6 +29,8 @@ class Readers:
         self._waiting = 0
         self.away: Callable[[], bool] = lambda: False
         """Whether nothing can be read: nobody is let wait for it."""
+        self.failed: Callable[[], Awaitable[None]] | None = None
+        """After a reading that failed: it finds out whether `away`, which reading alone proves to nobody."""
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """What `query` gives; LedgerUnavailable where too many wait or the file cannot be read."""
@@ -39,6 +41,10 @@ class Readers:
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
+        except LedgerUnavailable:
+            if self.failed is not None:
+                await self.failed()
+            raise
         finally:
             self._waiting -= 1
 
