@@ -13,7 +13,7 @@ _GAP = 3  # rich's, between two columns
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`right`: for numbers."""
+    """`right`: for numbers. One without a title, which comes last, holds bars."""
 
     title: str
     right: bool = False
@@ -45,13 +45,16 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[in
 
 
 def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
-    """Numbers are never broken: in a table wider than the terminal their headings are, and gaps are one blank."""
+    """Numbers are never broken: in a table wider than the terminal their headings are, and gaps are one blank. Bars go
+    where there is no room even so."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, color_system="auto" if may_style(sys.stdout) else None)
+    if not columns[-1].title and sum(_widths(columns, rows)) + len(columns) > console.width:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     wide = sum(_widths(columns, rows)) + _GAP * len(columns) > console.width
     table = Table(
         title=Text(title) if title else None,

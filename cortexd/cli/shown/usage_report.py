@@ -32,14 +32,13 @@ GROUPS = {
 _FIGURES = ("requests", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _OWN_WORD = "(unverified)"  # no word but its own
 _BAR = 30
-_MOST_KEYS_BESIDE_BARS = 3  # or 80 columns leave neither of them room
 _LONGEST_GAP_DAYS = 400
 
 
 def print_report(rows: Sequence[UsageRow], by: Sequence[str]) -> None:
     """A row for each, and a last one for all where there are several; at a terminal, and where there is room, with bars
     of their shares of the dearest."""
-    drawn = 0 < len(by) <= _MOST_KEYS_BESIDE_BARS and is_terminal(sys.stdout)
+    drawn = bool(by) and is_terminal(sys.stdout)
     columns = [
         *(Column(name) for name in by),
         Column("requests", right=True),
