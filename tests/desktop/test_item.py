@@ -35,8 +35,7 @@ class TestFigures:
             async with client.subscribe() as costs:
                 sum_usd = format_usd(round(costs.snapshot.day_usd * 1e9))
         await shown.await_label(sum_usd)
-        labels = await shown.labels()
-        assert f"Today: {sum_usd}" in labels
+        labels = await eventually(shown.labels, lambda found: f"Today: {sum_usd}" in found, "the menu")
         assert f"This month: {sum_usd}" in labels
         assert f"user_chat   {answer.model}   {format_usd(DEAR_NANO)}" in labels
         assert (await shown.properties())["Title"] == f"Language models today: {sum_usd}"

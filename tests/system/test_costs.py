@@ -196,7 +196,7 @@ class TestManyAtOnce:
         shared.behave(
             "claude",
             Behaviour(times=60, input_tokens=101, output_tokens=7, cache_read_tokens=3),
-            Behaviour(times=20, status=500),
+            Behaviour(times=20, status=500, delay_s=0.2),
             Behaviour(times=20, input_tokens=1, output_tokens=1, cache_write_tokens=999, delay_s=0.2),
             Behaviour(input_tokens=13, output_tokens=17, reasoning_tokens=11),
         )
