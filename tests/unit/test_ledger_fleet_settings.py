@@ -70,7 +70,7 @@ class TestRevisions:
         """A machine alone has its files; a database that no cortexd has seen says so."""
         with pytest.raises(InvalidArgument):
             fleet.read(in_a_file(tmp_path / "ledger"))
-        with pytest.raises(LedgerUnavailable, match="schema"):
+        with pytest.raises(LedgerUnavailable):
             fleet.history(at)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
-_REFUSED = "the database refuses the connection"
 _WANTS_MORE = (
     "the database wants a password; put it into /etc/cortexd/credentials/ledger_password, or name its file with "
     "[ledger] password_file"
@@ -64,8 +63,8 @@ def _gone(error: BaseException) -> str:
     first, *_ = str(cause).splitlines() or [""]
     why = first.rpartition(" failed: ")[2].strip()[:_LONGEST_REASON]
     if why.startswith(_FATAL):
-        return f"{_REFUSED}: {why.removeprefix(_FATAL).strip()}"
-    return f"{_GONE}: {why}" if why else _GONE
+        return f"the database refuses the connection: {why.removeprefix(_FATAL).strip()}"
+    return f"the database cannot be reached: {why}" if why else _GONE
 
 
 def may_pass(error: BaseException) -> bool:
