@@ -158,17 +158,20 @@ class Daemon:
             self._reload.at_signal()
 
     async def _main_loop(self) -> int:
-        """Until SIGTERM, the end of the bus connection, or nobody's asking for long; the exit status."""
-        stopping = asyncio.create_task(self._stopping.wait())
+        """Until SIGTERM, the end of the bus connection or of the ledger's writer, or nobody's asking for long; the exit
+        status."""
         lost = asyncio.create_task(bus_lost(self._connection, self._options.address))
-        idle = asyncio.create_task(self._idle())
-        await asyncio.wait({stopping, lost, idle}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        idle.cancel()
-        if lost.done():
+        failed = asyncio.create_task(self._ledger.failed())
+        ends = {lost, failed, asyncio.create_task(self._stopping.wait()), asyncio.create_task(self._idle())}
+        ended, others = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        if lost in ended:
             log.critical("the bus connection ended: %s", lost.result())
             return BUS_LOST
-        lost.cancel()
+        if failed in ended:
+            log.critical("the ledger cannot be used: its writer has failed")
+            return LEDGER_LATER
         log.info("stopping; %d requests under way", self._parts.service.active_requests)
         return STOPPED
 

@@ -108,6 +108,10 @@ class Ledger(Experience):
         """False from a failed write to the next that succeeds."""
         return self._writer.writable
 
+    async def failed(self) -> None:
+        """Return where nothing is written any more until cortexd starts again."""
+        await self._writer.failed.wait()
+
     @property
     def away(self) -> bool:
         """Whether the database that several machines share cannot be reached."""

@@ -40,6 +40,13 @@ class Waiters:
             self._timer = self._loop.call_at(until, self._look)
         return waiter
 
+    def give_up(self, why: str) -> None:
+        """All that wait now get LedgerUnavailable."""
+        for _, waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(LedgerUnavailable(why))
+        self._waiting.clear()
+
     def _look(self) -> None:
         self._timer, now = None, self._loop.time()
         while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= now):

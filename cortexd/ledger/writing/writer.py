@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_QUEUED = 10_000
+_FAILED = "the ledger's writer has failed; cortexd starts again"
 MAX_OWED = 10_000
 
 
@@ -40,6 +41,8 @@ class Writer:
         self.writable = store.away is None
         self.told: Callable[[bool], None] = lambda _writable: None
         """Hears of each change of `writable`, on the loop."""
+        self.failed = asyncio.Event()
+        """Nothing is written any more, by a fault of ours: what is pending is for the next start to settle."""
         self.away_since: datetime | None = None if self.writable else datetime.now(UTC)
         self._store = store
         self._loop = asyncio.get_running_loop()
@@ -57,6 +60,8 @@ class Writer:
         """Queue an action. The future ends once the action is durable, has failed, or takes too long; loop thread only.
 
         `outlasting`: a cancellation waits for that."""
+        if self.failed.is_set():
+            raise LedgerUnavailable(_FAILED)
         if len(self._inbox) >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
         if self._store.shared and not self.writable and not isinstance(action, Settle):
@@ -95,10 +100,17 @@ class Writer:
                 self._write_back.go_on()
                 self._renew_when_due()
             self._write_owed()
+        except Exception:  # noqa: BLE001  whatever it is, nobody may wait for it
+            _log.critical("the ledger's writer has failed", exc_info=True)
+            self._on_loop(self._give_up, None)
         finally:
             self.writable = False
             self._write_back.close()
             self._store.close()
+
+    def _give_up(self, _: None) -> None:
+        self.failed.set()
+        self._waiters.give_up(_FAILED)
 
     def _probe_when_due(self) -> None:
         """Whoever shares a ledger asks nobody to wait for its database: it is tried beside the calls."""
