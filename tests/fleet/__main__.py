@@ -153,6 +153,6 @@ if __name__ == "__main__":
     parser.add_argument("--cut", type=float, default=60, help="seconds for which a link is cut (default: 60)")
     parser.add_argument("--seed", type=int, default=1, help="of what happens when (default: 1)")
     given = parser.parse_args()
-    if min(given.hosts, given.requests) < 1 or min(given.minutes, given.cut) <= 0:
-        parser.error("at least 1 host and 1 request, and more than 0 minutes and seconds")
+    if min(given.hosts, given.requests) < 1 or given.minutes < 0 or given.cut <= 0:
+        parser.error("at least 1 host, 1 request and 0 minutes, and a cut of more than 0 seconds")
     sys.exit(asyncio.run(main(given)))
