@@ -149,17 +149,6 @@ class TestStatus:
         assert json.loads(machine.output("cortexctl", "--json", "status"))["status"] == "healthy"
 
 
-class TestPurge:
-    def test_encrypted_keys(self, machine: Machine) -> None:
-        """Keys in drop-ins go with the package too; what the administrator wrote beside them stays."""
-        set_key(machine, CANARY_KEY, "--encrypt")
-        own = f"{Path(_ENCRYPTED).parent}/own.conf"
-        machine.write(own, "[Service]\nIPAddressDeny=any\n")
-        apt(machine, "purge", "cortexd")
-        assert machine.output(*_LEFTOVERS.split()) == str(Path(own).parent)
-        assert machine.output("ls", str(Path(own).parent)) == "own.conf"
-
-
 class TestSharedLedger:
     def test_needs_one_more_package(self, machine: Machine, for_postgresql: Path) -> None:
         """Without it the command says which; with it cortexd has a driver for the database, compiled, beside its own
@@ -176,3 +165,14 @@ class TestSharedLedger:
         apt(machine, "purge", "cortexd-postgresql")
         assert machine.output("find", "/usr/lib/cortexd/vendor", "-maxdepth", "1", "-name", "psycopg*") == ""
         assert "package cortexd-postgresql" in machine.run(*status, check=False).stderr
+
+
+class TestPurge:
+    def test_encrypted_keys(self, machine: Machine) -> None:
+        """At the end: keys in drop-ins go with the package too; what the administrator wrote beside them stays."""
+        set_key(machine, CANARY_KEY, "--encrypt")
+        own = f"{Path(_ENCRYPTED).parent}/own.conf"
+        machine.write(own, "[Service]\nIPAddressDeny=any\n")
+        apt(machine, "purge", "cortexd")
+        assert machine.output(*_LEFTOVERS.split()) == str(Path(own).parent)
+        assert machine.output("ls", str(Path(own).parent)) == "own.conf"
