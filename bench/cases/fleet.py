@@ -88,9 +88,9 @@ def run(lab: Lab) -> Values:
         together = fleet.round(wide=WIDE, budget_nano=_ENOUGH)
         half = fleet.round(per_s=apart.pairs_per_s / 2)
         one = fleet.round(machines=1, processes=1, wide=1)
-        file = _run([{"machines": [1], "seconds": fleet.seconds, "path": f"{files}/ledger.sqlite3", "wide": 1}], None)[
-            0
-        ]
+        file = _run(
+            [{"machines": [1], "seconds": fleet.seconds, "path": f"{files}/ledger/ledger.sqlite3", "wide": 1}], None
+        )[0]
         limit = fleet.asked(_SPENT) + _ROOM * 9_000
         scarce = fleet.round(wide=WIDE, budget_nano=limit)
         if not scarce.refused:
