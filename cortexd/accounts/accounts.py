@@ -6,7 +6,6 @@ A caller sees and changes what is his own; what is everybody's needs an action o
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from cortexd.accounts.own_caps import OwnCaps
 from cortexd.authority import Action, Authorizer, Caller
 from cortexd.config.settings import BudgetSettings, ProviderSettings
 from cortexd.domain.messages import LearnedMode, OnBreak, Secrets, Strategy
+from cortexd.domain.newest import Latest
 from cortexd.domain.own_cap import AtLimit, OwnCap
 from cortexd.domain.targets import Target, parse_targets
 from cortexd.domain.tasks import TaskType
@@ -77,7 +77,7 @@ class Accounts:
         self._reports = Turns(_REPORTS_PER_USER)
         self._overrides = dict(overrides)
         self.own_caps = OwnCaps(ledger, own_caps)
-        self._wishes: OrderedDict[int, Wishes] = OrderedDict()
+        self._wishes: Latest[int, Wishes] = Latest(_WISHES_KEPT)
         self._replaced = 0  # how often anybody's preferences were
         self.adopt(settings)
 
@@ -238,9 +238,7 @@ class Accounts:
                 return _UNKNOWN
             if replaced != self._replaced:
                 return known  # perhaps what has just been replaced: it holds for those who asked before
-            self._wishes[uid] = known
-            while len(self._wishes) > _WISHES_KEPT:
-                self._wishes.popitem(last=False)
+            self._wishes.put(uid, known)
         return known
 
 

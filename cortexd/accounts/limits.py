@@ -12,6 +12,7 @@ from cortexd.accounts.groups import Groups, Uids
 from cortexd.config.settings import BudgetSettings, LimitUsd
 from cortexd.domain.apps import APP
 from cortexd.domain.money import NANO_PER_USD, from_usd
+from cortexd.domain.newest import Latest
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import BudgetExceeded, Detail
 from cortexd.ledger.records import PAUSE, BudgetChange, BudgetState, Limit, LimitOverride, OverBudget, Period
@@ -36,7 +37,7 @@ class Budgets:
 
     def __init__(self, settings: BudgetSettings, overrides: Overrides = _NO_OVERRIDES) -> None:
         self._overrides = dict(overrides)
-        self._known: dict[tuple[int, str], tuple[Mapping[str, Uids], tuple[Limit, ...]]] = {}  # with whose groups
+        self._known: Latest[tuple[int, str], tuple[Mapping[str, Uids], tuple[Limit, ...]]] = Latest(_MOST_USERS)
         self._users = settings.users
         self._each_user = self._above("each_user", "", _amounts(settings.each_user))
         self._step = _fraction(settings.shared_step)
@@ -62,9 +63,7 @@ class Budgets:
         """Every limit that binds `uid`: its own, its groups', the machine's. Raises Timeout (see Groups)."""
         groups, known = await self._groups.of(uid), self._known.get((uid, user))
         if known is None or known[0] != groups:
-            known = self._known[uid, user] = groups, self._limits_of(uid, user, groups)
-            while len(self._known) > _MOST_USERS:
-                del self._known[next(iter(self._known))]
+            known = self._known.put((uid, user), (groups, self._limits_of(uid, user, groups)))
         return known[1]
 
     def _limits_of(self, uid: int, user: str, groups: Mapping[str, Uids]) -> tuple[Limit, ...]:

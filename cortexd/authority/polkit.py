@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from cortexd.access import Turns
 from cortexd.authority import Action, Caller
 from cortexd.config.settings import AuthorizationSettings
 from cortexd.connection import BusError, BusTimeout, Connection, ConnectionLost, Message, method_call, wire
+from cortexd.domain.newest import Latest
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import AccessDenied, CortexError, Denial, InteractiveAuthorizationRequired
 
@@ -67,7 +68,7 @@ class Polkit:
         self._turns = Turns(_CHECKS_PER_USER)
         self._prompts = asyncio.Semaphore(_PROMPTS_OPEN)
         self._prompt_of: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._allowed: OrderedDict[str, float] = OrderedDict()
+        self._allowed: Latest[str, float] = Latest(_CACHED_AT_MOST)
         self._shared: dict[str, list[_Heard]] = {}
         self._rules = 0  # how often they have changed
 
@@ -110,9 +111,7 @@ class Polkit:
         await self._decide(caller, Action.COMPLETE, (), await self._shared_check(caller))
         if rules != self._rules:
             return
-        self._allowed[caller.connection] = time.monotonic() + min(self._settings().cache_s, 30.0)
-        while len(self._allowed) > _CACHED_AT_MOST:
-            self._allowed.popitem(last=False)
+        self._allowed.put(caller.connection, time.monotonic() + min(self._settings().cache_s, 30.0))
 
     async def _shared_check(self, caller: Caller) -> Verdict:
         """One check for all calls of a connection that are made meanwhile."""

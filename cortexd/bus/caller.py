@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from cortexd.access import Load
 from cortexd.authority import Caller
 from cortexd.connection import Connection, Message, lets_ask
+from cortexd.domain.newest import Latest
 from cortexd.errors import AccessDenied, Denial
 
 _KNOWN_AT_MOST = 4096
@@ -32,7 +32,7 @@ class Callers:
         self._connection = connection
         self._name_of = name_of
         self._settled = settled
-        self._known: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self._known: Latest[str, tuple[int, str]] = Latest(_KNOWN_AT_MOST)
         self._asked: dict[str, asyncio.Task[tuple[int, str]]] = {}
         self.on_left: list[Callable[[str], None]] = []
 
@@ -67,9 +67,7 @@ class Callers:
             return  # it has left meanwhile, or its user has another name
         del self._asked[sender]
         if not failed and self._settled(done.result()[0]):
-            self._known[sender] = done.result()
-            while len(self._known) > _KNOWN_AT_MOST:
-                self._known.popitem(last=False)
+            self._known.put(sender, done.result())
 
     def forget(self, uid: int) -> None:
         """`uid` has another name now: ask again at the next call of each of its connections."""

@@ -158,10 +158,8 @@ class Dispatcher:
     async def _answer(self, message: Message, method: Method, caller: Caller) -> Message:
         if method.action not in (None, Action.COMPLETE):
             await self._authorizer.authorize(caller, method.action)
-        arguments, message.body = (
-            message.body,
-            [],
-        )  # all that is needed of it from here on are its serial and its sender
+        arguments = message.body
+        message.body = []  # all that is needed of it from here on are its serial and its sender
         body = await self._handlers[method.interface, method.name](caller, *arguments)
         handed = [item.descriptor for item in body if isinstance(item, HandedOver)]
         if method.action is not None and not _was_granted(caller, method.action):

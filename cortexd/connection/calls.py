@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 
 from dbus_next import MessageType
@@ -11,6 +10,7 @@ from dbus_next import MessageType
 from cortexd.connection.decode import Frame
 from cortexd.connection.descriptors import close_fds
 from cortexd.connection.errors import BusException, BusTimeout, ConnectionLost
+from cortexd.domain.newest import Latest
 
 BUS_NAME = "org.freedesktop.DBus"
 MAX_SERIAL = 2**32 - 1
@@ -22,7 +22,7 @@ class PendingCalls:
         self._loop = asyncio.get_running_loop()
         self._pending: dict[int, tuple[str, asyncio.Future[Frame]]] = {}
         self._serial = 0
-        self._followed: OrderedDict[int, Callable[[str], None]] = OrderedDict()
+        self._followed: Latest[int, Callable[[str], None]] = Latest(_MAX_FOLLOWED)
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -61,9 +61,7 @@ class PendingCalls:
 
         It says nothing of those that it delivers: the latest are remembered.
         """
-        self._followed[serial] = undelivered
-        while len(self._followed) > _MAX_FOLLOWED:
-            self._followed.popitem(last=False)
+        self._followed.put(serial, undelivered)
 
     def settle(self, frame: Frame) -> None:
         """Give a reply to the call it answers. One that nobody waits for, or from a third party, is dropped."""

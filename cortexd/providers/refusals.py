@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, TypeVar
 
 from cortexd.catalog import Catalog, builtin_catalog
+from cortexd.domain.newest import Latest
 from cortexd.domain.quirks import Quirk, Quirks
 
 _DEFINITE = (400, 422)
@@ -95,7 +95,7 @@ class Refusals:
         self._provider = provider
         self._local = local
         self._catalog = catalog or builtin_catalog()
-        self._learned: OrderedDict[str, Quirks] = OrderedDict()
+        self._learned: Latest[str, Quirks] = Latest(_MAX_MODELS)
         self._lock = Lock()
 
     def quirks(self, model: str) -> Quirks:
@@ -119,10 +119,7 @@ class Refusals:
 
     def _note(self, model: str, quirk: Quirk) -> None:
         with self._lock:
-            self._learned[model] = self._learned.get(model, frozenset()) | {quirk}
-            self._learned.move_to_end(model)
-            while len(self._learned) > _MAX_MODELS:
-                self._learned.popitem(last=False)
+            self._learned.put(model, self._learned.get(model, frozenset()) | {quirk})
 
 
 async def ask(

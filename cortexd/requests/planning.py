@@ -12,6 +12,7 @@ from cortexd.accounts.allowances import Allowances
 from cortexd.accounts.limits import near_end
 from cortexd.accounts.own_caps import downgrades
 from cortexd.authority import Caller
+from cortexd.domain.newest import Latest
 from cortexd.domain.targets import Target
 from cortexd.errors import Failure, LedgerUnavailable
 from cortexd.ledger import Limit, OverBudget
@@ -51,7 +52,9 @@ class Planning:
     sessions: Sessions = field(default_factory=Sessions)
     conversations: Conversations = field(default_factory=Conversations)
     _outlines: Outlines = field(default_factory=Outlines)
-    _own: dict[int, tuple[Wishes, Wishes]] = field(default_factory=dict)  # as they were given, and with what is allowed
+    _own: Latest[int, tuple[Wishes, Wishes]] = field(  # as they were given, and with what is allowed
+        default_factory=lambda: Latest(_MOST_USERS)
+    )
 
     async def of(self, request: Request, limits: Sequence[Limit]) -> Plan:
         """A request's, after the servers that it needs have said which models they have. `limits` bind its caller.
@@ -122,9 +125,7 @@ class Planning:
             return wishes
         allowed, known = await self.allowances.of(caller), self._own.get(caller.uid)
         if known is None or known[0] is not wishes or known[1].allowed != allowed:
-            known = self._own[caller.uid] = wishes, replace(wishes, allowed=allowed)
-            while len(self._own) > _MOST_USERS:
-                del self._own[next(iter(self._own))]
+            known = self._own.put(caller.uid, (wishes, replace(wishes, allowed=allowed)))
         return known[1]
 
     async def models_shown(self) -> None:

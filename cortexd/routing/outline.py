@@ -14,6 +14,7 @@ from cortexd.config import Config
 from cortexd.config.settings import ANY_MODEL
 from cortexd.domain.messages import Strategy
 from cortexd.domain.modes import Way
+from cortexd.domain.newest import Latest
 from cortexd.domain.targets import Target
 from cortexd.routing.candidates import BYTES_PER_TOKEN_AT_MOST, Field, LeftOut
 from cortexd.routing.choice import Choice, allowed_targets, falls_back, first_choice, full_target, short, way_for
@@ -56,7 +57,7 @@ class Outlines:
 
     def __init__(self) -> None:
         self._of: tuple[Config, Catalog] | None = None
-        self._known: dict[Hashable, tuple[Wishes, Outline]] = {}
+        self._known: Latest[Hashable, tuple[Wishes, Outline]] = Latest(_MOST)
 
     def of(self, question: Question, config: Config, catalog: Catalog, health: Health, wishes: Wishes) -> Outline:
         """As `outlined`."""
@@ -64,16 +65,15 @@ class Outlines:
         if key is None or wishes.sticky is not None:
             return outlined(question, config, catalog, health, wishes)
         if self._of is None or self._of[0] is not config or self._of[1] is not catalog:
-            self._known, self._of = {}, (config, catalog)
+            self._known.clear()
+            self._of = config, catalog
         key = (id(wishes), key)
         bytes_, known = question.size().text_bytes, self._known.get(key)
         if known is not None and known[1].holds(bytes_):  # it holds its wishes, so that no others have their id
             return known[1]
         made = outlined(question, config, catalog, health, wishes)
         if made.lasting and made.holds(bytes_):
-            self._known[key] = wishes, made
-            while len(self._known) > _MOST:
-                del self._known[next(iter(self._known))]
+            self._known.put(key, (wishes, made))
         return made
 
 

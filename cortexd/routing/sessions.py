@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
+from cortexd.domain.newest import Latest
 from cortexd.domain.targets import Target
 
 _KEPT = 10_000
@@ -18,8 +18,8 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: OrderedDict[tuple[int, str], tuple[Target, float]] = OrderedDict()
-        self._pinned: dict[int, OrderedDict[str, float]] = {}
+        self._known: Latest[tuple[int, str], tuple[Target, float]] = Latest(_KEPT)
+        self._pinned: dict[int, Latest[str, float]] = {}
 
     def target(self, uid: int, session: str | None) -> Target | None:
         if session is None:
@@ -37,11 +37,8 @@ class Sessions:
         """Only local models may hear of this session from now on, until an hour after its last request."""
         if session is None:
             return
-        own = self._pinned.setdefault(uid, OrderedDict())
-        own[session] = self._clock() + _KEPT_S
-        own.move_to_end(session)
-        while len(own) > _PINNED_PER_USER:
-            own.popitem(last=False)
+        own = self._pinned.setdefault(uid, Latest(_PINNED_PER_USER))
+        own.put(session, self._clock() + _KEPT_S)
 
     def pinned(self, uid: int, session: str | None) -> bool:
         own = self._pinned.get(uid)
@@ -58,7 +55,4 @@ class Sessions:
         """`target` has answered a request of this session."""
         if session is None:
             return
-        self._known[uid, session] = (target, self._clock() + _KEPT_S)
-        self._known.move_to_end((uid, session))
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
+        self._known.put((uid, session), (target, self._clock() + _KEPT_S))
