@@ -19,7 +19,6 @@ from cortexd.ledger.keeping.schema import fleet_settings
 from cortexd.ledger.reading import fleet_settings as reading
 
 MOST_REVISIONS = 200  # that are kept
-MOST_COMMENT = 500  # characters
 T = TypeVar("T")
 
 

@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, select
 
 from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.keeping.meta_rows import note, noted
 from cortexd.ledger.keeping.schema import meta
 
 _ID = "ledger"
@@ -23,12 +24,12 @@ def own_id(connection: Connection) -> str:
     found = known_id(connection)
     if found is None:
         found = secrets.token_hex(16)
-        _set(connection, _ID, found)
+        note(connection, _ID, found)
     return found
 
 
 def known_id(connection: Connection) -> str | None:
-    return _get(connection, _ID)
+    return noted(connection, _ID)
 
 
 def moved_in(connection: Connection) -> dict[str, Mapping[str, Any]]:
@@ -37,29 +38,19 @@ def moved_in(connection: Connection) -> dict[str, Mapping[str, Any]]:
     return {name.removeprefix(_MOVED_IN): json.loads(value) for name, value in found}
 
 
-def note_moved_in(connection: Connection, ledger: str, noted: Mapping[str, Any]) -> None:
-    _set(connection, _MOVED_IN + ledger, json.dumps(dict(noted)))
+def note_moved_in(connection: Connection, ledger: str, figures: Mapping[str, Any]) -> None:
+    note(connection, _MOVED_IN + ledger, json.dumps(dict(figures)))
 
 
 def note_moved_to(connection: Connection, where: str) -> None:
     """From now on no daemon goes on with this ledger."""
-    _set(connection, _MOVED_TO, where)
+    note(connection, _MOVED_TO, where)
 
 
 def refuse_moved(connection: Connection) -> None:
     """Raise LedgerUnavailable where a daemon would book in a ledger whose sums are another's now."""
-    if where := _get(connection, _MOVED_TO):
+    if where := noted(connection, _MOVED_TO):
         raise LedgerUnavailable(
             f"this ledger was moved into {where}, where its budgets go on; set [ledger] url to that. To have a file "
             "again, write it out: cortexctl fleet export"
         )
-
-
-def _get(connection: Connection, name: str) -> str | None:
-    found: str | None = connection.scalar(select(meta.c.value).where(meta.c.name == name))
-    return found
-
-
-def _set(connection: Connection, name: str, value: str) -> None:
-    connection.execute(delete(meta).where(meta.c.name == name))
-    connection.execute(insert(meta), {"name": name, "value": value})

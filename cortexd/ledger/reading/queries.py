@@ -16,9 +16,7 @@ from sqlalchemy import (
     Select,
     case,
     cast,
-    delete,
     func,
-    insert,
     literal,
     select,
 )
@@ -26,7 +24,8 @@ from sqlalchemy import (
 from cortexd.domain.apps import APP
 from cortexd.ledger.engines import Engine, engine_of
 from cortexd.ledger.engines.driver import Prepared, given
-from cortexd.ledger.keeping.schema import PENDING, entries, meta, owners, requests
+from cortexd.ledger.keeping.meta_rows import note, noted
+from cortexd.ledger.keeping.schema import PENDING, entries, owners, requests
 from cortexd.ledger.records import IN_VAIN, SPENT, AppOf, Kind, RequestState, StoredRequest
 
 _HALF = 32
@@ -38,10 +37,7 @@ is_spent = entries.c.kind.in_(SPENT)
 is_release = entries.c.kind == Kind.RELEASE
 _last_seq = Prepared(lambda _engine: select(func.max(entries.c.seq)))
 _last_key = Prepared(lambda _engine: select(func.max(requests.c.id)))
-_meta = Prepared(lambda _engine: select(meta.c.value).where(meta.c.name == given("name")))
 states = Prepared(lambda engine: _states(engine))
-_forget_meta = Prepared(lambda _engine: delete(meta).where(meta.c.name == given("name")))
-_keep_meta = Prepared(lambda _engine: insert(meta).values(name=given("name"), value=given("value")))
 
 
 def exact_sum(column: ColumnElement[int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -126,13 +122,13 @@ def last_seq(connection: Connection) -> int:
 
 def last_key(connection: Connection) -> int:
     """The highest key that a request has, or had before it was pruned."""
-    kept = int(_meta.scalar(connection, name=_LAST_KEY) or 0)
+    kept = int(noted(connection, _LAST_KEY) or 0)
     return max(kept, _last_key.scalar(connection) or 0)
 
 
 def keep_last_key(connection: Connection) -> None:
     """Remember the highest key, before the request that has it goes."""
-    _set_meta(connection, _LAST_KEY, str(last_key(connection)))
+    note(connection, _LAST_KEY, str(last_key(connection)))
 
 
 def reserved(connection: Connection, keys: Collection[int] | None = None) -> list[Row[Any]]:
@@ -158,11 +154,6 @@ def abandoned(connection: Connection, now: datetime, most: int) -> list[int]:
     daemon is at; nobody else settles them until the transaction ends."""
     over = select(requests.c.id).where(PENDING, requests.c.lease_until < now).order_by(requests.c.id).limit(most)
     return list(connection.scalars(over.with_for_update(skip_locked=True)))
-
-
-def _set_meta(connection: Connection, name: str, value: str) -> None:
-    _forget_meta.run(connection, name=name)
-    _keep_meta.run(connection, name=name, value=value)
 
 
 def _stored(row: Row[Any]) -> StoredRequest:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, select
 
 from cortexd.domain.people import person, uid_of
-from cortexd.ledger.keeping.schema import meta, requests
+from cortexd.ledger.keeping.meta_rows import note, noted
+from cortexd.ledger.keeping.schema import requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
@@ -36,8 +37,7 @@ class Replaying:
     def keep(self, connection: Connection) -> None:
         """The lines are booked with the open transaction."""
         for spool, number in self.marks.items():
-            connection.execute(delete(meta).where(meta.c.name == _MARK.format(spool)))
-            connection.execute(insert(meta), {"name": _MARK.format(spool), "value": str(number)})
+            note(connection, _MARK.format(spool), str(number))
 
 
 NO_LINES = Replaying((), {})
@@ -85,7 +85,7 @@ def _is_anothers(connection: Connection, row: Any) -> bool:
 
 def _booked(connection: Connection, spool: str) -> int:
     """The number of its last line that is; 0 for none."""
-    return int(connection.scalar(select(meta.c.value).where(meta.c.name == _MARK.format(spool))) or 0)
+    return int(noted(connection, _MARK.format(spool)) or 0)
 
 
 def _meant(action: Action, booked: dict[str, int], host: int | None) -> Action | None:

@@ -275,7 +275,7 @@ class SharedStore(Store):
         self._statements = Statements(dialect)
         self._sums = SharedSums(dialect)
         self.books = SharedBooks(self._sums, NOTHING)
-        self.recovered = self.host = 0
+        self.recovered = 0
         try:
             self._begin(self._connected())
         except SQLAlchemyError as error:

@@ -7,15 +7,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.keeping import hosts, marks
 from cortexd.ledger.keeping.machine import Machine
+from cortexd.ledger.keeping.meta_rows import note
 from cortexd.ledger.keeping.migrate import migrate
-from cortexd.ledger.keeping.schema import meta
 from cortexd.ledger.reading import queries, rollups
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Book, Change, Reserve
@@ -171,8 +171,7 @@ class Store:
 
     def _load(self) -> Books:
         totals = rollups.totals(self._connection)
-        self._connection.execute(meta.delete().where(meta.c.name == "instance"))
-        self._connection.execute(insert(meta), {"name": "instance", "value": self._instance})
+        note(self._connection, "instance", self._instance)
         next_key = queries.last_key(self._connection) + 1
         self._connection.commit()
         return Books(totals, next_key)
