@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from cortexd.ledger import Ledger, LimitOverride
 from cortexd.ledger.keeping import fleet_settings as fleet
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import at as in_a_file
+from tests.unit.test_ledger_parts import several
 from tests.unit.test_ledger_shared import change
 
 pytestmark = pytest.mark.slow
@@ -29,10 +29,7 @@ def at(postgresql: Cluster) -> LedgerSettings:
 
 @pytest.fixture
 async def machines(at: LedgerSettings) -> AsyncIterator[list[Ledger]]:
-    async with AsyncExitStack() as opened:
-        machines = [await Ledger.open(at) for _ in range(2)]
-        for machine in machines:
-            opened.push_async_callback(machine.close)
+    async with several(*(Ledger.open(at) for _ in range(2))) as machines:
         yield machines
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -19,7 +18,7 @@ from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.of_hosts import LedgerOfHosts
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, request
+from tests.unit.test_ledger_parts import attempt, complete, request, several
 from tests.unit.test_ledger_shared import change
 
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
@@ -44,10 +43,8 @@ def at(postgresql: Cluster) -> LedgerSettings:
 
 @pytest.fixture
 async def machines(at: LedgerSettings) -> AsyncIterator[list[Ledger]]:
-    async with AsyncExitStack() as opened:
-        machines = [await Ledger.open(at, machine=Machine(hashed(name.encode()), name)) for name in ("alpha", "beta")]
-        for machine in machines:
-            opened.push_async_callback(machine.close)
+    known = [Machine(hashed(name.encode()), name) for name in ("alpha", "beta")]
+    async with several(*(Ledger.open(at, machine=machine) for machine in known)) as machines:
         yield machines
 
 

@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,17 @@ async def eventually(what: Callable[[], bool], deadline_s: float = 20.0) -> None
     while not what():
         assert time.monotonic() < end, f"not within {deadline_s} s"
         await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def several(*opening: Awaitable[Ledger]) -> AsyncIterator[list[Ledger]]:
+    """Ledgers of as many daemons, open meanwhile."""
+    async with AsyncExitStack() as opened:
+        ledgers = []
+        for each in opening:
+            ledgers.append(await each)
+            opened.push_async_callback(ledgers[-1].close)
+        yield ledgers
 
 
 @contextmanager

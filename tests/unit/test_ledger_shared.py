@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from cortexd.ledger.writing.actions import Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request
+from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request, several
 
 pytestmark = pytest.mark.slow
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
@@ -38,10 +37,7 @@ def at(postgresql: Cluster) -> LedgerSettings:
 
 @pytest.fixture
 async def machines(at: LedgerSettings) -> AsyncIterator[list[Ledger]]:
-    async with AsyncExitStack() as opened:
-        machines = [await Ledger.open(at) for _ in range(3)]
-        for machine in machines:
-            opened.push_async_callback(machine.close)
+    async with several(*(Ledger.open(at) for _ in range(3))) as machines:
         yield machines
 
 
