@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
+_REFUSES = "the database refuses the connection: "
 _WANTS_MORE = (
     "the database wants a password; put it into /etc/cortexd/credentials/ledger_password, or name its file with "
     "[ledger] password_file"
@@ -32,7 +33,8 @@ _UNWRITABLE = {
     "XX001": "the database is damaged",
     "XX002": "an index of the database is damaged",
 }
-_STAYS = ("28", "3D000", "42501", "XX001", "XX002")
+_LETS_NOBODY_IN = ("28", "3D000", "42501")
+_STAYS = (*_LETS_NOBODY_IN, "XX001", "XX002")
 _DAMAGED = ("XX001", "XX002")
 _AGAIN = ("40001", "40P01")
 _LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
@@ -63,8 +65,14 @@ def _gone(error: BaseException) -> str:
     first, *_ = str(cause).splitlines() or [""]
     why = first.rpartition(" failed: ")[2].strip()[:_LONGEST_REASON]
     if why.startswith(_FATAL):
-        return f"the database refuses the connection: {why.removeprefix(_FATAL).strip()}"
+        return f"{_REFUSES}{why.removeprefix(_FATAL).strip()}"
     return f"the database cannot be reached: {why}" if why else _GONE
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server has answered that this user may not connect, or do that."""
+    found = code(error)
+    return (reason(error) or "").startswith((_REFUSES, _WANTS_MORE)) or (found or "").startswith(_LETS_NOBODY_IN)
 
 
 def may_pass(error: BaseException) -> bool:
