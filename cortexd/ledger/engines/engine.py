@@ -60,6 +60,10 @@ class Engine(ABC):
         """Whether the database was reached and lets nobody in, as with a wrong password."""
         return False
 
+    @abstractmethod
+    def hide_values(self, error: BaseException) -> None:
+        """Take from the text of a driver's error what may quote a row: it goes into the journal."""
+
     def amiss(
         self,
         connection: Connection,  # noqa: ARG002

@@ -56,6 +56,9 @@ class PostgresqlEngine(Engine):
     def refuses(self, error: BaseException) -> bool:
         return errors.is_refusal(error)
 
+    def hide_values(self, error: BaseException) -> None:
+        errors.hide_values(error)
+
     def amiss(
         self, connection: Connection, rights: Mapping[str, Sequence[str]], *, begun: bool
     ) -> Iterable[tuple[bool, str]]:

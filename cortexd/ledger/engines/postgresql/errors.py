@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
@@ -47,6 +48,21 @@ def code(error: BaseException) -> str | None:
     if found is None and isinstance(error, OperationalError | InterfaceError):
         return ""
     return found
+
+
+def hide_values(error: BaseException) -> None:
+    """Leave of the text of a server's error its first line and its code: what comes after that may quote a row."""
+    if found := getattr(error, "sqlstate", None):
+        primary, *_ = str(error).splitlines() or [""]
+        error.args = (f"{primary} ({found})",)
+
+
+def hide_values_of(context: ExceptionContext) -> None:
+    """The same where SQLAlchemy has the error, which it has quoted already."""
+    hide_values(context.original_exception)
+    if (found := context.sqlalchemy_exception) is not None and code(found):
+        kind = type(context.original_exception)
+        found.args = (f"({kind.__module__}.{kind.__name__}) {context.original_exception}",)
 
 
 def reason(error: BaseException) -> str | None:
