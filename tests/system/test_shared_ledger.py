@@ -94,14 +94,15 @@ class TestSharedLedger:
         await assert_eventually_async(lambda: again in running.log(), 40, again)
         await assert_eventually_async(lambda: len(booked(postgresql, url)) == 2, 20, "booking")
 
+    @pytest.mark.parametrize("users", ["directory", "host"])
     async def test_begins_without_its_database(
-        self, daemon: MakeDaemon, program: Program, postgresql: Cluster, simulated: ControlClient
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster, simulated: ControlClient, users: str
     ) -> None:
         """Local models that cost nothing answer, the rest is refused; later all of it is booked, once, and paid for
         under the limits that stand in the database."""
         url = postgresql.database()
         most = "[limits]\nmax_free_requests_per_minute_per_user = 1\n"  # and ten at once
-        running = daemon(f'{house(simulated)}{BUDGET}{most}[ledger]\nurl = "{url}"\n', start=False)
+        running = daemon(f'{house(simulated)}{BUDGET}{most}[ledger]\nurl = "{url}"\nusers = "{users}"\n', start=False)
         other = await Ledger.open(shared(url))
         await other.set_budget("machine", "", LimitOverride(1, 1), 0)
         await other.close()
