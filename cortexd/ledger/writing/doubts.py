@@ -28,7 +28,7 @@ class _Doubt:
 
 
 class Doubts:
-    """`late`: what was settled by a commit of which that was found out later; `orphans`: reserved by one, for nobody."""
+    """`late`: what was settled by a commit of which that was found out later; `orphans`: reserved so, for nobody."""
 
     def __init__(self, sharing: Sharing) -> None:
         self.late: dict[int, Settled] = {}

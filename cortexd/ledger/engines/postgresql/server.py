@@ -15,6 +15,7 @@ from cortexd.config.ledger_address import with_defaults
 from cortexd.config.settings import Secret
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines.engine import Engine, Place
+from cortexd.ledger.engines.postgresql.errors import hide_values_of
 from cortexd.ledger.engines.postgresql.session import begin_where_alone
 
 _WAIT_S = 5.0
@@ -88,9 +89,11 @@ class PostgresqlServer(Place):
         # Prepared statements are a session's: PgBouncer before 1.21 mixes those of its clients up.
         given = {**_BOUNDS, "prepare_threshold": None}
         try:
-            return create_engine(url, connect_args=given, hide_parameters=True, **options)
+            engine = create_engine(url, connect_args=given, hide_parameters=True, **options)
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"[ledger] url: Python's package {error.name} is missing; install Debian's package cortexd-postgresql, "
                 "or cortexd[postgresql] where pip installed cortexd"
             ) from error
+        event.listen(engine, "handle_error", hide_values_of)
+        return engine
