@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dbus_next import Variant
+from sqlalchemy import make_url
 
 from cortexd.cli.app import main
 from cortexd.daemon.run import LEDGER_UNUSABLE
@@ -133,7 +134,7 @@ class TestSharedLedger:
 
 
 def booked(cluster: Cluster, url: str) -> list[object]:
-    database = url.partition("@/")[2].partition("?")[0]
+    database = make_url(url).database or ""
     return [row[0] for row in cluster.ask("SELECT request_id FROM requests ORDER BY request_id", database)]
 
 
