@@ -372,3 +372,19 @@ class TestTools:
             await complete(machine, 5)
             await machine.close()
         assert check(empty) == []
+
+
+class TestJournal:
+    async def test_quotes_no_row(
+        self, machines: list[Ledger], at: LedgerSettings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What a database objects to is told by its code and first line; what comes after that quotes the row."""
+        change(at, "ALTER TABLE requests ADD CONSTRAINT no_such_id CHECK (request_id <> 'a-secret')")
+        change(at, "ALTER TABLE owners ADD CONSTRAINT no_such_name CHECK (\"user\" <> 'a-secret')")
+        with pytest.raises(LedgerUnavailable):
+            await machines[0].reserve(request(request_id="a-secret"), 1)
+        with pytest.raises(LedgerUnavailable):
+            await machines[0].note_owner(1000, "a-secret")
+        for name in ("no_such_id", "no_such_name"):
+            assert f'violates check constraint "{name}" (23514)' in caplog.text
+        assert "a-secret" not in caplog.text

@@ -27,6 +27,10 @@ T = TypeVar("T")
 MAX_QUEUED = 10_000
 _FAILED = "the ledger's writer has failed; cortexd starts again"
 MAX_OWED = 10_000
+_MEANWHILE = {
+    False: "new requests are refused",
+    True: "until it can, only local models that cost nothing are asked",
+}
 
 
 class Writer:
@@ -197,7 +201,7 @@ class Writer:
         """A word in the log when it changes, not for each request."""
         if self.writable and isinstance(self._blocked, Exception):
             reason = self._store.unwritable(self._blocked)
-            _log.error("the ledger cannot be written: %s; new requests are refused", reason)
+            _log.error("the ledger cannot be written: %s; %s", reason, _MEANWHILE[self._store.shared])
         elif writable and not self.writable:
             _log.warning("the ledger can be written again")
         if writable != self.writable:

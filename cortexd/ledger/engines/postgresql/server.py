@@ -15,6 +15,7 @@ from cortexd.config.ledger_address import with_defaults
 from cortexd.config.settings import Secret
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines.engine import Engine, Place
+from cortexd.ledger.engines.postgresql.errors import hide_values_of
 
 _WAIT_S = 5.0
 _PREPARE_AFTER = 2  # times that a statement was run
@@ -88,12 +89,14 @@ class PostgresqlServer(Place):
         # Prepared statements are a session's: PgBouncer before 1.21 mixes those of its clients up.
         given = {**_BOUNDS, "prepare_threshold": None}
         try:
-            return create_engine(url, connect_args=given, hide_parameters=True, **options)
+            engine = create_engine(url, connect_args=given, hide_parameters=True, **options)
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"[ledger] url: Python's package {error.name} is missing; install Debian's package cortexd-postgresql, "
                 "or cortexd[postgresql] where pip installed cortexd"
             ) from error
+        event.listen(engine, "handle_error", hide_values_of)
+        return engine
 
 
 def _prepare_where_alone(connection: Any, _record: object) -> None:
