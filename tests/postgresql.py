@@ -21,6 +21,7 @@ from cortexd.config.settings import LedgerSettings
 from tests.eventually import assert_eventually
 
 _DEADLINE_S = 60
+_PORT = 5432
 _CONFIGURED = """
 listen_addresses = ''
 port = {port}
@@ -61,7 +62,7 @@ class Cluster:
     directory: Path
     bin: Path
     become: tuple[str, ...]
-    port: int = 5432
+    port: int = _PORT
 
     @property
     def _sockets(self) -> Path:
@@ -94,7 +95,8 @@ class Cluster:
         return f"{self.url('postgres')}&options=-csearch_path%3D{name}"
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://cortexd@:{self.port}/{database}?host={self._sockets}"
+        port = f":{self.port}" if self.port != _PORT else ""
+        return f"postgresql+psycopg://cortexd@{port}/{database}?host={self._sockets}"
 
     @contextmanager
     def pooled(self, url: str) -> Iterator[str]:
@@ -149,7 +151,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(more: str = "", port: int = 5432) -> Iterator[Cluster]:
+def cluster(more: str = "", port: int = _PORT) -> Iterator[Cluster]:
     """Running meanwhile, with `more` lines of configuration. A short path: a socket's has 107 bytes at most."""
     found = programs()
     assert found is not None

@@ -79,7 +79,7 @@ class TestSharedLedger:
         """As after a failover to a standby: what is paid for is refused, and local models that cost nothing answer
         without being named. The journal says both."""
         url = postgresql.database()
-        name = url.partition("@/")[2].partition("?")[0]
+        name = make_url(url).database
         running = daemon(f"{house(simulated)}[ledger]\nurl = '{url}'\n")
         await program.complete("user_chat", "hello", provider="claude")
         postgresql.ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
