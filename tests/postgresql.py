@@ -46,7 +46,9 @@ _numbers = count(1)
 
 
 def programs() -> Path | None:
-    """Where the newest PostgreSQL of this machine has its programs; None where there is none."""
+    """Where the PostgreSQL to test with has its programs: CORTEXD_POSTGRESQL, or the machine's newest; None without one."""
+    if chosen := os.environ.get("CORTEXD_POSTGRESQL"):
+        return Path(chosen)
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda each: int(each.parts[-3]))
     return found[-1].parent if found else None
 

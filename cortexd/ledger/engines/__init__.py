@@ -10,14 +10,17 @@ from sqlalchemy import Connection
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
 from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
-from cortexd.ledger.engines.sharing import Asked, Sharing
+from cortexd.ledger.engines.sharing import Adding, Asked, Look, Otherwise, Sharing
 from cortexd.ledger.engines.sqlite.engine import SqliteEngine
 
 __all__ = [
+    "Adding",
     "Asked",
     "Damage",
     "Engine",
     "Log",
+    "Look",
+    "Otherwise",
     "Place",
     "Sharing",
     "TemporarilyUnavailable",

@@ -106,6 +106,7 @@ class Writer:
             self._write_owed()
         except Exception:  # noqa: BLE001  whatever it is, nobody may wait for it
             _log.critical("the ledger's writer has failed", exc_info=True)
+            self.writable = False  # before anybody hears of it
             self._on_loop(self._give_up, None)
         finally:
             self.writable = False
