@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
 
 Asked = tuple[str, Mapping[str, Any]]  # a statement in the driver's words, and its values
 
