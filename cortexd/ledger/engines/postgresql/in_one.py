@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/15/queries-with.html#QUERIES-WITH-MODIFYING
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from cortexd.ledger.engines.driver import Sending
@@ -24,11 +24,13 @@ _SUMS = (
     ("app", listed),
     *((name, numbers) for name in ("spent", "reserved", "unknown", "requests")),
 )
-_LOOKED = ("period", "app", "most_used", "most_reserved", "most_unknown")
+_LOOKED = ("period", "app", "most_used", "most_spent", "most_reserved", "most_unknown")
 _NO_LOOKS = ("{}",) * (1 + len(_LOOKED))
 
 
-def made(parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Sequence[int]) -> tuple[str, list[str | None]]:
+def made(
+    parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Mapping[int, bool]
+) -> tuple[str, list[str | None]]:
     """The statement, with $1 to $n, and their values."""
     group = sum(len(rows) > 1 for _, rows in parts) > 1  # a single request has several entries, its other rows are one
     lists = [group or len(rows) > 1 for _, rows in parts]
@@ -64,9 +66,9 @@ def _composed(texts: tuple[str, ...]) -> tuple[str, list[list[str]]]:
     return f"WITH {', '.join(expressions)} {last}", names
 
 
-def _last(meant: int, added: Adding, locks: Sequence[int]) -> list[str]:
+def _last(meant: int, added: Adding, locks: Mapping[int, bool]) -> list[str]:
     rows, looks = added.rows, added.looks
-    values = [str(meant), numbers(locks), added.machine]
+    values = [str(meant), numbers(list(locks)), listed(list(locks.values())), added.machine]
     values += [write([row[name] for row in rows]) for name, write in _SUMS]
     if not looks:
         return [*values, *_NO_LOOKS]
