@@ -309,6 +309,11 @@ class Ledger(Experience):
 
         first_kept = retention.clamped(before, datetime.now().astimezone().date())
         async with self._prunings:
+            if self._store.shared:
+                from cortexd.ledger.keeping.beside import beside
+
+                async with beside(self._store.place) as write:
+                    return await pruner.prune(self._readers.read, write, first_kept, pruner.HOLD_BESIDE_S)
             return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
 
     async def close(self) -> None:

@@ -48,6 +48,7 @@ class Store:
 
     def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine) -> None:
         """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
+        self.place = place
         self._engine = place.engine
         self.damage = Damage(place)
         self._instance = instance
