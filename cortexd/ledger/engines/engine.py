@@ -83,6 +83,10 @@ class Engine(ABC):
     def deletable(self, connection: Connection, table: str) -> AbstractContextManager[None]:
         """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
 
+    def first_to(self, connection: Connection, work: str) -> bool:  # noqa: ARG002
+        """Whether no other daemon is at that work; nobody begins it until the transaction ends."""
+        return True
+
     @abstractmethod
     def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
         """Insert a row, or add its `sums` to the row with the same `keys`; or do so with each of `rows`."""
