@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dbus_next import Variant
+from sqlalchemy import make_url
 
 from cortexd.cli.app import main
 from cortexd.daemon.run import LEDGER_UNUSABLE
@@ -78,7 +79,7 @@ class TestSharedLedger:
         """As after a failover to a standby: what is paid for is refused, and local models that cost nothing answer
         without being named. The journal says both."""
         url = postgresql.database()
-        name = url.partition("@/")[2].partition("?")[0]
+        name = make_url(url).database
         running = daemon(f"{house(simulated)}[ledger]\nurl = '{url}'\n")
         await program.complete("user_chat", "hello", provider="claude")
         postgresql.ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -154,7 +155,7 @@ class TestSharedLedger:
 
 
 def booked(cluster: Cluster, url: str) -> list[object]:
-    database = url.partition("@/")[2].partition("?")[0]
+    database = make_url(url).database or ""
     return [row[0] for row in cluster.ask("SELECT request_id FROM requests ORDER BY request_id", database)]
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines import Place, engine_of, place_of
 from cortexd.ledger.keeping.migrate import revision
-from cortexd.ledger.keeping.schema import HEAD, REVISIONS, budget_overrides, fleet_settings, metadata, shared_metadata
+from cortexd.ledger.keeping.revisions import HEAD, REVISIONS
+from cortexd.ledger.keeping.schema import budget_overrides, fleet_settings, metadata, shared_metadata
 
 WITHIN_S = 15.0
 _MAY_BE_ANOTHERS = (fleet_settings.name, budget_overrides.name)

@@ -15,12 +15,13 @@ from sqlalchemy import Connection
 
 from cortexd.domain.newest import Latest
 from cortexd.ledger.engines import Adding, Look, Sharing
+from cortexd.ledger.engines.driver import Sending
 from cortexd.ledger.records import Limit, Period
 from cortexd.ledger.writing.actions import Action, Reserve, Settle
 from cortexd.ledger.writing.balance import Balance
 from cortexd.ledger.writing.books import Closed, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
-from cortexd.ledger.writing.rows import Lease, day_of
+from cortexd.ledger.writing.rows import Lease, Row, day_of
 from cortexd.ledger.writing.shared_books import SharedBooks
 from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, chosen, lock_name
 from cortexd.ledger.writing.statements import Statements
@@ -56,6 +57,7 @@ class _Concern:
 class Plan:
     group: CommitGroup
     planned: list[Planned]
+    parts: Sequence[tuple[Sending, Sequence[Row]]]
     looks: Mapping[Wanted, Look]
     added: Adding
 
@@ -85,17 +87,16 @@ class Optimistic:
                 planned.append(group.settle(books.held[action.key], action.state, action.attempts))
             else:
                 planned.append(group.plan(action, connection))
-        if any(isinstance(result, Exception) for result in planned) or group.in_one(self._statements) is None:
+        parts = group.in_one(self._statements)
+        if parts is None or any(isinstance(result, Exception) for result in planned):
             return None
         looks = {wanted: self._look(wanted, concern) for wanted in {**concern.margins, **concern.see}}
         rows = list(self._sums.rows(group.moves, group.settled))
-        return Plan(group, planned, looks, Adding(rows, self._sums.host, concern.locks, list(looks.values())))
+        return Plan(group, planned, parts, looks, Adding(rows, self._sums.host, concern.locks, list(looks.values())))
 
     def write(self, connection: Connection, plan: Plan) -> Tallies:
         """Commit it; what was there before. Raises Otherwise."""
-        parts = plan.group.in_one(self._statements)
-        assert parts is not None
-        seen = self._sharing.write(connection, parts, plan.added)
+        seen = self._sharing.write(connection, plan.parts, plan.added)
         tallies = Tallies()
         for (whose, period), (spent, reserved, unknown) in zip(plan.looks, seen, strict=True):
             tallies.put(whose, period, Tally(spent, reserved, unknown))

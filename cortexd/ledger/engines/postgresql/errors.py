@@ -11,6 +11,12 @@ _WANTS_MORE = (
     "the database wants a password; put it into /etc/cortexd/credentials/ledger_password, or name its file with "
     "[ledger] password_file"
 )
+# What libpq says where TLS ends a connection, and what an operator does then.
+_TLS_ADVICE = {
+    "certificate verify failed": "name the file of the authority that signed it: sslrootcert in [ledger] url",
+    "does not match host name": "use the name that is in its certificate in [ledger] url",
+    "server does not support SSL": "switch TLS on there: ssl = on in postgresql.conf",
+}
 _FATAL = "FATAL:"  # what a server says, and no network
 _LONGEST_REASON = 200
 # Codes, or the classes that they begin with, after which no other write would succeed either.
@@ -82,7 +88,8 @@ def _gone(error: BaseException) -> str:
     why = first.rpartition(" failed: ")[2].strip()[:_LONGEST_REASON]
     if why.startswith(_FATAL):
         return f"{_REFUSES}{why.removeprefix(_FATAL).strip()}"
-    return f"the database cannot be reached: {why}" if why else _GONE
+    advice = next((f"; {step}" for said, step in _TLS_ADVICE.items() if said in why), "")
+    return f"{_GONE}: {why}{advice}" if why else _GONE
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/15/queries-with.html#QUERIES-WITH-MODIFYING
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from cortexd.ledger.engines.driver import Sending
@@ -24,7 +24,8 @@ _SUMS = (
     ("app", listed),
     *((name, numbers) for name in ("spent", "reserved", "unknown", "requests")),
 )
-_NO_LOOKS = ("{}",) * 6
+_LOOKED = ("period", "app", "most_used", "most_reserved", "most_unknown")
+_NO_LOOKS = ("{}",) * (1 + len(_LOOKED))
 
 
 def made(parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Sequence[int]) -> tuple[str, list[str | None]]:
@@ -36,10 +37,11 @@ def made(parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Sequence[i
     values: list[str | None] = []
     for (_, rows), wanted, several in zip(parts, names, lists, strict=True):
         if several:
-            values.extend(listed(row[name] for row in rows) for name in wanted)
+            values += [listed([row[name] for row in rows]) for name in wanted]
         else:
-            values.extend(word(rows[0][name]) for name in wanted)
-    values.extend(_last(sum(len(rows) for _, rows in parts), added, locks))
+            row = rows[0]
+            values += [word(row[name]) for name in wanted]
+    values += _last(sum(len(rows) for _, rows in parts), added, locks)
     return statement, values
 
 
@@ -62,22 +64,16 @@ def _composed(texts: tuple[str, ...]) -> tuple[str, list[list[str]]]:
     return f"WITH {', '.join(expressions)} {last}", names
 
 
-def _last(meant: int, added: Adding, locks: Sequence[int]) -> Iterator[str | None]:
-    yield str(meant)
-    yield numbers(locks)
-    yield added.machine
-    for name, write in _SUMS:
-        yield write([row[name] for row in added.rows])
-    looks = added.looks
+def _last(meant: int, added: Adding, locks: Sequence[int]) -> list[str]:
+    rows, looks = added.rows, added.looks
+    values = [str(meant), numbers(locks), added.machine]
+    values += [write([row[name] for row in rows]) for name, write in _SUMS]
     if not looks:
-        yield from _NO_LOOKS
-        return
-    yield listed([numbers(look.uids) for look in looks])
-    yield listed([look.period for look in looks])
-    yield listed([look.app for look in looks])
-    yield listed([look.most_used for look in looks])
-    yield listed([look.most_reserved for look in looks])
-    yield listed([look.most_unknown for look in looks])
+        return [*values, *_NO_LOOKS]
+    values.append(listed([numbers(look.uids) for look in looks]))
+    for name in _LOOKED:
+        values.append(listed([getattr(look, name) for look in looks]))
+    return values
 
 
 def seen(spent: str, reserved: str, unknown: str) -> list[tuple[int, int, int]]:

@@ -61,13 +61,14 @@ def run(
     return _row(wire, wire.exec_prepared(_prepared(wire, names, statement), values))
 
 
-def encoded(text: str) -> bytes:
-    """A value for `run`; the wire's end where there is a NUL."""
-    if "\0" in text:
+def encoded(values: Sequence[str | None]) -> list[bytes | None]:
+    """For `run`. A NUL would be a value's end on the wire."""
+    found = [None if value is None else value.encode() for value in values]
+    if b"\0" in b"".join([value for value in found if value is not None]):
         from psycopg import DataError
 
         raise DataError("PostgreSQL keeps no text with a NUL in it")
-    return text.encode()
+    return found
 
 
 def _row(wire: Any, result: Any) -> Sequence[str]:

@@ -81,7 +81,7 @@ class PostgresqlSharing(Sharing):
     def _alone(self, connection: Connection, statement: str, values: Sequence[str | None]) -> Sequence[str]:
         """The row that a statement gives which is a transaction by itself, as text."""
         driver: Any = connection.connection.driver_connection
-        encoded = [None if value is None else session.encoded(value) for value in values]
+        encoded = session.encoded(values)
         if driver.prepare_threshold is not None:
             return session.run(driver, connection.info, statement, encoded)
         # a pooler's: nothing is set or prepared for longer than a transaction

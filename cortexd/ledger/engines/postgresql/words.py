@@ -5,7 +5,7 @@ https://www.postgresql.org/docs/15/arrays.html#ARRAYS-IO
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -17,7 +17,15 @@ def word(value: Any) -> str | None:
     return str(value)
 
 
-def listed(values: Iterable[Any]) -> str:
+def listed(values: Sequence[Any]) -> str:
+    """Of whatever kinds, and of nothing."""
+    kind = type(values[0]) if values else None
+    if kind is str and None not in values:
+        joined = '","'.join(values)
+        if "\\" not in joined and joined.count('"') == 2 * len(values) - 2:
+            return '{"' + joined + '"}'
+    elif kind is int and None not in values:
+        return numbers(values)
     return "{" + ",".join(map(_element, values)) + "}"
 
 

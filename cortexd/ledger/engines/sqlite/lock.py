@@ -44,6 +44,16 @@ def claim(path: Path) -> int:
     return lock
 
 
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """The lock is held meanwhile, as `claim` takes it."""
+    descriptor = claim(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _private_directory(directory: Path) -> None:
     with suppress(FileExistsError):
         directory.mkdir(mode=0o700, parents=True)
