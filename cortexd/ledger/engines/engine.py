@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
+from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.config.settings import LedgerSettings
@@ -90,6 +90,10 @@ class Engine(ABC):
     def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any] | None:  # noqa: ARG002
         """Rows of which a statement is given a list of values for each column; None where that saves nothing."""
         return None
+
+    def by_place(self, dialect: Dialect) -> Dialect:
+        """The dialect for statements that are sent with many rows: a driver may take values quicker by their place."""
+        return dialect
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:
