@@ -98,12 +98,9 @@ class Budgets:
 
 def thresholds_crossed(change: BudgetChange, thresholds: Iterable[float]) -> tuple[float, ...]:
     """The fractions of its limit that a settlement has reached or passed, the highest last."""
-    limit, before, after = change.limit.nano, change.before_nano, change.after_nano
-    return tuple(
-        fraction
-        for fraction in sorted(set(thresholds))
-        if not _reached(before, fraction, limit) and _reached(after, fraction, limit)
-    )
+    before, after = change.before_nano, change.after_nano
+    marks = _marks(change.limit.nano, tuple(thresholds))
+    return tuple([fraction for nano, fraction in marks if before < nano <= after])
 
 
 def near_end(state: BudgetState, nano: int) -> bool:
@@ -231,8 +228,19 @@ def _fraction(threshold: float) -> Fraction:
 
 
 def _reached(nano: int, threshold: float, limit: int) -> bool:
+    return nano >= _mark(threshold, limit)
+
+
+def _mark(threshold: float, limit: int) -> int:
+    """The least amount that reaches it, in nano-dollars."""
     fraction = _fraction(threshold)
-    return nano * fraction.denominator >= limit * fraction.numerator
+    return -(-limit * fraction.numerator // fraction.denominator)
+
+
+@lru_cache(maxsize=256)
+def _marks(limit: int, thresholds: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
+    """Each threshold once, the highest last, and what reaches it."""
+    return tuple((_mark(fraction, limit), fraction) for fraction in sorted(set(thresholds)))
 
 
 def _next_month(day: date) -> date:
