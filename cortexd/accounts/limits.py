@@ -107,12 +107,9 @@ class Budgets:
 
 def thresholds_crossed(change: BudgetChange, thresholds: Iterable[float]) -> tuple[float, ...]:
     """The fractions of its limit that a settlement has reached or passed, the highest last."""
-    limit, before, after = change.limit.nano, change.before_nano, change.after_nano
-    return tuple(
-        fraction
-        for fraction in sorted(set(thresholds))
-        if not _reached(before, fraction, limit) and _reached(after, fraction, limit)
-    )
+    before, after = change.before_nano, change.after_nano
+    marks = _marks(change.limit.nano, tuple(thresholds))
+    return tuple([fraction for nano, fraction in marks if before < nano <= after])
 
 
 def near_end(state: BudgetState, nano: int) -> bool:
@@ -239,9 +236,15 @@ def _reached(nano: int, threshold: float, limit: int) -> bool:
 
 
 def _mark(threshold: float, limit: int) -> int:
-    """The least that reaches a threshold."""
+    """The least amount that reaches it, in nano-dollars."""
     fraction = _fraction(threshold)
     return -(-limit * fraction.numerator // fraction.denominator)
+
+
+@lru_cache(maxsize=256)
+def _marks(limit: int, thresholds: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
+    """Each threshold once, the highest last, and what reaches it."""
+    return tuple((_mark(fraction, limit), fraction) for fraction in sorted(set(thresholds)))
 
 
 def _next_month(day: date) -> date:

@@ -109,6 +109,11 @@ class Own(NamedTuple):
     reserved_nano: int = 0
     unknown_nano: int = 0
 
+    @property
+    def uncertain_nano(self) -> int:
+        """What the user's requests may cost of which nobody knows yet, or ever."""
+        return self.reserved_nano + self.unknown_nano
+
 
 NOBODY = Own()
 
@@ -146,8 +151,7 @@ class BudgetState:
 
     @property
     def uncertain_nano(self) -> int:
-        """What the user's requests may cost of which nobody knows yet, or ever."""
-        return self.own.reserved_nano + self.own.unknown_nano
+        return self.own.uncertain_nano
 
     @property
     def share_nano(self) -> int:

@@ -15,7 +15,7 @@ from cortexd.ledger.engines.sharing import Sharing
 
 if TYPE_CHECKING:
     import sqlalchemy
-    from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
+    from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table
 
 
 class TemporarilyUnavailable(LedgerUnavailable):
@@ -94,6 +94,10 @@ class Engine(ABC):
     def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any] | None:  # noqa: ARG002
         """Rows of which a statement is given a list of values for each column; None where that saves nothing."""
         return None
+
+    def by_place(self, dialect: Dialect) -> Dialect:
+        """The dialect for statements that are sent with many rows: a driver may take values quicker by their place."""
+        return dialect
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:
