@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from cortexd import __version__
-from cortexd.config import how_to_configure
+from cortexd.config import Config, how_to_configure
 from cortexd.errors import ConfigError
 from cortexd.telemetry.journal import set_up_logging
 
@@ -35,9 +35,30 @@ def _parser() -> argparse.ArgumentParser:
         help="the bus to serve on (default: system); on any other only the daemon's own user is served",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/cortexd/config.toml")
-    parser.add_argument("--check-config", action="store_true", help="check the configuration and keys, then leave")
+    parser.add_argument("--check-config", action="store_true", help="check settings, keys and shared ledger, and leave")
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     return parser
+
+
+def _try_ledger(config: Config) -> int:
+    """Say how the database of a shared ledger is; the status that cortexd would end with."""
+    from cortexd.config import ledger_with_password
+    from cortexd.daemon.run import CONFIG_WRONG, LEDGER_UNUSABLE
+    from cortexd.ledger.keeping.fitness import fitness
+
+    where = config.ledger.where
+    try:
+        found = fitness(config.ledger if config.ledger.password else ledger_with_password(config))
+    except ConfigError as error:
+        print(f"cortexd: {error}", file=sys.stderr)
+        return CONFIG_WRONG
+    if found.state:
+        print(f"{where}: OK, {found.state}")
+    for doubt in found.doubts:
+        print(f"cortexd: warning: {where}: {doubt}", file=sys.stderr)
+    for fault in found.faults:
+        print(f"cortexd: {where}: {fault}", file=sys.stderr)
+    return LEDGER_UNUSABLE if found.faults else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{settings.name}: {'configured' if settings.configured else how_to_configure(settings)}")
         for doubt in doubts_of(config):
             print(f"cortexd: warning: {doubt}", file=sys.stderr)
-        return 0
+        return _try_ledger(config) if config.ledger.url else 0
     logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
     adopt_zone(config.ledger.time_zone)
 

@@ -157,11 +157,15 @@ class Internal(CortexError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of the configuration: the file, the setting in it (either may be ""), and what is wrong with it."""
+    """One fault of the configuration: the file, the setting in it (either may be ""), and what is wrong with it.
+
+    `forbidden`: only that whoever asks may not read it.
+    """
 
     file: str
     key: str
     reason: str
+    forbidden: bool = False
 
     def __str__(self) -> str:
         places = [name if name.isprintable() else repr(name) for name in (self.file, self.key) if name]

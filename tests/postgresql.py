@@ -21,8 +21,10 @@ from cortexd.config.settings import LedgerSettings
 from tests.eventually import assert_eventually
 
 _DEADLINE_S = 60
+_PORT = 5432
 _CONFIGURED = """
 listen_addresses = ''
+port = {port}
 unix_socket_directories = '{sockets}'
 fsync = off
 full_page_writes = off
@@ -46,7 +48,9 @@ _numbers = count(1)
 
 
 def programs() -> Path | None:
-    """Where the newest PostgreSQL of this machine has its programs; None where there is none."""
+    """Where PostgreSQL has its programs: CORTEXD_POSTGRESQL, or this machine's newest; None where there is none."""
+    if chosen := os.environ.get("CORTEXD_POSTGRESQL"):
+        return Path(chosen).absolute()
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda each: int(each.parts[-3]))
     return found[-1].parent if found else None
 
@@ -58,6 +62,7 @@ class Cluster:
     directory: Path
     bin: Path
     become: tuple[str, ...]
+    port: int = _PORT
 
     @property
     def _sockets(self) -> Path:
@@ -66,7 +71,7 @@ class Cluster:
     def make(self, more: str = "") -> None:
         """`more`: lines of its configuration."""
         self._run("initdb", "--pgdata", str(self._data), "--username", "cortexd", "--auth", "trust", "--no-sync")
-        settings = _CONFIGURED.format(sockets=self._sockets) + more
+        settings = _CONFIGURED.format(sockets=self._sockets, port=self.port) + more
         self._shell(f"cat >> {self._data}/postgresql.conf", settings)
         self.start()
 
@@ -90,7 +95,8 @@ class Cluster:
         return f"{self.url('postgres')}&options=-csearch_path%3D{name}"
 
     def url(self, database: str) -> str:
-        return f"postgresql+psycopg://cortexd@/{database}?host={self._sockets}"
+        port = f":{self.port}" if self.port != _PORT else ""
+        return f"postgresql+psycopg://cortexd@{port}/{database}?host={self._sockets}"
 
     @contextmanager
     def pooled(self, url: str) -> Iterator[str]:
@@ -145,13 +151,13 @@ class Cluster:
 
 
 @contextmanager
-def cluster(more: str = "") -> Iterator[Cluster]:
+def cluster(more: str = "", port: int = _PORT) -> Iterator[Cluster]:
     """Running meanwhile, with `more` lines of configuration. A short path: a socket's has 107 bytes at most."""
     found = programs()
     assert found is not None
     directory = Path(tempfile.mkdtemp(prefix="cortexd-pg-"))
     try:
-        made = Cluster(directory, found, become(directory))
+        made = Cluster(directory, found, become(directory), port)
         directory.chmod(0o711)  # a daemon under test is another user
         (directory / "run").mkdir(mode=0o755)
         if made.become:

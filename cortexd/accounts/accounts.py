@@ -92,6 +92,11 @@ class Accounts:
         return self._ledger.away or not self._ledger.caught_up
 
     @property
+    def free_only(self) -> bool:
+        """As the ledger's."""
+        return self._ledger.free_only
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         return self._settings.thresholds
 

@@ -127,7 +127,7 @@ def _run(arguments: list[str]) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print_error(str(problem))
-        return failures.OTHER
+        return failures.DENIED if any(problem.forbidden for problem in error.problems) else failures.OTHER
     except (KeyboardInterrupt, click.Abort):
         print_error("interrupted")
         return failures.INTERRUPTED

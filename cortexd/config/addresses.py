@@ -18,7 +18,8 @@ _SCHEME = re.compile(r"(https?)://", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 _PORT = re.compile(r"[0-9]{1,5}")
-_CREDENTIALS = re.compile(r"^([a-z]*://)?.*@", re.IGNORECASE | re.DOTALL)
+_CREDENTIALS = re.compile(r"^([a-z+]*://)?.*@", re.IGNORECASE | re.DOTALL)
+_OPTION = re.compile(r"([?&])(?!(?:sslmode|host)=)([^=&]*=)?[^&]*", re.IGNORECASE)  # keys and passwords stand there too
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,8 @@ def _covers(entry: str, host: str) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """What somebody meant as an address, for people to see: whatever may be user and password is hidden."""
-    return _CREDENTIALS.sub(r"\1(hidden)@", text)
+    """What somebody meant as an address, for people to see: whatever may be a user, a password or a key is hidden."""
+    return _OPTION.sub(r"\1\2(hidden)", _CREDENTIALS.sub(r"\1(hidden)@", text))
 
 
 def _host_and_port(place: str) -> tuple[str, int | None]:

@@ -103,7 +103,7 @@ def _read_key(file: Path, private: bool) -> Secret | None:
         if private:
             _refuse_unsafe_place(file)
     except Unusable as reason:
-        raise ConfigError(Problem(str(file), "", f"the file {reason}")) from None
+        raise ConfigError(reason.of(file, "the file {}")) from None
     return key_in(data, str(file))
 
 

@@ -35,6 +35,14 @@ _KINDS = {
 class Unusable(Exception):
     """Why a file or directory does not count, and what to do; the path is the caller's to name."""
 
+    def __init__(self, why: str, forbidden: bool = False) -> None:
+        super().__init__(why)
+        self.forbidden = forbidden
+
+    def of(self, path: Path, words: str = "{}") -> Problem:
+        """The problem that this path has."""
+        return Problem(str(path), "", words.format(self), self.forbidden)
+
 
 def find_files(main: Path, required: bool, problems: Problems) -> list[Path]:
     """`main` and conf.d/*.toml beside it, in the order in which they are read; `main` may be absent unless `required`.
@@ -68,7 +76,7 @@ def read_file(file: Path, most: int = MAX_BYTES, private: bool = False) -> bytes
             _refuse_unsafe_file(file, os.fstat(descriptor), private)
             data = stream.read(most + 1)
     except OSError as error:
-        raise Unusable(_why_not(file, error)) from None
+        raise _why_not(file, error) from None
     if len(data) > most:
         raise Unusable(f"is larger than {most} bytes; that is no file of this kind")
     return data
@@ -79,7 +87,7 @@ def refuse_unsafe_directory(directory: Path) -> None:
     try:
         found = directory.stat()
     except OSError as error:
-        raise Unusable(_why_not(directory, error)) from None
+        raise _why_not(directory, error) from None
     if not stat.S_ISDIR(found.st_mode):
         raise Unusable("is not a directory; move it away")
     _refuse_foreign(directory, found)
@@ -122,7 +130,7 @@ def is_there(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise ConfigError(Problem(str(path), "", _why_not(path, error))) from None
+        raise ConfigError(_why_not(path, error).of(path)) from None
     return True
 
 
@@ -131,18 +139,19 @@ def _naming(path: Path, work: Callable[[Path], T]) -> T:
     try:
         return work(path)
     except Unusable as reason:
-        raise ConfigError(Problem(str(path), "", str(reason))) from None
+        raise ConfigError(reason.of(path)) from None
     except OSError as error:
-        raise ConfigError(Problem(str(path), "", _why_not(path, error))) from None
+        raise ConfigError(_why_not(path, error).of(path)) from None
 
 
-def _why_not(path: Path, error: OSError) -> str:
+def _why_not(path: Path, error: OSError) -> Unusable:
     if error.errno == errno.ENOENT and path.is_symlink():
-        return "is a link that leads nowhere; mend it or remove it"
+        return Unusable("is a link that leads nowhere; mend it or remove it")
     if error.errno == errno.ELOOP:
-        return "is a link that leads in a circle; mend it or remove it"
-    hint = "; let the user that runs cortexd read it (ls -ld, chmod)" if error.errno == errno.EACCES else ""
-    return f"cannot be read: {error.strerror}{hint}"
+        return Unusable("is a link that leads in a circle; mend it or remove it")
+    forbidden = error.errno == errno.EACCES
+    hint = "; try again with sudo, or let the user that runs cortexd read it (ls -ld, chmod)" if forbidden else ""
+    return Unusable(f"cannot be read: {error.strerror}{hint}", forbidden)
 
 
 def _quoted(path: Path) -> str:

@@ -40,7 +40,7 @@ def is_kept(kept: Path) -> bool:
         kept.lstat()
     except PermissionError:
         reason = "the fleet's settings are for root and cortexd's own user to read; try again with sudo"
-        raise ConfigError(Problem(str(kept), "", reason)) from None
+        raise ConfigError(Problem(str(kept), "", reason, forbidden=True)) from None
     except OSError as error:
         if error.errno == errno.ENOENT:
             return False

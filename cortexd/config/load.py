@@ -83,7 +83,7 @@ def _parsed(file: Path, problems: Problems, data: bytes | None = None) -> Table:
         with problems.collected():
             missing = not is_there(file)
             hint = "there is no such file; name another with --config, or leave the option out"
-            problems.add(file, "", hint if missing else str(reason))
+            raise ConfigError(Problem(str(file), "", hint) if missing else reason.of(file)) from None
     except UnicodeDecodeError:
         problems.add(file, "", "is not UTF-8 text")
     except (ValueError, RecursionError) as error:  # tomllib lets those of int() through

@@ -8,14 +8,15 @@ cannot take changes nothing: the one before stays, in force and on disk, where t
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import random
 from collections.abc import Awaitable, Callable
 
 from cortexd.config import Config
-from cortexd.config.fleet import as_kept, kept_at, revision_in
+from cortexd.config.fleet import as_kept, kept_at, named, revision_in
 from cortexd.config.whole_file import replace
-from cortexd.domain.fleet import Marks, Revision
+from cortexd.domain.fleet import Marks, Refusal, Revision
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger
 
@@ -23,6 +24,7 @@ log = logging.getLogger("cortexd.fleet")
 
 LOOK_S = 20.0  # at most between two looks; fleet.md states it
 _PATIENCE_S = 5.0  # of whoever waits for a look
+_LONGEST_REASON = 1000  # that other machines are told
 
 
 class Fleet:
@@ -39,9 +41,9 @@ class Fleet:
         self._kept = kept_at(config.ledger)
         self._read = read
         self._seen = Marks()
-        self._told: int | None = None
+        self._told: tuple[int, Refusal | None] | None = None
         self._taken: Config | None = None
-        self._refused = ""
+        self._refused: Refusal | None = None
         self._looking = asyncio.Lock()
 
     async def look(self) -> Config | None:
@@ -71,9 +73,9 @@ class Fleet:
         for name, refresh in self.refresh.items():
             if getattr(marks, name) != getattr(self._seen, name):
                 await refresh()
-        if self.running != self._told:
-            await self._ledger.fleet.note_settings(str(self.running or ""))
-            self._told = self.running
+        if (state := (self.running, self._refused)) != self._told:
+            await self._ledger.fleet.note_settings(str(self.running or ""), self._refused)
+            self._told = state
         self._seen = marks
 
     def _take(self, newest: Revision) -> None:
@@ -82,15 +84,24 @@ class Fleet:
             assert self._kept is not None
             replace(self._kept, as_kept(newest).encode(), 0o600, self._kept.parent)
         except (ConfigError, OSError) as error:
-            self._refuse(newest, str(error))
+            self._refuse(newest, _reason(error, str(named(newest.number))))
             return
-        self._taken, self.running, self._refused = config, newest.number, ""
+        self._taken, self.running, self._refused = config, newest.number, None
         log.info("taking revision %d of the fleet's settings, by %s", newest.number, newest.author)
 
     def _refuse(self, newest: Revision, reason: str) -> None:
-        """Told once; it is tried again with each look, since the reason may be a file of this machine."""
-        stays = f"{self.running} stays" if self.running else "there was none before"
-        said = f"revision {newest.number} of the fleet's settings cannot be taken, {stays}: {reason}"
-        if said != self._refused:
-            self._refused = said
-            log.error("%s", said)
+        """Told once, here and to the other machines; it is tried again with each look, since the reason may be a file
+        of this machine."""
+        refusal = Refusal(newest.number, reason[:_LONGEST_REASON])
+        if refusal != self._refused:
+            self._refused = refusal
+            stays = f"{self.running} stays" if self.running else "there was none before"
+            log.error("revision %d of the fleet's settings cannot be taken, %s: %s", newest.number, stays, reason)
+
+
+def _reason(error: ConfigError | OSError, revision: str) -> str:
+    """Without the name of the revision before each of its problems."""
+    if isinstance(error, OSError):
+        return str(error)
+    problems = (dataclasses.replace(each, file="") if each.file == revision else each for each in error.problems)
+    return "; ".join(map(str, problems))

@@ -22,6 +22,14 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """The number of a revision that a machine cannot take, and why, in its own words."""
+
+    revision: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
     """How far each of what machines share has come; a larger number says that there is something new.
 

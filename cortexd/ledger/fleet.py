@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cortexd.domain.fleet import Marks, Revision
+from cortexd.domain.fleet import Marks, Refusal, Revision
 from cortexd.ledger import keeping, reading
 from cortexd.ledger.writing.actions import Action, Change
 
@@ -38,9 +38,11 @@ class Fleet:
             return None
         return await self._readers.read(lambda connection: reading.fleet_settings.revision(connection))
 
-    async def note_settings(self, revision: str) -> None:
-        """Let the other machines know which revision of the fleet's settings this one runs; "" for none."""
-        await self._write(Change(lambda connection: keeping.hosts.run_settings(connection, self._host(), revision)))
+    async def note_settings(self, revision: str, refused: Refusal | None = None) -> None:
+        """Let the other machines know which revision of the fleet's settings this one runs ("" for none), and which
+        newer one it cannot take."""
+        noted = keeping.hosts.run_settings
+        await self._write(Change(lambda connection: noted(connection, self._host(), revision, refused)))
 
     async def forget_hosts(self, before: datetime) -> None:
         """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""

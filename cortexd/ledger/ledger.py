@@ -127,6 +127,11 @@ class Ledger(Experience):
         return not self.writable and self._store.lost
 
     @property
+    def free_only(self) -> bool:
+        """Whether nothing that costs something can begin: a shared ledger cannot be written, or is not read yet."""
+        return not self.caught_up or (self._store.shared and not self.writable)
+
+    @property
     def state(self) -> LedgerState:
         """How it is now."""
         spool = self._store.spool

@@ -61,7 +61,7 @@ class Planning:
 
         While a shared ledger is away, of models that cost nothing; raises LedgerUnavailable where there are none."""
         made = await self._of(request, limits)
-        if not (self.accounts.away or made.wishes.unknown):
+        if not (self.accounts.free_only or made.wishes.unknown):
             return made
         plan = free_and_local(made, self.setup().config)
         if plan is None:

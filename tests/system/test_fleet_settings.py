@@ -9,6 +9,7 @@ import pytest
 from cortexd.domain.own_cap import AtLimit, OwnCap
 from cortexd.ledger import Ledger, LimitOverride
 from cortexd.ledger.keeping import fleet_settings as fleet
+from cortexd.ledger.reading.fleet import look
 from tests.eventually import assert_eventually
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
 from tests.system.daemon import RELOADED, Daemon
@@ -44,6 +45,7 @@ class TestFleetSettings:
         reload(running)
         reload(running)
         assert running.log().count("revision 2 of the fleet's settings cannot be taken, 1 stays") == 1
+        assert [each.refused and each.refused.revision for each in look(at).hosts] == [2]
         with refused("BudgetExceeded"):
             await program.complete("user_chat", "hello")
         running.restart()
@@ -53,6 +55,7 @@ class TestFleetSettings:
         fleet.add(at, '[budgets.machine]\nday_usd = "1.00"\n', "", "ann@desk", 2)
         running.restart()
         await program.complete("user_chat", "hello")
+        assert [each.refused for each in look(at).hosts] == [None]
 
     async def test_hold_with_the_database_away(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
         """A daemon that starts without its database goes by the revision that the machine has taken last."""

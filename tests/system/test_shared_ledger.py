@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from dbus_next import Variant
+from sqlalchemy import make_url
 
 from cortexd.cli.app import main
 from cortexd.daemon.run import LEDGER_UNUSABLE
@@ -72,16 +73,37 @@ class TestSharedLedger:
         await program.complete("user_chat", "hello")
         assert (await program.stats())["total_requests"] == 2
 
-    async def test_begins_without_its_database(
+    async def test_outlasts_one_that_can_only_be_read(
         self, daemon: MakeDaemon, program: Program, postgresql: Cluster, simulated: ControlClient
+    ) -> None:
+        """As after a failover to a standby: what is paid for is refused, and local models that cost nothing answer
+        without being named. The journal says both."""
+        url = postgresql.database()
+        name = make_url(url).database
+        running = daemon(f"{house(simulated)}[ledger]\nurl = '{url}'\n")
+        await program.complete("user_chat", "hello", provider="claude")
+        postgresql.ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        postgresql.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        with refused("LedgerUnavailable"):
+            await program.complete("user_chat", "hello", provider="claude")
+        reply = await program.complete("user_chat", "hello")
+        assert (reply.metadata["provider"], reply.metadata["settled"]) == ("house", False)
+        assert "it is a standby; until it can, only local models that cost nothing are asked" in running.log()
+        postgresql.ask(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        postgresql.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        again = "the ledger can be written again"
+        await assert_eventually_async(lambda: again in running.log(), 40, again)
+        await assert_eventually_async(lambda: len(booked(postgresql, url)) == 2, 20, "booking")
+
+    @pytest.mark.parametrize("users", ["directory", "host"])
+    async def test_begins_without_its_database(
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster, simulated: ControlClient, users: str
     ) -> None:
         """Local models that cost nothing answer, the rest is refused; later all of it is booked, once, and paid for
         under the limits that stand in the database."""
         url = postgresql.database()
-        simulated.behave("house", Behaviour(keys=("none",)))
-        house = f'api = "openai"\nbase_url = "{simulated.url("house")}"\nmodel = "tiny"\nlocal = true\n'
         most = "[limits]\nmax_free_requests_per_minute_per_user = 1\n"  # and ten at once
-        running = daemon(f'[providers.house]\n{house}{BUDGET}{most}[ledger]\nurl = "{url}"\n', start=False)
+        running = daemon(f'{house(simulated)}{BUDGET}{most}[ledger]\nurl = "{url}"\nusers = "{users}"\n', start=False)
         other = await Ledger.open(shared(url))
         await other.set_budget("machine", "", LimitOverride(1, 1), 0)
         await other.close()
@@ -133,8 +155,14 @@ class TestSharedLedger:
 
 
 def booked(cluster: Cluster, url: str) -> list[object]:
-    database = url.partition("@/")[2].partition("?")[0]
+    database = make_url(url).database or ""
     return [row[0] for row in cluster.ask("SELECT request_id FROM requests ORDER BY request_id", database)]
+
+
+def house(simulated: ControlClient) -> str:
+    """A local model that costs nothing."""
+    simulated.behave("house", Behaviour(keys=("none",)))
+    return f'[providers.house]\napi = "openai"\nbase_url = "{simulated.url("house")}"\nmodel = "tiny"\nlocal = true\n'
 
 
 def everybody() -> Limit:

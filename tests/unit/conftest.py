@@ -33,7 +33,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         alone = any(metafunc.definition.iter_markers("of_a_file"))
-        shared = [] if alone else [pytest.param("postgresql", marks=pytest.mark.slow)]
+        shared = [] if alone else [pytest.param("postgresql", marks=[pytest.mark.slow, pytest.mark.postgresql])]
         metafunc.parametrize("engine", ["sqlite", *shared], indirect=True)
 
 

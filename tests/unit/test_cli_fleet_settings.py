@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -15,13 +15,16 @@ from sqlalchemy.exc import ProgrammingError
 
 from cortexd.cli.app import main
 from cortexd.cli.shown.failures import DENIED, OK, OTHER, USAGE
+from cortexd.config import load_config
 from cortexd.config.ledger_address import with_role
 from cortexd.config.settings import LedgerSettings
+from cortexd.daemon import fleet as daemon
 from cortexd.errors import AccessDenied
 from cortexd.ledger import Ledger, LimitOverride
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping import fleet_settings
 from tests.postgresql import Cluster, shared
+from tests.unit.test_ledger_parts import MACHINE
 
 pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "fleet.md"
@@ -48,6 +51,10 @@ class Fleet:
         for statement in filter(None, map(str.strip, re.sub("--.*", "", block).split(";"))):
             named = re.sub(r"\bcortexd(_admin)?\b", lambda found: own[found.group()], statement)
             self.cluster.ask(named.replace(f"DATABASE {self.roles[0]}", f"DATABASE {self.database}"), self.database)
+
+    def look(self, *words: str) -> int:
+        """The status of `cortexctl fleet …`."""
+        return main(["fleet", *words, "--config", str(self.config)])
 
     def settings(self, *words: str, given: str = "") -> int:
         """The status of `cortexctl fleet settings …`."""
@@ -140,6 +147,27 @@ class TestSettings:
                 with pytest.raises(ProgrammingError):
                     connection.exec_driver_sql(f"{attack} fleet_settings")
                 connection.rollback()
+
+    async def test_that_a_machine_cannot_take(self, fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+        """Which revision it refuses, why, and what to do is told of the machines until it takes one."""
+        refused = '[providers.claude]\nbase_url = "https://elsewhere.example"\n'
+        fleet_settings.add(fleet.machines, refused, "", "eve@desk", 0)
+        ledger = await Ledger.open(fleet.machines, machine=replace(MACHINE, id="0" * 32, name="alpha"))
+        machine = daemon.Fleet(ledger, load_config(fleet.config), lambda made: load_config(fleet.config, made))
+        assert fleet.look("status") == OK
+        await machine.look()
+        capsys.readouterr()
+        for command, status in (("status", OTHER), ("hosts", OK)):
+            assert fleet.look(command) == status
+            said = capsys.readouterr().out
+            assert "alpha: revision 1: providers.claude.base_url: " in said
+            assert "cortexctl fleet settings set" in said
+        fleet.look("hosts", "--json")
+        assert [row["refused"]["revision"] for row in json.loads(capsys.readouterr().out) if row["refused"]] == [1]
+        fleet_settings.add(fleet.machines, TEXT, "", "ann@desk", 1)
+        assert await machine.look() is not None
+        assert fleet.look("status") == OK
+        await ledger.close()
 
     async def test_leave_limits_to_a_role_too(self, fleet: Fleet) -> None:
         """Where machines may only read the limits above them, whoever sets one is refused, and others are served."""

@@ -97,6 +97,8 @@ CREDENTIALS = (
     "https://user:hun@ter2@api.example.com",
     "https://user:hun/ter2@api.example.com",
     "user:hunter2@api.example.com",
+    "https://api.example.com/v1?key=hunter2",
+    "https://api.example.com/v1?api-version=1&hunter2",
 )
 PARTS = st.sampled_from(
     [*"a._-[]:@/\\?# ü☃。ß!%'\"{ẞ１／．\u200b", "example", "..", "%41", "xn--", "::1", "80", "127.0.0.1", "0x1"]
@@ -137,7 +139,7 @@ class TestEndpoint:
 
     @pytest.mark.parametrize("url", CREDENTIALS)
     def test_credentials(self, tmp_path: Path, url: str) -> None:
-        """User and password do not belong into the address of an endpoint, and are not shown."""
+        """User, password and key do not belong into the address of an endpoint, and are not shown."""
         key, reason = refusal(tmp_path, f"[providers.claude]\nbase_url = {toml(url)}\n")
         assert key == "providers.claude.base_url"
         assert "hun" not in reason

@@ -68,11 +68,21 @@ class TestAddress:
             ledger_address(address)
         assert "secret" not in str(refused.value)
 
-    def test_never_shows_a_password(self, write: Write) -> None:
-        """Not even where it is refused for it."""
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "postgresql+psycopg://cortexd:secret@db.example.org/cortexd",
+            f"{DB}?password=secret",
+            f"{DB}?sslmode=disable&pass%77ord=secret",
+            f"{DB}?secret",
+        ],
+    )
+    def test_never_shows_a_password(self, write: Write, address: str) -> None:
+        """Not even where it is refused for it, or where somebody has put it into an option; the host is shown."""
         with pytest.raises(ConfigError) as refused:
-            load_config(write('[ledger]\nurl = "postgresql+psycopg://cortexd:secret@db.example.org/cortexd"\n'))
+            load_config(write(f'[ledger]\nurl = "{address}"\n'))
         assert "secret" not in str(refused.value)
+        assert "db.example.org" in str(refused.value)
         [problem] = refused.value.problems
         assert problem.key == "ledger.url"
 

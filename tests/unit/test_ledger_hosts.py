@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,14 +14,36 @@ from pathlib import Path
 import pytest
 
 from cortexd.cli.app import main
+from cortexd.cli.shown.failures import DENIED
 from cortexd.ledger import Ledger, UsageQuery
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.revisions import HEAD
 from cortexd.ledger.reading.fleet import look
+from tests.unit.test_ledger_maintenance import out_of_reach
 from tests.unit.test_ledger_parts import MACHINE, at, complete, request, rows, settings
 
 pytestmark = pytest.mark.usefixtures("engine")
+COMMANDS = (
+    ("status",),
+    ("hosts",),
+    ("usage",),
+    ("import", "/nowhere"),
+    ("export", "/nowhere/ledger"),
+    ("settings", "show"),
+    ("settings", "history"),
+    ("settings", "set", "/dev/null"),
+    ("settings", "revert", "1"),
+)
 ALPHA, BETA = (Machine(hashed(name.encode()), name, "1.9.0", "UTC") for name in ("alpha", "beta"))
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that every user may enter, as pytest's are not."""
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        directory.chmod(0o755)
+        yield directory
 
 
 async def opened(directory: Path, machine: Machine) -> Ledger:
@@ -128,3 +152,20 @@ class TestFleet:
         assert {row["name"] for row in json.loads(capsys.readouterr().out)} == {"alpha", "beta"}
         assert main(["fleet", "status", "--config", str(config)]) == 1
         assert "users" in capsys.readouterr().out
+
+    @pytest.mark.of_a_file
+    @pytest.mark.parametrize("where", ["etc", "var"])
+    @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+    def test_is_not_for_ordinary_users(
+        self, public: Path, where: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Who may not read the settings, or what is kept of the fleet's, is told so, by the status too."""
+        for name in ("etc", "var"):
+            (public / name).mkdir(mode=0o755)
+        config = public / "etc" / "config.toml"
+        config.write_text(f"[ledger]\nurl = 'postgresql+psycopg://cortexd@/x?host=/x'\npath = '{public}/var/ledger'\n")
+        (public / where).chmod(0o700)
+        with out_of_reach(public / where):
+            status = main(["fleet", *words, "--config", str(config)])
+        (public / where).chmod(0o755)
+        assert (status, "sudo" in capsys.readouterr().err) == (DENIED, True)

@@ -46,6 +46,8 @@ class Made:
     spent: int = 0
     open: bool = True
     since_reset: bool = True
+    spent_before: int = 0
+    """At the last reset, after which a correction counts as what it changes."""
     correctable: bool = False
     """Whether others have settled it as lost where it may tell them better."""
 
@@ -168,7 +170,7 @@ class Machines(RuleBasedStateMachine):
         assert self.run(ResetStats(uid)) is None
         for made in self.made:
             if made.uid == uid and not made.open:
-                made.since_reset = False
+                made.since_reset, made.spent_before = False, made.spent
 
     @invariant()
     def limits_stand(self) -> None:
@@ -188,9 +190,9 @@ class Machines(RuleBasedStateMachine):
                 mine = [made for made in settled if made.uid == uid]
                 [row] = usage.read(connection, UsageQuery(uid, *EVER))
                 assert (row.requests, row.cost_nano) == (len(mine), sum(made.spent for made in mine))
-                since = [made for made in mine if made.since_reset]
+                since = sum(made.since_reset for made in mine), sum(made.spent - made.spent_before for made in mine)
                 stats = statistics.read(connection, uid)
-                assert (stats.total_requests, stats.total_cost_nano) == (len(since), sum(one.spent for one in since))
+                assert (stats.total_requests, stats.total_cost_nano) == since
 
 
 class TestModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from cortexd.ledger.spool import documents
 from cortexd.ledger.spool.lines import SpoolFile
 from cortexd.ledger.spool.spool import MOST_BYTES, Spool
 from cortexd.ledger.writing.actions import Book, Settle
+
+HEADERS = 3  # lines at a spool's beginning
 
 
 @pytest.fixture
@@ -59,20 +62,59 @@ class TestFile:
         SpoolFile(path).close()
 
     def test_a_torn_end(self, path: Path) -> None:
-        """Wherever a crash has cut the file off, the whole lines before that are there, and more can be added."""
+        """Wherever a crash has cut the file off, the whole lines before that are there, be it without their line break,
+        and more can be added."""
         file = SpoolFile(path)
-        begin = file.size
         file.append([b"one", b"two"])
         file.close()
         whole = path.read_bytes()
+        ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
         for end in range(len(whole)):
             path.write_bytes(whole[:end])
             cut = SpoolFile(path)
-            there = whole[:end].count(b"\n") - 1
-            assert cut.waiting == max(there, 0)
-            assert cut.append([b"more"]) == (cut.waiting if end >= begin else 1)
-            assert [line.document for line in cut.read(9)] == [*[b"one", b"two"][: max(there, 0)], b"more"]
+            there = max((whole[:end] + b"\n" * (end + 1 in ends)).count(b"\n") - HEADERS, 0)
+            assert cut.waiting == there
+            assert cut.append([b"more"]) > there
+            assert [line.document for line in cut.read(9)] == [*[b"one", b"two"][:there], b"more"]
             cut.close()
+
+    @pytest.mark.parametrize("rot", [lambda byte: byte ^ 1, lambda byte: byte ^ 16, lambda _byte: 10], ids="abc")
+    def test_a_damaged_byte(self, path: Path, rot: Callable[[int], int], caplog: pytest.LogCaptureFixture) -> None:
+        """Wherever it is, also across a restart: every line but its own, or two that it joins, is there by its number,
+        no new line gets a number that one of them had, and whatever is missing is told."""
+        file = SpoolFile(path)
+        file.append([b"one", b"two", b"three"])
+        file.close()
+        whole, known = path.read_bytes(), {1: b"one", 2: b"two", 3: b"three"}
+        for place, byte in enumerate(whole):
+            if (rotten := rot(byte)) == byte:
+                continue
+            path.write_bytes(whole[:place] + bytes([rotten]) + whole[place + 1 :])
+            caplog.clear()
+            SpoolFile(path).close()
+            again = SpoolFile(path)
+            found = {line.number: line.document for line in again.read(9)}
+            assert found.items() <= known.items()
+            assert len(found) >= len(known) - 2
+            assert (len(found) == len(known)) or "passed over" in caplog.text
+            assert again.append([b"more"]) not in known
+            again.close()
+            last = SpoolFile(path)
+            assert len(last.read(9)) == len(found) + 1
+            last.close()
+
+    def test_a_damaged_beginning(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Lines of which nobody can say whether they are booked are neither booked nor thrown away."""
+        file = SpoolFile(path)
+        file.append([b"one"])
+        file.close()
+        damaged = path.read_bytes().replace(file.name.encode(), b"0" * len(file.name))
+        path.write_bytes(damaged)
+        again = SpoolFile(path)
+        assert (again.waiting, again.name != file.name) == (0, True)
+        [kept] = path.parent.glob("ledger.spool.damaged-*")
+        assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (damaged, 0o600)
+        assert str(kept) in caplog.text
 
     def test_a_damaged_line(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """It is passed over and said so; what comes before and after it counts."""

@@ -38,14 +38,14 @@ def command() -> None:
 def status_command(settings: Settings, /, config: Path | None, as_json: bool) -> None:
     """Say how many machines there are, what is under way and spent today, who is behind and where settings differ.
 
-    Status 1 where machines disagree on what they must have in common.
+    Status 1 where machines disagree on what they must have in common, or one cannot take the fleet's settings.
     """
     state = _look(config)
     if settings.json or as_json:
         print_json(in_json(state))
     else:
         print_status(state)
-    if state.differences:
+    if state.differences or any(each.refused for each in state.hosts):
         raise click.exceptions.Exit(OTHER)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cortexd.cli.shown.tables import Column, print_table
-from cortexd.cli.shown.terminal import print_note, print_text
+from cortexd.cli.shown.terminal import one_line, print_note, print_text
 from cortexd.domain.money import format_usd
 
 if TYPE_CHECKING:
@@ -32,8 +33,20 @@ def print_status(state: FleetState) -> None:
     for each in state.hosts:
         if each.behind:
             print_text(f"behind       {each.host.name}: {', '.join(each.behind)}")
+    _print_refused(state)
     for difference in state.differences:
         print_text(difference)
+
+
+def _print_refused(state: FleetState) -> None:
+    refusing = [(each.host.name, each.refused) for each in state.hosts if each.refused]
+    for name, refused in refusing:
+        print_text(f"refused      {name}: revision {refused.revision}: {one_line(refused.reason)}")
+    if refusing:
+        print_text(
+            "A machine that refuses a revision keeps the one before. Mend what it names there, or change the settings: "
+            "cortexctl fleet settings set, or revert."
+        )
 
 
 def print_hosts(state: FleetState) -> None:
@@ -41,6 +54,7 @@ def print_hosts(state: FleetState) -> None:
         print_note("no machine has written to this ledger yet")
         return
     print_table(_COLUMNS, [_row(each) for each in state.hosts])
+    _print_refused(state)
 
 
 def in_json(state: FleetState) -> dict[str, Any]:
@@ -80,4 +94,5 @@ def _host(each: HostState) -> dict[str, Any]:
         "requests_today": each.requests_today,
         "spent_today_nano_usd": each.today_nano,
         "behind": list(each.behind),
+        "refused": asdict(each.refused) if each.refused else None,
     }

@@ -13,18 +13,21 @@ from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.damage import Damage
 from cortexd.ledger.engines.engine import Engine, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.engines.resting import NotResting, Resting
-from cortexd.ledger.engines.sharing import Asked, Sharing
+from cortexd.ledger.engines.sharing import Adding, Asked, Look, Otherwise, Sharing
 from cortexd.ledger.keeping.machine import Machine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 __all__ = [
+    "Adding",
     "Asked",
     "Damage",
     "Engine",
     "Log",
+    "Look",
     "NotResting",
+    "Otherwise",
     "Place",
     "Resting",
     "Sharing",

@@ -103,5 +103,6 @@ def as_sqlalchemys(connection: Connection, statement: str = "") -> Iterator[None
     try:
         yield
     except driver.Error as error:
+        engine_of(connection).hide_values(error)
         found = DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)
         raise found from error

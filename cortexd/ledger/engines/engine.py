@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +55,25 @@ class Engine(ABC):
     @abstractmethod
     def damaged(self, error: BaseException) -> bool:
         """Whether what was asked met a damaged part of the database; what lies elsewhere may still be had."""
+
+    def refuses(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Whether the database was reached and lets nobody in, as with a wrong password."""
+        return False
+
+    @abstractmethod
+    def hide_values(self, error: BaseException) -> None:
+        """Take from the text of a driver's error what may quote a row: it goes into the journal."""
+
+    def amiss(
+        self,
+        connection: Connection,  # noqa: ARG002
+        rights: Mapping[str, Sequence[str]],  # noqa: ARG002
+        *,
+        begun: bool,  # noqa: ARG002
+    ) -> Iterable[tuple[bool, str]]:
+        """What is wrong with the database, or with its user, for a ledger: whether no daemon would begin there, and a
+        sentence. `rights`: the tables by the privilege that is needed; `begun`: whether it holds a ledger."""
+        return ()
 
     @abstractmethod
     def make_append_only(self, connection: Connection, table: str) -> None:

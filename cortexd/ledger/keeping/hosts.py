@@ -9,15 +9,17 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from cortexd.domain.fleet import Refusal
 from cortexd.domain.people import person
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping import marks
+from cortexd.ledger.keeping import marks, meta_rows
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.revisions import HEAD
 from cortexd.ledger.keeping.schema import hosts, owners, requests, rollups
 
 NOT_KNOWN = 0  # in a ledger that several machines write
 _FIRST = 1
+_REFUSED = "settings refused by "  # and the machine's number: a note of the ledger
 _LATELY = timedelta(hours=1)
 _IN_COMMON = ("time_zone", "users")
 _log = logging.getLogger("cortexd.ledger")
@@ -77,9 +79,20 @@ def seen(connection: Connection, number: int, now: datetime) -> None:
     connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now))
 
 
-def run_settings(connection: Connection, number: int, revision: str) -> None:
-    """That machine runs this revision of the fleet's settings."""
+def run_settings(connection: Connection, number: int, revision: str, refused: Refusal | None) -> None:
+    """That machine runs this revision of the fleet's settings, and cannot take that other one."""
     connection.execute(update(hosts).where(hosts.c.number == number).values(settings=revision))
+    if refused is None:
+        meta_rows.forget(connection, f"{_REFUSED}{number}")
+    else:
+        meta_rows.note(connection, f"{_REFUSED}{number}", f"{refused.revision} {refused.reason}")
+
+
+def refusals(connection: Connection) -> dict[int, Refusal]:
+    """By the machine's number, the revision of the fleet's settings that it cannot take."""
+    noted = meta_rows.noted_under(connection, _REFUSED)
+    parted = {number: value.partition(" ") for number, value in noted.items()}
+    return {int(number): Refusal(int(revision), reason) for number, (revision, _, reason) in parted.items()}
 
 
 def long_gone(connection: Connection, before: datetime) -> list[int]:
@@ -90,7 +103,10 @@ def long_gone(connection: Connection, before: datetime) -> list[int]:
 
 
 def forget(connection: Connection, numbers: Iterable[int]) -> None:
-    connection.execute(delete(hosts).where(hosts.c.number.in_(list(numbers))))
+    gone = list(numbers)
+    connection.execute(delete(hosts).where(hosts.c.number.in_(gone)))
+    for number in gone:
+        meta_rows.forget(connection, f"{_REFUSED}{number}")
 
 
 def _remarks(connection: Connection, machine: Machine, lately: datetime) -> Iterator[str]:

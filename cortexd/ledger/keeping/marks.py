@@ -7,11 +7,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.keeping.meta_rows import note, noted
-from cortexd.ledger.keeping.schema import meta
+from cortexd.ledger.keeping.meta_rows import note, noted, noted_under
 
 _ID = "ledger"
 _MOVED_IN = "moved in "
@@ -34,8 +33,7 @@ def known_id(connection: Connection) -> str | None:
 
 def moved_in(connection: Connection) -> dict[str, Mapping[str, Any]]:
     """The ledgers that were moved into this one, by id, with what was noted of each."""
-    found = connection.execute(select(meta.c.name, meta.c.value).where(meta.c.name.startswith(_MOVED_IN)))
-    return {name.removeprefix(_MOVED_IN): json.loads(value) for name, value in found}
+    return {ledger: json.loads(value) for ledger, value in noted_under(connection, _MOVED_IN).items()}
 
 
 def note_moved_in(connection: Connection, ledger: str, figures: Mapping[str, Any]) -> None:

@@ -17,6 +17,16 @@ def noted(connection: Connection, name: str) -> str | None:
     return found
 
 
+def noted_under(connection: Connection, beginning: str) -> dict[str, str]:
+    """What is noted under every name that begins so, by the rest of the name."""
+    found = select(meta.c.name, meta.c.value).where(meta.c.name.startswith(beginning, autoescape=True))
+    return {name.removeprefix(beginning): value for name, value in connection.execute(found)}
+
+
+def forget(connection: Connection, name: str) -> None:
+    _forget.run(connection, name=name)
+
+
 def note(connection: Connection, name: str, value: str) -> None:
     """In place of what was noted under that name."""
     _forget.run(connection, name=name)

@@ -73,8 +73,9 @@ def _create(connection: Connection) -> None:
     """A new ledger at HEAD, without Alembic's 9 MB; a test holds it against what the migrations build."""
     requests_pending.dialect_options[connection.dialect.name]["where"] = PENDING  # declared, it would load the dialect
     metadata.create_all(connection, checkfirst=False)
-    if engine_of(connection).sharing:
+    if sharing := engine_of(connection).sharing:
         shared_metadata.create_all(connection, checkfirst=False)
+        sharing.make_routines(connection)
     for table in APPEND_ONLY:
         engine_of(connection).make_append_only(connection, table)
     connection.execute(text(_VERSION_TABLE))

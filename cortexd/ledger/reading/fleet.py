@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.fleet import Refusal
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping import hosts
@@ -28,7 +29,7 @@ from cortexd.ledger.records import UsageQuery, UsageRow
 class HostState:
     """`under_way`: its open requests; `today_nano`: what it has spent on the fleet's day; `silent`: it has not written
     for longer than a running daemon is silent; `behind`: in what it is not what the newest machine is (version, schema,
-    settings)."""
+    settings); `refused`: the revision of the fleet's settings that it cannot take."""
 
     host: Host
     under_way: int
@@ -36,6 +37,7 @@ class HostState:
     today_nano: int
     silent: bool
     behind: tuple[str, ...] = ()
+    refused: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def _look(connection: Connection, ledger: LedgerSettings) -> FleetState:
     today_by_host = {host: (count, exact(high, low)) for host, count, high, low in _rows(connection, spent)}
     shared = place_of(ledger).engine.sharing is not None
     newest = _newest(known)
+    refused = hosts.refusals(connection) if shared else {}
     silent_before = now - timedelta(seconds=ledger.lease_s)
     states = [
         HostState(
@@ -104,6 +107,7 @@ def _look(connection: Connection, ledger: LedgerSettings) -> FleetState:
             *today_by_host.get(host.number, (0, 0)),
             silent=shared and host.last_seen < silent_before,
             behind=_behind(host, newest),
+            refused=refused.get(host.number),
         )
         for host in known
     ]

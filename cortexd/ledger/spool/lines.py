@@ -1,8 +1,8 @@
 """An append-only file of numbered, checksummed lines, each on the disk before `append` returns.
 
 A line is eight hexadecimal digits (CRC-32 of the rest), its number, and a document without a line break. The first
-names the spool and says which number comes next. What a crash has left of the last line is dropped; a line that is
-damaged is passed over, and the journal says so.
+three are the same: they name the spool and say which number comes next. A line that is torn or damaged is passed over,
+the journal says so, and no other gets its number, which may be booked already.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cortexd.errors import LedgerUnavailable
 
 _log = logging.getLogger("cortexd.ledger")
 _AT_ONCE = 256 * 1024  # bytes
+_COPIES = 3  # of the header: a line break that is damaged joins two
 
 
 class Line(NamedTuple):
@@ -41,7 +42,7 @@ class SpoolFile:
         self.path = path
         self.name = ""
         self._next, self._waiting = 1, 0
-        self._done = self._end = 0  # offsets
+        self._done = self._end = self._told = 0  # offsets
         self._lock = threading.Lock()
         with suppress(FileExistsError):
             path.parent.mkdir(mode=0o700, parents=True)
@@ -77,12 +78,12 @@ class SpoolFile:
     def read(self, most: int) -> list[Line]:
         """The oldest lines that are not done."""
         with self._lock:
-            return list(islice(self._lines(self._done), most))
+            return list(islice(self._numbered(self._done), most))
 
     def done(self, number: int) -> None:
         """Lines up to this one are needed no longer; with the last of them the file begins anew. Raises OSError."""
         with self._lock:
-            for line in self._lines(self._done):
+            for line in self._numbered(self._done):
                 if line.number > number:
                     return
                 self._done = line.end
@@ -105,19 +106,46 @@ class SpoolFile:
     def _load(self) -> None:
         self._end = os.fstat(self._file).st_size
         header = next(self._lines(0), None)
-        if header is None or header.number:  # new, or emptied by a crash
+        if header is None or header.number:
+            self._set_aside()
             self.name = secrets.token_hex(8)
             self._begin(1)
             return
         name, _, following = header.document.decode("ascii").partition(" ")
-        self.name, self._next, self._done, self._waiting, end = name, int(following), header.end, 0, header.end
+        self.name, self._next, self._done, self._waiting, whole = name, int(following), header.end, 0, header.end
+        if os.pread(self._file, 1, self._end - 1) != b"\n":
+            self._write(b"\n")  # nothing is added to what a crash has left of a line
         for line in self._lines(header.end):
-            self._next, self._waiting, end = line.number + 1, self._waiting + 1, line.end
-        self._truncate(end)
+            whole = line.end
+            if line.number:
+                self._next, self._waiting = line.number + 1, self._waiting + 1
+        if whole < self._end:
+            self._pass_over(whole)
+
+    def _pass_over(self, start: int) -> None:
+        """Go on behind an end in which there is no whole line, with a number that no line in it can have had."""
+        damaged = self._end - start
+        _log.error("the last %d bytes of %s are torn or damaged; they are passed over", damaged, self.path)
+        self._next += damaged  # which each line has more of than one
+        if not self._waiting:
+            self._begin(self._next)
+
+    def _set_aside(self) -> None:
+        """Keep lines of which nobody knows the spool's name, and so whether they are booked."""
+        data = os.pread(self._file, self._end, 0)
+        if b"\n" not in data:  # new, or emptied by a crash
+            return
+        kept = self.path.with_name(f"{self.path.name}.damaged-{secrets.token_hex(4)}")
+        with open(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as copy:
+            copy.write(data)
+            copy.flush()
+            os.fsync(copy.fileno())
+        _log.error("the beginning of %s is damaged; its lines are not booked, and kept in %s", self.path, kept)
 
     def _begin(self, number: int) -> None:
         self._truncate(0)
-        self._write(_line(0, f"{self.name} {number}".encode()))
+        self._told = 0
+        self._write(_COPIES * _line(0, f"{self.name} {number}".encode()))
         self._next, self._done, self._waiting = number, self._end, 0
 
     def _write(self, lines: bytes) -> None:
@@ -137,6 +165,9 @@ class SpoolFile:
         os.fdatasync(self._file)
         self._end = end
 
+    def _numbered(self, start: int) -> Iterator[Line]:
+        return (line for line in self._lines(start) if line.number)
+
     def _lines(self, start: int) -> Iterator[Line]:
         """Those that are whole, from an offset on."""
         rest, at = b"", start
@@ -146,8 +177,9 @@ class SpoolFile:
                 at += len(text) + 1
                 if (line := _parsed(text, at)) is not None:
                     yield line
-                else:
+                elif at > self._told:
                     _log.error("a line of %s before byte %d is damaged; it is passed over", self.path, at)
+                    self._told = at
 
 
 def _line(number: int, document: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
-from cortexd.ledger.engines.driver import send
+from cortexd.ledger.engines.driver import Sending, send
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
     IN_VAIN,
@@ -193,6 +193,18 @@ class CommitGroup:
 
     def send(self, connection: Connection, statements: Statements) -> None:
         """The rows, each table's in one go."""
+        for statement, rows in self._parts(statements):
+            send(connection, statement, rows)
+
+    def in_one(self, statements: Statements) -> list[tuple[Sending, list[Row]]] | None:
+        """The same for a single statement, which settles only what is pending. None where two parts would change the
+        same row, or one that others wait for."""
+        if self._renamed or self._labels or self._counted or self._renewals or self._resets:
+            return None
+        pending = {id(statements.settle): statements.settle_pending}
+        return [(pending.get(id(statement), statement), rows) for statement, rows in self._parts(statements)]
+
+    def _parts(self, statements: Statements) -> Iterator[tuple[Sending, list[Row]]]:
         for statement, rows in (
             (statements.rename, self._renamed),
             (statements.reserve, self._requests),
@@ -206,7 +218,7 @@ class CommitGroup:
             (statements.renew, self._renewals),
         ):
             if rows:
-                send(connection, statement, rows)
+                yield statement, rows
 
     @property
     def changes(self) -> bool:

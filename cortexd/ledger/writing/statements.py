@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Dialect, Table, Update, bindparam, insert, update
+from sqlalchemy import BigInteger, BindParameter, Dialect, Table, Update, bindparam, column, insert, update
 from sqlalchemy.sql.elements import ClauseElement
 
 from cortexd.ledger.engines import engine_for
@@ -13,12 +13,13 @@ from cortexd.ledger.engines.driver import Sending
 from cortexd.ledger.keeping.schema import PENDING, attempts, decisions, entries, learned_counts, requests, rollups
 
 _GIVEN_LATER = ("finished_at", "provider", "model", "cost_nano", "cost_known")  # by the settlement
+_SETTLED = ("state", *_GIVEN_LATER)
 
 
 def _insert(dialect: Dialect, table: Table, *without: str) -> Sending:
-    columns = [column for column in table.columns if column.name not in without]
-    names = [column.name for column in columns]
-    one = insert(table).values({name: bindparam(name) for name in names})
+    columns = [each for each in table.columns if each.name not in without]
+    names = [each.name for each in columns]
+    one = insert(table).inline().values({name: bindparam(name) for name in names})
     lists = engine_for(dialect.name).lists(columns)
     return Sending(
         _text(one, dialect), "" if lists is None else _text(insert(table).from_select(names, lists), dialect)
@@ -38,13 +39,24 @@ def _text(statement: ClauseElement, dialect: Dialect) -> str:
 
 
 def _roll_up(dialect: Dialect) -> Sending:
-    keys = [column.name for column in rollups.primary_key]
-    return adding(dialect, rollups, keys, [column.name for column in rollups.columns if column.name not in keys])
+    keys = [each.name for each in rollups.primary_key]
+    return adding(dialect, rollups, keys, [each.name for each in rollups.columns if each.name not in keys])
 
 
 def _settle() -> Update:
-    given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in ("state", *_GIVEN_LATER)}
+    given: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in _SETTLED}
     return update(requests).where(requests.c.id == bindparam("key")).values(given)
+
+
+def _settle_pending(dialect: Dialect) -> Sending:
+    """As `settle`, but nothing that is settled already."""
+    lists = engine_for(dialect.name).lists([column("key", BigInteger), *(requests.c[name] for name in _SETTLED)])
+    if lists is None:
+        return Sending("")
+    given = lists.subquery("given")
+    each = update(requests).where(requests.c.id == given.c.key, PENDING)
+    several = each.values({name: given.c[name] for name in _SETTLED})
+    return Sending(_text(_settle().where(PENDING), dialect), _text(several, dialect))
 
 
 def _rename() -> Update:
@@ -69,6 +81,7 @@ class Statements:
         self.reserve = _insert(dialect, requests, *_GIVEN_LATER)
         self.rename = Sending(_text(_rename(), dialect))
         self.settle = Sending(_text(_settle(), dialect))
+        self.settle_pending = _settle_pending(dialect)
         self.label = Sending(_text(_label(), dialect))
         self.decide = _insert(dialect, decisions)
         self.attempt = _insert(dialect, attempts)

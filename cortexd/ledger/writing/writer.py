@@ -29,6 +29,10 @@ T = TypeVar("T")
 MAX_QUEUED = 10_000
 _FAILED = "the ledger's writer has failed; cortexd starts again"
 MAX_OWED = 10_000
+_MEANWHILE = {
+    False: "new requests are refused",
+    True: "until it can, only local models that cost nothing are asked",
+}
 
 
 class Writer:
@@ -104,7 +108,7 @@ class Writer:
             self._write_owed()
         except Exception:  # noqa: BLE001  whatever it is, nobody may wait for it
             _log.critical("the ledger's writer has failed", exc_info=True)
-            self.writable = False
+            self.writable = False  # before anybody hears of it
             self._on_loop(self._give_up, None)
         finally:
             self.writable = False
@@ -199,7 +203,7 @@ class Writer:
         """A word in the log when it changes, not for each request."""
         if self.writable and isinstance(self._blocked, Exception):
             reason = self._store.unwritable(self._blocked)
-            _log.error("the ledger cannot be written: %s; new requests are refused", reason)
+            _log.error("the ledger cannot be written: %s; %s", reason, _MEANWHILE[self._store.shared])
         elif writable and not self.writable:
             _log.warning("the ledger can be written again")
         if writable != self.writable:

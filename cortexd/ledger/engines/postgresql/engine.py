@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 from cortexd.config.settings import LedgerSettings
 from cortexd.config.zone import local_zone
 from cortexd.ledger.engines.engine import Engine, Log
-from cortexd.ledger.engines.postgresql import errors
+from cortexd.ledger.engines.postgresql import errors, fitness
 from cortexd.ledger.engines.postgresql.server import PostgresqlServer
 from cortexd.ledger.engines.postgresql.sharing import PostgresqlSharing
 
@@ -53,6 +53,17 @@ class PostgresqlEngine(Engine):
     def damaged(self, error: BaseException) -> bool:
         return errors.is_damage(error)
 
+    def refuses(self, error: BaseException) -> bool:
+        return errors.is_refusal(error)
+
+    def hide_values(self, error: BaseException) -> None:
+        errors.hide_values(error)
+
+    def amiss(
+        self, connection: Connection, rights: Mapping[str, Sequence[str]], *, begun: bool
+    ) -> Iterable[tuple[bool, str]]:
+        return fitness.amiss(connection, rights, begun)
+
     def make_append_only(self, connection: Connection, table: str) -> None:
         connection.exec_driver_sql(_REFUSE.replace("%", "%%"))
         for name, actions in _ACTIONS.items():
@@ -71,7 +82,8 @@ class PostgresqlEngine(Engine):
 
     def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
         """One Execute for all rows, and their indices' pages touched together."""
-        return select(*(func.unnest(cast(bindparam(column.key), ARRAY(column.type))) for column in columns))
+        lists = ((each.key, func.unnest(cast(bindparam(each.key), ARRAY(each.type)))) for each in columns)
+        return select(*(unnested.label(name) for name, unnested in lists))
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

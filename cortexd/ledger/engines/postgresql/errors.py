@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from sqlalchemy import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 _GONE = "the database cannot be reached"
+_REFUSES = "the database refuses the connection: "
 _WANTS_MORE = (
     "the database wants a password; put it into /etc/cortexd/credentials/ledger_password, or name its file with "
     "[ledger] password_file"
 )
+# What libpq says where TLS ends a connection, and what an operator does then.
+_TLS_ADVICE = {
+    "certificate verify failed": "name the file of the authority that signed it: sslrootcert in [ledger] url",
+    "does not match host name": "use the name that is in its certificate in [ledger] url",
+    "server does not support SSL": "switch TLS on there: ssl = on in postgresql.conf",
+}
 _FATAL = "FATAL:"  # what a server says, and no network
 _LONGEST_REASON = 200
 # Codes, or the classes that they begin with, after which no other write would succeed either.
@@ -32,7 +40,8 @@ _UNWRITABLE = {
     "XX001": "the database is damaged",
     "XX002": "an index of the database is damaged",
 }
-_STAYS = ("28", "3D000", "42501", "XX001", "XX002")
+_LETS_NOBODY_IN = ("28", "3D000", "42501")
+_STAYS = (*_LETS_NOBODY_IN, "XX001", "XX002")
 _DAMAGED = ("XX001", "XX002")
 _AGAIN = ("40001", "40P01")
 _LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
@@ -45,6 +54,21 @@ def code(error: BaseException) -> str | None:
     if found is None and isinstance(error, OperationalError | InterfaceError):
         return ""
     return found
+
+
+def hide_values(error: BaseException) -> None:
+    """Leave of the text of a server's error its first line and its code: what comes after that may quote a row."""
+    if found := getattr(error, "sqlstate", None):
+        primary, *_ = str(error).splitlines() or [""]
+        error.args = (f"{primary} ({found})",)
+
+
+def hide_values_of(context: ExceptionContext) -> None:
+    """The same where SQLAlchemy has the error, which it has quoted already."""
+    hide_values(context.original_exception)
+    if (found := context.sqlalchemy_exception) is not None and code(found):
+        kind = type(context.original_exception)
+        found.args = (f"({kind.__module__}.{kind.__name__}) {context.original_exception}",)
 
 
 def reason(error: BaseException) -> str | None:
@@ -63,8 +87,15 @@ def _gone(error: BaseException) -> str:
     first, *_ = str(cause).splitlines() or [""]
     why = first.rpartition(" failed: ")[2].strip()[:_LONGEST_REASON]
     if why.startswith(_FATAL):
-        return f"the database refuses the connection: {why.removeprefix(_FATAL).strip()}"
-    return f"the database cannot be reached: {why}" if why else _GONE
+        return f"{_REFUSES}{why.removeprefix(_FATAL).strip()}"
+    advice = next((f"; {step}" for said, step in _TLS_ADVICE.items() if said in why), "")
+    return f"{_GONE}: {why}{advice}" if why else _GONE
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server has answered that this user may not connect, or do that."""
+    found = code(error)
+    return (reason(error) or "").startswith((_REFUSES, _WANTS_MORE)) or (found or "").startswith(_LETS_NOBODY_IN)
 
 
 def may_pass(error: BaseException) -> bool:

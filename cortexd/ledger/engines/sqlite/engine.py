@@ -58,6 +58,9 @@ class SqliteEngine(Engine):
     def damaged(self, error: BaseException) -> bool:
         return _code(error) == sqlite3.SQLITE_CORRUPT
 
+    def hide_values(self, error: BaseException) -> None:
+        """SQLite quotes none."""
+
     def make_append_only(self, connection: Connection, table: str) -> None:
         for action in ("UPDATE", "DELETE"):
             connection.execute(text(_trigger(table, action)))
