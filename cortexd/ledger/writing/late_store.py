@@ -117,6 +117,7 @@ class LateStore:
             self._resting.let_go()
 
     def _open(self) -> Store:
+        self._resting.refuse_gone()
         with kept_for_good():
             from cortexd.ledger.reading import usage  # noqa: F401
             from cortexd.ledger.writing.store import Store
