@@ -36,12 +36,14 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Adding:
     """What a transaction adds to the sums that `machine` keeps, once it has looked, under the locks of these names:
-    alone, or where it is True together with others who take it so."""
+    alone, or where it is True together with others who take it so. `then`: what else it adds up, which others may add
+    to as well and so comes after the locks."""
 
     rows: Rows
     machine: str
     locks: Mapping[str, bool]
     looks: Sequence[Look]
+    then: Sequence[tuple[Sending, Rows]] = ()
 
 
 class Otherwise(Exception):
@@ -74,7 +76,7 @@ class Sharing(ABC):
 
     @abstractmethod
     def entering(self, alone: bool) -> list[Asked]:
-        """`enter`, to be asked; the last value of the last is the mark."""
+        """`enter`, to be asked; the last value of the first is the mark."""
 
     @abstractmethod
     def most_at_once(self, connection: Connection) -> int | None:

@@ -23,13 +23,12 @@ from sqlalchemy import Connection
 
 from cortexd.domain.newest import Latest
 from cortexd.ledger.engines import Adding, Look, Sharing
-from cortexd.ledger.engines.driver import Sending
 from cortexd.ledger.records import Limit, Period
 from cortexd.ledger.writing.actions import Action, Reserve, Settle
 from cortexd.ledger.writing.balance import Balance
 from cortexd.ledger.writing.books import Closed, Held
-from cortexd.ledger.writing.commit_group import CommitGroup, Planned
-from cortexd.ledger.writing.rows import Lease, Row, day_of
+from cortexd.ledger.writing.commit_group import CommitGroup, Parts, Planned
+from cortexd.ledger.writing.rows import Lease, day_of
 from cortexd.ledger.writing.shared_books import SharedBooks
 from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, chosen, lock_name
 from cortexd.ledger.writing.statements import Statements
@@ -75,7 +74,7 @@ class _Concern:
 class Plan:
     group: CommitGroup
     planned: list[Planned]
-    parts: Sequence[tuple[Sending, Sequence[Row]]]
+    parts: Parts
     looks: Mapping[Wanted, Look]
     added: Adding
 
@@ -105,12 +104,14 @@ class Optimistic:
                 planned.append(group.settle(books.held[action.key], action.state, action.attempts))
             else:
                 planned.append(group.plan(action, connection))
-        parts = group.in_one(self._statements)
-        if parts is None or any(isinstance(result, Exception) for result in planned):
+        found = group.in_one(self._statements)
+        if found is None or any(isinstance(result, Exception) for result in planned):
             return None
         looks = {wanted: self._look(wanted, concern) for wanted in {**concern.bounds, **concern.see}}
         rows = list(self._sums.rows(group.moves, group.settled))
-        return Plan(group, planned, parts, looks, Adding(rows, self._sums.host, concern.locks, list(looks.values())))
+        parts, then = found
+        added = Adding(rows, self._sums.host, concern.locks, list(looks.values()), then)
+        return Plan(group, planned, parts, looks, added)
 
     def write(self, connection: Connection, plan: Plan) -> Tallies:
         """Commit it; what was there before. Raises Otherwise."""

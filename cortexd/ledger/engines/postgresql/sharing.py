@@ -50,7 +50,7 @@ class PostgresqlSharing(Sharing):
 
     def entering(self, alone: bool) -> list[Asked]:
         locked: list[Asked] = [(_ENTER[alone], {"key": _key("writers")})]
-        return [(_EXCLUDE, {}), *locked] if alone else locked
+        return [*locked, (_EXCLUDE, {})] if alone else locked
 
     def most_at_once(self, connection: Connection) -> int | None:
         return session.most_at_once(connection.info)
