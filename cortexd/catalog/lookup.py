@@ -72,6 +72,9 @@ class Model:
 
     def price(self, moment: datetime, input_tokens: int) -> Price | None:
         """The price at `moment` (aware) for a prompt of `input_tokens`; None where it is unknown."""
+        if len(self.prices) == 1:
+            [only] = self.prices
+            return only.price if only.holds(moment, input_tokens) else None
         holding = [entry for entry in self._begun(moment) if entry.holds(moment, input_tokens)]
         return min(holding, key=_specificity).price if holding else None
 

@@ -294,10 +294,12 @@ class Ledger(Experience):
         first_kept = clamped(before, datetime.now().astimezone().date())
         pruner = await self._readers.read(lambda _connection: keeping.pruner)
         async with self._prunings:
-            pruned: Pruned = await pruner.prune(
-                self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept
-            )
-        return pruned
+            if self._store.shared:
+                async with keeping.beside.beside(self._store.place) as write:
+                    kept: Pruned = await pruner.prune(self._readers.read, write, first_kept, pruner.HOLD_BESIDE_S)
+            else:
+                kept = await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
+        return kept
 
     async def anything_old(self, before: date, midnight: datetime) -> bool:
         """False where `prune` and what else lets go of old rows, of nothing since midnight (aware), would find none: at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +59,7 @@ def _asked(place: Place) -> Fitness:
         reason = place.engine.unwritable(error) or type(error).__name__
         if not place.engine.refuses(error):
             return _away(reason)
-        who = ". This asked as root; to ask as cortexd: sudo -u cortexd cortexd --check-config."
-        return Fitness(faults=(f"{reason}{who if os.geteuid() == 0 else '.'}",))
+        return Fitness(faults=(f"{reason}.",))
     finally:
         pool.dispose()
 

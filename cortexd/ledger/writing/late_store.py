@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.large_import import large_import
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Damage, Log, Resting, place_of
+from cortexd.ledger.engines import Damage, Log, Place, Resting, place_of
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.records import Totals
 from cortexd.ledger.writing.actions import Action, Result
@@ -73,6 +73,10 @@ class LateStore:
     @property
     def host(self) -> int:
         return self._resting.host if self._store is None else self._store.host
+
+    @property
+    def place(self) -> Place:
+        return self.opened().place
 
     @property
     def damage(self) -> Damage:
