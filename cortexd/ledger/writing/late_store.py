@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeAlias
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.domain.kept_for_good import kept_for_good
+from cortexd.domain.large_import import large_import
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, Resting, place_of
 from cortexd.ledger.keeping.machine import Machine
@@ -118,11 +118,12 @@ class LateStore:
 
     def _open(self) -> Store:
         self._resting.refuse_gone()
-        with kept_for_good():
+        with large_import():
             from cortexd.ledger.reading import usage  # noqa: F401
             from cortexd.ledger.writing.store import Store
 
-            store = Store(place_of(self._settings), *self._who, nullcontext())
+            place = place_of(self._settings)
+        store = Store(place, *self._who, nullcontext())
         if store.recovered and self._resting.rests:
             _log.warning("%d requests of an earlier run were settled as lost", store.recovered)
         return store
