@@ -369,6 +369,19 @@ class TestPooled:
             assert check(shared(url)) == []
 
 
+    async def test_what_was_seen_is_not_so_any_more(self, postgresql: Cluster) -> None:
+        """A machine whose plan does not hold any more plans anew, there too."""
+        limits = [limit(1_000)]
+        with postgresql.pooled(postgresql.database()) as url:
+            async with several(*(Ledger.open(shared(url)) for _ in range(2))) as (first, second):
+                await first.reserve(request(), 1, limits)
+                await second.reserve(request(), 900, limits)
+                await first.reserve(request(), 50, limits)
+                with pytest.raises(OverBudget) as refused:
+                    await second.reserve(request(), 50, limits)
+            assert refused.value.room_nano == 49
+
+
 class TestTools:
     async def test_of_a_database(self, at: LedgerSettings, tmp_path: Path) -> None:
         """It is checked and written out like a file; copies and beginnings are for the database's own tools."""
