@@ -154,7 +154,7 @@ class TestUpkeep:
         def fill_and_empty(connection: Connection) -> bool:
             connection.exec_driver_sql("CREATE TABLE much AS SELECT zeroblob(4000000) AS x")
             connection.exec_driver_sql("DROP TABLE much")
-            return ledger._store._engine.shrink(connection, 0)
+            return ledger._store.opened()._engine.shrink(connection, 0)
 
         assert await ledger._write(Change(fill_and_empty))
         await ledger.close()

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
-from sqlalchemy.exc import SQLAlchemyError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines.sharing import Sharing
+
+if TYPE_CHECKING:
+    import sqlalchemy
+    from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table
 
 
 class TemporarilyUnavailable(LedgerUnavailable):
@@ -94,6 +94,10 @@ class Engine(ABC):
     def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any] | None:  # noqa: ARG002
         """Rows of which a statement is given a list of values for each column; None where that saves nothing."""
         return None
+
+    def by_place(self, dialect: Dialect) -> Dialect:
+        """The dialect for statements that are sent with many rows: a driver may take values quicker by their place."""
+        return dialect
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:
@@ -194,6 +198,8 @@ class Place(ABC):
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A single connection of `readers`; what the database refuses is LedgerUnavailable."""
+        from sqlalchemy.exc import SQLAlchemyError
+
         pool = self.readers()
         try:
             with pool.connect() as connection:

@@ -10,15 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import (
-    APPEND_ONLY,
-    HEAD,
-    PENDING,
-    REVISIONS,
-    metadata,
-    requests_pending,
-    shared_metadata,
-)
+from cortexd.ledger.keeping.revisions import HEAD, REVISIONS
+from cortexd.ledger.keeping.schema import APPEND_ONLY, PENDING, metadata, requests_pending, shared_metadata
 
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version "
@@ -80,8 +73,9 @@ def _create(connection: Connection) -> None:
     """A new ledger at HEAD, without Alembic's 9 MB; a test holds it against what the migrations build."""
     requests_pending.dialect_options[connection.dialect.name]["where"] = PENDING  # declared, it would load the dialect
     metadata.create_all(connection, checkfirst=False)
-    if engine_of(connection).sharing:
+    if sharing := engine_of(connection).sharing:
         shared_metadata.create_all(connection, checkfirst=False)
+        sharing.make_routines(connection)
     for table in APPEND_ONLY:
         engine_of(connection).make_append_only(connection, table)
     connection.execute(text(_VERSION_TABLE))

@@ -44,8 +44,11 @@ class SharedBooks(Books):
     def new_key(self) -> int:
         return self._free_keys.popleft()
 
+    def has_keys(self, wanted: int) -> bool:
+        return len(self._free_keys) >= wanted
+
     def have_keys(self, connection: Connection, wanted: int) -> None:
-        """So many requests can be given a key."""
+        """So many requests can be given a key; in the open transaction."""
         while len(self._free_keys) < wanted:
             first = connection.scalar(request_keys)
             self._free_keys.extend(range(first, first + KEYS_AT_ONCE))

@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -19,13 +18,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.errors import LedgerUnavailable, RequestNotFound
-from cortexd.ledger.engines import Log, Place, Sharing
+from cortexd.ledger.engines import Log, Otherwise, Place, Sharing
 from cortexd.ledger.keeping import hosts
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.keeping.retention import clamped
 from cortexd.ledger.reading import queries
-from cortexd.ledger.records import RequestState, Settled, Totals
+from cortexd.ledger.records import RequestState, Totals
 from cortexd.ledger.spool.spool import Spool
 from cortexd.ledger.writing.actions import (
     Action,
@@ -41,12 +40,15 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
+from cortexd.ledger.writing.doubts import Doubts, is_there
+from cortexd.ledger.writing.optimistic import Optimistic
 from cortexd.ledger.writing.replaying import NO_LINES, Replaying, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import SharedBooks
 from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
 from cortexd.ledger.writing.statements import Statements
 from cortexd.ledger.writing.store import Result, Store
+from cortexd.ledger.writing.tallies import Tallies
 
 _log = logging.getLogger("cortexd.ledger")
 _TRIES = 4
@@ -58,16 +60,6 @@ _LOST_TO_OTHERS = (
     "The request's lease was over and another machine has settled it as lost: it may cost nothing more. Look at "
     "[ledger] lease_s."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A group whose commit was sent, and not answered."""
-
-    actions: Sequence[Action]
-    mark: str
-    group: CommitGroup
-    planned: Sequence[Planned]
 
 
 class CannotBegin(Exception):
@@ -84,9 +76,7 @@ class SharedStore(Store):
         assert sharing is not None
         self._sharing: Sharing = sharing
         self._clock = timedelta()  # by how much the database's is ahead
-        self._doubt: Doubt | None = None
-        self._late: dict[int, Settled] = {}  # settled by a commit of which that was found out later
-        self._orphans: list[int] = []  # reserved by such a commit, for nobody
+        self._doubts = Doubts(sharing)
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
@@ -128,13 +118,14 @@ class SharedStore(Store):
                 connection = self._connected()
                 if self.away is not None:
                     self._begin_late(connection)
-                if (known := self._end_doubt(connection)) is not None:
-                    results = self._booked(known.group, known.planned)
-                    if known.actions is actions:
-                        return results
-                    self._take_in(known.actions, results)
-                self._settle_orphans(connection)
-                return self._commit_once(connection, actions, conflict)
+                if (results := self._doubts.end(connection, actions)) is not None:
+                    return results
+                if orphans := self._doubts.orphans:
+                    settling = [Settle(key, RequestState.CANCELLED, ()) for key in orphans]
+                    self._commit_once(connection, settling, False)
+                    orphans.clear()
+                done = None if conflict else self._commit_at_once(connection, actions)
+                return done if done is not None else self._commit_once(connection, actions, conflict)
             except Exception as error:
                 self._rollback(error)
                 if not left or not (self._sharing.again(error) or (there and self._sharing.lost(error))):
@@ -151,14 +142,55 @@ class SharedStore(Store):
         gone, mark = self._look(connection, actions, todo)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
         planned = [action and self._planned(group, action, connection, gone) for action in replay.meant]
-        self._doubt = Doubt(actions, mark, group, planned)
-        self._end(connection, group, replay)
+        concerned = self.books.concerned(replay.todo).sums
+        with self._doubts.of(
+            connection,
+            actions,
+            lambda after: bool(self._sharing.committed(after, mark)),
+            lambda _after: self._booked(group, planned),
+        ):
+            self._write(connection, group, replay)
+        self._optimistic.remember(self.books.tallies, concerned)
         for key in gone:
             self.books.held.pop(key, None)
         for action in actions:
             if isinstance(action, Settle):
-                self._late.pop(action.key, None)
+                self._doubts.late.pop(action.key, None)
         return self._booked(group, planned)
+
+    def _commit_at_once(self, connection: Connection, actions: Sequence[Action]) -> list[Result] | None:
+        """In one round trip; None where it cannot be so, and nothing was done."""
+        if not self._doubts.late.keys().isdisjoint(action.key for action in actions if isinstance(action, Settle)):
+            return None
+        wanted = sum(isinstance(action, Reserve) for action in actions)
+        if not self.books.has_keys(wanted):
+            with connection.begin():
+                self.books.have_keys(connection, wanted)
+        plan = self._optimistic.plan(self.books, actions, self._now(), connection)
+        if connection.in_transaction():  # of what was read, where the plan is that nothing fits
+            connection.rollback()
+        if plan is None:
+            return None
+
+        def ended(after: Connection, before: Tallies | None = None) -> list[Result]:
+            told = self._optimistic.told(self.books, plan, before, after)
+            return self._booked(plan.group, told)
+
+        try:
+            with self._doubts.of(connection, actions, lambda after: is_there(after, actions, plan.planned), ended):
+                before = self._optimistic.write(connection, plan)
+        except Otherwise:
+            return None
+        results = ended(connection, before)
+        self._count_free(connection, plan.group)
+        return results
+
+    def _count_free(self, connection: Connection, group: CommitGroup) -> None:
+        try:
+            self._free.count(connection, group.free)
+            connection.rollback()
+        except SQLAlchemyError as error:  # they are committed, whatever becomes of the connection
+            self._rollback(error)
 
     def _look(self, connection: Connection, actions: Sequence[Action], todo: Sequence[Action]) -> tuple[set[int], str]:
         """Begin, have the locks that these need, and only then the sums, in one round trip.
@@ -168,7 +200,10 @@ class SharedStore(Store):
         """
         wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
         concerned = self.books.concerned(todo)
-        asked = {"entered": self._sharing.entering(alone=any(map(_goes_alone, actions)))}
+        entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
+        asked = {"entered": entered}
+        if alone:
+            asked["alone"] = alone[0]
         if wanted:
             asked["open"] = queries.states.asked(connection, keys=list(wanted))
         locks = concerned.locks | {_UPKEEP for action in actions if isinstance(action, Upkeep)}
@@ -181,21 +216,11 @@ class SharedStore(Store):
         still = {key for key, state in found.get("open", ()) if state == RequestState.PENDING}
         return wanted - still, str(found["entered"][0][-1])
 
-    def _end(self, connection: Connection, group: CommitGroup, replay: Replaying) -> None:
-        """The doubt ends here, unless the connection does."""
-        try:
-            self._write(connection, group, replay)
-        except Exception as error:
-            if not self._sharing.lost(error):
-                self._doubt = None
-            raise
-        self._doubt = None
-
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
         if isinstance(action, ReserveMore) and action.key in gone:
             return LedgerUnavailable(_LOST_TO_OTHERS)
-        if isinstance(action, Settle) and action.key in self._late:
-            return self._late[action.key]
+        if isinstance(action, Settle) and action.key in self._doubts.late:
+            return self._doubts.late[action.key]
         if isinstance(action, Settle) and (action.key in gone or action.key not in self.books.held):
             return self._corrected(group, action, connection)
         return group.plan(action, connection)
@@ -212,8 +237,8 @@ class SharedStore(Store):
         """And commit: in one round trip where nothing has to be read."""
         plain = not (group.changes or group.free or replay.marks)
         with self._sharing.at_once(connection):
+            self._sums.add(connection, group.moves, group.settled)  # in the order of optimistic.py
             group.send(connection, self._statements)
-            self._sums.add(connection, group.moves, group.settled)
             if plain:
                 connection.commit()
         if not plain:
@@ -225,34 +250,6 @@ class SharedStore(Store):
     def _booked(self, group: CommitGroup, planned: Sequence[Planned]) -> list[Result]:
         group.book()
         return [self._finished(result) for result in planned]
-
-    def _take_in(self, actions: Sequence[Action], results: Sequence[Result]) -> None:
-        """What a commit has done whose callers were told that it could not be."""
-        for action, result in zip(actions, results, strict=True):
-            if isinstance(action, Reserve) and isinstance(result, int):
-                self._orphans.append(result)
-            elif isinstance(action, Settle) and isinstance(result, Settled):
-                self._late[action.key] = result
-
-    def _end_doubt(self, connection: Connection) -> Doubt | None:
-        """The group in doubt, if it was committed; it is in doubt no longer."""
-        doubt = self._doubt
-        if doubt is None:
-            return None
-        connection.begin()
-        self._sharing.enter(connection, alone=True)  # its transaction has ended then
-        committed = self._sharing.committed(connection, doubt.mark)
-        connection.rollback()
-        self._doubt = None
-        if not committed:
-            return None
-        return doubt
-
-    def _settle_orphans(self, connection: Connection) -> None:
-        if self._orphans:
-            settling = [Settle(key, RequestState.CANCELLED, ()) for key in self._orphans]
-            self._commit_once(connection, settling, False)
-            self._orphans.clear()
 
     def _look_around(self) -> None:
         """Settle what dead daemons have left, and see what the others have added up to."""
@@ -274,6 +271,7 @@ class SharedStore(Store):
         dialect = self._pool.dialect
         self._statements = Statements(dialect)
         self._sums = SharedSums(dialect)
+        self._optimistic = Optimistic(self._sharing, self._sums, self._statements)
         self.books = SharedBooks(self._sums, NOTHING)
         self.recovered = 0
         try:

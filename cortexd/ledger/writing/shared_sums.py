@@ -40,6 +40,13 @@ Wanted = tuple[Whose, str]  # whose, in which period
 _Name = tuple[int, str]  # of a single row of each machine: uid and app
 
 
+def chosen(whose: Whose) -> tuple[Sequence[int], str]:
+    """Of which uids and of which program the rows are that are theirs."""
+    if (name := _name(whose)) is not None:
+        return (name[0],), name[1]
+    return sorted(whose or ()), ""  # type: ignore[arg-type]
+
+
 def lock_name(whose: Whose) -> str:
     """Of the limits that bind these together."""
     if (name := _name(whose)) is not None:
@@ -81,7 +88,7 @@ class SharedSums:
 
     def add(self, connection: Connection, moves: Sequence[Move], settled: int) -> None:
         """Add what a transaction moves, and the number of requests that it settles."""
-        if rows := list(self._rows(moves, settled)):
+        if rows := list(self.rows(moves, settled)):
             send(connection, self._add, rows)
 
     def totals(self, connection: Connection) -> Totals:
@@ -93,7 +100,7 @@ class SharedSums:
         old = func.substr(sums.c.period, 1, len(before)) < before
         connection.execute(delete(sums).where(sums.c.period != ALL_TIME, old))
 
-    def _rows(self, moves: Sequence[Move], settled: int) -> Iterator[dict[str, Any]]:
+    def rows(self, moves: Sequence[Move], settled: int) -> Iterator[dict[str, Any]]:
         added: defaultdict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0] * len(_ADDED))
         for held, spent, reserved, unknown in moves:
             _add_up(added[held.uid, held.day, ""], (0, 0, unknown, 0))

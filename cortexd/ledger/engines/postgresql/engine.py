@@ -87,7 +87,8 @@ class PostgresqlEngine(Engine):
 
     def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
         """One Execute for all rows, and their indices' pages touched together."""
-        return select(*(func.unnest(cast(bindparam(column.key), ARRAY(column.type))) for column in columns))
+        lists = ((each.key, func.unnest(cast(bindparam(each.key), ARRAY(each.type)))) for each in columns)
+        return select(*(unnested.label(name) for name, unnested in lists))
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

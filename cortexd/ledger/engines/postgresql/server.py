@@ -16,9 +16,9 @@ from cortexd.config.settings import Secret
 from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
 from cortexd.ledger.engines.engine import Engine, Place
 from cortexd.ledger.engines.postgresql.errors import hide_values_of
+from cortexd.ledger.engines.postgresql.session import begin_where_alone
 
 _WAIT_S = 5.0
-_PREPARE_AFTER = 2  # times that a statement was run
 # What libpq waits for: a connection, an answer to what was sent, a sign of a silent peer.
 _BOUNDS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -60,7 +60,7 @@ class PostgresqlServer(Place):
     def writer(self) -> sqlalchemy.Engine:
         # Sums are read once their locks are held: a database whose default is stricter would show those of before.
         engine = self._pool(poolclass=NullPool, isolation_level="READ COMMITTED")
-        event.listen(engine, "connect", _prepare_where_alone)
+        event.listen(engine, "connect", begin_where_alone)
         return engine
 
     def readers(self, connections: int = 1) -> sqlalchemy.Engine:
@@ -97,10 +97,3 @@ class PostgresqlServer(Place):
             ) from error
         event.listen(engine, "handle_error", hide_values_of)
         return engine
-
-
-def _prepare_where_alone(connection: Any, _record: object) -> None:
-    """Statements are prepared where no pooler stands between, which would show a number of its own."""
-    if connection.execute("SELECT pg_backend_pid()").fetchone()[0] == connection.info.backend_pid:
-        connection.prepare_threshold = _PREPARE_AFTER
-    connection.rollback()

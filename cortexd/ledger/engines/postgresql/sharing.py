@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
-from cortexd.ledger.engines.driver import as_sqlalchemys
-from cortexd.ledger.engines.postgresql import errors
-from cortexd.ledger.engines.sharing import Asked, Sharing
+from cortexd.ledger.engines.driver import Sending, as_sqlalchemys
+from cortexd.ledger.engines.postgresql import adding, errors, in_one, session
+from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 
-_STATEMENT, _LOCK = "20s", "10s"
-_BOUNDS = f"set_config('statement_timeout', '{_STATEMENT}', true), set_config('lock_timeout', '{_LOCK}', true)"
+_TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
+_BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
     False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
@@ -24,6 +24,12 @@ _ENTER = {
 }
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
+"""
+# `write` takes no lock of its own beside those of the tables. A ledger that is about to be made has none.
+_EXCLUDE = """
+DO $$ BEGIN
+  IF to_regclass('entries') IS NOT NULL THEN LOCK TABLE entries IN SHARE ROW EXCLUSIVE MODE; END IF;
+END $$
 """
 _NOW = text("SELECT clock_timestamp()")
 _MAY_CHANGE = text("SELECT has_table_privilege(:table, 'INSERT')")
@@ -35,11 +41,26 @@ _BECAME = text(
 
 
 class PostgresqlSharing(Sharing):
-    def enter(self, connection: Connection, alone: bool) -> None:
-        connection.exec_driver_sql(*self.entering(alone))
+    def make_routines(self, connection: Connection) -> None:
+        connection.exec_driver_sql(adding.MAKE)
 
-    def entering(self, alone: bool) -> Asked:
-        return _ENTER[alone], {"key": _key("writers")}
+    def enter(self, connection: Connection, alone: bool) -> None:
+        for statement, values in self.entering(alone):
+            connection.exec_driver_sql(statement, values)
+
+    def entering(self, alone: bool) -> list[Asked]:
+        locked: list[Asked] = [(_ENTER[alone], {"key": _key("writers")})]
+        return [*locked, (_EXCLUDE, {})] if alone else locked
+
+    def most_at_once(self, connection: Connection) -> int | None:
+        return session.most_at_once(connection.info)
+
+    def session(self, connection: Connection) -> Any:
+        return session.which(connection.info)
+
+    def end_session(self, connection: Connection, which: Any) -> None:
+        if which is not None:
+            connection.exec_driver_sql(session.END, which)
 
     def taking(self, names: Iterable[str]) -> Asked:
         return _TAKE, {"keys": list({_key(f"limit {name}") for name in names})}
@@ -49,7 +70,32 @@ class PostgresqlSharing(Sharing):
             cursors = [connection.connection.cursor() for _ in asked]
             for cursor, (statement, values) in zip(cursors, asked, strict=True):
                 cursor.execute(statement, values)
-        return [list(cursor.fetchall()) for cursor in cursors]
+        return [list(cursor.fetchall()) if cursor.description else [] for cursor in cursors]
+
+    def write(
+        self, connection: Connection, parts: Sequence[tuple[Sending, Rows]], added: Adding
+    ) -> list[tuple[int, int, int]]:
+        locks: dict[int, bool] = {}
+        for name, together in added.locks.items():
+            key = _key(f"limit {name}")
+            locks[key] = together and locks.get(key, True)
+        statement, values = in_one.made(parts, added, dict(sorted(locks.items())))
+        with as_sqlalchemys(connection):
+            found = self._alone(connection, statement, values)
+        return in_one.seen(*found) if added.looks else []
+
+    def _alone(self, connection: Connection, statement: str, values: Sequence[str | None]) -> Sequence[str]:
+        """The row that a statement gives which is a transaction by itself, as text."""
+        driver: Any = connection.connection.driver_connection
+        encoded = session.encoded(values)
+        if driver.prepare_threshold is not None:
+            return session.run(driver, connection.info, statement, encoded)
+        # a pooler's: nothing is set or prepared for longer than a transaction
+        connection.begin()
+        connection.exec_driver_sql(f"SELECT {_BOUNDS}")
+        found = session.run(driver, None, statement, encoded)
+        connection.commit()
+        return found
 
     @contextmanager
     def at_once(self, connection: Connection) -> Iterator[None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy
-from sqlalchemy import Connection, NullPool, Pool, QueuePool, create_engine, event
+from sqlalchemy import NullPool, Pool, PoolProxiedConnection, QueuePool, create_engine
 
 from cortexd.errors import AccessDenied, LedgerUnavailable
 from cortexd.ledger.engines.engine import Engine, Place
@@ -33,13 +32,8 @@ class SqliteFile(Place):
     def __str__(self) -> str:
         return str(self._path)
 
-    @contextmanager
-    def claim(self) -> Iterator[None]:
-        descriptor = lock.claim(self._path)
-        try:
-            yield
-        finally:
-            os.close(descriptor)
+    def claim(self) -> AbstractContextManager[None]:
+        return lock.claimed(self._path)
 
     @contextmanager
     def left_alone(self) -> Iterator[None]:
@@ -121,8 +115,9 @@ def _pool(uri: str, pragmas: tuple[str, ...], begin: str, pool: type[Pool], **op
 
     engine = create_engine("sqlite://", creator=connect, poolclass=pool, paramstyle="named", **options)
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.connection.cursor().execute(begin)
+    def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
+        dbapi_connection.cursor().execute(begin)
 
+    dialect: Any = engine.dialect
+    dialect.do_begin = do_begin  # an event would take longer, and at each commit too
     return engine

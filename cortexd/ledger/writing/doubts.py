@@ -1,0 +1,90 @@
+"""Commits that were sent to a database and not answered: what became of them is found out before anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from cortexd.ledger.engines import Sharing
+from cortexd.ledger.reading import queries
+from cortexd.ledger.records import RequestState, Settled
+from cortexd.ledger.writing.actions import Action, Reserve, Settle
+from cortexd.ledger.writing.commit_group import Planned
+from cortexd.ledger.writing.store import Result
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """`committed` is asked in a transaction that is alone; `session` may still be at it."""
+
+    actions: Sequence[Action]
+    committed: Callable[[Connection], bool]
+    results: Callable[[Connection], list[Result]]
+    session: Any
+
+
+class Doubts:
+    """`late`: what was settled by a commit of which that was found out later; `orphans`: reserved so, for nobody."""
+
+    def __init__(self, sharing: Sharing) -> None:
+        self.late: dict[int, Settled] = {}
+        self.orphans: list[int] = []
+        self._sharing = sharing
+        self._doubt: _Doubt | None = None
+
+    @contextmanager
+    def of(
+        self,
+        connection: Connection,
+        actions: Sequence[Action],
+        committed: Callable[[Connection], bool],
+        results: Callable[[Connection], list[Result]],
+    ) -> Iterator[None]:
+        """A commit is sent meanwhile. The doubt ends with it, unless the connection does."""
+        self._doubt = _Doubt(actions, committed, results, self._sharing.session(connection))
+        try:
+            yield
+        except Exception as error:
+            if not self._sharing.lost(error):
+                self._doubt = None
+            raise
+        self._doubt = None
+
+    def end(self, connection: Connection, actions: Sequence[Action]) -> list[Result] | None:
+        """Find out. The results of `actions`, if it was they that were committed."""
+        doubt = self._doubt
+        if doubt is None:
+            return None
+        connection.begin()
+        self._sharing.end_session(connection, doubt.session)
+        self._sharing.enter(connection, alone=True)  # its transaction has ended then
+        committed = doubt.committed(connection)
+        connection.rollback()
+        self._doubt = None
+        if not committed:
+            return None
+        results = doubt.results(connection)
+        if doubt.actions is actions:
+            return results
+        self._take_in(doubt.actions, results)
+        return None
+
+    def _take_in(self, actions: Sequence[Action], results: Sequence[Result]) -> None:
+        """What a commit has done whose callers were told that it could not be."""
+        for action, result in zip(actions, results, strict=True):
+            if isinstance(action, Reserve) and isinstance(result, int):
+                self.orphans.append(result)
+            elif isinstance(action, Settle) and isinstance(result, Settled):
+                self.late[action.key] = result
+
+
+def is_there(connection: Connection, actions: Sequence[Action], planned: Sequence[Planned]) -> bool:
+    """Whether the ledger has what a group has done, of which either all is there or nothing."""
+    first, result = actions[0], planned[0]
+    key, not_yet = (first.key, RequestState.PENDING) if isinstance(first, Settle) else (result, None)
+    found = dict(queries.states.rows(connection, keys=[key]))
+    return found.get(key) not in (None, RequestState.LOST, not_yet)
