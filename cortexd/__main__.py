@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     from cortexd.config.zone import adopt_zone
     from cortexd.daemon import run as daemon
+    from cortexd.daemon.loop import new_loop
 
     run = daemon.RunOptions(options.bus, options.config)
     try:
@@ -108,7 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
     async def run_daemon() -> int:
         return await daemon.Daemon(run, config).serve()
 
-    return asyncio.run(run_daemon())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(run_daemon())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from cortexd.config.settings import CAPABILITIES, ModelSettings, ProviderSettings, RateSettings
@@ -72,6 +72,9 @@ class Model:
 
     def price(self, moment: datetime, input_tokens: int) -> Price | None:
         """The price at `moment` (aware) for a prompt of `input_tokens`; None where it is unknown."""
+        if len(self.prices) == 1:
+            [only] = self.prices
+            return only.price if only.holds(moment, input_tokens) else None
         holding = [entry for entry in self._begun(moment) if entry.holds(moment, input_tokens)]
         return min(holding, key=_specificity).price if holding else None
 
@@ -265,4 +268,4 @@ def _model(row: Mapping[str, Any], windows: Mapping[str, Window]) -> Model:
 @cache
 def builtin_catalog() -> Catalog:
     """The catalogue that ships with cortexd."""
-    return parse_catalog(resources.files(__package__).joinpath("models.toml").read_text("utf-8"))
+    return parse_catalog(Path(__file__).with_name("models.toml").read_text("utf-8"))

@@ -52,6 +52,8 @@ def bounded_text(value: object, limit: int) -> str:
 
 def token_count(value: object) -> int:
     """A provider's token count as an integer in 0..2^40; anything that is no number counts as 0."""
+    if type(value) is int:  # as nearly all are, and this is asked five times for each
+        return min(max(value, 0), MAX_TOKENS)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     if isinstance(value, float):

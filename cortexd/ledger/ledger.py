@@ -103,6 +103,11 @@ class Ledger(Experience):
         return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), Readers(store))
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nobody has needed it yet, so that it is not opened."""
+        return self._store.resting is not None
+
+    @property
     def totals(self) -> Totals:
         """The machine's settled requests and their cost, all time."""
         return self._store.totals
@@ -289,15 +294,17 @@ class Ledger(Experience):
         first_kept = clamped(before, datetime.now().astimezone().date())
         pruner = await self._readers.read(lambda _connection: keeping.pruner)
         async with self._prunings:
-            pruned: Pruned = await pruner.prune(
-                self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept
-            )
-        return pruned
+            if self._store.shared:
+                async with keeping.beside.beside(self._store.place) as write:
+                    kept: Pruned = await pruner.prune(self._readers.read, write, first_kept, pruner.HOLD_BESIDE_S)
+            else:
+                kept = await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
+        return kept
 
     async def anything_old(self, before: date, midnight: datetime) -> bool:
         """False where `prune` and what else lets go of old rows, of nothing since midnight (aware), would find none: at
         rest it is not opened for that."""
-        if self._store.resting is None:
+        if not self.at_rest:
             return True
         first_kept = clamped(before, datetime.now().astimezone().date())
         return await self._readers.read_plain(lambda rows: at_start.anything_old(rows, first_kept, midnight))

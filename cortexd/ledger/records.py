@@ -73,7 +73,7 @@ class Limit:
     `scope`: user, group, machine, APP, OWN or PAUSE; `name`: of the user, group or app; an app's are each one user's.
     `step_nano`: who is bound by it learns
     of others' spending in whole steps, 0 for all of it. `share`: the part of what is left that one user's uncertain
-    costs may take.
+    costs may take. `marks`: the sums spent of which somebody is told as they are reached, None: of all.
     """
 
     scope: str
@@ -83,6 +83,7 @@ class Limit:
     uids: frozenset[int] | None
     step_nano: int = 0
     share: Fraction = Fraction(1)
+    marks: tuple[int, ...] | None = None
 
     @property
     def whose(self) -> Whose:
@@ -107,6 +108,11 @@ class Own(NamedTuple):
     spent_nano: int = 0
     reserved_nano: int = 0
     unknown_nano: int = 0
+
+    @property
+    def uncertain_nano(self) -> int:
+        """What the user's requests may cost of which nobody knows yet, or ever."""
+        return self.reserved_nano + self.unknown_nano
 
 
 NOBODY = Own()
@@ -145,8 +151,7 @@ class BudgetState:
 
     @property
     def uncertain_nano(self) -> int:
-        """What the user's requests may cost of which nobody knows yet, or ever."""
-        return self.own.reserved_nano + self.own.unknown_nano
+        return self.own.uncertain_nano
 
     @property
     def share_nano(self) -> int:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
-from cortexd.domain.kept_for_good import kept_for_good
+from cortexd.domain.large_import import large_import
 from cortexd.domain.messages import Answer, Call
 from cortexd.domain.served import ServedModel
 from cortexd.errors import Failure, ProviderError
@@ -68,7 +68,7 @@ async def listed_models(settings: ProviderSettings, network: NetworkSettings) ->
 
 def _adapter(api: str) -> Callable[[ProviderSettings, NetworkSettings, int], LoadedApi]:
     """What all kinds share, with the SDK of `api` imported."""
-    with kept_for_good():
+    with large_import():
         from cortexd.providers.adapter import SdkApi  # aiohttp and httpx2
         from cortexd.providers.late_import import import_client
 

@@ -129,8 +129,11 @@ class Health:
 
     def state(self, provider: str, model: str = "") -> State:
         """Of the provider, or of the provider and that model of it together."""
-        now, found = self._clock(), [record for record in self._of(provider, model) if record.troubled]
-        return max((record.seen(now) for record in found), key=_SEVERITY.index) if found else State.OK
+        found = [record for record in self._of(provider, model) if record.troubled]
+        if not found:
+            return State.OK
+        now = self._clock()
+        return max((record.seen(now) for record in found), key=_SEVERITY.index)
 
     def now(self) -> float:
         return self._clock()
@@ -151,8 +154,10 @@ class Health:
             record.left(tester)
 
     def _of(self, provider: str, model: str) -> list[_Record]:
-        found = (self._records.get(provider), self._models.get((provider, model)))
-        return [record for record in found if record is not None]
+        whole, of_model = self._records.get(provider), self._models.get((provider, model))
+        if of_model is None:
+            return [] if whole is None else [whole]
+        return [of_model] if whole is None else [whole, of_model]
 
     def last_failure(self, provider: str) -> str:
         record = self._records.get(provider)

@@ -24,7 +24,8 @@ class JournalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         priority = f"<{_priority(record)}>"
-        text = f"{record.name}: {super().format(record)}"
+        traced = record.exc_info or record.exc_text or record.stack_info
+        text = f"{record.name}: {super().format(record) if traced else record.getMessage()}"
         return "\n".join(priority + line for line in text.splitlines())
 
 
@@ -54,12 +55,19 @@ def set_up_logging(level: str, journal: Path = SOCKET) -> None:
     """Log to the journal where stderr leads there, else to stderr: with plain level names on a terminal."""
     stderr = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stderr.setFormatter(plain if sys.stderr.isatty() else JournalFormatter("%(message)s"))
+    stderr.setFormatter(plain if sys.stderr.isatty() else JournalFormatter())
+    _note_no_more_than_is_told()
     root = logging.getLogger()
     root.handlers[:] = [JournalHandler(journal, stderr) if _leads_to_journal(journal) else stderr]
     root.setLevel(logging.WARNING)  # libraries: only what matters, never a request's content
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings are of connections that the ledger tells of
     logging.getLogger("cortexd").setLevel(level.upper())
+
+
+def _note_no_more_than_is_told() -> None:
+    """Of a record: by which line and thread it was written costs a quarter of it, and none of ours says so."""
+    logging._srcfile = None  # as the documentation has it ("Optimization")
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def _leads_to_journal(journal: Path) -> bool:

@@ -12,6 +12,8 @@ log = logging.getLogger("cortexd.requests")
 
 def log_settled(event: CostEvent) -> None:
     """`journalctl -u cortex-llm-router CORTEXD_UID=1000`, or by CORTEXD_REQUEST_ID, provider, model or state."""
+    if not log.isEnabledFor(logging.INFO):
+        return
     settled = event.settled
     who = f"{event.provider} {_in_one_line(event.model)}" if event.provider else "nobody"
     log.info(

@@ -6,7 +6,7 @@ their text. Errors are SQLAlchemy's, without values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from cortexd.ledger.engines import Asked, Engine, engine_of
 
 _FOR_IN = {"render_postcompile": True}
+Row = dict[str, Any]
 
 
 def given(name: str) -> BindParameter[Any]:
@@ -79,30 +80,47 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A statement that is run with each row, and the same for several at once, by lists; "" where there is none."""
+    """A statement that is run with each row, and the same for several at once, by lists; "" where there is none.
+
+    `placed`: a row's values as `one` takes them, by their place; None where it takes them by their names."""
 
     one: str
     many: str = ""
+    placed: Callable[[Row], tuple[Any, ...]] | None = None
 
 
-def send(connection: Connection, sending: Sending, rows: Sequence[dict[str, Any]]) -> None:
+def send(connection: Connection, sending: Sending, rows: Sequence[Row]) -> None:
     """Run a statement for each row in the connection's open transaction."""
-    with as_sqlalchemys(connection, sending.one):
+    send_all(connection, ((sending, rows),))
+
+
+def send_all(connection: Connection, parts: Iterable[tuple[Sending, Sequence[Row]]]) -> None:
+    """The same of several statements, one after the other."""
+    statement = ""
+    try:
         cursor = connection.connection.cursor()
-        if sending.many and len(rows) > 1:
-            cursor.execute(sending.many, {name: [row[name] for row in rows] for name in rows[0]})
-        else:
-            cursor.executemany(sending.one, rows)
+        for sending, rows in parts:
+            statement = sending.one
+            if sending.many and len(rows) > 1:
+                cursor.execute(sending.many, {name: [row[name] for row in rows] for name in rows[0]})
+            else:
+                given: Any = rows if sending.placed is None else map(sending.placed, rows)
+                cursor.executemany(statement, given)
         cursor.close()
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _sqlalchemys(connection, error, statement) from error
 
 
 @contextmanager
 def as_sqlalchemys(connection: Connection, statement: str = "") -> Iterator[None]:
     """The driver's errors meanwhile are SQLAlchemy's."""
-    driver = connection.dialect.loaded_dbapi
     try:
         yield
-    except driver.Error as error:
-        engine_of(connection).hide_values(error)
-        found = DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)
-        raise found from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _sqlalchemys(connection, error, statement) from error
+
+
+def _sqlalchemys(connection: Connection, error: Exception, statement: str) -> Exception:
+    driver = connection.dialect.loaded_dbapi
+    engine_of(connection).hide_values(error)
+    return DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)

@@ -15,7 +15,7 @@ from cortexd.ledger.engines.sharing import Sharing
 
 if TYPE_CHECKING:
     import sqlalchemy
-    from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
+    from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table
 
 
 class TemporarilyUnavailable(LedgerUnavailable):
@@ -83,6 +83,10 @@ class Engine(ABC):
     def deletable(self, connection: Connection, table: str) -> AbstractContextManager[None]:
         """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
 
+    def first_to(self, connection: Connection, work: str) -> bool:  # noqa: ARG002
+        """Whether no other daemon is at that work; nobody begins it until the transaction ends."""
+        return True
+
     @abstractmethod
     def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
         """Insert a row, or add its `sums` to the row with the same `keys`; or do so with each of `rows`."""
@@ -90,6 +94,10 @@ class Engine(ABC):
     def lists(self, columns: Sequence[ColumnElement[Any]]) -> Select[Any] | None:  # noqa: ARG002
         """Rows of which a statement is given a list of values for each column; None where that saves nothing."""
         return None
+
+    def by_place(self, dialect: Dialect) -> Dialect:
+        """The dialect for statements that are sent with many rows: a driver may take values quicker by their place."""
+        return dialect
 
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:

@@ -30,6 +30,10 @@ class Resting(ABC):
         """As at_start.Rows. Raises NotResting."""
 
     @abstractmethod
+    def refuse_gone(self) -> None:
+        """Raise LedgerUnavailable, which says what to do, where the ledger has gone meanwhile."""
+
+    @abstractmethod
     def opened(self) -> None:
         """It is read otherwise from now on; it stays claimed."""
 

@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cortexd.ledger.keeping import hosts, pruner
+    from cortexd.ledger.keeping import beside, hosts, pruner
 
-    __all__ = ["hosts", "pruner"]
+    __all__ = ["beside", "hosts", "pruner"]
 else:
 
     def __getattr__(name: str) -> ModuleType:

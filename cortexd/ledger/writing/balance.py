@@ -46,7 +46,7 @@ class Balance:
         Limits that the user has set come last: nobody shall be asked about what could not be anyway. `already`: what
         this very request has reserved. Nothing more always fits: a free answer costs no budget anything.
         """
-        if not nano or not held.limits:
+        if not nano or not held.limits or self._surely_fits(connection, held, nano):
             return
         seen = [state.seen for state in self.states(connection, held.limits, held.day, held.uid)]
         over = [state for state in seen if nano > state.left_nano]
@@ -56,6 +56,16 @@ class Balance:
             raise OverBudget(min(beyond, key=lambda state: state.share_nano), own_share=True)
         if over:
             raise OverBudget(min(over, key=lambda state: (state.limit.scope != PAUSE, state.left_nano)))
+
+    def _surely_fits(self, connection: Connection, held: Held, nano: int) -> bool:
+        """Whether `nano` more fits into each limit and into the user's share of it, in a glance: as if what others have
+        spent were rounded up by a whole step. Where it does not, it may fit all the same."""
+        for limit, tally in zip(held.limits, self._tallies(connection, held.limits, held.day), strict=True):
+            left, share = limit.nano - tally.spent - tally.reserved - limit.step_nano, limit.share
+            uncertain = self._part(connection, limit, tally, held.day, held.uid).uncertain_nano
+            if nano > left or uncertain + nano > (left + uncertain) * share.numerator // share.denominator:
+                return False
+        return True
 
     def before(self, connection: Connection, held: Held) -> Before:
         """What is spent by a request's user and under its limits, now, before it is settled."""

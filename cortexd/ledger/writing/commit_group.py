@@ -14,7 +14,7 @@ from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
-from cortexd.ledger.engines.driver import Sending, send
+from cortexd.ledger.engines.driver import Sending, send_all
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
     IN_VAIN,
@@ -64,6 +64,7 @@ from cortexd.ledger.writing.statements import Statements
 
 Stored = Mapping[tuple[int, str], StoredRequest]
 Planned = Any
+Parts = Sequence[tuple[Sending, Sequence[Row]]]
 
 
 @dataclass(slots=True)
@@ -193,16 +194,17 @@ class CommitGroup:
 
     def send(self, connection: Connection, statements: Statements) -> None:
         """The rows, each table's in one go."""
-        for statement, rows in self._parts(statements):
-            send(connection, statement, rows)
+        send_all(connection, self._parts(statements))
 
-    def in_one(self, statements: Statements) -> list[tuple[Sending, list[Row]]] | None:
-        """The same for a single statement, which settles only what is pending. None where two parts would change the
-        same row, or one that others wait for."""
+    def in_one(self, statements: Statements) -> tuple[Parts, Parts] | None:
+        """The same for a single statement, which settles only what is pending, and apart what is added up. None where
+        two parts would change the same row, or one that others wait for."""
         if self._renamed or self._labels or self._counted or self._renewals or self._resets:
             return None
-        pending = {id(statements.settle): statements.settle_pending}
-        return [(pending.get(id(statement), statement), rows) for statement, rows in self._parts(statements)]
+        swapped = {id(statements.settle): statements.settle_pending}
+        parts = [(swapped.get(id(statement), statement), rows) for statement, rows in self._parts(statements)]
+        added = [part for part in parts if part[0] is statements.roll_up]
+        return [part for part in parts if part[0] is not statements.roll_up], added
 
     def _parts(self, statements: Statements) -> Iterator[tuple[Sending, list[Row]]]:
         for statement, rows in (
@@ -269,7 +271,8 @@ class CommitGroup:
         self._requests.append(pending_row(held, request, self.lease))
         if request.decided is not None:
             self._decisions.append(decision_row(held.key, request.decided))
-        self._counted.update(request.counted)
+        if request.counted:
+            self._counted.update(request.counted)
         self._entry(held, Kind.RESERVE, action.nano)
         self._balance.move(held, 0, action.nano)
         self._held[held.key] = held

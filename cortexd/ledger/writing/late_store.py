@@ -9,9 +9,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeAlias
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.domain.kept_for_good import kept_for_good
+from cortexd.domain.large_import import large_import
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Damage, Log, Resting, place_of
+from cortexd.ledger.engines import Damage, Log, Place, Resting, place_of
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.records import Totals
 from cortexd.ledger.writing.actions import Action, Result
@@ -75,6 +75,10 @@ class LateStore:
         return self._resting.host if self._store is None else self._store.host
 
     @property
+    def place(self) -> Place:
+        return self.opened().place
+
+    @property
     def damage(self) -> Damage:
         return Damage("", lambda _error: False) if self._store is None else self._store.damage
 
@@ -113,11 +117,13 @@ class LateStore:
             self._resting.let_go()
 
     def _open(self) -> Store:
-        with kept_for_good():
+        self._resting.refuse_gone()
+        with large_import():
             from cortexd.ledger.reading import usage  # noqa: F401
             from cortexd.ledger.writing.store import Store
 
-            store = Store(place_of(self._settings), *self._who, nullcontext())
+            place = place_of(self._settings)
+        store = Store(place, *self._who, nullcontext())
         if store.recovered and self._resting.rests:
             _log.warning("%d requests of an earlier run were settled as lost", store.recovered)
         return store

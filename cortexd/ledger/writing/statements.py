@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, BindParameter, Dialect, Table, Update, bindparam, column, insert, update
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from cortexd.ledger.engines import engine_for
@@ -21,9 +23,7 @@ def _insert(dialect: Dialect, table: Table, *without: str) -> Sending:
     names = [each.name for each in columns]
     one = insert(table).inline().values({name: bindparam(name) for name in names})
     lists = engine_for(dialect.name).lists(columns)
-    return Sending(
-        _text(one, dialect), "" if lists is None else _text(insert(table).from_select(names, lists), dialect)
-    )
+    return _sending(dialect, one, None if lists is None else insert(table).from_select(names, lists))
 
 
 def adding(dialect: Dialect, table: Table, keys: Sequence[str], sums: Sequence[str]) -> Sending:
@@ -31,11 +31,15 @@ def adding(dialect: Dialect, table: Table, keys: Sequence[str], sums: Sequence[s
     engine, names = engine_for(dialect.name), (*keys, *sums)
     one = engine.add(table, keys, sums).values({name: bindparam(name) for name in names})
     lists = engine.lists([table.c[name] for name in names])
-    return Sending(_text(one, dialect), "" if lists is None else _text(engine.add(table, keys, sums, lists), dialect))
+    return _sending(dialect, one, None if lists is None else engine.add(table, keys, sums, lists))
 
 
-def _text(statement: ClauseElement, dialect: Dialect) -> str:
-    return str(statement.compile(dialect=dialect))
+def _sending(dialect: Dialect, one: ClauseElement, many: ClauseElement | None = None) -> Sending:
+    compiled = one.compile(dialect=engine_for(dialect.name).by_place(dialect))
+    assert isinstance(compiled, SQLCompiler)
+    places = compiled.positiontup  # of two and more
+    lists = "" if many is None else str(many.compile(dialect=dialect))
+    return Sending(str(compiled), lists, None if places is None else itemgetter(*places))
 
 
 def _roll_up(dialect: Dialect) -> Sending:
@@ -56,7 +60,7 @@ def _settle_pending(dialect: Dialect) -> Sending:
     given = lists.subquery("given")
     each = update(requests).where(requests.c.id == given.c.key, PENDING)
     several = each.values({name: given.c[name] for name in _SETTLED})
-    return Sending(_text(_settle().where(PENDING), dialect), _text(several, dialect))
+    return _sending(dialect, _settle().where(PENDING), several)
 
 
 def _rename() -> Update:
@@ -79,13 +83,13 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self.reserve = _insert(dialect, requests, *_GIVEN_LATER)
-        self.rename = Sending(_text(_rename(), dialect))
-        self.settle = Sending(_text(_settle(), dialect))
+        self.rename = _sending(dialect, _rename())
+        self.settle = _sending(dialect, _settle())
         self.settle_pending = _settle_pending(dialect)
-        self.label = Sending(_text(_label(), dialect))
+        self.label = _sending(dialect, _label())
         self.decide = _insert(dialect, decisions)
         self.attempt = _insert(dialect, attempts)
         self.entry = _insert(dialect, entries, "seq")
         self.roll_up = _roll_up(dialect)
         self.count = adding(dialect, learned_counts, ("name", "of"), ("value",))
-        self.renew = Sending(_text(_renew(), dialect))
+        self.renew = _sending(dialect, _renew())

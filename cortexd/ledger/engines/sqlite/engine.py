@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table, func, select, text
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +21,7 @@ from cortexd.ledger.engines.sqlite.file import SqliteFile
 
 _INSTRUCTIONS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 _MAX_TOLD = 20
+_BY_PLACE = sqlite_dialect(paramstyle="qmark")
 _PAGE_BYTES = 4096
 _INCREMENTAL = 2  # of PRAGMA auto_vacuum
 _FREE_PAGES, _FREE_PART = 256, 20  # so many, or one part in so many, stay in the file for the rows to come
@@ -75,6 +77,9 @@ class SqliteEngine(Engine):
         new = insert(table) if rows is None else insert(table).from_select([*keys, *sums], rows)
         more = {name: table.c[name] + new.excluded[name] for name in sums}
         return new.on_conflict_do_update(index_elements=list(keys), set_=more)
+
+    def by_place(self, dialect: Dialect) -> Dialect:  # noqa: ARG002
+        return _BY_PLACE
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

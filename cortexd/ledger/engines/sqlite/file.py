@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy
-from sqlalchemy import Connection, NullPool, Pool, QueuePool, create_engine, event
+from sqlalchemy import NullPool, Pool, PoolProxiedConnection, QueuePool, create_engine
 
 from cortexd.errors import AccessDenied, LedgerUnavailable
 from cortexd.ledger.engines.engine import Engine, Place
@@ -115,8 +115,9 @@ def _pool(uri: str, pragmas: tuple[str, ...], begin: str, pool: type[Pool], **op
 
     engine = create_engine("sqlite://", creator=connect, poolclass=pool, paramstyle="named", **options)
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.connection.cursor().execute(begin)
+    def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
+        dbapi_connection.cursor().execute(begin)
 
+    dialect: Any = engine.dialect
+    dialect.do_begin = do_begin  # an event would take longer, and at each commit too
     return engine

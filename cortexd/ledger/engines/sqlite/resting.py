@@ -24,20 +24,21 @@ _LATELY = timedelta(hours=1)  # as keeping/hosts.py looks at other machines
 _JOURNAL = "PRAGMA journal_mode"
 _REVISION = "SELECT version_num FROM alembic_version"
 _NOTED = "SELECT name FROM meta WHERE name IN ('instance', 'ledger', 'moved to') ORDER BY name"
-_ITSELF = """
-SELECT number FROM hosts
-WHERE id = :id AND (name, version, schema, time_zone, users) = (:name, :version, :schema, :zone, :users)
-"""
+_ITSELF = "SELECT number FROM hosts WHERE id = :id AND name = :name"
 _OTHERS = "SELECT 1 FROM hosts WHERE id <> :id AND last_seen >= :lately LIMIT 1"
 _PENDING = "SELECT 1 FROM requests WHERE state = 'pending' LIMIT 1"
 _LAST = "SELECT max(id) FROM requests"
-_SEEN = "UPDATE hosts SET last_seen = :now WHERE id = :id"
+_SEEN = """
+UPDATE hosts SET last_seen = :now, version = :version, schema = :schema, time_zone = :zone, users = :users
+WHERE id = :id
+"""
 _INSTANCE = "UPDATE meta SET value = :instance WHERE name = 'instance'"
 
 
 class RestingFile(Resting):
     def __init__(self, settings: LedgerSettings, instance: str, machine: Machine) -> None:
         """Claim and look; where it rests this daemon is noted, as the opening would. Raises as lock.claim does."""
+        self._path = settings.path
         self._claim = lock.claim(settings.path)
         self._alone = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -63,6 +64,9 @@ class RestingFile(Resting):
             except sqlite3.Error as error:
                 raise NotResting from error
 
+    def refuse_gone(self) -> None:
+        lock.refuse_gone(self._path)
+
     def opened(self) -> None:
         with self._alone:
             connection, self._connection = self._connection, None
@@ -80,13 +84,14 @@ class RestingFile(Resting):
         now = datetime.now(UTC)
         with self._connection:
             self.rows("BEGIN IMMEDIATE")
-            found = self.rows(_ITSELF, id=machine.id, **_said(machine))
+            found = self.rows(_ITSELF, id=machine.id, name=machine.name)
             known = self.rows(_REVISION) == [(HEAD,)] and self.rows(_NOTED) == [("instance",), ("ledger",)]
             others = self.rows(_OTHERS, id=machine.id, lately=moment(now - _LATELY))
             if not (found and known) or others or self.rows(_PENDING):
                 return False
             self.rows(_LAST)  # the opening reads it, and would meet the same damage
-            self.rows(_SEEN, id=machine.id, now=moment(now))
+            said = {"version": machine.version, "schema": HEAD, "zone": machine.time_zone, "users": machine.users}
+            self.rows(_SEEN, id=machine.id, now=moment(now), **said)
             self.rows(_INSTANCE, instance=instance)
             self.host = found[0][0]
         return True
@@ -99,8 +104,3 @@ def _connected(settings: LedgerSettings) -> sqlite3.Connection:
     connection.execute(f"PRAGMA synchronous = {'FULL' if settings.durability == 'power' else 'NORMAL'}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
-
-
-def _said(machine: Machine) -> dict[str, str]:
-    names = {"name": machine.name, "version": machine.version, "schema": HEAD}
-    return names | {"zone": machine.time_zone, "users": machine.users}
