@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger import RequestState, Settled
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.engines.postgresql import session
 from cortexd.ledger.keeping.maintenance import check
-from cortexd.ledger.writing.actions import Reserve, Settle
+from cortexd.ledger.writing.actions import RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
+from cortexd.ledger.writing.shared_sums import SharedSums
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import MACHINE, attempt, request
@@ -108,3 +109,47 @@ class TestLostConnections:
         with place.writer().connect() as connection:
             sharing.enter(connection, alone=False)
             assert not sharing.committed(connection, str(2**40 + 5))
+
+    @pytest.mark.parametrize("reading", range(3))
+    def test_a_connection_lost_again_while_that_is_found_out(
+        self,
+        at: LedgerSettings,
+        breaking: Callable[[SharedStore, str], None],
+        monkeypatch: pytest.MonkeyPatch,
+        postgresql: Cluster,
+        reading: int,
+    ) -> None:
+        """It is found out later: what is tried again is settled once, and nothing stays reserved for nobody."""
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
+        limits, tally, left = (limit(1_000),), SharedSums.tally, [-1]
+
+        def losing(self: SharedSums, connection: Connection, *given: Any) -> Any:
+            if not left[0]:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                postgresql.ask(f"SELECT pg_terminate_backend({driver.info.backend_pid}, 5000)")
+            left[0] -= 1
+            return tally(self, connection, *given)
+
+        def lose(action: Reserve | Settle, readings: int = 0) -> None:
+            breaking(store, "after")
+            left[0] = readings
+            [lost] = store.run([action])
+            assert isinstance(lost, OperationalError), lost
+
+        try:
+            [first] = store.run([Reserve(request(), 40, limits)])
+            store.run([Settle(first, RequestState.DONE, (attempt(7),))])
+            [key] = store.run([Reserve(request(), 40, limits)])
+            monkeypatch.setattr(SharedSums, "tally", losing)
+            lose(settle := Settle(key, RequestState.DONE, (attempt(10),)), reading)
+            [settled] = store.run([settle])
+            assert isinstance(settled, Settled), settled
+            assert (settled.budgets[0].before_nano, settled.budgets[0].after_nano) == (7, 17)
+            lose(Reserve(request(), 40, limits))
+            store.run([RenewLeases()])
+        finally:
+            store.close()
+        states = "SELECT state, sum(cost_nano) FROM requests GROUP BY state ORDER BY state"
+        assert seen(at, states) == [("cancelled", 0), ("done", 17)]
+        assert check(at) == []

@@ -64,10 +64,10 @@ class Doubts:
         self._sharing.enter(connection, alone=True)  # its transaction has ended then
         committed = doubt.committed(connection)
         connection.rollback()
+        results = doubt.results(connection) if committed else None  # which may read, and lose the connection too
         self._doubt = None
-        if not committed:
+        if results is None:
             return None
-        results = doubt.results(connection)
         if doubt.actions is actions:
             return results
         self._take_in(doubt.actions, results)
