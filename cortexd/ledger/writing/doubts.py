@@ -84,7 +84,9 @@ class Doubts:
 
 def is_there(connection: Connection, actions: Sequence[Action], planned: Sequence[Planned]) -> bool:
     """Whether the ledger has what a group has done, of which either all is there or nothing."""
-    first, result = actions[0], planned[0]
-    key, not_yet = (first.key, RequestState.PENDING) if isinstance(first, Settle) else (result, None)
-    found = dict(queries.states.rows(connection, keys=[key]))
-    return found.get(key) not in (None, RequestState.LOST, not_yet)
+    first = actions[0]
+    key = first.key if isinstance(first, Settle) else planned[0]
+    state = dict(queries.states.rows(connection, keys=[key])).get(key)
+    if isinstance(first, Settle):  # others settle it as lost
+        return state not in (None, RequestState.LOST, RequestState.PENDING)
+    return state is not None  # nobody else has that key, whatever became of it
