@@ -31,13 +31,13 @@ from cortexd.ledger.moving.write_out import write_out
 from tests.postgresql import Cluster, shared
 from tests.unit.ledger_history import live
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, eventually, request, settings, told
+from tests.unit.test_ledger_parts import attempt, complete, eventually, request, settings, several, told
 
 pytestmark = pytest.mark.slow
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 GROUPS = (("day", "uid"), ("provider", "model", "task_type"), ("app",), ("host",))
 UIDS = (1000, 1001, 1002)
-ALPHA, BETA = (Machine(hashed(name.encode()), name) for name in ("alpha", "beta"))
+ALPHA, BETA, GAMMA = (Machine(hashed(name.encode()), name) for name in ("alpha", "beta", "gamma"))
 
 
 SLOW = """
@@ -173,6 +173,9 @@ class TestTogether:
         waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
         await eventually(lambda: bool(postgresql.ask(waiting)))
         await complete(running, 40)
+        await running.reset_stats(1002)  # which has to be alone
+        async with several(Ledger.open(fleet, machine=GAMMA)) as [starting]:
+            await complete(starting, 40)
         holding.invalidate()
         await moving
         assert (await running.stats(1000)).total_requests > 1

@@ -25,10 +25,11 @@ _ENTER = {
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
 """
-# `write` takes no lock of its own beside those of the tables. A ledger that is about to be made has none.
+# `write` takes no lock of its own beside those of the tables: that of `sums` as it begins (adding.CALL). The others are
+# written for minutes by who moves a ledger in, before he has to be alone. A ledger that is about to be made has none.
 _EXCLUDE = """
 DO $$ BEGIN
-  IF to_regclass('entries') IS NOT NULL THEN LOCK TABLE entries IN SHARE ROW EXCLUSIVE MODE; END IF;
+  IF to_regclass('sums') IS NOT NULL THEN LOCK TABLE sums IN EXCLUSIVE MODE; END IF;
 END $$
 """
 _NOW = text("SELECT clock_timestamp()")
