@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from cortexd.cli.app import main
 from cortexd.config.settings import LedgerSettings
@@ -25,6 +26,7 @@ from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.keeping.schema import metadata
+from cortexd.ledger.moving import sums
 from cortexd.ledger.moving.sums import ONE_EACH
 from cortexd.ledger.moving.take_in import Moved, take_in
 from cortexd.ledger.moving.write_out import write_out
@@ -182,6 +184,25 @@ class TestTogether:
         await running.close()
         holding.close()
         assert check(fleet) == []
+
+    async def test_takes_as_long_as_it_takes(
+        self, tmp_path: Path, fleet: LedgerSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A large ledger's sums are added up in more than the seconds that a machine's transaction has; only what
+        holds the others up ends within a bound."""
+        file, found = await filled(tmp_path), list[Any]()
+
+        def bounded(add: Callable[..., None]) -> Callable[..., None]:
+            def adding(target: Connection, *given: Any) -> None:
+                found.append(target.scalar(text("SHOW statement_timeout")))
+                add(target, *given)
+
+            return adding
+
+        for name in ("add_long_over", "add_lately"):
+            monkeypatch.setattr(sums, name, bounded(getattr(sums, name)))
+        await asyncio.to_thread(take_in, file, fleet)
+        assert found == ["0", "20s"]
 
     async def test_people_of_each_machine(self, tmp_path: Path, fleet: LedgerSettings) -> None:
         """Where each machine has users of its own, a moved one is of the machine whose file it was."""

@@ -17,6 +17,7 @@ from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 
 _TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
 _BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
+_UNBOUNDED = ", ".join(f"set_config('{name}', '0', true)" for name, _ in _TIMES)
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
     False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
@@ -44,6 +45,9 @@ _BECAME = text(
 class PostgresqlSharing(Sharing):
     def make_routines(self, connection: Connection) -> None:
         connection.exec_driver_sql(adding.MAKE)
+
+    def take_time(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT {_UNBOUNDED}")
 
     def enter(self, connection: Connection, alone: bool) -> None:
         for statement, values in self.entering(alone):
