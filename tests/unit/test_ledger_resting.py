@@ -313,6 +313,20 @@ class TestOpening:
         assert resting.writable
         assert resting.state.since is None
 
+    @pytest.mark.parametrize("who", [asked, read], ids=["writing", "reading"])
+    async def test_goes_on_without_the_file_of_its_lock(
+        self, resting: Ledger, used: Path, tmp_path: Path, who: Callable[[Ledger], Any]
+    ) -> None:
+        """As an opened ledger does, whatever somebody has removed beside it; the next start makes it again."""
+        lock = used.with_name(used.name + ".lock")
+        lock.unlink()
+        await who(resting)
+        await complete(resting, 9)
+        assert resting.writable
+        await resting.close()
+        await (await Ledger.open(settings(tmp_path))).close()
+        assert lock.read_text() == f"{os.getpid()}\n"
+
     async def test_happens_once(self, resting: Ledger, used: Path) -> None:
         """However many need it at once, for writing and for reading."""
         wishes: Sequence[Any] = [complete(resting, 1, uid=1000 + number) for number in range(40)]

@@ -66,8 +66,12 @@ def _private_directory(directory: Path) -> None:
 
 
 def remember(path: Path) -> None:
-    """Note beside the ledger that it is there, and who has it; the lock is held."""
-    lock = os.open(_lock_file(path), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """Note beside the ledger that it is there, and who has it; the lock is held. Where somebody has removed its file
+    meanwhile, the next start notes it."""
+    try:
+        lock = os.open(_lock_file(path), os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
     try:
         _write_pid(lock)
     finally:
