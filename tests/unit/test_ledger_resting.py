@@ -327,6 +327,14 @@ class TestOpening:
         await (await Ledger.open(settings(tmp_path))).close()
         assert lock.read_text() == f"{os.getpid()}\n"
 
+    async def test_that_has_to_wait_keeps_nobody_from_reading(self, resting: Ledger, used: Path) -> None:
+        """Whoever only reads needs no place on the disk and no lock."""
+        with locked(used):
+            assert (await resting.stats(1000)).total_requests == 3
+            assert resting.at_rest
+        await complete(resting)
+        assert (await resting.stats(1000)).total_requests == 4
+
     async def test_happens_once(self, resting: Ledger, used: Path) -> None:
         """However many need it at once, for writing and for reading."""
         wishes: Sequence[Any] = [complete(resting, 1, uid=1000 + number) for number in range(40)]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import NotResting
+from cortexd.ledger.engines import NotResting, Place
 from cortexd.ledger.reading.at_start import Rows
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from cortexd.ledger.writing.late_store import AnyStore
-    from cortexd.ledger.writing.store import Store
 
 _THREADS = 2
 _MAX_WAITING = 1000
@@ -75,22 +74,22 @@ class Readers:
         return self._read(lambda connection: query(_rows_of(connection)))
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        store = self._store.opened()
+        place, damage = self._store.readable()
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            with self._of(store).connect() as connection:
+            with self._of(place).connect() as connection:
                 return query(connection)
         except SQLAlchemyError as error:
-            if store.damage.is_why(error):
-                raise store.damage.in_words(error) from error
-            reason = store.place.engine.unwritable(error) or type(error).__name__
+            if damage.is_why(error):
+                raise damage.in_words(error) from error
+            reason = place.engine.unwritable(error) or type(error).__name__
             raise LedgerUnavailable(f"the ledger cannot be read: {reason}") from error
 
-    def _of(self, store: Store) -> sqlalchemy.Engine:
+    def _of(self, place: Place) -> sqlalchemy.Engine:
         with self._connecting:
             if self._connections is None:
-                self._connections = store.place.readers(_THREADS)
+                self._connections = place.readers(_THREADS)
             return self._connections
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.large_import import large_import
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines import Damage, Log, Place, Resting, place_of
+from cortexd.ledger.engines import Damage, Log, Place, Resting, TemporarilyUnavailable, place_of
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.records import Totals
 from cortexd.ledger.writing.actions import Action, Result
@@ -56,6 +56,16 @@ class LateStore:
                 self._store = self._open()
                 self._resting.opened()
             return self._store
+
+    def readable(self) -> tuple[Place, Damage]:
+        """As Store's. What rests can be read, too, where a full disk or a lock keeps it from being opened for now."""
+        try:
+            return self.opened().readable()
+        except TemporarilyUnavailable:
+            if not self._resting.rests:
+                raise
+            place = place_of(self._settings)
+            return place, Damage(str(place), place.engine.damaged)
 
     @property
     def resting(self) -> Resting | None:

@@ -80,6 +80,10 @@ class Store:
     def opened(self) -> Store:
         return self
 
+    def readable(self) -> tuple[Place, Damage]:
+        """Where others read beside it; any thread may ask."""
+        return self.place, self.damage
+
     @property
     def totals(self) -> Totals:
         """The machine's settled requests and their cost, all time; any thread may ask."""
