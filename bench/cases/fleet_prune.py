@@ -1,7 +1,9 @@
 """What machines wait for on a ledger in PostgreSQL while one of them prunes: reserve and settle at a steady pace.
 
-Two machines in this process, each with a ledger of its own, before a pruning and while it runs. The database notes by
-itself who waits for a lock for longer than LONG_MS. It is as tests/postgresql.py makes it: no disk confirms a commit.
+Two machines in this process, each with a ledger of its own, before a pruning and while it runs. The other one also
+resets a user's statistics, for which a transaction has to be alone: it waits until each step is over, and all wait for
+it. The database notes by itself who waits for a lock for longer than LONG_MS. It is as tests/postgresql.py makes it: no
+disk confirms a commit.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
     from tests.postgresql import Cluster
 
 REQUESTS, REQUESTS_QUICK = 200_000, 20_000
-DAYS, DAYS_QUICK = 2, 1  # that are pruned, of PER_DAY requests each
+DAYS, DAYS_QUICK = 12, 1  # that are pruned, of PER_DAY requests each
 QUIET_S, QUIET_QUICK_S = 20, 5
+ALONE_EVERY_S = 0.2
 LONG_MS = 50
 _CONFIGURED = f"deadlock_timeout = {LONG_MS}ms\nlog_lock_waits = on\nshared_buffers = 256MB\n"
 _FIRST = date(2024, 1, 1)
@@ -62,29 +65,45 @@ async def _machine(url: str, directory: Path, number: int) -> Ledger:
 async def _measure(url: str, directory: Path, days: int, quiet_s: float) -> dict[str, float]:
     own, other = await _machine(url, directory, 1), await _machine(url, directory, 2)
     end = time.monotonic() + quiet_s
-    quiet = await _both(own, other, lambda: time.monotonic() < end)
+    quiet = await _three(own, other, lambda: time.monotonic() < end)
     pruning = asyncio.ensure_future(own.prune(_FIRST + timedelta(days=days)))
     start = time.monotonic()
-    busy = await _both(own, other, lambda: not pruning.done())
+    busy = await _three(own, other, lambda: not pruning.done())
     per_s = (await pruning).requests / (time.monotonic() - start)
     await own.close()
     await other.close()
     return {
         "fleet_prune.per_s": per_s,
-        "fleet_prune.quiet_p99_ms": quiet[1].at(0.99),
-        "fleet_prune.quiet_max_ms": quiet[1].at(1),
-        "fleet_prune.own_p99_ms": busy[0].at(0.99),
-        "fleet_prune.own_max_ms": busy[0].at(1),
-        "fleet_prune.p99_ms": busy[1].at(0.99),
-        "fleet_prune.max_ms": busy[1].at(1),
-        "fleet_prune.calls": len(busy[0].took_ms) + len(busy[1].took_ms),
+        "fleet_prune.calls": sum(len(each.took_ms) for each in busy),
+        **_figures("", busy),
+        **_figures("quiet_", quiet),
     }
 
 
-async def _both(own: Ledger, other: Ledger, more: Callable[[], bool]) -> tuple[Calls, Calls]:
-    calls = Calls(), Calls()
-    await asyncio.gather(call(own, calls[0], more), call(other, calls[1], more))
+def _figures(name: str, calls: Sequence[Calls]) -> dict[str, float]:
+    own, other, alone = calls
+    return {
+        f"fleet_prune.{name}p50_ms": other.at(0.5),
+        f"fleet_prune.{name}p99_ms": other.at(0.99),
+        f"fleet_prune.{name}max_ms": other.at(1),
+        f"fleet_prune.{name}own_max_ms": own.at(1),
+        f"fleet_prune.{name}alone_max_ms": alone.at(1),
+    }
+
+
+async def _three(own: Ledger, other: Ledger, more: Callable[[], bool]) -> tuple[Calls, Calls, Calls]:
+    """Of this machine, of the other, and what that one does alone."""
+    calls = Calls(), Calls(), Calls()
+    await asyncio.gather(call(own, calls[0], more), call(other, calls[1], more), _alone(other, calls[2], more))
     return calls
+
+
+async def _alone(ledger: Ledger, calls: Calls, more: Callable[[], bool]) -> None:
+    while more():
+        begun = time.perf_counter()
+        await ledger.reset_stats(1000)
+        calls.took_ms.append(1e3 * (time.perf_counter() - begun))
+        await asyncio.sleep(ALONE_EVERY_S)
 
 
 def _told_by(database: Cluster, url: str, days: int) -> dict[str, float]:
@@ -96,6 +115,7 @@ def _told_by(database: Cluster, url: str, days: int) -> dict[str, float]:
     return {"fleet_prune.step": int(str(gone)) / int(str(steps)), "fleet_prune.waits": waits}
 
 
+_QUIET = ("max", "p99", "p50", "own_max", "alone_max")
 CASE = Case(
     name="fleet_prune",
     summary="what machines wait for while one prunes their ledger in PostgreSQL (needs Debian's postgresql)",
@@ -104,10 +124,10 @@ CASE = Case(
         Figure("fleet_prune.waits", "", f"times that anybody waited for a lock for {LONG_MS} ms", at_most=0),
         Figure("fleet_prune.max_ms", "ms", "another machine's longest reserve and settle meanwhile", at_most=50),
         Figure("fleet_prune.p99_ms", "ms", "the 99th of 100 of them"),
+        Figure("fleet_prune.p50_ms", "ms", "their median"),
         Figure("fleet_prune.own_max_ms", "ms", "the pruning machine's longest", at_most=50),
-        Figure("fleet_prune.own_p99_ms", "ms", "the 99th of 100 of them"),
-        Figure("fleet_prune.quiet_p99_ms", "ms", "the 99th of 100 without a pruning"),
-        Figure("fleet_prune.quiet_max_ms", "ms", "the longest without a pruning"),
+        Figure("fleet_prune.alone_max_ms", "ms", "the longest transaction that had to be alone", at_most=50),
+        *(Figure(f"fleet_prune.quiet_{name}_ms", "ms", "the same without a pruning") for name in _QUIET),
         Figure("fleet_prune.calls", "", "calls meanwhile"),
         Figure("fleet_prune.step", "", "requests that a transaction prunes"),
         Figure("fleet_prune.per_s", "/s", "requests pruned per second"),
