@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.errors import LedgerUnavailable
+from cortexd.errors import AccessDenied, LedgerUnavailable
 from cortexd.ledger.engines.sharing import Sharing
 
 if TYPE_CHECKING:
@@ -195,9 +195,14 @@ class Place(ABC):
         Holds no writer up. Raises LedgerUnavailable.
         """
 
+    def failure(self, what: str, error: BaseException) -> AccessDenied | LedgerUnavailable:
+        """`error` for a person who has asked for something: AccessDenied where the database lets its user not do it."""
+        reason = self.engine.unwritable(error) or type(error).__name__
+        return (AccessDenied if self.engine.refuses(error) else LedgerUnavailable)(f"{what}: {reason}")
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A single connection of `readers`; what the database refuses is LedgerUnavailable."""
+        """A single connection of `readers`; what the database refuses is as `failure` says."""
         from sqlalchemy.exc import SQLAlchemyError
 
         pool = self.readers()
@@ -205,7 +210,6 @@ class Place(ABC):
             with pool.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            reason = self.engine.unwritable(error) or type(error).__name__
-            raise LedgerUnavailable(f"cannot read {self}: {reason}") from error
+            raise self.failure(f"cannot read {self}", error) from error
         finally:
             pool.dispose()

@@ -71,8 +71,7 @@ def _open(there: Place, here: Place) -> Iterator[tuple[Connection, Connection]]:
         with there.reading() as source, closing(here.writer().connect()) as target:
             yield source, target
     except SQLAlchemyError as error:
-        reason = here.engine.unwritable(error) or type(error).__name__
-        raise LedgerUnavailable(f"nothing was moved into {here}: {reason}; try again") from error
+        raise here.failure(f"nothing was moved into {here}", error) from error
 
 
 def _known(source: Connection, target: Connection, there: Place) -> Moved | None:

@@ -90,12 +90,9 @@ class PostgresqlSharing(Sharing):
         encoded = session.encoded(values)
         if driver.prepare_threshold is not None:
             return session.run(driver, connection.info, statement, encoded)
-        # a pooler's: nothing is set or prepared for longer than a transaction
-        connection.begin()
-        connection.exec_driver_sql(f"SELECT {_BOUNDS}")
-        found = session.run(driver, None, statement, encoded)
-        connection.commit()
-        return found
+        with connection.begin():  # a pooler's: nothing is set or prepared for longer than a transaction
+            connection.exec_driver_sql(f"SELECT {_BOUNDS}")
+            return session.run(driver, None, statement, encoded)
 
     @contextmanager
     def at_once(self, connection: Connection) -> Iterator[None]:
