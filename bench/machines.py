@@ -60,7 +60,8 @@ class Fleet:
         self._wish = wish
         self._told = Told()
         self._numbers = itertools.count(1)
-        self._limits = () if wish.budget_nano is None else (Limit("machine", "", Period.MONTH, wish.budget_nano, None),)
+        most = wish.budget_nano
+        self._limits = () if most is None else (Limit("machine", "", Period.MONTH, most, None, marks=(most // 2,)),)
         self._ledgers: list[Ledger] = []
 
     async def run(self) -> Told:

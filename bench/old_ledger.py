@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import NullPool, create_engine, text
+
 PER_DAY = 5_000
 USERS = 20
 
@@ -39,6 +41,32 @@ ON CONFLICT DO UPDATE SET requests = rollups.requests + excluded.requests,
     cached_tokens = rollups.cached_tokens + excluded.cached_tokens,
     reasoning_tokens = rollups.reasoning_tokens + excluded.reasoning_tokens, low = rollups.low + excluded.low
 """
+_SHARED = (
+    """
+INSERT INTO requests (id, uid, "user", request_id, caller_chosen, content_hash, task_type, state, instance, lease_until,
+    started_at, finished_at, day, month, provider, model, cost_nano, cost_known, labels)
+SELECT id, 1000 + id * 7919 % :users, 'user' || (id * 7919 % :users), md5(CAST(id AS text)), false,
+    decode(md5(CAST(id AS text)), 'hex'), 'user_chat', 'done', 'bench', at, at, at, to_char(at, 'YYYY-MM-DD'),
+    to_char(at, 'YYYY-MM'), 'claude', 'claude-sonnet-5-5', 5000, true, '{"job": "nightly"}'
+FROM (SELECT id, CAST(:start AS timestamp) + (id - 1) / :per_day * interval '1 day' AS at
+    FROM generate_series(1, :count) AS id) AS made
+""",
+    """
+INSERT INTO attempts SELECT id, 1, provider, model, 'ok', cost_nano, true, 100, 20, 10, 0, 5, 900, '', 300, 400, false
+FROM requests
+""",
+    """
+INSERT INTO entries (request, uid, kind, nano, at, day, month)
+SELECT id, uid, kind, nano, started_at, day, month FROM requests,
+    (VALUES ('reserve', 9000), ('release', 9000), ('charge', 5000)) AS moves (kind, nano) ORDER BY id
+""",
+    """
+INSERT INTO rollups SELECT uid, day, 0, "user", task_type, provider, model, 0, count(*), count(*), count(*), count(*),
+    100 * count(*), 20 * count(*), 10 * count(*), 5 * count(*), 0, 0, sum(cost_nano)
+FROM requests GROUP BY 1, 2, 4, 5, 6, 7
+""",
+    "SELECT setval('request_keys', :count + 1)",
+)
 _STEP = 50_000
 
 
@@ -55,3 +83,14 @@ def fill(path: Path, requests: int, start: str = "2024-01-01", per_day: int = PE
                 connection.execute(statement.format(**given))
             connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def fill_shared(url: str, requests: int, start: str = "2024-01-01", per_day: int = PER_DAY) -> None:
+    """The same in a database, whose ledger is empty."""
+    engine = create_engine(url, poolclass=NullPool)
+    given = {"count": requests, "users": USERS, "per_day": per_day, "start": start}
+    with engine.begin() as connection:
+        for statement in _SHARED:
+            connection.execute(text(statement), given)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))

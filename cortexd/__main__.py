@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import faulthandler
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -46,9 +48,11 @@ def _try_ledger(config: Config) -> int:
     from cortexd.daemon.run import CONFIG_WRONG, LEDGER_UNUSABLE
     from cortexd.ledger.keeping.fitness import fitness
 
-    where = config.ledger.where
+    where, ledger = config.ledger.where, config.ledger
     try:
-        found = fitness(config.ledger if config.ledger.password else ledger_with_password(config))
+        with contextlib.suppress(ConfigError):  # which cortexd's own user may not read, unless systemd starts it
+            ledger = ledger_with_password(config) if ledger.password is None else ledger
+        found = fitness(ledger)
     except ConfigError as error:
         print(f"cortexd: {error}", file=sys.stderr)
         return CONFIG_WRONG
@@ -58,6 +62,11 @@ def _try_ledger(config: Config) -> int:
         print(f"cortexd: warning: {where}: {doubt}", file=sys.stderr)
     for fault in found.faults:
         print(f"cortexd: {where}: {fault}", file=sys.stderr)
+    if found.faults and ledger.password is None and os.geteuid() == 0 and "@/" in ledger.url:
+        print(
+            "cortexd: asked as root; where pg_hba.conf says peer: sudo -u cortexd cortexd --check-config",
+            file=sys.stderr,
+        )
     return LEDGER_UNUSABLE if found.faults else 0
 
 

@@ -53,11 +53,11 @@ async def measure(path: Path, old: int, quick: bool) -> dict[str, float]:
     ledger = await Ledger.open(settings)
     quiet, busy = Calls(), Calls()
     end = time.monotonic() + (QUIET_QUICK_S if quick else QUIET_S)
-    await _call(ledger, quiet, lambda: time.monotonic() < end)
+    await call(ledger, quiet, lambda: time.monotonic() < end)
     pruning = asyncio.ensure_future(ledger.prune(date(2025, 12, 1)))
     with _largest(path.with_name(path.name + "-wal")) as wal:
         start = time.monotonic()
-        await _call(ledger, busy, lambda: not pruning.done())
+        await call(ledger, busy, lambda: not pruning.done())
         took = time.monotonic() - start
     pruned = await pruning
     await ledger.close()
@@ -78,7 +78,7 @@ async def measure(path: Path, old: int, quick: bool) -> dict[str, float]:
     }
 
 
-async def _call(ledger: Ledger, calls: Calls, more: Callable[[], bool]) -> None:
+async def call(ledger: Ledger, calls: Calls, more: Callable[[], bool]) -> None:
     """PER_S calls a second, each begun when it is due whether or not the last one has ended."""
     due, under_way = time.perf_counter(), set()
     while more():

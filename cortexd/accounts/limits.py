@@ -40,6 +40,7 @@ class Budgets:
         self._known: Latest[tuple[int, str], tuple[Mapping[str, Uids], tuple[Limit, ...]]] = Latest(_MOST_USERS)
         self._users = settings.users
         self._each_user = self._above("each_user", "", _amounts(settings.each_user))
+        self._thresholds = settings.thresholds
         self._step = _fraction(settings.shared_step)
         self._share = _fraction(settings.own_share)
         self._machine = self._shared("machine", "", self._above("machine", "", _amounts(settings.machine)), None)
@@ -67,7 +68,7 @@ class Budgets:
         return known[1]
 
     def _limits_of(self, uid: int, user: str, groups: Mapping[str, Uids]) -> tuple[Limit, ...]:
-        own = _limits("user", user, self._own_amounts(uid, user), frozenset((uid,)))
+        own = self._limits("user", user, self._own_amounts(uid, user), frozenset((uid,)))
         by_group = (
             self._shared("group", name, self._group_amounts[name], uids) for name, uids in sorted(groups.items())
         )
@@ -77,11 +78,19 @@ class Budgets:
     def limits_by_app(self, uid: int, app: str = "") -> tuple[Limit, ...]:
         """Those that bind what `uid` asks by that program; "": by each that has any."""
         chosen = [name for name in (self._apps if not app else (app,)) if name in self._apps]
-        return tuple(limit for name in chosen for limit in _limits(APP, name, self._apps[name], frozenset((uid,))))
+        return tuple(limit for name in chosen for limit in self._limits(APP, name, self._apps[name], frozenset((uid,))))
 
     def _shared(self, scope: str, name: str, amounts: LimitOverride, uids: Uids | None) -> tuple[Limit, ...]:
-        limits = _limits(scope, name, amounts, uids)
+        limits = self._limits(scope, name, amounts, uids)
         return tuple(replace(limit, step_nano=int(limit.nano * self._step), share=self._share) for limit in limits)
+
+    def _limits(self, scope: str, name: str, amounts: LimitOverride, uids: Uids | None) -> tuple[Limit, ...]:
+        pairs = ((Period.DAY, amounts.day_nano), (Period.MONTH, amounts.month_nano))
+        return tuple(
+            Limit(scope, name, period, nano, uids, marks=tuple(_mark(each, nano) for each in self._thresholds))
+            for period, nano in pairs
+            if nano is not None
+        )
 
     def _own_amounts(self, uid: int, user: str) -> LimitOverride:
         named = next((self._users[name] for name in (user, str(uid)) if name in self._users), None)
@@ -215,11 +224,6 @@ def _amounts(usd: LimitUsd) -> LimitOverride:
     day = None if usd.day_usd is None else from_usd(usd.day_usd)
     month = None if usd.month_usd is None else from_usd(usd.month_usd)
     return LimitOverride(day, month)
-
-
-def _limits(scope: str, name: str, amounts: LimitOverride, uids: Uids | None) -> tuple[Limit, ...]:
-    pairs = ((Period.DAY, amounts.day_nano), (Period.MONTH, amounts.month_nano))
-    return tuple(Limit(scope, name, period, nano, uids) for period, nano in pairs if nano is not None)
 
 
 @lru_cache(maxsize=256)

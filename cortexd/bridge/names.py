@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from cortexd.bridge.wishes import KeptWishes
 from cortexd.client import AsyncClient, ProviderInfo
+from cortexd.domain.close_words import close_words
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import UnknownProvider
 
@@ -68,7 +68,7 @@ class Names:
         return await self._found(name) is not None
 
     async def _unknown(self, name: str, meant: str) -> UnknownProvider:
-        near = dict.fromkeys((*get_close_matches(meant, await self.all(), n=3, cutoff=0.4), AUTO))
+        near = dict.fromkeys((*close_words(meant, await self.all(), most=3, cutoff=0.4), AUTO))
         led = "" if meant == name else f", which stands for {name!r:.80} here"
         return UnknownProvider(f"model: there is no {meant!r:.80}{led}. Ask for {' or '.join(near)}.")
 

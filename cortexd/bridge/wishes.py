@@ -11,12 +11,12 @@ import os
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from cortexd.bridge.places import settings_paths
+from cortexd.domain.close_words import close_words
 from cortexd.domain.tasks import TaskType
 from cortexd.errors import Problem
 
@@ -185,7 +185,7 @@ class _Reading:
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, n=1)
+    near = close_words(name, known)
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortexd.domain.money import NANO_PER_USD, to_usd
-from cortexd.routing.learned.foresight import Ahead, Estimate, Figures, ModelRow, Outlook, Report, TaskRow
+
+if TYPE_CHECKING:
+    from cortexd.routing.learned.foresight import Ahead, Estimate, Figures, ModelRow, Outlook, Report, TaskRow
 
 _SCORE_DIGITS, _SHARE_DIGITS, _USD_DIGITS = 3, 2, 6
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from cortexd.catalog.lookup import Catalog, builtin_catalog
 from cortexd.config.settings import ANY_MODEL, Config, ProviderSettings
+from cortexd.domain.close_words import close_words
 from cortexd.domain.targets import Target
 from cortexd.errors import Problem
 
@@ -94,5 +94,5 @@ def _missing(
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, n=1)
+    near = close_words(name, known)
     return f" Did you mean {near[0]!r}?" if near else ""

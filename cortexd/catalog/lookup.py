@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from cortexd.config.settings import CAPABILITIES, ModelSettings, ProviderSettings, RateSettings
@@ -268,4 +268,4 @@ def _model(row: Mapping[str, Any], windows: Mapping[str, Window]) -> Model:
 @cache
 def builtin_catalog() -> Catalog:
     """The catalogue that ships with cortexd."""
-    return parse_catalog(resources.files(__package__).joinpath("models.toml").read_text("utf-8"))
+    return parse_catalog(Path(__file__).with_name("models.toml").read_text("utf-8"))

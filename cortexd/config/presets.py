@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from cortexd.config.settings import DEFAULT_TOKENS_PER_S, ProviderSettings
@@ -49,7 +49,7 @@ class Preset:
 @cache
 def presets() -> Mapping[str, Preset]:
     """By name, in the order of the file."""
-    data = tomllib.loads(resources.files(__package__).joinpath("presets.toml").read_text("utf-8"))
+    data = tomllib.loads(Path(__file__).with_name("presets.toml").read_text("utf-8"))
     return {name: _preset(name, row) for name, row in data.items()}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 
+from cortexd.domain.close_words import close_words
 from cortexd.errors import ConfigError, Problem
 
 
@@ -28,7 +28,7 @@ class UnknownSetting(Expectation):
 
 
 def unknown_setting(key: str, known: Collection[str]) -> str:
-    near = get_close_matches(key, known, n=1)
+    near = close_words(key, known)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
     return f"unknown setting; {hint}"
 

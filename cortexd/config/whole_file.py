@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
 def replace(file: Path, data: bytes, mode: int, beside: Path) -> None:
     """Put `data` in the place of `file`; `beside`: where it stands until it is whole. Raises OSError."""
+    import tempfile  # half a megabyte that few need
+
     handle, unfinished = tempfile.mkstemp(dir=beside, prefix=".cortexctl-")
     try:
         with open(handle, "wb") as stream:

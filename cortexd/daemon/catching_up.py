@@ -34,7 +34,7 @@ async def known(ledger: Ledger) -> Known:
         if not ledger.fleet.shared:
             raise
         ledger.caught_up = False
-        log.warning("%s; until then only what costs nothing is answered", error)
+        log.warning("until the ledger is read only local models that cost nothing are asked: %s", error)
         return Known()
 
 

@@ -62,9 +62,11 @@ class Housekeeping:
 
     async def _prune(self, day: date) -> None:
         before = day - timedelta(days=self._settings().keep_days)
+        midnight = datetime.combine(before, datetime.min.time()).astimezone()
         try:
+            if not await self._ledger.anything_old(before, midnight):
+                return
             pruned = await self._ledger.prune(before)
-            midnight = datetime.combine(before, datetime.min.time()).astimezone()
             self._unlearn(await self._ledger.drop_learned(midnight))
             await self._ledger.fleet.forget_hosts(midnight)
         except LedgerUnavailable as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from enum import StrEnum
 
+from cortexd.domain.close_words import close_words
 from cortexd.errors import UnknownTaskType
 
 
@@ -29,7 +29,7 @@ def parse_task_type(text: str) -> TaskType:
         return TaskType(text)
     except ValueError:
         names = [task.value for task in TaskType]
-        near = get_close_matches(str(text)[:64], names, n=1)
+        near = close_words(str(text)[:64], names)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownTaskType(
             f"task_type: unknown task type {str(text)[:64]!r}; {hint}one of {', '.join(names)}"

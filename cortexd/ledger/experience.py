@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cortexd.domain.answered import Answered
 from cortexd.domain.learned import Cell, Key, Learned, Reported, Teach
 from cortexd.domain.outcomes import Outcome
+from cortexd.ledger import reading, writing
+from cortexd.ledger.reading import at_start
 from cortexd.ledger.records import Judged, StoredRequest
 from cortexd.ledger.writing.actions import Action, Change
 
@@ -33,16 +35,12 @@ class Experience(ABC):
     async def answered(self, since: datetime, until: datetime) -> list[Answered]:
         """The last answers of each model for each task type, to requests begun since then and before `until` (aware),
         oldest first; of the newest requests alone."""
-        from cortexd.ledger.reading import answered
-
-        return await self._readers.read(lambda connection: answered.read(connection, since, until))
+        return await self._readers.read_plain(lambda rows: at_start.answered(rows, since, until))
 
     async def reported(self, until: datetime) -> list[Reported]:
         """Outcomes that were reported before `until` (aware) of the newest requests, as far as those were answered,
         each request's at its last report, oldest first."""
-        from cortexd.ledger.reading import reported
-
-        return await self._readers.read(lambda connection: reported.read(connection, until))
+        return await self._readers.read(lambda connection: reading.reported.read(connection, until))
 
     async def report_outcome(
         self,
@@ -61,47 +59,40 @@ class Experience(ABC):
         `teach` runs in the writer's thread. Raises RequestNotFound where the ledger does not hold the request, or no
         longer.
         """
-        from cortexd.ledger.writing import outcomes
 
         def keep(connection: Connection) -> tuple[Reported, Mapping[Key, Cell]]:
-            return outcomes.keep(connection, uid, request_id, source, outcome, reason, labels, teach)
+            return writing.outcomes.keep(connection, uid, request_id, source, outcome, reason, labels, teach)
 
         kept: tuple[Reported, Mapping[Key, Cell]] = await self._write(Change(keep))
         return kept
 
     async def told(self, uid: int, request_id: str = "") -> tuple[StoredRequest, list[tuple[str, Outcome]]] | None:
         """A request of `uid` and what each source said of it; without an id the last that was answered. None: none."""
-        from cortexd.ledger.reading import queries
-        from cortexd.ledger.writing import outcomes
 
         def read(connection: Connection) -> tuple[StoredRequest, list[tuple[str, Outcome]]] | None:
-            name = (uid, request_id or queries.last_answered(connection, uid))
-            found = queries.find(connection, [name]).get(name)
-            return None if found is None else (found, outcomes.of_request(connection, found.key))
+            name = (uid, request_id or reading.queries.last_answered(connection, uid))
+            found = reading.queries.find(connection, [name]).get(name)
+            return None if found is None else (found, writing.outcomes.of_request(connection, found.key))
 
         return await self._readers.read(read)
 
     async def learned(self) -> Learned:
         """What outcomes and decisions up to now have taught."""
-        from cortexd.ledger.reading import learned
-
-        return await self._readers.read(learned.read)
+        return await self._readers.read_plain(at_start.learned)
 
     async def replace_learned(self, learned: Learned) -> None:
         """Forget what was learned, and know this."""
-        from cortexd.ledger.writing import learned as writing
-
-        await self._write(Change(lambda connection: writing.replace(connection, learned)))
+        await self._write(Change(lambda connection: writing.learned.replace(connection, learned)))
 
     async def change_learned(self, change: Callable[[Learned], Learned]) -> Learned:
         """Put what `change` makes of all that was learned in its place, and give it. It runs in the writer's thread."""
-        from cortexd.ledger.reading import learned as reading
-        from cortexd.ledger.writing import learned as writing
 
         def make(connection: Connection) -> Learned:
-            writing.alone(connection)
-            changed = change(reading.read(connection))
-            writing.replace(connection, changed)
+            from cortexd.ledger.engines.driver import rows_of
+
+            writing.learned.alone(connection)
+            changed = change(at_start.learned(rows_of(connection)))
+            writing.learned.replace(connection, changed)
             return changed
 
         changed: Learned = await self._write(Change(make))
@@ -109,9 +100,7 @@ class Experience(ABC):
 
     async def drop_learned(self, before: datetime) -> list[Key]:
         """Let go of cells that no outcome has changed since then (aware); which they were."""
-        from cortexd.ledger.writing import learned
-
-        gone: list[Key] = await self._write(Change(lambda connection: learned.drop_old(connection, before)))
+        gone: list[Key] = await self._write(Change(lambda connection: writing.learned.drop_old(connection, before)))
         return gone
 
     async def judged(
@@ -119,8 +108,6 @@ class Experience(ABC):
     ) -> list[Judged]:
         """Settled requests that were begun since then and before `until` (aware) and of which the learner decided or
         was watched, oldest first; of too many the newest `most`. `uid`: of that user alone."""
-        from cortexd.ledger.reading import learned
-
         return await self._readers.read(
-            lambda connection: learned.judged(connection, since, until, most, uid, task_type)
+            lambda connection: reading.learned.judged(connection, since, until, most, uid, task_type)
         )

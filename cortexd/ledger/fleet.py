@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cortexd.domain.fleet import Marks, Refusal, Revision
+from cortexd.ledger import keeping, reading
 from cortexd.ledger.writing.actions import Action, Change
 
 if TYPE_CHECKING:
@@ -27,27 +28,24 @@ class Fleet:
 
     async def marks(self) -> Marks:
         """How far what machines share has come; all 0 where nobody shares this ledger."""
-        from cortexd.ledger.reading import fleet_settings
-
-        return await self._readers.read(fleet_settings.marks) if self.shared else Marks()
+        if not self.shared:
+            return Marks()
+        return await self._readers.read(lambda connection: reading.fleet_settings.marks(connection))
 
     async def settings(self) -> Revision | None:
         """The newest revision of the fleet's settings; None where there is none."""
-        from cortexd.ledger.reading import fleet_settings
-
-        return await self._readers.read(fleet_settings.revision) if self.shared else None
+        if not self.shared:
+            return None
+        return await self._readers.read(lambda connection: reading.fleet_settings.revision(connection))
 
     async def note_settings(self, revision: str, refused: Refusal | None = None) -> None:
         """Let the other machines know which revision of the fleet's settings this one runs ("" for none), and which
         newer one it cannot take."""
-        from cortexd.ledger.keeping import hosts
-
-        await self._write(Change(lambda connection: hosts.run_settings(connection, self._host(), revision, refused)))
+        noted = keeping.hosts.run_settings
+        await self._write(Change(lambda connection: noted(connection, self._host(), revision, refused)))
 
     async def forget_hosts(self, before: datetime) -> None:
         """Let go of machines that were seen last before then (aware) and of which no request and no sum is left."""
-        from cortexd.ledger.keeping import hosts
-
-        gone = await self._readers.read(lambda connection: hosts.long_gone(connection, before))
+        gone = await self._readers.read(lambda connection: keeping.hosts.long_gone(connection, before))
         if gone := [number for number in gone if number != self._host()]:
-            await self._write(Change(lambda connection: hosts.forget(connection, gone)))
+            await self._write(Change(lambda connection: keeping.hosts.forget(connection, gone)))

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import InvalidArgument, LedgerUnavailable
+from cortexd.ledger import keeping, reading, writing
+from cortexd.ledger.engines import place_of, resting
 from cortexd.ledger.experience import Experience
 from cortexd.ledger.fleet import Fleet
+from cortexd.ledger.keeping.kept import clamped
+from cortexd.ledger.keeping.machine import Machine, this_machine
+from cortexd.ledger.reading import at_start
+from cortexd.ledger.reading.readers import Readers
 from cortexd.ledger.records import (
     AttemptRecord,
     BudgetState,
@@ -43,14 +49,11 @@ from cortexd.ledger.writing.actions import (
     TakeOver,
     Upkeep,
 )
+from cortexd.ledger.writing.late_store import AnyStore, LateStore
+from cortexd.ledger.writing.writer import Writer
 
-if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: `open` does so, off the loop
-    from cortexd.ledger.engines import Place
-    from cortexd.ledger.keeping.machine import Machine
-    from cortexd.ledger.reading.readers import Readers
+if TYPE_CHECKING:  # SQLAlchemy takes 0.3 s to import: the ledger's threads do so, and where it rests none does
     from cortexd.ledger.spool.stand_in import StandIn
-    from cortexd.ledger.writing.store import Store
-    from cortexd.ledger.writing.writer import Writer
 
 _DEADLINE_S = 30.0
 
@@ -58,11 +61,14 @@ _DEADLINE_S = 30.0
 class Ledger(Experience):
     """One ledger in the hands of one daemon. Every method may raise LedgerUnavailable.
 
+    A file in which nothing is to be done rests: it is opened, in the ledger's own threads, for the first write, and for
+    the first reading that is none of a start's (reading/at_start.py).
+
     A write whose caller gives up may still be committed; a reservation given up is then settled as cancelled,
     free of charge. Leases of pending rows are renewed by the writer thread itself.
     """
 
-    def __init__(self, store: Store, writer: Writer, readers: Readers) -> None:
+    def __init__(self, store: AnyStore, writer: Writer, readers: Readers) -> None:
         self.recovered = store.recovered
         """Requests of a dead daemon that were settled as lost when this one opened the ledger."""
         self.fleet = Fleet(self._write, readers, lambda: store.host, shared=store.shared)
@@ -93,15 +99,18 @@ class Ledger(Experience):
 
         Raises ConfigError or LedgerUnavailable, whose texts say what to do.
         """
-        store, readers = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
-        from cortexd.ledger.writing.writer import Writer
+        store = await asyncio.to_thread(_open, settings, instance or secrets.token_hex(8), machine)
+        return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), Readers(store))
 
-        return _kind(settings, store)(store, Writer(store, settings.lease_s, _DEADLINE_S), readers)
+    @property
+    def at_rest(self) -> bool:
+        """Whether nobody has needed it yet, so that it is not opened."""
+        return self._store.resting is not None
 
     @property
     def totals(self) -> Totals:
         """The machine's settled requests and their cost, all time."""
-        return self._store.books.totals
+        return self._store.totals
 
     @property
     def writable(self) -> bool:
@@ -204,28 +213,22 @@ class Ledger(Experience):
 
     async def find(self, uid: int, request_id: str) -> StoredRequest | None:
         """The request that `uid` made under this id, whatever its state."""
-        from cortexd.ledger.reading import queries
-
         name = (uid, request_id)
-        return (await self._readers.read(lambda connection: queries.find(connection, [name]))).get(name)
+        return (await self._readers.read(lambda connection: reading.queries.find(connection, [name]))).get(name)
 
     async def stats(self, uid: int | None) -> Stats:
         """What `uid` has settled since its last reset; None: everybody, all time."""
-        from cortexd.ledger.reading import statistics
-
         if uid is None:
-            return await self._readers.read(statistics.everybody)
-        return await self._readers.read(lambda connection: statistics.read(connection, uid))
+            return await self._readers.read(lambda connection: reading.statistics.everybody(connection))
+        return await self._readers.read(lambda connection: reading.statistics.read(connection, uid))
 
     async def spent(self, uid: int) -> Spent:
         """What `uid` has spent in the day and month that now are."""
-        from cortexd.ledger.reading import rollups
-
         day, whose = datetime.now().astimezone().strftime("%Y-%m-%d"), frozenset((uid,))
         month = day[:7]
         return await self._readers.read(
             lambda connection: Spent(
-                rollups.spent(connection, whose, month, day), rollups.spent(connection, whose, month)
+                reading.rollups.spent(connection, whose, month, day), reading.rollups.spent(connection, whose, month)
             )
         )
 
@@ -239,25 +242,19 @@ class Ledger(Experience):
         Grouped by provider or model a request counts once at each that it was tried with; one that was tried with
         none is under "". Pruned requests have no label and no hour but their day's. Raises TooLarge past 10,000 rows.
         """
-        from cortexd.ledger.reading import usage
-
         try:
             async with asyncio.timeout(_DEADLINE_S), self._reports:
-                return await self._readers.read(lambda connection: usage.read(connection, query))
+                return await self._readers.read(lambda connection: reading.usage.read(connection, query))
         except TimeoutError:
             raise LedgerUnavailable("other reports take all the time there is; try again later") from None
 
     async def owners(self) -> dict[int, str]:
         """The name that each uid had last."""
-        from cortexd.ledger.writing import owners
-
-        return await self._readers.read(owners.known)
+        return await self._readers.read_plain(at_start.owners)
 
     async def note_owner(self, uid: int, user: str) -> None:
         """`uid` is called `user`, and all that is kept of it is his."""
-        from cortexd.ledger.writing import owners
-
-        await self._write(Change(lambda connection: owners.note(connection, uid, user)))
+        await self._write(Change(lambda connection: writing.owners.note(connection, uid, user)))
 
     async def take_over(self, uid: int, user: str) -> None:
         """`uid` belongs to `user` from now on, who gets nothing of what it did before. It stays in everybody's sums."""
@@ -265,51 +262,52 @@ class Ledger(Experience):
 
     async def preferences(self, uid: int) -> Mapping[str, Any]:
         """What `uid` has last wished for; empty for nothing."""
-        from cortexd.ledger.writing import preferences
-
-        return await self._readers.read(lambda connection: preferences.preferences(connection, uid))
+        return await self._readers.read(lambda connection: writing.preferences.preferences(connection, uid))
 
     async def set_preferences(self, uid: int, wishes: Mapping[str, Any]) -> None:
         """Replace all wishes of `uid`; none deletes them. Raises TooLarge past 64 KiB of JSON."""
-        from cortexd.ledger.writing import preferences
-
-        text = preferences.as_json(wishes)
-        await self._write(Change(lambda connection: preferences.keep_preferences(connection, uid, text)))
+        await self._write(Change(lambda connection: writing.preferences.keep_preferences(connection, uid, wishes)))
 
     async def budget_overrides(self) -> dict[tuple[str, str], LimitOverride]:
         """The limits set while the daemon ran, by (scope, name)."""
-        from cortexd.ledger.writing import preferences
-
-        return await self._readers.read(preferences.budget_overrides)
+        return await self._readers.read_plain(at_start.budget_overrides)
 
     async def set_budget(self, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:
         """Keep a limit that stands above the configuration's; None removes it."""
-        from cortexd.ledger.writing import preferences
-
-        await self._write(Change(lambda connection: preferences.keep_budget(connection, scope, name, override, by_uid)))
+        await self._write(
+            Change(lambda connection: writing.preferences.keep_budget(connection, scope, name, override, by_uid))
+        )
 
     async def own_caps(self) -> dict[int, OwnCap]:
         """The cap of each user who has set one."""
-        from cortexd.ledger.writing import own_caps
-
-        return await self._readers.read(own_caps.known)
+        return await self._readers.read_plain(at_start.own_caps)
 
     async def set_own_cap(self, uid: int, cap: OwnCap | None) -> None:
         """Replace a user's own cap; None removes it."""
-        from cortexd.ledger.writing import own_caps
-
-        await self._write(Change(lambda connection: own_caps.keep(connection, uid, cap)))
+        await self._write(Change(lambda connection: writing.own_caps.keep(connection, uid, cap)))
 
     async def prune(self, before: date) -> Pruned:
         """Turn settled requests of days before `before` into daily sums, which stay for good, and delete them.
 
         The current and the previous month always stay. A pruned request id may be used again.
         """
-        from cortexd.ledger.keeping import pruner, retention
-
-        first_kept = retention.clamped(before, datetime.now().astimezone().date())
+        first_kept = clamped(before, datetime.now().astimezone().date())
+        pruner = await self._readers.read(lambda _connection: keeping.pruner)
         async with self._prunings:
-            return await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
+            if self._store.shared:
+                async with keeping.beside.beside(self._store.place) as write:
+                    kept: Pruned = await pruner.prune(self._readers.read, write, first_kept, pruner.HOLD_BESIDE_S)
+            else:
+                kept = await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
+        return kept
+
+    async def anything_old(self, before: date, midnight: datetime) -> bool:
+        """False where `prune` and what else lets go of old rows, of nothing since midnight (aware), would find none: at
+        rest it is not opened for that."""
+        if not self.at_rest:
+            return True
+        first_kept = clamped(before, datetime.now().astimezone().date())
+        return await self._readers.read_plain(lambda rows: at_start.anything_old(rows, first_kept, midnight))
 
     async def close(self) -> None:
         """Write what is queued, close the file, drop the lock. Pending rows stay, for the next opening to recover."""
@@ -348,30 +346,18 @@ def _ended(state: str) -> RequestState:
     return end
 
 
-def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> tuple[Store, Readers]:
-    from cortexd.ledger.engines import place_of
-    from cortexd.ledger.keeping.machine import this_machine
-    from cortexd.ledger.reading.readers import Readers
-    from cortexd.ledger.writing import writer  # noqa: F401  imported here, off the loop
+def _open(settings: LedgerSettings, instance: str, machine: Machine | None) -> AnyStore:
+    machine = machine or this_machine(settings)
+    if (before := resting(settings, instance, machine)) is not None:
+        return LateStore(before, settings, instance, machine)
+    from cortexd.ledger.writing.shared_store import SharedStore
 
-    place = place_of(settings)
-    store = _store_of(place, settings, instance, machine or this_machine(settings))
-    return store, Readers(place, store.damage)
+    return SharedStore(place_of(settings), instance, settings.lease_s, machine, settings.spool)
 
 
-def _kind(settings: LedgerSettings, store: Store) -> type[Ledger]:
+def _kind(settings: LedgerSettings, store: AnyStore) -> type[Ledger]:
     if settings.users == "host" and store.shared:
         from cortexd.ledger.of_hosts import LedgerOfHosts
 
         return LedgerOfHosts
     return Ledger
-
-
-def _store_of(place: Place, settings: LedgerSettings, instance: str, machine: Machine) -> Store:
-    if place.engine.sharing:
-        from cortexd.ledger.writing.shared_store import SharedStore
-
-        return SharedStore(place, instance, settings.lease_s, machine, settings.spool)
-    from cortexd.ledger.writing.store import Store
-
-    return Store(place, instance, settings.lease_s, machine)

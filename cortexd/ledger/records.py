@@ -73,7 +73,7 @@ class Limit:
     `scope`: user, group, machine, APP, OWN or PAUSE; `name`: of the user, group or app; an app's are each one user's.
     `step_nano`: who is bound by it learns
     of others' spending in whole steps, 0 for all of it. `share`: the part of what is left that one user's uncertain
-    costs may take.
+    costs may take. `marks`: the sums spent of which somebody is told as they are reached, None: of all.
     """
 
     scope: str
@@ -83,6 +83,7 @@ class Limit:
     uids: frozenset[int] | None
     step_nano: int = 0
     share: Fraction = Fraction(1)
+    marks: tuple[int, ...] | None = None
 
     @property
     def whose(self) -> Whose:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, cast
 
+from cortexd.domain.close_words import close_words
 from cortexd.domain.tasks import TaskType
 from cortexd.library.types import LLMProvider
 
@@ -77,6 +77,6 @@ def refuse_unknown(router: type, name: str, known: Iterable[str]) -> None:
     names = {*known, *(key for key in dir(router) if not key.startswith("_"))}
     if name in names or name.startswith("_"):
         return
-    near = get_close_matches(name, names, n=1)
+    near = close_words(name, names)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise AttributeError(f"LLMRouter has no attribute {name!r}{hint}")

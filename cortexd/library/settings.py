@@ -11,13 +11,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
 from cortexd.config import Config, ProviderSettings, Secret, builtin_config
 from cortexd.config.addresses import endpoint_address, parse_address, without_credentials
 from cortexd.config.credentials import key_in
 from cortexd.config.presets import presets
 from cortexd.config.problems import Expectation
+from cortexd.domain.close_words import close_words
 from cortexd.errors import ConfigError
 from cortexd.library.errors import InvalidRequestError
 from cortexd.library.keys import split_keys
@@ -85,7 +85,7 @@ def said(arguments: Mapping[str, str | None]) -> dict[str, str | None]:
 def _known(name: str, value: object) -> bool:
     """Whether the argument says anything."""
     if name not in ARGUMENTS:
-        near = get_close_matches(name, ARGUMENTS, n=1, cutoff=0.0)
+        near = close_words(name, ARGUMENTS, cutoff=0.0)
         raise TypeError(f"LLMRouter() got an unexpected keyword argument {name!r}; did you mean {near[0]!r}?")
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name}: expected text or None, got {type(value).__name__}")

@@ -6,15 +6,14 @@ One thread, because two imports at once may meet half-initialised modules in eac
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
+from cortexd.domain.large_import import large_import
 from cortexd.domain.messages import Answer, Call
 from cortexd.domain.served import ServedModel
 from cortexd.errors import Failure, ProviderError
@@ -69,23 +68,9 @@ async def listed_models(settings: ProviderSettings, network: NetworkSettings) ->
 
 def _adapter(api: str) -> Callable[[ProviderSettings, NetworkSettings, int], LoadedApi]:
     """What all kinds share, with the SDK of `api` imported."""
-    with _kept_for_good():
+    with large_import():
         from cortexd.providers.adapter import SdkApi  # aiohttp and httpx2
         from cortexd.providers.late_import import import_client
 
         import_client(api_kind(api).sdk)
     return SdkApi
-
-
-@contextmanager
-def _kept_for_good() -> Iterator[None]:
-    """What is made meanwhile stays, so that garbage is looked for neither during the import nor in it afterwards: a
-    collection that goes through an SDK holds up every call for tens of milliseconds."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from cortexd.domain.close_words import close_words
 from cortexd.domain.money import from_usd
 from cortexd.domain.safe_values import safe_text
 from cortexd.errors import InvalidArgument
@@ -52,7 +52,7 @@ def as_sequence(value: object, path: str, what: str = "a list") -> Sequence[Any]
 def known_keys(row: Mapping[str, Any], keys: tuple[str, ...], path: str) -> None:
     for key in row:
         if key not in keys:
-            near = get_close_matches(str(key)[:64], keys, n=1)
+            near = close_words(str(key)[:64], keys)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(keys)}"
             raise InvalidArgument(f"{path}.{shown_key(key)}: unknown key{hint}")
 

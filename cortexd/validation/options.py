@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from cortexd.domain.close_words import close_words
 from cortexd.domain.messages import LearnedMode, OnBreak, Options, Privacy, Secrets, Strategy, Tool
 from cortexd.domain.modes import clash
 from cortexd.domain.money import from_usd
@@ -47,7 +47,7 @@ def parse_options(value: object, bounds: Bounds = USUAL) -> Options:
     parsed: dict[str, Any] = {}
     for key, item in table.items():
         if key not in _OPTIONS:
-            near = get_close_matches(str(key)[:64], _OPTIONS, n=1, cutoff=0.5)
+            near = close_words(str(key)[:64], _OPTIONS, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(_OPTIONS)}"
             raise InvalidArgument(f"options.{shown_key(key)}: unknown option{hint}")
         field, parse = _OPTIONS[key]

@@ -117,6 +117,7 @@ class TestSetting:
         assert own == {"day": (2_000_000_000, "downgrade"), "month": (20_000_000_000, "downgrade")}
         [day] = [line for line in cortexctl("budget").stdout.splitlines() if line.startswith("you allow yourself, day")]
         assert "$2.00" in day
+        assert "your own day ok, your own month ok" in cortexctl("status").stdout
         assert cortexctl("budget", "remove", "--mine").returncode == 0
         assert [item for item in capped.budgets() if item.scope == "own"] == []
 

@@ -14,7 +14,7 @@ import xllamacpp
 
 def parameters(model: str, port: int) -> xllamacpp.CommonParams:
     made = xllamacpp.CommonParams()
-    made.model.path, made.model_alias = model, "tiny"
+    made.model.path, made.model_alias = model, {"tiny"}
     made.hostnames, made.port = ["127.0.0.1"], port
     made.n_ctx, made.n_parallel, made.kv_unified = 4096, 4, False  # 1024 tokens for each
     made.ctx_shift = True  # what has no end goes on

@@ -388,6 +388,13 @@ class TestRun:
         row = shared.books().rows[-1]
         assert (row["state"], Path(sys.executable).name in row["labels"]) == ("done", True)
 
+    def test_a_model_that_nobody_has(self, shared: Shared, tmp_path: Path) -> None:
+        """Is told before the program begins, with the nearest names."""
+        done = _run("--model", "claude/claude-sonet", "--", "touch", str(tmp_path / "began"))
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "there is no 'claude/claude-sonet'. Ask for claude/claude-sonnet-" in done.stderr
+        assert not (tmp_path / "began").exists()
+
     def test_nothing_is_left_behind(self, shared: Shared) -> None:
         """The endpoint ends with the program, also where there is none."""
         done = _run("--", "no-such-program")

@@ -55,10 +55,13 @@ class TestLimits:
     async def test_user_then_machine(self) -> None:
         """A limit for each period that has an amount; a user's is by his uid alone, the machine's by everybody."""
         settings = BudgetSettings(machine=LimitUsd(month_usd="500"), each_user=LimitUsd("0.10", "2.000000001"))
+        of_day = (50_000_000, 80_000_000, 95_000_000)
+        of_month = (1_000_000_001, 1_600_000_001, 1_900_000_001)
+        together = (250 * USD, 400 * USD, 475 * USD)
         assert await limits_of(settings) == (
-            Limit("user", "alice", Period.DAY, 100_000_000, frozenset((7,))),
-            Limit("user", "alice", Period.MONTH, 2_000_000_001, frozenset((7,))),
-            Limit("machine", "", Period.MONTH, 500 * USD, None, step_nano=10 * USD),
+            Limit("user", "alice", Period.DAY, 100_000_000, frozenset((7,)), marks=of_day),
+            Limit("user", "alice", Period.MONTH, 2_000_000_001, frozenset((7,)), marks=of_month),
+            Limit("machine", "", Period.MONTH, 500 * USD, None, step_nano=10 * USD, marks=together),
         )
 
     async def test_shared_ones_have_steps_and_shares(self) -> None:

@@ -16,7 +16,7 @@ from cortexd.config.ledger_address import with_role
 from cortexd.config.settings import LedgerSettings, Secret
 from cortexd.ledger import Ledger
 from cortexd.ledger.keeping.fitness import fitness
-from cortexd.ledger.keeping.schema import HEAD, REVISIONS
+from cortexd.ledger.keeping.revisions import HEAD, REVISIONS
 from tests.postgresql import Cluster, shared
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from cortexd.cli.app import main
 from cortexd.cli.shown.failures import DENIED
 from cortexd.ledger import Ledger, UsageQuery
 from cortexd.ledger.keeping.machine import Machine, hashed
-from cortexd.ledger.keeping.schema import HEAD
+from cortexd.ledger.keeping.revisions import HEAD
 from cortexd.ledger.reading.fleet import look
 from tests.unit.test_ledger_maintenance import out_of_reach
 from tests.unit.test_ledger_parts import MACHINE, at, complete, request, rows, settings

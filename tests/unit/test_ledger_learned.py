@@ -15,7 +15,7 @@ from cortexd.domain.messages import LearnedMode
 from cortexd.domain.outcomes import NOTHING, Outcome
 from cortexd.domain.targets import Target
 from cortexd.ledger import Ledger
-from cortexd.ledger.keeping.schema import HEAD
+from cortexd.ledger.keeping.revisions import HEAD
 from cortexd.ledger.writing import learned as writing
 from cortexd.routing.learned import Cells
 from tests.unit.ledger_history import NOW

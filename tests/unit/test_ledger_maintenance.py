@@ -28,7 +28,7 @@ from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger, Totals, UsageQuery
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import FIELDS, backup, check, export
-from cortexd.ledger.keeping.schema import HEAD
+from cortexd.ledger.keeping.revisions import HEAD
 from tests.unit.ledger_history import NOW, TODAY, live
 from tests.unit.test_ledger_parts import KIMI, at, attempt, audited, complete, eventually, request, rows, settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from cortexd.domain.apps import APP
 from cortexd.domain.own_cap import OwnCap
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable
 from cortexd.ledger import DuplicateRequest, Ledger, Limit, LimitOverride, Period, UsageQuery
+from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.keeping.schema import metadata
@@ -29,13 +31,19 @@ from cortexd.ledger.moving.write_out import write_out
 from tests.postgresql import Cluster, shared
 from tests.unit.ledger_history import live
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, request, settings, told
+from tests.unit.test_ledger_parts import attempt, complete, eventually, request, settings, told
 
 pytestmark = pytest.mark.slow
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 GROUPS = (("day", "uid"), ("provider", "model", "task_type"), ("app",), ("host",))
 UIDS = (1000, 1001, 1002)
 ALPHA, BETA = (Machine(hashed(name.encode()), name) for name in ("alpha", "beta"))
+
+
+SLOW = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END';
+CREATE TRIGGER slow BEFORE INSERT ON daily FOR EACH STATEMENT EXECUTE FUNCTION wait()
+"""
 
 
 @pytest.fixture
@@ -151,6 +159,27 @@ class TestTogether:
             assert now["stats"][uid].total_requests == counted
         assert check(fleet) == []
 
+    async def test_holds_nobody_up_with_days_long_over(
+        self, tmp_path: Path, fleet: LedgerSettings, postgresql: Cluster
+    ) -> None:
+        """Their sums, of which there may be hundreds of thousands, go in while the machines of the fleet go on."""
+        file = await filled(tmp_path)
+        running = await Ledger.open(fleet, machine=BETA)
+        with place_of(fleet).writer().begin() as connection:
+            connection.exec_driver_sql(SLOW)
+        holding = place_of(fleet).writer().connect()
+        holding.exec_driver_sql("SELECT pg_advisory_lock(42)")
+        moving = asyncio.create_task(asyncio.to_thread(take_in, file, fleet))
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
+        await eventually(lambda: bool(postgresql.ask(waiting)))
+        await complete(running, 40)
+        holding.invalidate()
+        await moving
+        assert (await running.stats(1000)).total_requests > 1
+        await running.close()
+        holding.close()
+        assert check(fleet) == []
+
     async def test_people_of_each_machine(self, tmp_path: Path, fleet: LedgerSettings) -> None:
         """Where each machine has users of its own, a moved one is of the machine whose file it was."""
         ledger = await Ledger.open(settings(tmp_path), machine=ALPHA)
@@ -219,6 +248,21 @@ class TestRefused:
         await running.close()
         with pytest.raises(AccessDenied):
             take_in(settings(tmp_path).path, fleet)
+
+    async def test_where_a_uid_becomes_anothers_meanwhile(self, tmp_path: Path, fleet: LedgerSettings) -> None:
+        """Nothing of it is moved: it would be the new one's."""
+        file = await filled(tmp_path)
+        running = await Ledger.open(fleet, machine=BETA)
+
+        def note(_moved: int, _of: int) -> None:
+            with place_of(fleet).writer().begin() as connection:
+                connection.exec_driver_sql("DELETE FROM owners")
+                connection.exec_driver_sql("INSERT INTO owners VALUES (1001, 'bob', 0, now())")
+
+        with pytest.raises(AccessDenied):
+            take_in(file, fleet, note)
+        assert (await running.stats(None)).total_requests == 0
+        await running.close()
 
     async def test_without_a_database(self, tmp_path: Path) -> None:
         await (await Ledger.open(settings(tmp_path))).close()

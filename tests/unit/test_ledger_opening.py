@@ -19,7 +19,8 @@ from sqlalchemy.schema import CreateTable
 from cortexd.errors import ConfigError, LedgerUnavailable
 from cortexd.ledger import Ledger, RequestState, Totals
 from cortexd.ledger.engines import place_of
-from cortexd.ledger.keeping.schema import HEAD, metadata
+from cortexd.ledger.keeping.revisions import HEAD
+from cortexd.ledger.keeping.schema import metadata
 from cortexd.ledger.writing.statements import Statements
 from tests.unit.test_ledger_parts import attempt, audited, complete, request, rows, settings
 
@@ -198,7 +199,7 @@ class TestSchema:
     async def test_durability_sets_the_syncs(self, tmp_path: Path, durability: str, level: int) -> None:
         """`power` syncs every commit, `process` leaves that to checkpoints; both write ahead."""
         ledger = await Ledger.open(settings(tmp_path, durability=durability))
-        connection = ledger._store._connection.connection  # of this connection alone: the file does not tell
+        connection = ledger._store.opened()._connection.connection  # of this connection alone: the file does not tell
         assert connection.cursor().execute("PRAGMA synchronous").fetchone() == (level,)
         assert connection.cursor().execute("PRAGMA journal_mode").fetchone() == ("wal",)
         await ledger.close()

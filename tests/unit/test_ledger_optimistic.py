@@ -113,6 +113,49 @@ class TestDecisions:
         assert not written[False]
 
 
+class TestTogether:
+    async def test_no_limit_is_passed_and_each_mark_is_told_once(
+        self, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Machines that do not wait for each other reserve and settle until a budget is full: at no instant is there
+        more than it holds, and of each mark exactly one settlement tells."""
+        at, most, marks, chance = shared(postgresql.ledger()), 1_000_000, (200_000, 500_000, 900_000), random.Random(7)
+        limits = [Limit("machine", "", Period.DAY, most, EVERYBODY, marks=marks)]
+        together = {True: 0, False: 0}
+        write = Optimistic.write
+
+        def counted(self: Optimistic, connection: Any, plan: Any) -> Any:
+            found = write(self, connection, plan)
+            together[all(plan.added.locks.values())] += 1
+            return found
+
+        monkeypatch.setattr(Optimistic, "write", counted)
+        changes: list[tuple[int, int]] = []
+
+        async def ask(machine: Ledger) -> None:
+            for _ in range(300):
+                nano = chance.randrange(150, 500)
+                try:
+                    key = await machine.reserve(request(chance.choice((1, 2, 3))), nano, limits)
+                except OverBudget:
+                    continue
+                settled = await machine.settle(key, "done", [attempt(nano - chance.randrange(20))])
+                changes.extend((each.before_nano, each.after_nano) for each in settled.budgets)
+
+        async with several(*(Ledger.open(at) for _ in range(12))) as machines:
+            await asyncio.gather(*map(ask, machines))
+            [state] = await machines[0].budgets(limits)
+        assert most - 500 < state.spent_nano <= most
+        assert together[True] > 300
+        assert together[False] > 20
+        for mark in marks:
+            assert sum(before < mark <= after for before, after in changes) == 1
+        with place_of(at).reading() as connection:
+            running = "sum(CASE kind WHEN 'release' THEN -nano ELSE nano END) OVER (ORDER BY seq)"
+            assert connection.scalar(text(f"SELECT max(sum) FROM (SELECT {running} AS sum FROM entries) AS r")) <= most
+        assert check(at) == []
+
+
 async def test_an_older_ledger_gets_what_they_need(postgresql: Cluster) -> None:
     """A database of the revision before has no routine that adds."""
     at = shared(postgresql.ledger())

@@ -9,7 +9,7 @@ import pytest
 
 from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
 from cortexd.ledger import OWN, PAUSE, Ledger, Limit, OverBudget, Period
-from cortexd.ledger.keeping.schema import HEAD
+from cortexd.ledger.keeping.revisions import HEAD
 from tests.unit.test_ledger_parts import complete, make_older, request, rows, settings
 
 pytestmark = pytest.mark.usefixtures("engine")

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.domain.apps import APP
 from cortexd.errors import AccessDenied, InvalidArgument, LedgerUnavailable, RequestNotFound
-from cortexd.ledger import DuplicateRequest, Ledger, Limit, OverBudget, Period, RequestState, Settled, UsageQuery
+from cortexd.ledger import DuplicateRequest, Ledger, Limit, OverBudget, Period, Settled, UsageQuery
 from cortexd.ledger.engines import place_of
-from cortexd.ledger.engines.postgresql import session
 from cortexd.ledger.keeping.maintenance import backup, begin_anew, check, export
-from cortexd.ledger.writing.actions import Reserve, Settle
-from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request, several
@@ -232,81 +227,6 @@ class TestUsers:
             await machines[1].take_over(1000, "bob")
 
 
-@pytest.fixture
-def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[[SharedStore, str], None]:
-    """Ends the store's connection once: before its next commit is sent, or after it has been done."""
-
-    def break_at(store: SharedStore, when: str) -> None:
-        connection = store._there
-        assert connection is not None
-        dialect = connection.dialect
-        commit, run = dialect.do_commit, session.run
-        driver = connection.connection.driver_connection
-        assert driver is not None
-
-        def losing(write: Callable[..., Any]) -> Callable[..., Any]:
-            def lose(*given: Any) -> Any:
-                monkeypatch.setattr(dialect, "do_commit", commit)
-                monkeypatch.setattr(session, "run", run)
-                if when == "after":
-                    write(*given)
-                postgresql.ask(f"SELECT pg_terminate_backend({driver.info.backend_pid}, 5000)")
-                return write(*given) if when == "before" else driver.execute("SELECT 1")
-
-            return lose
-
-        monkeypatch.setattr(dialect, "do_commit", losing(commit))
-        monkeypatch.setattr(session, "run", losing(run))
-
-    return break_at
-
-
-class TestLostConnections:
-    @pytest.mark.parametrize("known", [False, True], ids=["planned under locks", "planned by what was seen"])
-    @pytest.mark.parametrize("when", ["before", "after"])
-    def test_a_commit_is_done_once(
-        self, at: LedgerSettings, breaking: Callable[[SharedStore, str], None], when: str, known: bool
-    ) -> None:
-        """Where the answer to a commit is lost it is found out what became of it: once is every request reserved,
-        and settled once."""
-        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
-        limits, spent = (limit(1_000),), 0
-        try:
-            if known:
-                [first] = store.run([Reserve(request(), 40, limits)])
-                store.run([Settle(first, RequestState.DONE, (attempt(spent := 7),))])
-            breaking(store, when)
-            [key] = store.run([Reserve(request(), 40, limits)])
-            breaking(store, when)
-            [settled] = store.run([Settle(key, RequestState.DONE, (attempt(10),))])
-            assert isinstance(settled, Settled)
-            assert (settled.budgets[0].before_nano, settled.budgets[0].after_nano) == (spent, spent + 10)
-        finally:
-            store.close()
-        assert seen(at, "SELECT id, state, cost_nano FROM requests")[known:] == [(key, "done", 10)]
-        assert check(at) == []
-
-    def test_what_is_sent_and_not_answered_comes_to_nothing(self, at: LedgerSettings) -> None:
-        """A session whose other end is gone may still be at it; it is ended before anybody looks what became of it."""
-        sharing, place = place_of(at).engine.sharing, place_of(at)
-        assert sharing is not None
-        with place.writer().connect() as lost, place.writer().connect() as connection:
-            there = sharing.session(lost)
-            sharing.end_session(connection, there)
-            with pytest.raises(DBAPIError) as ended:
-                lost.execute(text("SELECT 1"))
-            assert sharing.lost(ended.value)
-            sharing.end_session(connection, there)  # it is gone already
-
-    def test_in_a_database_that_has_never_heard_of_it(self, at: LedgerSettings) -> None:
-        """A standby that took over without the newest transactions says that this one was not committed."""
-        sharing, place = place_of(at).engine.sharing, place_of(at)
-        assert sharing is not None
-        with place.writer().connect() as connection:
-            sharing.enter(connection, alone=False)
-            assert not sharing.committed(connection, str(2**40 + 5))
-
-
 class TestAway:
     async def test_refuses_at_once_and_recovers(self, at: LedgerSettings, postgresql: Cluster) -> None:
         """While the database is away requests are refused, and what was under way is settled when it is back."""
@@ -367,6 +287,18 @@ class TestPooled:
             for machine in machines:
                 await machine.close()
             assert check(shared(url)) == []
+
+    async def test_what_was_seen_is_not_so_any_more(self, postgresql: Cluster) -> None:
+        """A machine whose plan does not hold any more plans anew, there too."""
+        limits = [limit(1_000)]
+        with postgresql.pooled(postgresql.database()) as url:
+            async with several(*(Ledger.open(shared(url)) for _ in range(2))) as (first, second):
+                await first.reserve(request(), 1, limits)
+                await second.reserve(request(), 900, limits)
+                await first.reserve(request(), 50, limits)
+                with pytest.raises(OverBudget) as refused:
+                    await second.reserve(request(), 50, limits)
+            assert refused.value.room_nano == 49
 
 
 class TestTools:

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from cortexd.config.settings import LedgerSettings, Secret
-from cortexd.errors import LedgerUnavailable
+from cortexd.errors import AccessDenied, LedgerUnavailable
 from cortexd.ledger.engines import place_of
 
 _GIVE_A_PASSWORD = b"R\0\0\0\x08\0\0\0\x03"
@@ -50,12 +50,12 @@ def test_says_what_the_driver_says() -> None:
 
 def test_says_that_a_password_is_wanted() -> None:
     """And where it belongs."""
-    with answering(_GIVE_A_PASSWORD) as url, pytest.raises(LedgerUnavailable, match="ledger_password"):
+    with answering(_GIVE_A_PASSWORD) as url, pytest.raises(AccessDenied, match="ledger_password"):
         place_of(LedgerSettings(url=url)).reach()
 
 
 def test_says_that_the_database_refuses() -> None:
     """A server that is there and says no is not taken for one that cannot be reached."""
-    with answering(_GIVE_A_PASSWORD, _REFUSED) as url, pytest.raises(LedgerUnavailable) as refused:
+    with answering(_GIVE_A_PASSWORD, _REFUSED) as url, pytest.raises(AccessDenied) as refused:
         place_of(LedgerSettings(url=url, password=Secret("hunter2"))).reach()
     assert str(refused.value).endswith("the database refuses the connection: wrong password")

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url, text
 
+from cortexd.config.settings import LedgerSettings
 from cortexd.ledger import Ledger
-from cortexd.ledger.engines import Log
+from cortexd.ledger.engines import Log, place_of
 from cortexd.ledger.keeping import pruner, retention
 from cortexd.ledger.writing import inbox, write_back
 from cortexd.ledger.writing.actions import Action, Change, Upkeep
 from cortexd.ledger.writing.inbox import Inbox, Job
 from cortexd.ledger.writing.store import Store
 from cortexd.ledger.writing.waiters import Waiter
+from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import complete, eventually, settings
 
 LONG_AGO = datetime(2024, 1, 2, tzinfo=UTC)
@@ -150,7 +154,7 @@ class TestUpkeep:
         def fill_and_empty(connection: Connection) -> bool:
             connection.exec_driver_sql("CREATE TABLE much AS SELECT zeroblob(4000000) AS x")
             connection.exec_driver_sql("DROP TABLE much")
-            return ledger._store._engine.shrink(connection, 0)
+            return ledger._store.opened()._engine.shrink(connection, 0)
 
         assert await ledger._write(Change(fill_and_empty))
         await ledger.close()
@@ -185,3 +189,52 @@ class TestLog:
 def log_bytes(directory: Path) -> int:
     path = settings(directory).path
     return path.with_name(path.name + "-wal").stat().st_size
+
+
+@pytest.mark.slow
+class TestUpkeepOfSharedLedgers:
+    """Of which a step waits, in these tests, for a row that somebody else holds."""
+
+    @contextmanager
+    def held_up(self, at: LedgerSettings) -> Iterator[None]:
+        with place_of(at).writer().begin() as somebody:
+            somebody.execute(text("SELECT 1 FROM requests WHERE started_at < '2025-01-01' FOR UPDATE"))
+            yield
+
+    async def waits(self, postgresql: Cluster) -> None:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM requests%'"
+        await eventually(lambda: bool(postgresql.ask(waiting)))
+
+    async def test_keep_no_call_waiting(self, postgresql: Cluster) -> None:
+        """However long it takes, this machine's calls and the others' go on, and nobody else begins with it."""
+        at = shared(postgresql.database())
+        ledger, other = await Ledger.open(at), await Ledger.open(at)
+        for _ in range(3):
+            await complete(ledger, started_at=LONG_AGO)
+        with self.held_up(at):
+            pruning = asyncio.ensure_future(ledger.prune(datetime.now(UTC).date()))
+            await self.waits(postgresql)
+            for _ in range(10):
+                await complete(ledger)
+                await complete(other)
+            assert (await other.prune(datetime.now(UTC).date())).requests == 0
+            assert not pruning.done()
+        assert (await pruning).requests == 3
+        await ledger.close()
+        await other.close()
+
+    async def test_end_with_the_daemon(self, postgresql: Cluster) -> None:
+        """Who leaves in the middle of a step leaves no connection, and all or nothing of the step is done."""
+        at = shared(postgresql.database())
+        ledger = await Ledger.open(at)
+        for _ in range(3):
+            await complete(ledger, started_at=LONG_AGO)
+        with self.held_up(at):
+            pruning = asyncio.ensure_future(ledger.prune(datetime.now(UTC).date()))
+            await self.waits(postgresql)
+            pruning.cancel()
+            await ledger.close()
+        name = make_url(at.url).database
+        there = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{name}'"
+        await eventually(lambda: not postgresql.ask(there))
+        assert postgresql.ask("SELECT count(*) FROM requests", name or "") in ([(0,)], [(3,)])

@@ -11,6 +11,7 @@ import click
 from cortexd.cli.connecting import record
 from cortexd.cli.connecting.asking import agreed, dry_run_option, yes_option
 from cortexd.cli.connecting.bridge import address_by_hand, address_to_be, bridge_address, open_port
+from cortexd.cli.connecting.obstacles import Obstacle, refusal
 from cortexd.cli.connecting.programs import PROGRAMS, Home, Program, home_of_user
 from cortexd.cli.connecting.record import USUAL_MODEL
 from cortexd.cli.settings import Settings, json_option
@@ -133,7 +134,8 @@ def _try(program: Program, address: Address, model: str, *, ask: bool) -> None:
 
     found = len(trying.models(address))
     print_text(f"the bridge answers at {address.url}: {found} names of models")
-    trying.refuse_unknown(address, model)
+    if why := trying.why_unknown(address.url, address.token, model):
+        raise refusal(Obstacle.UNKNOWN, reason=why)
     if ask:
         seen = trying.chat(address, program.api, model)
         print_text(f"{seen.provider} ({seen.model}) answers for ${seen.cost_usd}: {seen.text}")

@@ -17,7 +17,7 @@ import click
 from cortexd.cli.given.tasks import task_option
 from cortexd.cli.settings import Settings
 from cortexd.domain.apps import program_of_command, shown_app
-from cortexd.errors import ServiceUnavailable
+from cortexd.errors import InvalidArgument, ServiceUnavailable
 
 _START_S = 30.0
 _STOP_S = 10.0
@@ -46,8 +46,17 @@ def command(settings: Settings, model: str | None, task: str | None, words: tupl
         raise click.exceptions.NoSuchOption(words[0], ctx=click.get_current_context())
     app = shown_app(program_of_command(words[0], words).name)
     with _bridge(settings.bus, app, model, task) as (port, token):
+        _refuse_unknown(port, token, model)
         status = _run(words, {**os.environ, **_told(port, token)})
     raise click.exceptions.Exit(status)
+
+
+def _refuse_unknown(port: int, token: str, model: str | None) -> None:
+    """Before the program begins, which would be told later, in its own words. Raises InvalidArgument."""
+    from cortexd.cli.connecting.trying import why_unknown
+
+    if model and (why := why_unknown(f"http://127.0.0.1:{port}", token, model)):
+        raise InvalidArgument(f"--model: {why}")
 
 
 def _told(port: int, token: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 30.0  # dbus-daemon waits 25 s for a service that cannot be started
 _PROVIDERS = (Column("provider"), Column("state"), Column("note"))
-_WHOSE = {"user": "your", "machine": "the machine's"}
+_WHOSE = {"user": "your", "own": "your own", "machine": "the machine's"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,15 @@ def models(address: Address) -> list[str]:
     return [str(item["id"]) for item in answer["data"]]
 
 
-def refuse_unknown(address: Address, model: str) -> None:
-    """Raises CortexError for a name that nobody answers to; other troubles are the program's to tell. Costs nothing."""
+def why_unknown(url: str, token: str, model: str) -> str:
+    """What the bridge says, with the nearest names, of a name that nobody answers to; "" for others. Other troubles are
+    the program's to tell. Costs nothing."""
+    body = {"model": model, "messages": _QUESTION}
     try:
-        _asked(address, "POST", "/v1/messages/count_tokens", {"model": model, "messages": _QUESTION}, _LIST_S)
-    except CortexError as error:
-        if error.details["cause"] == Obstacle.UNKNOWN:
-            raise
+        status, document, _ = _sent(url, token, "POST", "/v1/messages/count_tokens", body, _LIST_S)
+    except CortexError:
+        return ""
+    return _reason(document).removeprefix("model: ") if status == http.HTTPStatus.NOT_FOUND else ""
 
 
 def chat(address: Address, api: str, model: str) -> Seen:
@@ -60,26 +62,34 @@ def chat(address: Address, api: str, model: str) -> Seen:
 def _asked(
     address: Address, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
 ) -> tuple[Any, Message]:
-    place = urlsplit(address.url)
-    headers = {"Authorization": f"Bearer {address.token}", "Content-Type": "application/json"}
+    status, document, headers = _sent(address.url, address.token, method, path, body, timeout_s)
+    if status == http.HTTPStatus.NOT_FOUND:
+        raise refusal(Obstacle.UNKNOWN, reason=_reason(document))
+    if status != http.HTTPStatus.OK:
+        raise refusal(Obstacle.NOT_SERVED, status=status, reason=_reason(document))
+    return document, headers
+
+
+def _sent(
+    url: str, token: str, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
+) -> tuple[int, Any, Message]:
+    """The answer's status, document and headers. Raises CortexError where there is none."""
+    place = urlsplit(url)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=timeout_s)
     try:
         connection.request(method, path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()
         data = response.read(_LONGEST)
     except (OSError, http.client.HTTPException) as error:
-        raise refusal(Obstacle.NO_ANSWER, url=address.url, reason=getattr(error, "strerror", None) or error) from None
+        raise refusal(Obstacle.NO_ANSWER, url=url, reason=getattr(error, "strerror", None) or error) from None
     finally:
         connection.close()
     try:
         document = json.loads(data)
     except ValueError:
         document = {}
-    if response.status == http.HTTPStatus.NOT_FOUND:
-        raise refusal(Obstacle.UNKNOWN, reason=_reason(document))
-    if response.status != http.HTTPStatus.OK:
-        raise refusal(Obstacle.NOT_SERVED, status=response.status, reason=_reason(document))
-    return document, response.headers
+    return response.status, document, response.headers
 
 
 def _reason(document: Any) -> str:

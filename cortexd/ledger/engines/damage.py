@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from cortexd.errors import LedgerUnavailable
-from cortexd.ledger.engines.engine import Place
 
 _log = logging.getLogger("cortexd.ledger")
 
 
 class Damage:
-    """Of the ledger at `place`; any thread may ask."""
+    """Of the ledger at `place`; `damaged` tells which errors come of it. Any thread may ask."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: str, damaged: Callable[[BaseException], bool]) -> None:
         self._place = place
+        self._damaged = damaged
         self._lock = threading.Lock()
         self._said = False
 
     def is_why(self, error: BaseException) -> bool:
-        return self._place.engine.damaged(error)
+        return self._damaged(error)
 
     def in_words(self, error: BaseException) -> LedgerUnavailable:
         """What a call that has met it is told."""

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam
+from sqlalchemy import BindParameter, Connection, bindparam, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -24,6 +24,15 @@ Row = dict[str, Any]
 def given(name: str) -> BindParameter[Any]:
     """A value that a prepared statement is run with."""
     return bindparam(name, required=False)
+
+
+def rows_of(connection: Connection) -> Callable[..., list[tuple[Any, ...]]]:
+    """What runs a statement in words and gives all its rows, as reading/at_start.py wants it."""
+
+    def rows(statement: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.execute(text(statement), values)]
+
+    return rows
 
 
 class Prepared:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import sqlalchemy
-from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table
-from sqlalchemy.exc import SQLAlchemyError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.errors import LedgerUnavailable
+from cortexd.errors import AccessDenied, LedgerUnavailable
 from cortexd.ledger.engines.sharing import Sharing
+
+if TYPE_CHECKING:
+    import sqlalchemy
+    from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table
 
 
 class TemporarilyUnavailable(LedgerUnavailable):
@@ -82,6 +82,10 @@ class Engine(ABC):
     @abstractmethod
     def deletable(self, connection: Connection, table: str) -> AbstractContextManager[None]:
         """Rows of an append-only table can be deleted meanwhile; where it fails, the rollback restores the refusal."""
+
+    def first_to(self, connection: Connection, work: str) -> bool:  # noqa: ARG002
+        """Whether no other daemon is at that work; nobody begins it until the transaction ends."""
+        return True
 
     @abstractmethod
     def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
@@ -191,15 +195,21 @@ class Place(ABC):
         Holds no writer up. Raises LedgerUnavailable.
         """
 
+    def failure(self, what: str, error: BaseException) -> AccessDenied | LedgerUnavailable:
+        """`error` for a person who has asked for something: AccessDenied where the database lets its user not do it."""
+        reason = self.engine.unwritable(error) or type(error).__name__
+        return (AccessDenied if self.engine.refuses(error) else LedgerUnavailable)(f"{what}: {reason}")
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A single connection of `readers`; what the database refuses is LedgerUnavailable."""
+        """A single connection of `readers`; what the database refuses is as `failure` says."""
+        from sqlalchemy.exc import SQLAlchemyError
+
         pool = self.readers()
         try:
             with pool.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            reason = self.engine.unwritable(error) or type(error).__name__
-            raise LedgerUnavailable(f"cannot read {self}: {reason}") from error
+            raise self.failure(f"cannot read {self}", error) from error
         finally:
             pool.dispose()

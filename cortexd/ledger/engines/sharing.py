@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
 
 if TYPE_CHECKING:
     from cortexd.ledger.engines.driver import Sending
@@ -20,25 +21,29 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A sum to be seen: of these uids, that period and program. The rest is the most that it may be, `used` being what
-    is spent and reserved together; None for any."""
+    """A sum to be seen: of these uids, that period and program. The rest is the most that may be there, `used` being
+    what is spent and reserved together; None for any."""
 
     uids: Sequence[int]
     period: str
     app: str
     most_used: int | None = None
+    most_spent: int | None = None
     most_reserved: int | None = None
     most_unknown: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """What a transaction adds to the sums that `machine` keeps, under the locks of these names, once it has looked."""
+    """What a transaction adds to the sums that `machine` keeps, once it has looked, under the locks of these names:
+    alone, or where it is True together with others who take it so. `then`: what else it adds up, which others may add
+    to as well and so comes after the locks."""
 
     rows: Rows
     machine: str
-    locks: Iterable[str]
+    locks: Mapping[str, bool]
     looks: Sequence[Look]
+    then: Sequence[tuple[Sending, Rows]] = ()
 
 
 class Otherwise(Exception):
@@ -71,7 +76,11 @@ class Sharing(ABC):
 
     @abstractmethod
     def entering(self, alone: bool) -> list[Asked]:
-        """`enter`, to be asked; the last value of the last is the mark."""
+        """`enter`, to be asked; the last value of the first is the mark."""
+
+    @abstractmethod
+    def most_at_once(self, connection: Connection) -> int | None:
+        """So many transactions at most are under way in the database; None where nobody knows."""
 
     @abstractmethod
     def session(self, connection: Connection) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines import Place, engine_of, place_of
 from cortexd.ledger.keeping.migrate import revision
-from cortexd.ledger.keeping.schema import HEAD, REVISIONS, budget_overrides, fleet_settings, metadata, shared_metadata
+from cortexd.ledger.keeping.revisions import HEAD, REVISIONS
+from cortexd.ledger.keeping.schema import budget_overrides, fleet_settings, metadata, shared_metadata
 
 WITHIN_S = 15.0
 _MAY_BE_ANOTHERS = (fleet_settings.name, budget_overrides.name)
@@ -59,8 +59,7 @@ def _asked(place: Place) -> Fitness:
         reason = place.engine.unwritable(error) or type(error).__name__
         if not place.engine.refuses(error):
             return _away(reason)
-        who = ". This asked as root; to ask as cortexd: sudo -u cortexd cortexd --check-config."
-        return Fitness(faults=(f"{reason}{who if os.geteuid() == 0 else '.'}",))
+        return Fitness(faults=(f"{reason}.",))
     finally:
         pool.dispose()
 

@@ -97,8 +97,7 @@ def _writing(ledger: LedgerSettings, after: int) -> Iterator[Connection]:
     except IntegrityError as error:
         raise _overtaken(after) from error
     except SQLAlchemyError as error:
-        reason = place.engine.unwritable(error) or type(error).__name__
-        raise LedgerUnavailable(f"cannot write the fleet's settings in {place}: {reason}") from error
+        raise place.failure(f"cannot write the fleet's settings in {place}", error) from error
     finally:
         pool.dispose()
 

@@ -14,7 +14,8 @@ from cortexd.domain.people import person
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping import marks, meta_rows
 from cortexd.ledger.keeping.machine import Machine
-from cortexd.ledger.keeping.schema import HEAD, hosts, owners, requests, rollups
+from cortexd.ledger.keeping.revisions import HEAD
+from cortexd.ledger.keeping.schema import hosts, owners, requests, rollups
 
 NOT_KNOWN = 0  # in a ledger that several machines write
 _FIRST = 1

@@ -10,15 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
-from cortexd.ledger.keeping.schema import (
-    APPEND_ONLY,
-    HEAD,
-    PENDING,
-    REVISIONS,
-    metadata,
-    requests_pending,
-    shared_metadata,
-)
+from cortexd.ledger.keeping.revisions import HEAD, REVISIONS
+from cortexd.ledger.keeping.schema import APPEND_ONLY, PENDING, metadata, requests_pending, shared_metadata
 
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping import prune_statements as statements
+from cortexd.ledger.keeping.kept import clamped as clamped
 from cortexd.ledger.keeping.prune_statements import KEY, Attempt, Request
 from cortexd.ledger.keeping.schema import entries
 from cortexd.ledger.reading import queries, statistics
@@ -59,12 +60,6 @@ class _Day:
     tokens: list[int] = field(default_factory=lambda: [0] * len(TOKENS))
     cost_nano: int = 0
     cost_known: bool = True
-
-
-def clamped(before: date, today: date) -> date:
-    """The first day to keep: `before`, but never past the first of the month before today's."""
-    first = today.replace(day=1)
-    return min(before, (first - timedelta(days=1)).replace(day=1))
 
 
 def read_chunk(connection: Connection, before: date, at_most: int) -> Chunk | None:

@@ -21,10 +21,6 @@ from sqlalchemy import (
     text,
 )
 
-# Newest last. A new migration adds its revision here.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
-HEAD = REVISIONS[-1]
-
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only in an INTEGER key
 

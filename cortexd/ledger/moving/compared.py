@@ -65,9 +65,12 @@ def of_requests(connection: Connection, chosen: Chosen | None, person: Callable[
 def of_days(
     connection: Connection, chosen: Mapping[str, ColumnElement[bool]] | None, person: Callable[[int], int]
 ) -> dict[str, Sums]:
-    """By table. `chosen`: which rows of a table, all of one that is not named."""
-    named = chosen or {}
-    return {table.name: _sums(connection, table, by, of, named.get(table.name), person) for table, by, of in _OF_DAYS}
+    """By table. `chosen`: which tables, and which rows of each; None for all."""
+    return {
+        table.name: _sums(connection, table, by, of, chosen[table.name] if chosen else None, person)
+        for table, by, of in _OF_DAYS
+        if chosen is None or table.name in chosen
+    }
 
 
 def refuse_other(there: Mapping[str, Sums], here: Mapping[str, Sums]) -> None:

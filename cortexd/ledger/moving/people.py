@@ -52,12 +52,13 @@ def introduced(source: Connection, target: Connection, sharing: Sharing, users: 
             target.execute(update(hosts).where(hosts.c.number == number, outside).values({name: seen[name]}))
     target.commit()
     people = People(numbers, users == "host")
-    _refuse_strangers(source, target, people)
+    refuse_strangers(source, target, people)
     target.rollback()
     return people
 
 
-def _refuse_strangers(source: Connection, target: Connection, people: People) -> None:
+def refuse_strangers(source: Connection, target: Connection, people: People) -> None:
+    """Raise AccessDenied where a uid would be two people's, in the open transactions."""
     there, here = (dict(map(tuple, each.execute(select(owners.c.uid, owners.c.user)))) for each in (source, target))
     if not people.by_host and any(map(host_of, there)):
         raise InvalidArgument('this ledger has users by machine; set [ledger] users = "host" to move it in')

@@ -1,16 +1,17 @@
 """What a moved ledger adds to sums that are kept: budgets' of this month, statistics, daily sums, totals.
 
-Nobody else writes meanwhile. Requests that were moved before have their rows, and nothing has counted them yet.
+Most of it are sums of days that are long over, to which no machine adds: they go in while the others write. The rest
+holds everybody up: requests that were moved before have their rows, and nothing has counted them yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, literal, select, true
 
 from cortexd.domain.apps import APP
 from cortexd.ledger.engines import engine_of
@@ -44,52 +45,93 @@ from cortexd.ledger.writing.statements import Statements
 Row = dict[str, Any]
 _MOVED = "moved"  # the name under which sums are added, beside those of machines
 _LONG_AGO = "0001-01-01"
+_AT_ONCE = 10_000
 OF_DAYS = (daily, prunings, rollups, carried)
 ONE_EACH = (preferences, own_caps, learned_cells, learned_counts)  # what is there stays
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """All of it, read and worked out: what is left to do holds the other machines up. `first`: the month from which
-    budgets still look at what was spent."""
+    """All of it, read and worked out. `first`: the month from which budgets still look at what was spent; `long_over`
+    and `lately`: the sums, by table, of what is added before, and of what holds the other machines up."""
 
     totals: Totals
     first: str
     moves: Sequence[Move]
     rows: Mapping[str, Sequence[Row]]
-    by_table: Mapping[str, compared.Sums]
+    long_over: Mapping[str, compared.Sums]
+    lately: Mapping[str, compared.Sums]
+
+    @property
+    def hosts(self) -> list[int]:
+        return sorted({row["host"] for row in self.rows[rollups.name]})
 
 
 def kept(source: Connection, people: People) -> Kept:
     totals = rollup_sums.totals(source)
     first = clamped(date.today(), date.today()).isoformat()[: len("2026-10")]
     rows = {table.name: _rows(source, table, people) for table in OF_DAYS}
-    by_table = compared.of_days(source, None, people.person)
-    return Kept(totals, first, _moves(source, people, first, totals), rows, by_table)
+    long_over = {daily.name: true(), rollups.name: rollups.c.day < first}
+    lately = {prunings.name: true(), rollups.name: rollups.c.day >= first, carried.name: true()}
+    return Kept(
+        totals,
+        first,
+        _moves(source, people, first, totals),
+        rows,
+        compared.of_days(source, long_over, people.person),
+        compared.of_days(source, lately, people.person),
+    )
 
 
-def add(target: Connection, its: Kept) -> None:
-    """In the open transaction, beside which nobody else writes. Raises LedgerUnavailable where sums would differ."""
-    hosts = sorted({row["host"] for row in its.rows[rollups.name]} | {row["host"] for row in its.rows[daily.name]})
+def add_long_over(target: Connection, its: Kept) -> None:
+    """Days to which nobody adds, in the open transaction. Raises LedgerUnavailable where sums would differ."""
+    own: dict[str, ColumnElement[bool]] = {rollups.name: rollups.c.host.in_(its.hosts) & (rollups.c.day < its.first)}
+    before = compared.of_days(target, own, int) | {daily.name: {}}
+    numbers = list(_put_numbered(target, daily, its.rows[daily.name]))
+    _roll_up(target, [row for row in its.rows[rollups.name] if row["day"] < its.first])
+    engine = engine_of(target)
+    own[daily.name] = daily.c.id.in_(engine.keys(literal(engine.key_list(numbers))))  # pruning may add others
+    compared.refuse_other(compared.added(before, its.long_over), compared.of_days(target, own, int))
+
+
+def add_lately(target: Connection, its: Kept) -> None:
+    """The rest, in the open transaction, beside which nobody else writes. Raises LedgerUnavailable where sums would
+    differ."""
     uids = sorted({row["uid"] for row in its.rows[carried.name]})
-    chosen = {rollups.name: rollups.c.host.in_(hosts), daily.name: daily.c.host.in_(hosts)}
-    chosen |= {carried.name: carried.c.uid.in_(uids)}
-    before = compared.of_days(target, chosen, int)
-    _put_days(target, its.rows)
-    compared.refuse_other(compared.added(before, its.by_table), compared.of_days(target, chosen, int))
+    own = {
+        prunings.name: true(),
+        rollups.name: rollups.c.host.in_(its.hosts) & (rollups.c.day >= its.first),
+        carried.name: carried.c.uid.in_(uids),
+    }
+    before = compared.of_days(target, own, int)
+    _put(target, carried, [_unnumbered(row) for row in its.rows[carried.name]])
+    last = int(target.scalar(select(func.max(prunings.c.id))) or 0)
+    _put(target, prunings, [row | {"id": number} for number, row in enumerate(its.rows[prunings.name], last + 1)])
+    _roll_up(target, [row for row in its.rows[rollups.name] if row["day"] >= its.first])
+    compared.refuse_other(compared.added(before, its.lately), compared.of_days(target, own, int))
     sums = SharedSums(target.dialect)
     sums.host = _MOVED
     sums.add(target, its.moves, its.totals.total_requests)
     sums.drop(target, its.first)
 
 
-def _put_days(target: Connection, rows: Mapping[str, Sequence[Row]]) -> None:
-    for table in (daily, carried):
-        _put(target, table, [_unnumbered(row) for row in rows[table.name]])
-    last = int(target.scalar(select(func.max(prunings.c.id))) or 0)
-    _put(target, prunings, [row | {"id": number} for number, row in enumerate(rows[prunings.name], last + 1)])
-    if rolled := rows[rollups.name]:
-        send(target, Statements(target.dialect).roll_up, rolled)
+def _put_numbered(target: Connection, table: Table, rows: Sequence[Row]) -> Iterator[int]:
+    """The keys that they get."""
+    columns = [column for column in table.c if column.name != "id"]
+    lists = engine_of(target).lists(columns)
+    assert lists is not None
+    put = insert(table).from_select(columns, lists).returning(table.c.id)
+    for some in _some(rows):
+        yield from target.scalars(put, {column.name: [row[column.name] for row in some] for column in columns})
+
+
+def _some(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    return (list(rows[start : start + _AT_ONCE]) for start in range(0, len(rows), _AT_ONCE))
+
+
+def _roll_up(target: Connection, rows: Sequence[Row]) -> None:
+    for some in _some(rows):
+        send(target, Statements(target.dialect).roll_up, some)
 
 
 def _moves(source: Connection, people: People, first: str, totals: Totals) -> list[Move]:

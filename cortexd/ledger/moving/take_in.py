@@ -22,7 +22,7 @@ from cortexd.ledger.keeping.migrate import migrate, revision, revision_problem
 from cortexd.ledger.keeping.schema import PENDING, budget_overrides, requests
 from cortexd.ledger.moving import compared, rows, sums
 from cortexd.ledger.moving.keys import NewKeys
-from cortexd.ledger.moving.people import People, introduced
+from cortexd.ledger.moving.people import People, introduced, refuse_strangers
 from cortexd.ledger.reading import queries
 
 
@@ -71,8 +71,7 @@ def _open(there: Place, here: Place) -> Iterator[tuple[Connection, Connection]]:
         with there.reading() as source, closing(here.writer().connect()) as target:
             yield source, target
     except SQLAlchemyError as error:
-        reason = here.engine.unwritable(error) or type(error).__name__
-        raise LedgerUnavailable(f"nothing was moved into {here}: {reason}; try again") from error
+        raise here.failure(f"nothing was moved into {here}", error) from error
 
 
 def _known(source: Connection, target: Connection, there: Place) -> Moved | None:
@@ -119,7 +118,9 @@ def _moved(
     there, here = compared.of_requests(source, None, people.person), compared.of_requests(target, keys.among, int)
     compared.refuse_other(there, here)
     kept = sums.kept(source, people)
+    sums.add_long_over(target, kept)
     sharing.enter(target, alone=True)
+    refuse_strangers(source, target, people)  # somebody may have got another's uid meanwhile
     moved = _add_up(source, target, people, kept, single)
     target.commit()
     return moved
@@ -128,7 +129,7 @@ def _moved(
 def _add_up(source: Connection, target: Connection, people: People, kept: sums.Kept, single: int) -> Moved:
     """What is kept in sums, while nobody else writes; and the note that it was done."""
     totals = kept.totals
-    sums.add(target, kept)
+    sums.add_lately(target, kept)
     sums.persons(source, target, people)
     left = int(source.scalar(select(func.count()).select_from(budget_overrides)) or 0)
     moved = Moved(totals.total_requests, single, totals.total_cost_nano, left)

@@ -1,4 +1,4 @@
-"""What was learned, and what the learner decided for the newest requests."""
+"""What the learner decided for the newest requests, and what became of them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from cortexd.domain.decided import Decided, DecidedArm
-from cortexd.domain.learned import Cell, Learned
 from cortexd.domain.messages import LearnedMode
 from cortexd.domain.outcomes import NOTHING, Outcome, combined
 from cortexd.domain.targets import Target
-from cortexd.ledger.keeping.schema import decisions, learned_cells, learned_counts, outcomes, requests
+from cortexd.ledger.keeping.schema import decisions, outcomes, requests
 from cortexd.ledger.records import Judged, RequestState
 
 _OF_REQUEST = ("id", "task_type", "state", "provider", "model", "cost_nano", "cost_known")
 _OF_DECISION = ("mode", "baseline", "greedy", "chosen", "why", "arms")
 _AT_ONCE = 500  # requests in one query
-
-
-def read(connection: Connection) -> Learned:
-    """All of it."""
-    columns = [learned_cells.c[name] for name in ("task_type", "provider", "model", "good", "bad", "count", "seen")]
-    found = connection.execute(select(*columns).order_by(learned_cells.c.seq))
-    cells = {(task, Target(provider, model)): Cell(*figures) for task, provider, model, *figures in found}
-    counts = {(row.name, row.of): row.value for row in connection.execute(select(learned_counts))}
-    return Learned(cells, counts, begun=bool(counts))
 
 
 def judged(

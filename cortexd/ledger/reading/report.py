@@ -14,7 +14,8 @@ from cortexd.domain.money import format_usd
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.migrate import revision
-from cortexd.ledger.keeping.schema import HEAD, attempts, requests
+from cortexd.ledger.keeping.revisions import HEAD
+from cortexd.ledger.keeping.schema import attempts, requests
 from cortexd.ledger.reading.audit import Audit, audit
 
 _TITLES = ("started", "user", "request", "task", "state", "tried", "model", "cost")

@@ -17,7 +17,9 @@ from sqlalchemy import (
     union_all,
 )
 
+from cortexd.ledger.engines.driver import rows_of
 from cortexd.ledger.keeping.schema import attempts, daily, requests, rollups
+from cortexd.ledger.reading import at_start
 from cortexd.ledger.reading.queries import exact, halves
 from cortexd.ledger.records import RequestState, Totals
 
@@ -43,8 +45,7 @@ def spent(connection: Connection, uids: frozenset[int] | None, month: str, day: 
 
 def totals(connection: Connection) -> Totals:
     """All users, all time."""
-    count, high, low = connection.execute(select(func.sum(rollups.c.requests), *COST)).one()
-    return Totals(int(count or 0), exact(high, low))
+    return at_start.totals(rows_of(connection))
 
 
 def every_uid() -> Select[Any]:

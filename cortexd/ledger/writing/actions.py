@@ -113,3 +113,5 @@ class ReadBooks:
 Beside = ResetStats | TakeOver | RenewLeases | Change | Upkeep | Replay
 """What is not one request's money by itself."""
 Action = Reserve | ReserveMore | Settle | Book | ReadBooks | Beside
+Result = Any
+"""What an action's docstring says, or the exception that it ended in."""

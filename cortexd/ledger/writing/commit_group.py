@@ -64,6 +64,7 @@ from cortexd.ledger.writing.statements import Statements
 
 Stored = Mapping[tuple[int, str], StoredRequest]
 Planned = Any
+Parts = Sequence[tuple[Sending, Sequence[Row]]]
 
 
 @dataclass(slots=True)
@@ -195,13 +196,15 @@ class CommitGroup:
         """The rows, each table's in one go."""
         send_all(connection, self._parts(statements))
 
-    def in_one(self, statements: Statements) -> list[tuple[Sending, list[Row]]] | None:
-        """The same for a single statement, which settles only what is pending. None where two parts would change the
-        same row, or one that others wait for."""
+    def in_one(self, statements: Statements) -> tuple[Parts, Parts] | None:
+        """The same for a single statement, which settles only what is pending, and apart what is added up. None where
+        two parts would change the same row, or one that others wait for."""
         if self._renamed or self._labels or self._counted or self._renewals or self._resets:
             return None
-        pending = {id(statements.settle): statements.settle_pending}
-        return [(pending.get(id(statement), statement), rows) for statement, rows in self._parts(statements)]
+        swapped = {id(statements.settle): statements.settle_pending}
+        parts = [(swapped.get(id(statement), statement), rows) for statement, rows in self._parts(statements)]
+        added = [part for part in parts if part[0] is statements.roll_up]
+        return [part for part in parts if part[0] is not statements.roll_up], added
 
     def _parts(self, statements: Statements) -> Iterator[tuple[Sending, list[Row]]]:
         for statement, rows in (

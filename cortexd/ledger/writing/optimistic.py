@@ -4,60 +4,77 @@ Each sum that a reservation goes by is taken to be larger than it was seen, by a
 writes only while none has become larger than that, so what fits into the plan fits; where it does not write, or where
 the plan refuses, nothing has happened, and the transaction is planned anew under the limits' locks. Near a limit that
 is always so: who may still spend is decided there alone.
+
+Far from a limit, transactions of different machines need not wait for each other: they hold its lock together. None of
+them sees what the others are about to add, but that is known: there are so many transactions in a database at most, and
+each that goes together adds at most so small a part of what is set aside (`_ASIDE` of the limit). So they go together
+while what they see leaves that much; who sees less goes alone, and waits until those who go together are done. Likewise
+with what is spent below a mark of the limit, whose crossing one settlement tells and no other.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from sqlalchemy import Connection
 
 from cortexd.domain.newest import Latest
 from cortexd.ledger.engines import Adding, Look, Sharing
-from cortexd.ledger.engines.driver import Sending
 from cortexd.ledger.records import Limit, Period
 from cortexd.ledger.writing.actions import Action, Reserve, Settle
 from cortexd.ledger.writing.balance import Balance
 from cortexd.ledger.writing.books import Closed, Held
-from cortexd.ledger.writing.commit_group import CommitGroup, Planned
-from cortexd.ledger.writing.rows import Lease, Row, day_of
+from cortexd.ledger.writing.commit_group import CommitGroup, Parts, Planned
+from cortexd.ledger.writing.rows import Lease, day_of
 from cortexd.ledger.writing.shared_books import SharedBooks
 from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, chosen, lock_name
 from cortexd.ledger.writing.statements import Statements
 from cortexd.ledger.writing.tallies import Tallies, Tally
 
 _MOST_SEEN = 4096  # sums that are remembered
-_MARGIN = 8  # a sum may have grown by this part of what is left
+_MARGIN, _MARGIN_TOGETHER = 8, 2  # a sum may have grown by one of so many parts of what is left
+_ANY = 2**200  # more than is ever spent
+_ASIDE = 32  # one of so many parts of a limit is set aside for what goes together
 
 
 @dataclass(slots=True)
-class _Margin:
-    """By how much a sum is taken to be larger, and how it is rounded."""
+class _Bound:
+    """How a sum is bound: `margin` is by how much it is taken to be larger, `step` how it is rounded, `aside` what may
+    be added meanwhile unseen."""
 
-    nano: int
-    step: int
+    margin: int
+    step: int = 0
+    aside: int = 0
 
 
 @dataclass(slots=True)
 class _Concern:
-    """What a plan goes by: `margins` of sums that bind it, `own` sums of users that are bound, other sums to `see`."""
+    """What a plan goes by: `bounds` of sums, `own` sums of users that are
+    bound, other sums to `see`, where what is spent must not be more than that; `locks`, and whether held together."""
 
-    margins: dict[Wanted, _Margin] = field(default_factory=dict)
+    bounds: dict[Wanted, _Bound] = field(default_factory=dict)
     own: dict[Wanted, bool] = field(default_factory=dict)
-    see: dict[Wanted, None] = field(default_factory=dict)
-    locks: set[str] = field(default_factory=set)
+    see: dict[Wanted, int | None] = field(default_factory=dict)
+    locks: dict[str, bool] = field(default_factory=dict)
 
-    def bound(self, wanted: Wanted, margin: int, step: int = 0) -> None:
-        there = self.margins.setdefault(wanted, _Margin(margin, step))
-        there.nano, there.step = min(there.nano, margin), max(there.step, step)
+    def bound(self, wanted: Wanted, margin: int, step: int, aside: int) -> None:
+        there = self.bounds.setdefault(wanted, _Bound(margin))
+        there.margin, there.step = min(there.margin, margin), max(there.step, step)
+        there.aside = max(there.aside, aside)
+
+    def lock(self, limit: Limit, together: bool) -> None:
+        name = lock_name(limit.whose)
+        self.locks[name] = together and self.locks.get(name, True)
 
 
 @dataclass(slots=True)
 class Plan:
     group: CommitGroup
     planned: list[Planned]
-    parts: Sequence[tuple[Sending, Sequence[Row]]]
+    parts: Parts
     looks: Mapping[Wanted, Look]
     added: Adding
 
@@ -77,7 +94,7 @@ class Optimistic:
 
     def plan(self, books: SharedBooks, actions: Sequence[Action], lease: Lease, connection: Connection) -> Plan | None:
         """None where the actions, or what is known, are not such that it can be tried."""
-        concern = self._concern(books, actions)
+        concern = self._concern(books, actions, self._sharing.most_at_once(connection))
         if concern is None:
             return None
         books.tallies = self._tallies(concern)
@@ -87,12 +104,14 @@ class Optimistic:
                 planned.append(group.settle(books.held[action.key], action.state, action.attempts))
             else:
                 planned.append(group.plan(action, connection))
-        parts = group.in_one(self._statements)
-        if parts is None or any(isinstance(result, Exception) for result in planned):
+        found = group.in_one(self._statements)
+        if found is None or any(isinstance(result, Exception) for result in planned):
             return None
-        looks = {wanted: self._look(wanted, concern) for wanted in {**concern.margins, **concern.see}}
+        looks = {wanted: self._look(wanted, concern) for wanted in {**concern.bounds, **concern.see}}
         rows = list(self._sums.rows(group.moves, group.settled))
-        return Plan(group, planned, parts, looks, Adding(rows, self._sums.host, concern.locks, list(looks.values())))
+        parts, then = found
+        added = Adding(rows, self._sums.host, concern.locks, list(looks.values()), then)
+        return Plan(group, planned, parts, looks, added)
 
     def write(self, connection: Connection, plan: Plan) -> Tallies:
         """Commit it; what was there before. Raises Otherwise."""
@@ -123,26 +142,40 @@ class Optimistic:
         connection.rollback()
         return tallies
 
-    def _concern(self, books: SharedBooks, actions: Sequence[Action]) -> _Concern | None:
-        concern = _Concern()
+    def _concern(self, books: SharedBooks, actions: Sequence[Action], most_at_once: int | None) -> _Concern | None:
+        """None where not all is known that they go by."""
+        concern, adds = _Concern(), _adds(books, actions)
         for action in actions:
             if isinstance(action, Settle):
                 if (held := books.held.get(action.key)) is None:
                     return None
-                self._settles(concern, held)
-            elif not isinstance(action, Reserve) or not self._reserves(concern, action):
+                self._settles(concern, held, adds, most_at_once)
+            elif not isinstance(action, Reserve) or not self._reserves(concern, action, adds, most_at_once):
                 return None
         return concern
 
-    def _settles(self, concern: _Concern, held: Held) -> None:
-        for limit in held.limits:
-            concern.see[_wanted(limit, held.day)] = None
-            concern.locks.add(lock_name(limit.whose))
+    def _settles(self, concern: _Concern, held: Held, adds: Mapping[Wanted, int], most_at_once: int | None) -> None:
         for period in (held.day, held.month):
-            concern.see[frozenset((held.uid,)), period] = None
+            concern.see.setdefault((frozenset((held.uid,)), period))
+        for limit in held.limits:
+            wanted = _wanted(limit, held.day)
+            few = most_at_once is not None and adds[wanted] * most_at_once <= limit.nano // _ASIDE
+            below = self._below(limit, wanted) if few else None
+            concern.lock(limit, together=below is not None)
+            there = concern.see.get(wanted)
+            concern.see[wanted] = below if there is None or below is None else min(there, below)
 
-    def _reserves(self, concern: _Concern, action: Reserve) -> bool:
-        """Whether all is known that it goes by."""
+    def _below(self, limit: Limit, wanted: Wanted) -> int | None:
+        """What may be spent there while settlements go together; None where one might meet a mark."""
+        seen = self._seen.get(wanted)
+        if seen is None or limit.marks is None:
+            return None
+        below = min((mark - limit.nano // _ASIDE - 1 for mark in limit.marks if mark > seen.spent), default=_ANY)
+        return below if seen.spent <= below else None
+
+    def _reserves(
+        self, concern: _Concern, action: Reserve, adds: Mapping[Wanted, int], most_at_once: int | None
+    ) -> bool:
         if not (action.limits and action.nano):
             return True
         day, uid = day_of(action.request), frozenset((action.request.uid,))
@@ -150,40 +183,61 @@ class Optimistic:
             wanted = _wanted(limit, day)
             if (seen := self._seen.get(wanted)) is None:
                 return False
-            margin = max(0, limit.nano - seen.spent - seen.reserved) // _MARGIN
-            concern.bound(wanted, margin, limit.step_nano)
-            concern.locks.add(lock_name(limit.whose))
             matters = bool(limit.step_nano) or limit.share != 1
+            room, aside = max(0, limit.nano - seen.spent - seen.reserved), limit.nano // _ASIDE
+            margin, share = room // _MARGIN_TOGETHER, limit.share if matters else 1
+            together = bool(most_at_once and adds[wanted] * most_at_once <= aside and _part(margin, share) >= aside)
+            if not together:
+                margin, aside = room // _MARGIN, 0
+            concern.lock(limit, together)
+            concern.bound(wanted, margin, limit.step_nano, aside)
             for own in ((uid, day), (uid, day[:7])):
                 concern.own[own] = concern.own.get(own, False) or matters
                 if matters:
                     if own not in self._seen:
                         return False
-                    share = limit.share
-                    concern.bound(own, margin * share.numerator // share.denominator)
+                    concern.bound(own, _part(margin, share), 0, aside)
         return True
 
     def _tallies(self, concern: _Concern) -> Tallies:
         """As if each sum had grown by its margin."""
         tallies = Tallies()
-        for (whose, period), margin in concern.margins.items():
+        for (whose, period), bound in concern.bounds.items():
             seen = self._seen[whose, period]
-            tallies.put(whose, period, Tally(seen.spent, seen.reserved + margin.nano + margin.step, seen.unknown))
+            tallies.put(whose, period, Tally(seen.spent, seen.reserved + bound.margin + bound.step, seen.unknown))
         for (whose, period), matters in concern.own.items():
-            if not matters and (whose, period) not in concern.margins:
+            if not matters and (whose, period) not in concern.bounds:
                 tallies.put(whose, period, Tally(0, 0))
         return tallies
 
     def _look(self, wanted: Wanted, concern: _Concern) -> Look:
         uids, app = chosen(wanted[0])
-        margin = concern.margins.get(wanted)
-        if margin is None:
-            return Look(uids, wanted[1], app)
-        seen = self._seen[wanted]
-        used = seen.spent + seen.reserved + margin.nano
+        spent, bound = concern.see.get(wanted), concern.bounds.get(wanted)
+        if bound is None:
+            return Look(uids, wanted[1], app, most_spent=spent)
+        seen, more = self._seen[wanted], bound.margin - bound.aside
+        used = seen.spent + seen.reserved + more
         if not concern.own.get(wanted):
-            return Look(uids, wanted[1], app, used)
-        return Look(uids, wanted[1], app, used, seen.reserved + margin.nano, seen.unknown)
+            return Look(uids, wanted[1], app, used, spent)
+        return Look(uids, wanted[1], app, used, spent, seen.reserved + more, seen.unknown)
+
+
+def _adds(books: SharedBooks, actions: Sequence[Action]) -> Mapping[Wanted, int]:
+    """What these add to the sums of limits at most, be it reserved or spent."""
+    adds: defaultdict[Wanted, int] = defaultdict(int)
+    for action in actions:
+        if isinstance(action, Reserve):
+            day = day_of(action.request) if action.limits else ""
+            for limit in action.limits:
+                adds[_wanted(limit, day)] += action.nano
+        elif isinstance(action, Settle) and (held := books.held.get(action.key)):
+            for limit in held.limits:
+                adds[_wanted(limit, held.day)] += sum(max(attempt.cost_nano, 0) for attempt in action.attempts)
+    return adds
+
+
+def _part(nano: int, share: Fraction | int) -> int:
+    return nano * share.numerator // share.denominator
 
 
 def _wanted(limit: Limit, day: str) -> Wanted:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, delete, insert
 
-from cortexd.domain.own_cap import AtLimit, Extra, OwnCap
+from cortexd.domain.own_cap import OwnCap
 from cortexd.ledger.keeping.schema import own_caps
 from cortexd.ledger.writing import changes
-
-
-def known(connection: Connection) -> dict[int, OwnCap]:
-    """By uid."""
-    return {row.uid: _cap(row) for row in connection.execute(select(own_caps))}
 
 
 def keep(connection: Connection, uid: int, cap: OwnCap | None) -> None:
@@ -36,15 +31,3 @@ def _columns(cap: OwnCap) -> dict[str, Any]:
         "extra_month": cap.month_extra.period,
         "extra_month_nano": cap.month_extra.nano,
     }
-
-
-def _cap(row: Row[Any]) -> OwnCap:
-    until: datetime | None = row.paused_until
-    return OwnCap(
-        row.day_nano,
-        row.month_nano,
-        AtLimit(row.at_limit),
-        None if until is None else until.replace(tzinfo=UTC),
-        Extra(row.extra_day, row.extra_day_nano),
-        Extra(row.extra_month, row.extra_month_nano),
-    )

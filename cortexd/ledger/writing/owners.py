@@ -13,11 +13,6 @@ from cortexd.ledger.keeping.schema import own_caps, owners, preferences, request
 from cortexd.ledger.reading import queries, statistics
 
 
-def known(connection: Connection) -> dict[int, str]:
-    """The name that each uid had last."""
-    return {row.uid: row.user for row in connection.execute(select(owners.c.uid, owners.c.user))}
-
-
 def note(connection: Connection, uid: int, user: str) -> None:
     """`uid` is called `user`; all that the ledger has of it is his. Raises AccessDenied where it is another's on the
     other machines."""

@@ -20,8 +20,7 @@ from cortexd.ledger.writing import changes
 _MAX_BYTES = 64 * 1024
 
 
-def as_json(wishes: Mapping[str, Any]) -> str:
-    """Wishes as they are kept; "" for none. Raises TooLarge, and InvalidArgument for what JSON cannot hold."""
+def _as_json(wishes: Mapping[str, Any]) -> str:
     if not wishes:
         return ""
     try:
@@ -39,17 +38,14 @@ def preferences(connection: Connection, uid: int) -> dict[str, Any]:
     return kept
 
 
-def keep_preferences(connection: Connection, uid: int, text: str) -> None:
-    """Replace what `uid` wishes for by what `as_json` gave."""
+def keep_preferences(connection: Connection, uid: int, wishes: Mapping[str, Any]) -> None:
+    """Replace what `uid` wishes for; nothing deletes it. Raises TooLarge, and InvalidArgument for what JSON cannot
+    hold."""
+    text = _as_json(wishes)
     connection.execute(delete(wished).where(wished.c.uid == uid))
     if text:
         connection.execute(insert(wished), {"uid": uid, "wishes": text})
     changes.count(connection, changes.PREFERENCES)
-
-
-def budget_overrides(connection: Connection) -> dict[tuple[str, str], LimitOverride]:
-    rows = connection.execute(select(budgets).order_by(budgets.c.scope, budgets.c.name))
-    return {(row.scope, row.name): LimitOverride(row.day_nano, row.month_nano) for row in rows}
 
 
 def keep_budget(connection: Connection, scope: str, name: str, override: LimitOverride | None, by_uid: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortexd.domain.apps import APP
 from cortexd.domain.decided import Decided
@@ -13,7 +13,9 @@ from cortexd.domain.messages import Usage
 from cortexd.domain.safe_values import bounded_text, token_count
 from cortexd.domain.value import value
 from cortexd.ledger.records import MAX_NAME, AttemptRecord, Kind, NewRequest, RequestState, StoredRequest
-from cortexd.ledger.writing.books import Closed, Held
+
+if TYPE_CHECKING:
+    from cortexd.ledger.writing.books import Closed, Held
 
 Row = dict[str, Any]
 

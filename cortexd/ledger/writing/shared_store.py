@@ -200,9 +200,10 @@ class SharedStore(Store):
         """
         wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
         concerned = self.books.concerned(todo)
-        *before, entered = self._sharing.entering(alone=any(map(_goes_alone, actions)))
-        asked = {"before": before[0]} if before else {}
-        asked["entered"] = entered
+        entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
+        asked = {"entered": entered}
+        if alone:
+            asked["alone"] = alone[0]
         if wanted:
             asked["open"] = queries.states.asked(connection, keys=list(wanted))
         locks = concerned.locks | {_UPKEEP for action in actions if isinstance(action, Upkeep)}
@@ -236,8 +237,8 @@ class SharedStore(Store):
         """And commit: in one round trip where nothing has to be read."""
         plain = not (group.changes or group.free or replay.marks)
         with self._sharing.at_once(connection):
+            self._sums.add(connection, group.moves, group.settled)  # in the order of optimistic.py
             group.send(connection, self._statements)
-            self._sums.add(connection, group.moves, group.settled)
             if plain:
                 connection.commit()
         if not plain:

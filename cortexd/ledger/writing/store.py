@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -17,8 +17,9 @@ from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.meta_rows import note
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.reading import queries, rollups
-from cortexd.ledger.records import RequestState
+from cortexd.ledger.records import RequestState, Totals
 from cortexd.ledger.writing.actions import Action, Book, Change, Reserve
+from cortexd.ledger.writing.actions import Result as Result
 from cortexd.ledger.writing.books import Books, Closed, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned, Stored
 from cortexd.ledger.writing.free_rows import FreeRows
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from cortexd.ledger.spool.spool import Spool
 
 _RETRY_S = 2.0
-Result = Any  # what an action's docstring says, or the exception that it ended in
 
 
 class Store:
@@ -46,16 +46,29 @@ class Store:
     host: int = hosts.NOT_KNOWN
     """This machine's number in the ledger."""
 
-    def __init__(self, place: Place, instance: str, lease_s: float, machine: Machine) -> None:
-        """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do."""
+    resting: None = None
+    """It is opened."""
+
+    def __init__(
+        self,
+        place: Place,
+        instance: str,
+        lease_s: float,
+        machine: Machine,
+        claim: AbstractContextManager[None] | None = None,
+    ) -> None:
+        """Claim, migrate, recover, load. Raises ConfigError or LedgerUnavailable, whose texts say what to do.
+
+        `claim`: in place of the place's own."""
+        self.place = place
         self._engine = place.engine
-        self.damage = Damage(place)
+        self.damage = Damage(str(place), place.engine.damaged)
         self._instance = instance
         self._machine = machine
         self._lease = timedelta(seconds=lease_s)
         self._free = FreeRows()
         with ExitStack() as opened:
-            opened.enter_context(place.claim())
+            opened.enter_context(claim or place.claim())
             try:
                 self._open(place, opened)
             except SQLAlchemyError as error:
@@ -63,6 +76,19 @@ class Store:
                 kind = TemporarilyUnavailable if self._engine.passing(error) else LedgerUnavailable
                 raise kind(f"cannot open the ledger {place}: {reason}") from error
             self._opened = opened.pop_all()
+
+    def opened(self) -> Store:
+        return self
+
+    @property
+    def totals(self) -> Totals:
+        """The machine's settled requests and their cost, all time; any thread may ask."""
+        return self.books.totals
+
+    @property
+    def holding(self) -> bool:
+        """Whether there are pending requests of this daemon."""
+        return bool(self.books.held)
 
     @property
     def lost(self) -> bool:

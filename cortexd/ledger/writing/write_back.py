@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cortexd.ledger.engines import Log
-from cortexd.ledger.writing.store import Store
+
+if TYPE_CHECKING:
+    from cortexd.ledger.writing.late_store import AnyStore
 
 EVERY = 400  # calls' commits; each adds some ten pages to the log
 UPKEEP = 10  # times what a call's adds
@@ -34,7 +37,7 @@ class WriteBack:
     all calls for it. `done` is called in the other thread whenever that has ended.
     """
 
-    def __init__(self, store: Store, done: Callable[[], None]) -> None:
+    def __init__(self, store: AnyStore, done: Callable[[], None]) -> None:
         self._store = store
         self._done = done
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write-back")

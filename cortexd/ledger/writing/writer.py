@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
-from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Settle, Upkeep
+from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Result, Settle, Upkeep
 from cortexd.ledger.writing.inbox import MAX_GROUP, Inbox, Job
-from cortexd.ledger.writing.store import Result, Store
 from cortexd.ledger.writing.waiters import Waiter, Waiters
 from cortexd.ledger.writing.write_back import WriteBack
+
+if TYPE_CHECKING:
+    from cortexd.ledger.writing.late_store import AnyStore
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Writer:
     owed: kept in memory (at most MAX_OWED) and written before anything else, as soon as the file can be written.
     """
 
-    def __init__(self, store: Store, lease_s: float, within_s: float) -> None:
+    def __init__(self, store: AnyStore, lease_s: float, within_s: float) -> None:
         """`within_s`: so long anybody waits."""
         self.writable = store.away is None
         self.told: Callable[[bool], None] = lambda _writable: None
@@ -137,7 +139,7 @@ class Writer:
             return 0.0
         if self._owed or (self._store.shared and self._blocked is not None):
             return self._store.retry_s
-        if self._store.books.held or self._store.shared:
+        if self._store.holding or self._store.shared:
             return max(0.0, self._renewed + self._renew_s - time.monotonic())
         return None
 
@@ -227,7 +229,7 @@ class Writer:
 
     def _renew_when_due(self) -> None:
         now = time.monotonic()
-        if not self._store.books.held and not self._store.shared:
+        if not self._store.holding and not self._store.shared:
             self._renewed = now  # a row's first lease begins as it is written
         elif now >= self._renewed + self._renew_s:
             self._renewed = now

@@ -10,15 +10,14 @@ OTHERWISE = "CX001"
 
 MAKE = """
 CREATE OR REPLACE FUNCTION cortexd_add(
-  written BIGINT, meant BIGINT, locks BIGINT[], machine TEXT,
+  written BIGINT, meant BIGINT, locks BIGINT[], together BOOLEAN[], machine TEXT,
   uids BIGINT[], periods TEXT[], apps TEXT[],
   spents NUMERIC[], reserveds NUMERIC[], unknowns NUMERIC[], settled BIGINT[],
   of_uids TEXT[], of_periods TEXT[], of_apps TEXT[],
-  most_used NUMERIC[], most_reserved NUMERIC[], most_unknown NUMERIC[],
+  most_used NUMERIC[], most_spent NUMERIC[], most_reserved NUMERIC[], most_unknown NUMERIC[],
   OUT spent NUMERIC[], OUT reserved NUMERIC[], OUT unknown NUMERIC[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
-  one BIGINT;
   sum_spent NUMERIC;
   sum_reserved NUMERIC;
   sum_unknown NUMERIC;
@@ -26,16 +25,20 @@ BEGIN
   IF written <> meant THEN
     RAISE EXCEPTION 'other rows are there than were meant' USING ERRCODE = 'CX001';
   END IF;
-  FOREACH one IN ARRAY locks LOOP
-    PERFORM pg_advisory_xact_lock(one);
+  FOR place IN 1 .. cardinality(locks) LOOP
+    IF together[place] THEN
+      PERFORM pg_advisory_xact_lock_shared(locks[place]);
+    ELSE
+      PERFORM pg_advisory_xact_lock(locks[place]);
+    END IF;
   END LOOP;
   FOR place IN 1 .. cardinality(of_uids) LOOP
     SELECT coalesce(sum(each.spent), 0), coalesce(sum(each.reserved), 0), coalesce(sum(each.unknown), 0)
     INTO sum_spent, sum_reserved, sum_unknown FROM sums AS each
     WHERE each.uid = ANY (CAST(of_uids[place] AS BIGINT[]))
       AND each.period = of_periods[place] AND each.app = of_apps[place];
-    IF sum_spent + sum_reserved > most_used[place] OR sum_reserved > most_reserved[place]
-        OR sum_unknown > most_unknown[place] THEN
+    IF sum_spent + sum_reserved > most_used[place] OR sum_spent > most_spent[place]
+        OR sum_reserved > most_reserved[place] OR sum_unknown > most_unknown[place] THEN
       RAISE EXCEPTION 'a sum has grown meanwhile' USING ERRCODE = 'CX001';
     END IF;
     spent[place] := sum_spent;
@@ -54,10 +57,10 @@ END $$
 
 # In the order of the values; each row that was written is counted.
 CALL = """
-SELECT * FROM cortexd_add({written}, CAST({} AS BIGINT), CAST({} AS BIGINT[]), {},
+SELECT * FROM cortexd_add({written}, CAST({} AS BIGINT), CAST({} AS BIGINT[]), CAST({} AS BOOLEAN[]), {},
 CAST({} AS BIGINT[]), CAST({} AS TEXT[]), CAST({} AS TEXT[]), CAST({} AS NUMERIC[]), CAST({} AS NUMERIC[]),
 CAST({} AS NUMERIC[]), CAST({} AS BIGINT[]),
 CAST({} AS TEXT[]), CAST({} AS TEXT[]), CAST({} AS TEXT[]), CAST({} AS NUMERIC[]), CAST({} AS NUMERIC[]),
-CAST({} AS NUMERIC[]))
+CAST({} AS NUMERIC[]), CAST({} AS NUMERIC[]))
 """
 VALUES = CALL.count("{}")

@@ -33,6 +33,7 @@ _THERE = text("""
 SELECT tgname FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
 WHERE tgrelid = CAST(:table AS regclass) AND tgenabled IN ('O', 'A') AND proname = 'cortexd_refuse'
 """)
+_FIRST = text("SELECT pg_try_advisory_xact_lock(:key)")
 _MAY_DELETE = text("SELECT set_config('cortexd.deletable', :table, true)")
 _TIMEOUT = text("SELECT set_config('statement_timeout', :ms, true)")
 
@@ -74,6 +75,10 @@ class PostgresqlEngine(Engine):
         connection.execute(_MAY_DELETE, {"table": table})
         yield
         connection.execute(_MAY_DELETE, {"table": ""})
+
+    def first_to(self, connection: Connection, work: str) -> bool:
+        _, values = self.sharing.taking({work})
+        return bool(connection.scalar(_FIRST, {"key": values["keys"][0]}))
 
     def add(self, table: Table, keys: Sequence[str], sums: Sequence[str], rows: Select[Any] | None = None) -> Insert:
         new = insert(table) if rows is None else insert(table).from_select([*keys, *sums], rows)

@@ -9,7 +9,7 @@ _GONE = "the database cannot be reached"
 _REFUSES = "the database refuses the connection: "
 _WANTS_MORE = (
     "the database wants a password; put it into /etc/cortexd/credentials/ledger_password, or name its file with "
-    "[ledger] password_file"
+    "[ledger] password_file (for cortexctl fleet settings --role, with --password-file)"
 )
 # What libpq says where TLS ends a connection, and what an operator does then.
 _TLS_ADVICE = {
@@ -89,7 +89,7 @@ def _gone(error: BaseException) -> str:
     if why.startswith(_FATAL):
         return f"{_REFUSES}{why.removeprefix(_FATAL).strip()}"
     advice = next((f"; {step}" for said, step in _TLS_ADVICE.items() if said in why), "")
-    return f"{_GONE}: {why}{advice}" if why else _GONE
+    return f"the database cannot be reached: {why}{advice}" if why else _GONE
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/15/queries-with.html#QUERIES-WITH-MODIFYING
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from cortexd.ledger.engines.driver import Sending
@@ -24,18 +24,21 @@ _SUMS = (
     ("app", listed),
     *((name, numbers) for name in ("spent", "reserved", "unknown", "requests")),
 )
-_LOOKED = ("period", "app", "most_used", "most_reserved", "most_unknown")
+_LOOKED = ("period", "app", "most_used", "most_spent", "most_reserved", "most_unknown")
 _NO_LOOKS = ("{}",) * (1 + len(_LOOKED))
 
 
-def made(parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Sequence[int]) -> tuple[str, list[str | None]]:
+def made(
+    parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Mapping[int, bool]
+) -> tuple[str, list[str | None]]:
     """The statement, with $1 to $n, and their values."""
-    group = sum(len(rows) > 1 for _, rows in parts) > 1  # a single request has several entries, its other rows are one
-    lists = [group or len(rows) > 1 for _, rows in parts]
-    texts = (sending.many if several else sending.one for (sending, _), several in zip(parts, lists, strict=True))
-    statement, names = _composed(tuple(texts))
+    every = [*parts, *added.then]
+    group = sum(len(rows) > 1 for _, rows in every) > 1  # a single request has several entries, its other rows are one
+    lists = [group or len(rows) > 1 for _, rows in every]
+    texts = (sending.many if several else sending.one for (sending, _), several in zip(every, lists, strict=True))
+    statement, names = _composed(tuple(texts), len(parts))
     values: list[str | None] = []
-    for (_, rows), wanted, several in zip(parts, names, lists, strict=True):
+    for (_, rows), wanted, several in zip(every, names, lists, strict=True):
         if several:
             values += [listed([row[name] for row in rows]) for name in wanted]
         else:
@@ -46,8 +49,9 @@ def made(parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Sequence[i
 
 
 @lru_cache(_SHAPES)
-def _composed(texts: tuple[str, ...]) -> tuple[str, list[list[str]]]:
-    """With the names of each part's values, in their order."""
+def _composed(texts: tuple[str, ...], before: int) -> tuple[str, list[list[str]]]:
+    """With the names of each part's values, in their order. So many are written `before` cortexd_add counts them; the
+    others, which nothing refers to, PostgreSQL runs when that is done."""
     names: list[list[str]] = []
     expressions: list[str] = []
     count = 0
@@ -59,14 +63,14 @@ def _composed(texts: tuple[str, ...]) -> tuple[str, list[list[str]]]:
         numbered = _GIVEN.sub(lambda found, places=places: f"${places[found[1]]}" if found[1] else "%", text)  # type: ignore[misc]
         expressions.append(f"w{number} AS ({numbered} RETURNING 1)")
         names.append(list(places))
-    written = " + ".join(_COUNT.format(number) for number in range(len(texts)))
+    written = " + ".join(_COUNT.format(number) for number in range(before))
     last = adding.CALL.format(*(f"${count + place}" for place in range(1, adding.VALUES + 1)), written=written)
     return f"WITH {', '.join(expressions)} {last}", names
 
 
-def _last(meant: int, added: Adding, locks: Sequence[int]) -> list[str]:
+def _last(meant: int, added: Adding, locks: Mapping[int, bool]) -> list[str]:
     rows, looks = added.rows, added.looks
-    values = [str(meant), numbers(locks), added.machine]
+    values = [str(meant), numbers(list(locks)), listed(list(locks.values())), added.machine]
     values += [write([row[name] for row in rows]) for name, write in _SUMS]
     if not looks:
         return [*values, *_NO_LOOKS]

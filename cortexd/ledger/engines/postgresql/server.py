@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cortexd.config.ledger_address import with_defaults
 from cortexd.config.settings import Secret
-from cortexd.errors import ConfigError, InvalidArgument, LedgerUnavailable
+from cortexd.errors import ConfigError, InvalidArgument
 from cortexd.ledger.engines.engine import Engine, Place
 from cortexd.ledger.engines.postgresql.errors import hide_values_of
 from cortexd.ledger.engines.postgresql.session import begin_where_alone
@@ -74,8 +74,7 @@ class PostgresqlServer(Place):
             with pool.connect() as connection:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
-            reason = self.engine.unwritable(error) or type(error).__name__
-            raise LedgerUnavailable(f"cannot read {self}: {reason}") from error
+            raise self.failure(f"cannot read {self}", error) from error
         finally:
             pool.dispose()
 

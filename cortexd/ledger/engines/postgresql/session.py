@@ -13,7 +13,10 @@ STATEMENT, LOCK = "20s", "10s"
 END = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start = %(since)s
 """
-_WHICH = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_WHICH = """
+SELECT pid, backend_start, CAST(current_setting('max_connections') AS INTEGER) FROM pg_stat_activity
+WHERE pid = pg_backend_pid()
+"""
 _BEGIN = (
     f"SET statement_timeout = '{STATEMENT}'",
     f"SET lock_timeout = '{LOCK}'",
@@ -22,15 +25,15 @@ _BEGIN = (
 )
 _MOST_PREPARED = 128
 _DROPPED = "26000"
-_SESSION, _PREPARED = "cortexd session", "cortexd prepared"
+_SESSION, _PREPARED, _MOST = "cortexd session", "cortexd prepared", "cortexd most at once"
 
 
 def begin_where_alone(driver: Any, record: Any) -> None:
     """A pooler would show a number of its own."""
-    pid, since = driver.execute(_WHICH).fetchone()
+    pid, since, most = driver.execute(_WHICH).fetchone()
     if pid == driver.info.backend_pid:
         driver.prepare_threshold = PREPARE_AFTER
-        record.info[_SESSION], record.info[_PREPARED] = {"pid": pid, "since": since}, {}
+        record.info[_SESSION], record.info[_PREPARED], record.info[_MOST] = {"pid": pid, "since": since}, {}, most
         for statement in _BEGIN:
             driver.execute(statement)
     driver.commit()
@@ -39,6 +42,12 @@ def begin_where_alone(driver: Any, record: Any) -> None:
 def which(info: MutableMapping[Any, Any]) -> Any:
     """By which END finds it; None where a pooler stands between."""
     return info.get(_SESSION)
+
+
+def most_at_once(info: MutableMapping[Any, Any]) -> int | None:
+    """How many sessions the database has at most; None where a pooler stands between."""
+    found: int | None = info.get(_MOST)
+    return found
 
 
 def run(

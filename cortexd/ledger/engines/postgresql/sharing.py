@@ -50,7 +50,10 @@ class PostgresqlSharing(Sharing):
 
     def entering(self, alone: bool) -> list[Asked]:
         locked: list[Asked] = [(_ENTER[alone], {"key": _key("writers")})]
-        return [(_EXCLUDE, {}), *locked] if alone else locked
+        return [*locked, (_EXCLUDE, {})] if alone else locked
+
+    def most_at_once(self, connection: Connection) -> int | None:
+        return session.most_at_once(connection.info)
 
     def session(self, connection: Connection) -> Any:
         return session.which(connection.info)
@@ -72,8 +75,11 @@ class PostgresqlSharing(Sharing):
     def write(
         self, connection: Connection, parts: Sequence[tuple[Sending, Rows]], added: Adding
     ) -> list[tuple[int, int, int]]:
-        locks = sorted({_key(f"limit {name}") for name in added.locks})
-        statement, values = in_one.made(parts, added, locks)
+        locks: dict[int, bool] = {}
+        for name, together in added.locks.items():
+            key = _key(f"limit {name}")
+            locks[key] = together and locks.get(key, True)
+        statement, values = in_one.made(parts, added, dict(sorted(locks.items())))
         with as_sqlalchemys(connection):
             found = self._alone(connection, statement, values)
         return in_one.seen(*found) if added.looks else []
@@ -84,12 +90,9 @@ class PostgresqlSharing(Sharing):
         encoded = session.encoded(values)
         if driver.prepare_threshold is not None:
             return session.run(driver, connection.info, statement, encoded)
-        # a pooler's: nothing is set or prepared for longer than a transaction
-        connection.begin()
-        connection.exec_driver_sql(f"SELECT {_BOUNDS}")
-        found = session.run(driver, None, statement, encoded)
-        connection.commit()
-        return found
+        with connection.begin():  # a pooler's: nothing is set or prepared for longer than a transaction
+            connection.exec_driver_sql(f"SELECT {_BOUNDS}")
+            return session.run(driver, None, statement, encoded)
 
     @contextmanager
     def at_once(self, connection: Connection) -> Iterator[None]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,13 +32,8 @@ class SqliteFile(Place):
     def __str__(self) -> str:
         return str(self._path)
 
-    @contextmanager
-    def claim(self) -> Iterator[None]:
-        descriptor = lock.claim(self._path)
-        try:
-            yield
-        finally:
-            os.close(descriptor)
+    def claim(self) -> AbstractContextManager[None]:
+        return lock.claimed(self._path)
 
     @contextmanager
     def left_alone(self) -> Iterator[None]:

@@ -32,8 +32,7 @@ def claim(path: Path) -> int:
         _private_directory(path.parent)
         lock = _locked(path)
         try:
-            if _is_gone(path):
-                refuse_to_begin_anew(path)
+            refuse_gone(path)
             _private_file(path)
         except BaseException:
             os.close(lock)
@@ -42,6 +41,16 @@ def claim(path: Path) -> int:
         kind = TemporarilyUnavailable if error.errno in _PASSING else ConfigError
         raise kind(f"[ledger] path: cannot use {path}: {error.strerror or error}") from error
     return lock
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """The lock is held meanwhile, as `claim` takes it."""
+    descriptor = claim(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _private_directory(directory: Path) -> None:
@@ -72,6 +81,12 @@ def refuse_to_begin_anew(path: Path) -> None:
             f"the ledger {path} is missing or empty, and there was one: budgets would begin at zero. Put it back or "
             f"restore a backup; to begin anew, run cortexctl ledger begin-anew"
         )
+
+
+def refuse_gone(path: Path) -> None:
+    """The same, where there is nothing at `path` now."""
+    if _is_gone(path):
+        refuse_to_begin_anew(path)
 
 
 def forget(path: Path) -> None:

@@ -1,1 +1,1 @@
-"""One module per schema revision; schema.REVISIONS lists them in order."""
+"""One module per schema revision; keeping/revisions.py lists them in order."""
