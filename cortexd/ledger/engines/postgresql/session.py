@@ -26,7 +26,7 @@ _BEGIN = (
 )
 _MOST_PREPARED = 128
 _DROPPED = "26000"
-_SESSION, _PREPARED, _NUMBERS, _MOST = (f"cortexd {name}" for name in ("session", "prepared", "numbers", "most at once"))
+_SESSION, _PREPARED, _NUMBERS, _MOST = (f"cortexd {each}" for each in ("session", "prepared", "numbers", "most"))
 
 
 def begin_where_alone(driver: Any, record: Any) -> None:
