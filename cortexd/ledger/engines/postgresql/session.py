@@ -26,7 +26,7 @@ _BEGIN = (
 )
 _MOST_PREPARED = 128
 _DROPPED = "26000"
-_SESSION, _PREPARED, _NUMBERS, _MOST = (f"cortexd {each}" for each in ("session", "prepared", "numbers", "most"))
+_SESSION, _PREPARED, _NUMBERS, _MOST = "cortexd session", "cortexd prepared", "cortexd numbers", "cortexd most at once"
 
 
 def begin_where_alone(driver: Any, record: Any) -> None:
