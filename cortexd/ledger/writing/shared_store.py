@@ -165,8 +165,9 @@ class SharedStore(Store):
             return None
         wanted = sum(isinstance(action, Reserve) for action in actions)
         if not self.books.has_keys(wanted):
-            with connection.begin():
-                self.books.have_keys(connection, wanted)
+            connection.begin()
+            self.books.have_keys(connection, wanted)
+            connection.rollback()  # a sequence goes on all the same
         plan = self._optimistic.plan(self.books, actions, self._now(), connection)
         if connection.in_transaction():  # of what was read, where the plan is that nothing fits
             connection.rollback()
