@@ -317,6 +317,7 @@ class Ledger(Experience):
         if self._closed:
             return
         self._closed = True
+        self._writer.hand_over()
         await asyncio.to_thread(self._readers.close)
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger import RequestState, Settled
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.engines.postgresql import session
 from cortexd.ledger.keeping.maintenance import check
-from cortexd.ledger.writing.actions import Reserve, Settle
+from cortexd.ledger.writing.actions import RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
+from cortexd.ledger.writing.shared_sums import SharedSums
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import MACHINE, attempt, request
 
 pytestmark = pytest.mark.slow
+_STATES = "SELECT state, sum(cost_nano) FROM requests GROUP BY state ORDER BY state"
 
 
 @pytest.fixture
@@ -62,6 +65,33 @@ def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         monkeypatch.setattr(session, "run", losing(run))
 
     return break_at
+
+
+@pytest.fixture
+def losing(
+    postgresql: Cluster, breaking: Callable[[SharedStore, str], None], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Runs an action whose commit is done and not answered, and ends the next connection, too: before that has read
+    so many sums of what there is now."""
+
+    def lose(store: SharedStore, action: Reserve | Settle, readings: int = 0) -> None:
+        tally, left = SharedSums.tally, [readings]
+
+        def losing(self: SharedSums, connection: Connection, *given: Any) -> Any:
+            if not left[0]:
+                driver = connection.connection.driver_connection
+                assert driver is not None
+                postgresql.ask(f"SELECT pg_terminate_backend({driver.info.backend_pid}, 5000)")
+            left[0] -= 1
+            return tally(self, connection, *given)
+
+        breaking(store, "after")
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(SharedSums, "tally", losing)
+            [lost] = store.run([action])
+        assert isinstance(lost, OperationalError), lost
+
+    return lose
 
 
 class TestLostConnections:
@@ -108,3 +138,44 @@ class TestLostConnections:
         with place.writer().connect() as connection:
             sharing.enter(connection, alone=False)
             assert not sharing.committed(connection, str(2**40 + 5))
+
+    @pytest.mark.parametrize("reading", range(3))
+    def test_a_connection_lost_again_while_that_is_found_out(
+        self, at: LedgerSettings, losing: Callable[..., None], reading: int
+    ) -> None:
+        """It is found out later: what is tried again is settled once, and nothing stays reserved for nobody."""
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
+        limits = (limit(1_000),)
+        try:
+            [first] = store.run([Reserve(request(), 40, limits)])
+            store.run([Settle(first, RequestState.DONE, (attempt(7),))])
+            [key] = store.run([Reserve(request(), 40, limits)])
+            losing(store, settle := Settle(key, RequestState.DONE, (attempt(10),)), reading)
+            [settled] = store.run([settle])
+            assert isinstance(settled, Settled), settled
+            assert (settled.budgets[0].before_nano, settled.budgets[0].after_nano) == (7, 17)
+            losing(store, Reserve(request(), 40, limits))
+            store.run([RenewLeases()])
+        finally:
+            store.close()
+        assert seen(at, _STATES) == [("cancelled", 0), ("done", 17)]
+        assert check(at) == []
+
+    def test_what_others_have_settled_meanwhile(self, at: LedgerSettings, losing: Callable[..., None]) -> None:
+        """A reservation of which nobody has the key costs nothing, also where another machine took it for lost before
+        that was known."""
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
+        limits = (limit(1_000),)
+        try:
+            [first] = store.run([Reserve(request(), 40, limits)])
+            store.run([Settle(first, RequestState.DONE, (attempt(7),))])
+            losing(store, Reserve(request(), 40, limits))
+            with place_of(at).writer().begin() as connection:
+                connection.execute(text("UPDATE requests SET lease_until = '2026-01-01'"))
+            SharedStore(place_of(at), "there", 900, replace(MACHINE, id="there"), at.spool.with_name("other")).close()
+            assert seen(at, _STATES) == [("done", 7), ("lost", 40)]
+            store.run([RenewLeases()])
+        finally:
+            store.close()
+        assert seen(at, _STATES) == [("cancelled", 0), ("done", 7)]
+        assert check(at) == []

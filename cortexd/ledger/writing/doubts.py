@@ -64,14 +64,20 @@ class Doubts:
         self._sharing.enter(connection, alone=True)  # its transaction has ended then
         committed = doubt.committed(connection)
         connection.rollback()
+        results = doubt.results(connection) if committed else None  # which may read, and lose the connection too
         self._doubt = None
-        if not committed:
+        if results is None:
             return None
-        results = doubt.results(connection)
         if doubt.actions is actions:
             return results
         self._take_in(doubt.actions, results)
         return None
+
+    def forget(self) -> None:
+        """The ledger is another: nothing of it can be found out there."""
+        self._doubt = None
+        self.orphans.clear()
+        self.late.clear()
 
     def _take_in(self, actions: Sequence[Action], results: Sequence[Result]) -> None:
         """What a commit has done whose callers were told that it could not be."""
@@ -84,7 +90,9 @@ class Doubts:
 
 def is_there(connection: Connection, actions: Sequence[Action], planned: Sequence[Planned]) -> bool:
     """Whether the ledger has what a group has done, of which either all is there or nothing."""
-    first, result = actions[0], planned[0]
-    key, not_yet = (first.key, RequestState.PENDING) if isinstance(first, Settle) else (result, None)
-    found = dict(queries.states.rows(connection, keys=[key]))
-    return found.get(key) not in (None, RequestState.LOST, not_yet)
+    first = actions[0]
+    key = first.key if isinstance(first, Settle) else planned[0]
+    state = dict(queries.states.rows(connection, keys=[key])).get(key)
+    if isinstance(first, Settle):  # others settle it as lost
+        return state not in (None, RequestState.LOST, RequestState.PENDING)
+    return state is not None  # nobody else has that key, whatever became of it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from itertools import count
 from typing import Any
 
 from cortexd.ledger.engines.postgresql.adding import OTHERWISE
@@ -25,7 +26,7 @@ _BEGIN = (
 )
 _MOST_PREPARED = 128
 _DROPPED = "26000"
-_SESSION, _PREPARED, _MOST = "cortexd session", "cortexd prepared", "cortexd most at once"
+_SESSION, _PREPARED, _NUMBERS, _MOST = "cortexd session", "cortexd prepared", "cortexd numbers", "cortexd most at once"
 
 
 def begin_where_alone(driver: Any, record: Any) -> None:
@@ -33,7 +34,8 @@ def begin_where_alone(driver: Any, record: Any) -> None:
     pid, since, most = driver.execute(_WHICH).fetchone()
     if pid == driver.info.backend_pid:
         driver.prepare_threshold = PREPARE_AFTER
-        record.info[_SESSION], record.info[_PREPARED], record.info[_MOST] = {"pid": pid, "since": since}, {}, most
+        known = {_SESSION: {"pid": pid, "since": since}, _PREPARED: {}, _NUMBERS: count(), _MOST: most}
+        record.info.update(known)
         for statement in _BEGIN:
             driver.execute(statement)
     driver.commit()
@@ -67,7 +69,7 @@ def run(
         names.clear()  # the driver drops all that is prepared when a transaction was rolled back
     if len(names) == _MOST_PREPARED:
         return _row(wire, wire.exec_params(statement.encode(), values))
-    return _row(wire, wire.exec_prepared(_prepared(wire, names, statement), values))
+    return _row(wire, wire.exec_prepared(_prepared(wire, info, statement), values))
 
 
 def encoded(values: Sequence[str | None]) -> list[bytes | None]:
@@ -87,12 +89,13 @@ def _row(wire: Any, result: Any) -> Sequence[str]:
     return [(value or b"{}").decode() for value in row]
 
 
-def _prepared(wire: Any, names: dict[str, bytes], statement: str) -> bytes:
-    name = b"cortexd_%d" % len(names)
+def _prepared(wire: Any, info: MutableMapping[Any, Any], statement: str) -> bytes:
+    """Under a name that was never used: what was prepared after all was dropped is there still."""
+    name = b"cortexd_%d" % next(info[_NUMBERS])
     result = wire.prepare(name, statement.encode())
     if _state(result):
         raise _error(wire, result)
-    names[statement] = name
+    info[_PREPARED][statement] = name
     return name
 
 
