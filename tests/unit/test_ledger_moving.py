@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from cortexd.cli.app import main
 from cortexd.config.settings import LedgerSettings
@@ -25,19 +26,20 @@ from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.machine import Machine, hashed
 from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.keeping.schema import metadata
+from cortexd.ledger.moving import sums
 from cortexd.ledger.moving.sums import ONE_EACH
 from cortexd.ledger.moving.take_in import Moved, take_in
 from cortexd.ledger.moving.write_out import write_out
 from tests.postgresql import Cluster, shared
 from tests.unit.ledger_history import live
 from tests.unit.test_ledger_budgets import limit
-from tests.unit.test_ledger_parts import attempt, complete, eventually, request, settings, told
+from tests.unit.test_ledger_parts import attempt, complete, eventually, request, settings, several, told
 
 pytestmark = pytest.mark.slow
 EVER = (date(2020, 1, 1), date(2100, 1, 1))
 GROUPS = (("day", "uid"), ("provider", "model", "task_type"), ("app",), ("host",))
 UIDS = (1000, 1001, 1002)
-ALPHA, BETA = (Machine(hashed(name.encode()), name) for name in ("alpha", "beta"))
+ALPHA, BETA, GAMMA = (Machine(hashed(name.encode()), name) for name in ("alpha", "beta", "gamma"))
 
 
 SLOW = """
@@ -173,12 +175,34 @@ class TestTogether:
         waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
         await eventually(lambda: bool(postgresql.ask(waiting)))
         await complete(running, 40)
+        await running.reset_stats(1002)  # which has to be alone
+        async with several(Ledger.open(fleet, machine=GAMMA)) as [starting]:
+            await complete(starting, 40)
         holding.invalidate()
         await moving
         assert (await running.stats(1000)).total_requests > 1
         await running.close()
         holding.close()
         assert check(fleet) == []
+
+    async def test_takes_as_long_as_it_takes(
+        self, tmp_path: Path, fleet: LedgerSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A large ledger's sums are added up in more than the seconds that a machine's transaction has; only what
+        holds the others up ends within a bound."""
+        file, found = await filled(tmp_path), list[Any]()
+
+        def bounded(add: Callable[..., None]) -> Callable[..., None]:
+            def adding(target: Connection, *given: Any) -> None:
+                found.append(target.scalar(text("SHOW statement_timeout")))
+                add(target, *given)
+
+            return adding
+
+        for name in ("add_long_over", "add_lately"):
+            monkeypatch.setattr(sums, name, bounded(getattr(sums, name)))
+        await asyncio.to_thread(take_in, file, fleet)
+        assert found == ["0", "20s"]
 
     async def test_people_of_each_machine(self, tmp_path: Path, fleet: LedgerSettings) -> None:
         """Where each machine has users of its own, a moved one is of the machine whose file it was."""

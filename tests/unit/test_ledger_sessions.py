@@ -1,16 +1,19 @@
-"""What a session of a shared ledger's database has prepared, and what becomes of it."""
+"""What a session of a shared ledger's database has prepared, what becomes of it, and for whom it waits."""
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from cortexd.ledger import AttemptRecord, RequestState, Settled
+import pytest
+from sqlalchemy import text
+
+from cortexd.ledger import AttemptRecord, Ledger, RequestState, Settled
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import check
 from cortexd.ledger.writing.actions import Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
-from tests.unit.test_ledger_parts import MACHINE, attempt, request
+from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request, several
 
 pytestmark = pytest.mark.slow
 
@@ -43,3 +46,25 @@ def test_transactions_of_a_new_kind_go_on_after_all_was_dropped(postgresql: Clus
     finally:
         store.close()
     assert check(at) == []
+
+
+@pytest.mark.parametrize("earlier", [0, 1], ids=["for the first time", "prepared"])
+async def test_whoever_is_alone_is_waited_for_before_anything_is_written(postgresql: Cluster, earlier: int) -> None:
+    """No entry gets a number that is lower than one which he sees."""
+    at = shared(postgresql.ledger())
+    place = place_of(at)
+    assert place.engine.sharing is not None
+    numbered = "SELECT last_value FROM entries_seq_seq"
+    waiting = "SELECT 1 FROM pg_locks WHERE relation = CAST('sums' AS regclass) AND NOT granted"
+    async with several(Ledger.open(at)) as [ledger]:
+        for _ in range(earlier):
+            await complete(ledger)
+        key = await ledger.reserve(request(), 9)
+        with place.writer().connect() as alone:
+            place.engine.sharing.enter(alone, alone=True)
+            before = alone.scalar(text(numbered))
+            settling = asyncio.ensure_future(ledger.settle(key, "done", [attempt(7)]))
+            await eventually(lambda: alone.scalar(text(waiting)) is not None)
+            assert alone.scalar(text(numbered)) == before
+            alone.rollback()
+            assert (await settling).cost_nano == 7

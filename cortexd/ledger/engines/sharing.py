@@ -61,6 +61,10 @@ class Sharing(ABC):
         """
 
     @abstractmethod
+    def take_time(self, connection: Connection) -> None:
+        """Until `enter` no statement of the open transaction is bounded: it waits for nobody, and is long."""
+
+    @abstractmethod
     def make_routines(self, connection: Connection) -> None:
         """What `write` needs in the database."""
 

@@ -113,6 +113,7 @@ def _moved(
     people = introduced(source, target, sharing, users)
     single = int(source.scalar(select(func.count()).select_from(requests)) or 0)
     target.begin()
+    sharing.take_time(target)
     keys = NewKeys(target, single)
     rows.move(source, target, people, keys, lambda moved: told(moved, single))
     there, here = compared.of_requests(source, None, people.person), compared.of_requests(target, keys.among, int)

@@ -55,12 +55,14 @@ BEGIN
 END $$
 """
 
-# In the order of the values; each row that was written is counted.
+# In the order of the values; each row that was written is counted. No row of sums is locked by the last line, but the
+# table: before anything is written, so that whoever is alone (sharing.py) sees what began before.
 CALL = """
 SELECT * FROM cortexd_add({written}, CAST({} AS BIGINT), CAST({} AS BIGINT[]), CAST({} AS BOOLEAN[]), {},
 CAST({} AS BIGINT[]), CAST({} AS TEXT[]), CAST({} AS TEXT[]), CAST({} AS NUMERIC[]), CAST({} AS NUMERIC[]),
 CAST({} AS NUMERIC[]), CAST({} AS BIGINT[]),
 CAST({} AS TEXT[]), CAST({} AS TEXT[]), CAST({} AS TEXT[]), CAST({} AS NUMERIC[]), CAST({} AS NUMERIC[]),
 CAST({} AS NUMERIC[]), CAST({} AS NUMERIC[]))
+WHERE NOT EXISTS (SELECT FROM sums WHERE false FOR KEY SHARE)
 """
 VALUES = CALL.count("{}")

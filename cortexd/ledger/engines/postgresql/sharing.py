@@ -17,6 +17,7 @@ from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 
 _TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
 _BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
+_UNBOUNDED = ", ".join(f"set_config('{name}', '0', true)" for name, _ in _TIMES)
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
     False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
@@ -25,10 +26,11 @@ _ENTER = {
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
 """
-# `write` takes no lock of its own beside those of the tables. A ledger that is about to be made has none.
+# `write` takes no lock of its own beside those of the tables: that of `sums` as it begins (adding.CALL). The others are
+# written for minutes by who moves a ledger in, before he has to be alone. A ledger that is about to be made has none.
 _EXCLUDE = """
 DO $$ BEGIN
-  IF to_regclass('entries') IS NOT NULL THEN LOCK TABLE entries IN SHARE ROW EXCLUSIVE MODE; END IF;
+  IF to_regclass('sums') IS NOT NULL THEN LOCK TABLE sums IN EXCLUSIVE MODE; END IF;
 END $$
 """
 _NOW = text("SELECT clock_timestamp()")
@@ -43,6 +45,9 @@ _BECAME = text(
 class PostgresqlSharing(Sharing):
     def make_routines(self, connection: Connection) -> None:
         connection.exec_driver_sql(adding.MAKE)
+
+    def take_time(self, connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT {_UNBOUNDED}")
 
     def enter(self, connection: Connection, alone: bool) -> None:
         for statement, values in self.entering(alone):
