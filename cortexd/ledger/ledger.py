@@ -296,9 +296,12 @@ class Ledger(Experience):
         async with self._prunings:
             if self._store.shared:
                 async with keeping.beside.beside(self._store.place) as write:
-                    kept: Pruned = await pruner.prune(self._readers.read, write, first_kept, pruner.HOLD_BESIDE_S)
+                    pace = pruner.Pace(pruner.HOLD_BESIDE_S, pruner.FEWEST_BESIDE)
+                    kept: Pruned = await pruner.prune(self._readers.read, write, first_kept, pace)
             else:
-                kept = await pruner.prune(self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept)
+                kept = await pruner.prune(
+                    self._readers.read, lambda *upkeep: self._write(Upkeep(*upkeep)), first_kept, pruner.Pace()
+                )
         return kept
 
     async def anything_old(self, before: date, midnight: datetime) -> bool:
@@ -314,6 +317,7 @@ class Ledger(Experience):
         if self._closed:
             return
         self._closed = True
+        self._writer.hand_over()
         await asyncio.to_thread(self._readers.close)
         await asyncio.to_thread(self._writer.close, _DEADLINE_S)
 

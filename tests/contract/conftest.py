@@ -12,7 +12,7 @@ import pytest
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings, Secret
 from cortexd.domain.messages import Call, Message, Role
-from cortexd.providers import Provider, make_provider
+from cortexd.providers import Provider, make_provider, preload
 from simulated import SimulatedProviders
 from tests.contract.kinds import KINDS
 from tests.simulated import running_fixture, simulated_fixture  # noqa: F401
@@ -95,8 +95,14 @@ def vllm(simulated: SimulatedProviders) -> Iterator[str]:
     simulated.reset("vllm")
 
 
+@pytest.fixture(scope="session")
+def sdks() -> None:
+    """Loaded before any call's own time runs, which on a busy machine is shorter than that takes."""
+    asyncio.run(preload({"openai", *(kind.api for kind in KINDS.values())}))
+
+
 @pytest.fixture
-async def make() -> AsyncIterator[MakeProvider]:
+async def make(sdks: None) -> AsyncIterator[MakeProvider]:
     """Makes the provider `name` (of KINDS, or one in OpenAI's style) at a base URL; closes all of them at the end."""
     made: list[Provider] = []
 

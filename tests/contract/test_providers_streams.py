@@ -286,7 +286,7 @@ class TestLeaving:
         await assert_eventually_async(lambda: ear.calls)
         await provider.aclose()
         free.set()
-        error = await asyncio.wait_for(attempt, 5)
+        error = await asyncio.wait_for(attempt, 30)
         assert (error.failure, error.may_have_billed) == (Failure.CONNECTION, True)
 
 

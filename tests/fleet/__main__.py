@@ -70,14 +70,17 @@ class Show:
         cluster = self._database.cluster
 
         def rest() -> bool:
-            return not self._spooled() and not open_requests(cluster)
+            spooled, pending = self._spooled(), open_requests(cluster)
+            assert not spooled, f"spools with lines: {spooled}"
+            assert not pending, f"pending: {pending}"
+            return True
 
         await asyncio.to_thread(assert_eventually, rest, _REST_S, "requests to be settled")
         return judge(cluster, self._hosts, self.asked.answered, budget)
 
-    def _spooled(self) -> bool:
-        """Whether a host keeps lines beside the first, which names the spool."""
-        return any(spool.read_bytes().count(b"\n") > 1 for host in self._hosts for spool in host.spools)
+    def _spooled(self) -> list[str]:
+        """Files with lines beside the first, which names the spool."""
+        return [str(spool) for host in self._hosts for spool in host.spools if spool.read_bytes().count(b"\n") > 1]
 
     def _kill_daemon(self) -> None:
         host = self._chance.choice(self._hosts)

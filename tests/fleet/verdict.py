@@ -48,9 +48,10 @@ class Verdict:
     figures: dict[str, int | str]
 
 
-def open_requests(cluster: Cluster) -> int:
-    [(number,)] = cluster.ask("SELECT count(*) FROM requests WHERE state = 'pending'", _DATABASE)
-    return int(str(number))
+def open_requests(cluster: Cluster) -> list[tuple[object, ...]]:
+    """Key, request id, machine, run of its daemon, lease."""
+    statement = "SELECT id, request_id, host, instance, lease_until FROM requests WHERE state = 'pending' ORDER BY id"
+    return cluster.ask(statement, _DATABASE)
 
 
 def judge(cluster: Cluster, hosts: Sequence[Host], answered: Mapping[str, str], budget_nano: int) -> Verdict:

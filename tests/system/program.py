@@ -54,10 +54,11 @@ class Signal:
 
 @dataclass(slots=True)
 class Program:
-    """`signals`: all that the service sent, in order, since the connection was opened."""
+    """`signals`: all that the service sent, in order, since the connection was opened. `patience_s`: of a call."""
 
     connection: Connection
     signals: list[Signal] = field(default_factory=list)
+    patience_s: float = 60.0
 
     @classmethod
     async def open(cls, address: str | None = None) -> Self:
@@ -75,16 +76,17 @@ class Program:
     async def close(self) -> None:
         await self.connection.close()
 
-    async def send(self, call: Message, timeout_s: float = 60) -> list[Any]:
+    async def send(self, call: Message, timeout_s: float | None = None) -> list[Any]:
         """The results as plain values. Raises BusError, whose text is checked to give nothing away."""
         try:
-            return [plain(value) for value in (await self.connection.call(call, timeout_s=timeout_s)).body]
+            reply = await self.connection.call(call, timeout_s=timeout_s or self.patience_s)
+            return [plain(value) for value in reply.body]
         except BusError as error:
             assert_reveals_nothing(error.text)
             raise
 
     async def call(
-        self, interface: str, member: str, signature: str = "", *arguments: Any, timeout_s: float = 60
+        self, interface: str, member: str, signature: str = "", *arguments: Any, timeout_s: float | None = None
     ) -> list[Any]:
         return await self.send(message(member, signature, *arguments, interface=interface), timeout_s)
 

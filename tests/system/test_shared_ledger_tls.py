@@ -9,7 +9,9 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,7 @@ KEYS = {**SIMULATED_KEYS, "ledger_password": PASSWORD}
 THERE = {"PGHOSTADDR": LOOPBACK}
 EC = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
 ENTRANCE = f"local all all trust\nhostssl all all {LOOPBACK}/32 scram-sha-256\n"
+BY_CERTIFICATE = ENTRANCE.replace("scram-sha-256", "cert")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,20 @@ class Remote:
             self.cluster.ask(f"ALTER SYSTEM SET {name} = '{value}'")
         self.cluster.ask("SELECT pg_reload_conf()")
         assert_eventually(lambda: {name: self._shown(name) for name in settings} == settings)
+
+    @contextmanager
+    def entered(self, entrance: str) -> Iterator[None]:
+        """By other lines of pg_hba.conf meanwhile."""
+        self._enter(entrance)
+        try:
+            yield
+        finally:
+            self._enter(ENTRANCE)
+
+    def _enter(self, entrance: str) -> None:
+        """A session that begins later goes by them: the server tells its processes before it begins others."""
+        (self.cluster.directory / "data" / "pg_hba.conf").write_text(entrance)
+        self.cluster.ask("SELECT pg_reload_conf()")
 
     def _shown(self, name: str) -> object:
         return self.cluster.ask(f"SHOW {name}")[0][0]
@@ -78,12 +95,14 @@ def remote(namespace: Path) -> Iterator[Remote]:
         certify(place, "stranger")
         signed = f"-CA {place}/authority.pem -CAkey {place}/authority.key"
         certify(place, NAME, f"{signed} -addext subjectAltName=DNS:{NAME}")
+        certify(place, "cortexd", signed)
         if running.become:
             shutil.chown(place / f"{NAME}.key", "nobody")
         (running.directory / "data" / "pg_hba.conf").write_text(ENTRANCE)
         running.ask(f"ALTER ROLE cortexd PASSWORD '{PASSWORD}'")
         made = Remote(running, place)
-        made.set(ssl_cert_file=f"{place}/{NAME}.pem", ssl_key_file=f"{place}/{NAME}.key", ssl="on")
+        files = {"ssl_cert_file": NAME, "ssl_key_file": NAME, "ssl_ca_file": "authority"}
+        made.set(**{name: f"{place}/{of}.{'key' if 'key' in name else 'pem'}" for name, of in files.items()}, ssl="on")
         yield made
 
 
@@ -115,6 +134,18 @@ class TestDatabaseElsewhere:
         shown += cortexctl(running, "config", "show")[1] + Path(f"/proc/{running.pid}/cmdline").read_text()
         assert PASSWORD not in shown + running.log()
 
+    async def test_is_entered_by_a_certificate(self, daemon: MakeDaemon, program: Program, remote: Remote) -> None:
+        """Instead of a password, where the database wants one of its authority for the role's name."""
+        place = Path(tempfile.mkdtemp())  # that of pytest is root's alone
+        for file in (place, *(shutil.copy(remote.place / f"cortexd.{kind}", place) for kind in ("pem", "key"))):
+            shutil.chown(file, "cortexd")
+        url = f"{remote.url()}&sslcert={place}/cortexd.pem&sslkey={place}/cortexd.key"
+        with remote.entered(BY_CERTIFICATE):
+            running = daemon(settings(url), environment=THERE)
+            await program.complete("user_chat", "hello")
+            assert (await program.stats())["total_requests"] == 1
+            running.stop()
+
     @pytest.mark.parametrize(
         ("told", "step", "url"),
         [
@@ -133,14 +164,11 @@ class TestDatabaseElsewhere:
     async def test_is_refused_without_tls(self, daemon: MakeDaemon, program: Program, remote: Remote) -> None:
         """Also where it would let everybody in without it."""
         remote.set(ssl="off")
-        hba = remote.cluster.directory / "data" / "pg_hba.conf"
-        hba.write_text(ENTRANCE.replace("hostssl", "host").replace("scram-sha-256", "trust"))
-        remote.cluster.ask("SELECT pg_reload_conf()")
         try:
-            running = daemon(settings(remote.url()), keys=KEYS, environment=THERE)
-            await self._away(running, program, "server does not support SSL", "switch TLS on there")
+            with remote.entered(ENTRANCE.replace("hostssl", "host").replace("scram-sha-256", "trust")):
+                running = daemon(settings(remote.url()), keys=KEYS, environment=THERE)
+                await self._away(running, program, "server does not support SSL", "switch TLS on there")
         finally:
-            hba.write_text(ENTRANCE)
             remote.set(ssl="on")
 
     async def _away(self, running: Daemon, program: Program, told: str, step: str) -> None:

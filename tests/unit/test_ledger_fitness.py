@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cortexd.cli.app import main
+from cortexd.cli.shown.failures import DENIED
+from cortexd.config import load
 from cortexd.config.ledger_address import with_role
 from cortexd.config.settings import LedgerSettings, Secret
 from cortexd.ledger import Ledger
@@ -82,6 +86,34 @@ class TestCheck:
         assert done.returncode == LEDGER_UNUSABLE
         assert user in done.stderr
         assert "not-to-be-shown" not in done.stdout + done.stderr
+
+
+class TestPassword:
+    def test_is_kept_and_tried(
+        self,
+        tmp_path: Path,
+        ledger: LedgerSettings,
+        ask: Ask,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """cortexctl credentials set keeps it where the unit has it from, and says at once whether it opens the
+        database."""
+        config = tmp_path / "config.toml"
+        monkeypatch.setattr(load, "DEFAULT_PATH", config)
+        user = f"keyless_{name_of(ledger)}"
+        ask(f"CREATE ROLE {user} NOLOGIN", f"GRANT CREATE ON SCHEMA public TO {user}")
+        for url, status in (("", 0), (with_role(ledger.url, user), DENIED), (ledger.url, 0)):
+            config.write_text(f'[ledger]\nurl = "{url}"\npath = "{tmp_path}/ledger"\n')
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"not-to-be-shown\n")))
+            words = ("--directory", str(tmp_path / "keys"), "--drop-ins", str(tmp_path / "none"), "--no-restart")
+            assert main(["credentials", "set", "ledger_password", *words]) == status
+        said = capsys.readouterr()
+        assert "no ledger is shared yet" in said.err
+        assert f"{ledger.url}: it holds no ledger yet" in said.out
+        assert "not-to-be-shown" not in said.out + said.err
+        kept = tmp_path / "keys" / "ledger_password"
+        assert (kept.read_text().strip(), kept.stat().st_mode & 0o777) == ("not-to-be-shown", 0o600)
 
 
 class TestFitness:

@@ -27,6 +27,7 @@ from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import Ledger, LimitOverride, RequestState, Totals
 from cortexd.ledger.engines import TemporarilyUnavailable
 from cortexd.ledger.keeping.revisions import HEAD
+from cortexd.ledger.writing import write_back
 from tests.eventually import assert_eventually_async
 from tests.unit.test_ledger_opening import change, holder
 from tests.unit.test_ledger_parts import (
@@ -301,9 +302,15 @@ class TestOpening:
         await ledger.close()
 
     async def test_that_fails_late_says_that_nothing_can_be_written(
-        self, resting: Ledger, used: Path, caplog: pytest.LogCaptureFixture
+        self, resting: Ledger, used: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """For `cortexctl status` and the journal; it ends with the first write that succeeds."""
+        """For `cortexctl status` and the journal; it ends with the first write that succeeds, however many failed."""
+        monkeypatch.setattr(write_back, "EVERY", 1)
+        change(used, "UPDATE alembic_version SET version_num = '9999'")
+        for _ in range(10):
+            with pytest.raises(LedgerUnavailable, match="newer than"):
+                await complete(resting)
+        change(used, f"UPDATE alembic_version SET version_num = '{HEAD}'")
         with locked(used), pytest.raises(LedgerUnavailable, match="keeps the file locked"):
             await complete(resting)
         assert not resting.writable

@@ -99,6 +99,13 @@ class TestPace:
             pace.held(pace.size * pruner.HOLD_S / 20)
         assert 19 <= pace.size <= 20
 
+    def test_takes_no_fewer_than_it_is_worth(self) -> None:
+        """However slow the way to a database is: most of a step is that way."""
+        pace = pruner.Pace(pruner.HOLD_BESIDE_S, pruner.FEWEST_BESIDE)
+        for _ in range(30):
+            pace.held(1.0)
+        assert pace.size == pruner.FEWEST_BESIDE
+
 
 class TestUpkeep:
     async def test_waits_while_the_log_is_moved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

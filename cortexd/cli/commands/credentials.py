@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import click
 from cortexd.cli.machine.key_files import DIRECTORY, DROP_INS, KeyFiles
 from cortexd.cli.machine.unit import NotRestarted, restart
 from cortexd.cli.settings import Settings, json_option
-from cortexd.cli.shown.failures import OTHER, PROVIDER_FAILED, duration, in_words
+from cortexd.cli.shown.failures import DENIED, OTHER, PROVIDER_FAILED, duration, in_words
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import is_terminal, print_error, print_json, print_notice, print_text
 from cortexd.cli.talking.session import run
+from cortexd.config.names import LEDGER_PASSWORD
 from cortexd.domain.money import format_usd
 from cortexd.errors import CortexError, InvalidArgument, ServiceUnavailable, UnknownProvider
 
@@ -45,7 +47,7 @@ def command() -> None:
     """Give providers their keys, or take them away, for root. A key is never an argument, and never shown."""
 
 
-@command.command("set")
+@command.command("set", short_help="Keep a provider's key.")
 @click.argument("name")
 @click.option("--encrypt", is_flag=True, help="Encrypt it for this machine, with systemd-creds.")
 @click.option("--no-verify", is_flag=True, help="Do not try the key with one smallest request.")
@@ -55,7 +57,7 @@ def command() -> None:
 def set_command(
     settings: Settings, name: str, encrypt: bool, no_verify: bool, no_restart: bool, directory: Path, drop_ins: Path
 ) -> None:
-    """Keep the provider NAME's key.
+    """Keep the provider NAME's key, or as ledger_password that of a shared ledger's database.
 
     It is read from the terminal or from standard input; cortexd takes it over.
 
@@ -67,11 +69,13 @@ def set_command(
     """
     files = KeyFiles(directory, drop_ins)
     files.refuse_others()
-    provider = _provider_of(name)
+    provider = None if name == LEDGER_PASSWORD else _provider_of(name)
     key = _read_key(name)
     file = files.set_encrypted(name, key) if encrypt else files.set(name, key)
-    print_text(f"{file} holds the key of {name}")
-    if not no_restart and _restarted() and not no_verify:
+    print_text(f"{file} holds the key of {name}" if provider else f"{file} holds the ledger's password")
+    if provider is None and not no_verify:
+        _try_database(key)
+    if not no_restart and _restarted() and provider and not no_verify:
         _verify(settings, provider)
 
 
@@ -164,6 +168,25 @@ def _restarted() -> bool:
         print_notice(f"{reason}: restart cortexd yourself, it reads keys when it starts")
         return False
     return True
+
+
+def _try_database(password: Secret) -> None:
+    """Say whether a shared ledger's database lets this machine in, and will do."""
+    from cortexd.config import load_config
+    from cortexd.ledger.keeping.fitness import fitness
+
+    ledger = load_config().ledger
+    if not ledger.url:
+        print_notice("no ledger is shared yet: name its database with [ledger] url")
+        return
+    found = fitness(replace(ledger, password=password))
+    for doubt in found.doubts:
+        print_notice(f"warning: {doubt}")
+    for fault in found.faults:
+        print_error(fault)
+    if found.faults:
+        raise click.exceptions.Exit(DENIED)
+    print_text(f"{ledger.where}: {found.state}")
 
 
 def _verify(settings: Settings, name: str) -> None:

@@ -74,6 +74,11 @@ def number_of(connection: Connection, machine: Machine, now: datetime) -> int:
     return int(number)
 
 
+def id_of(connection: Connection, number: int) -> str | None:
+    """Of the machine that has this number."""
+    return connection.scalar(select(hosts.c.id).where(hosts.c.number == number))
+
+
 def seen(connection: Connection, number: int, now: datetime) -> None:
     """That machine writes here still."""
     connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now))

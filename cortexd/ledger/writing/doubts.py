@@ -73,6 +73,12 @@ class Doubts:
         self._take_in(doubt.actions, results)
         return None
 
+    def forget(self) -> None:
+        """The ledger is another: nothing of it can be found out there."""
+        self._doubt = None
+        self.orphans.clear()
+        self.late.clear()
+
     def _take_in(self, actions: Sequence[Action], results: Sequence[Result]) -> None:
         """What a commit has done whose callers were told that it could not be."""
         for action, result in zip(actions, results, strict=True):

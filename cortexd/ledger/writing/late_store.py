@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cortexd.ledger.writing.store import Store
 
 _log = logging.getLogger("cortexd.ledger")
+_RETRY_S = 2.0
+_NOTHING = Log(0, 0)
 
 
 class LateStore:
@@ -90,11 +92,12 @@ class LateStore:
 
     @property
     def damage(self) -> Damage:
+        """Of what is opened; the opening speaks for itself."""
         return Damage("", lambda _error: False) if self._store is None else self._store.damage
 
     @property
     def retry_s(self) -> float:
-        return self.opened().retry_s
+        return _RETRY_S if self._store is None else self._store.retry_s
 
     def unwritable(self, error: BaseException) -> str | None:
         """Also why it could not be opened."""
@@ -114,10 +117,10 @@ class LateStore:
         self.opened().folded()
 
     def write_back(self) -> Log:
-        return self.opened().write_back()
+        return _NOTHING if self._store is None else self._store.write_back()
 
     def write_back_beside(self) -> Log:
-        return self.opened().write_back_beside()
+        return _NOTHING if self._store is None else self._store.write_back_beside()
 
     def close(self) -> None:
         try:

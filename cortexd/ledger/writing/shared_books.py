@@ -47,6 +47,10 @@ class SharedBooks(Books):
     def has_keys(self, wanted: int) -> bool:
         return len(self._free_keys) >= wanted
 
+    def forget_keys(self) -> None:
+        """Others may have been given the same by now."""
+        self._free_keys.clear()
+
     def have_keys(self, connection: Connection, wanted: int) -> None:
         """So many requests can be given a key; in the open transaction."""
         while len(self._free_keys) < wanted:

@@ -21,8 +21,9 @@ from cortexd.errors import LedgerUnavailable, RequestNotFound
 from cortexd.ledger.engines import Log, Otherwise, Place, Sharing
 from cortexd.ledger.keeping import hosts
 from cortexd.ledger.keeping.machine import Machine
-from cortexd.ledger.keeping.migrate import migrate
+from cortexd.ledger.keeping.migrate import migrate, revision
 from cortexd.ledger.keeping.retention import clamped
+from cortexd.ledger.keeping.revisions import HEAD
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState, Totals
 from cortexd.ledger.spool.spool import Spool
@@ -164,8 +165,9 @@ class SharedStore(Store):
             return None
         wanted = sum(isinstance(action, Reserve) for action in actions)
         if not self.books.has_keys(wanted):
-            with connection.begin():
-                self.books.have_keys(connection, wanted)
+            connection.begin()
+            self.books.have_keys(connection, wanted)
+            connection.rollback()  # a sequence goes on all the same
         plan = self._optimistic.plan(self.books, actions, self._now(), connection)
         if connection.in_transaction():  # of what was read, where the plan is that nothing fits
             connection.rollback()
@@ -319,7 +321,18 @@ class SharedStore(Store):
     def _connected(self) -> Connection:
         if self._there is None:
             self._there = self._pool.connect()
+            if self.host != hosts.NOT_KNOWN:
+                self._find_itself(self._there)
         return self._there
+
+    def _find_itself(self, connection: Connection) -> None:
+        """A database that was restored meanwhile gives this machine's number to another, and its keys once more."""
+        self.books.forget_keys()
+        if revision(connection) != HEAD or hosts.id_of(connection, self.host) != self._machine.id:
+            _log.warning("the ledger does not know this machine any more: it was restored, and is begun anew")
+            self._doubts.forget()
+            self._begin_late(connection)
+        connection.rollback()
 
     def _drop_connection(self) -> None:
         connection, self._there = self._there, None

@@ -54,6 +54,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._waiters = Waiters(self._loop, within_s)
         self._inbox = Inbox()
+        self._gathered: list[Job] = []
         self._owed: deque[Settle] = deque()
         self._blocked: Exception | None = store.away
         self._renew_s = lease_s / 3
@@ -68,13 +69,22 @@ class Writer:
         `outlasting`: a cancellation waits for that."""
         if self.failed.is_set():
             raise LedgerUnavailable(_FAILED)
-        if len(self._inbox) >= MAX_QUEUED:
+        if len(self._inbox) + len(self._gathered) >= MAX_QUEUED:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
         if self._store.shared and not self.writable and not isinstance(action, Settle):
             raise LedgerUnavailable("the ledger's database is away; try again later")
         waiter = self._waiters.another(outlasting=outlasting)
-        self._inbox.put(Job(action, waiter))
+        self._gathered.append(Job(action, waiter))
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self.hand_over)
         return waiter
+
+    def hand_over(self) -> None:
+        """Give the thread what was submitted in this turn of the loop, as one group: the first alone would wake it, to
+        wait for the interpreter's lock. Loop thread only; before `close`."""
+        gathered, self._gathered = self._gathered, []
+        for job in gathered:
+            self._inbox.put(job)
 
     def another_waiter(self) -> Waiter:
         """For what is written elsewhere; loop thread only."""
@@ -85,7 +95,7 @@ class Writer:
         self._inbox.look()
 
     def close(self, timeout: float) -> None:
-        """Write what is queued and owed, close the store, drop its lock. Blocks; not for the loop's thread."""
+        """Write what was handed over and is owed, close the store, drop its lock. Blocks; not for the loop's thread."""
         self._inbox.end()
         self._thread.join(timeout)
         if self._thread.is_alive():
