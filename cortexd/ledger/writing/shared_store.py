@@ -165,9 +165,8 @@ class SharedStore(Store):
             return None
         wanted = sum(isinstance(action, Reserve) for action in actions)
         if not self.books.has_keys(wanted):
-            connection.begin()
-            self.books.have_keys(connection, wanted)
-            connection.rollback()  # a sequence goes on all the same
+            with connection.begin():  # committed: a server that crashes would give the same keys to others
+                self.books.have_keys(connection, wanted)
         plan = self._optimistic.plan(self.books, actions, self._now(), connection)
         if connection.in_transaction():  # of what was read, where the plan is that nothing fits
             connection.rollback()
