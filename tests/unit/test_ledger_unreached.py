@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+import psycopg
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 
 from cortexd.config.settings import LedgerSettings, Secret
 from cortexd.errors import AccessDenied, LedgerUnavailable
 from cortexd.ledger.engines import place_of
+from cortexd.ledger.engines.postgresql import errors
 
 _GIVE_A_PASSWORD = b"R\0\0\0\x08\0\0\0\x03"
 _WRONG = b"SFATAL\0VFATAL\0C28P01\0Mwrong password\0\0"
@@ -59,3 +63,14 @@ def test_says_that_the_database_refuses() -> None:
     with answering(_GIVE_A_PASSWORD, _REFUSED) as url, pytest.raises(AccessDenied) as refused:
         place_of(LedgerSettings(url=url, password=Secret("hunter2"))).reach()
     assert str(refused.value).endswith("the database refuses the connection: wrong password")
+
+
+def test_a_connection_that_answers_what_was_not_asked_is_lost() -> None:
+    """Behind a pooler whose server died psycopg had two answers to one BEGIN, and to all that came after it."""
+    confused = psycopg.InternalError("received 2 results from command 'BEGIN'")
+    dialect = create_engine("postgresql+psycopg://").dialect
+    of_server = psycopg.errors.InternalError_("cache lookup failed")
+    for error, lost in ((confused, True), (of_server, False)):
+        wrapped = DBAPIError.instance("BEGIN", None, error, psycopg.Error, dialect=dialect)
+        assert errors.is_lost(wrapped) is lost
+        assert (errors.reason(wrapped) is not None) is lost

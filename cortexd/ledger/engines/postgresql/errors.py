@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import ExceptionContext
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
 _GONE = "the database cannot be reached"
 _REFUSES = "the database refuses the connection: "
@@ -48,10 +48,11 @@ _LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
 
 
 def code(error: BaseException) -> str | None:
-    """Its SQLSTATE; "" where the driver alone failed, which is a matter of the connection; None for other errors."""
+    """Its SQLSTATE; "" where the driver alone failed, which is a matter of the connection: it is gone, or answers what
+    was not asked; None for other errors."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     found: str | None = getattr(cause, "sqlstate", None)
-    if found is None and isinstance(error, OperationalError | InterfaceError):
+    if found is None and isinstance(error, OperationalError | InterfaceError | InternalError):
         return ""
     return found
 
