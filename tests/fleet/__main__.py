@@ -79,8 +79,8 @@ class Show:
         return judge(cluster, self._hosts, self.asked.answered, budget)
 
     def _spooled(self) -> list[str]:
-        """Files with lines beside the first, which names the spool."""
-        return [str(spool) for host in self._hosts for spool in host.spools if spool.read_bytes().count(b"\n") > 1]
+        """Files with lines beside those that name the spool, whose number is 0."""
+        return [str(spool) for host in self._hosts for spool in host.spools if _waiting(spool)]
 
     def _kill_daemon(self) -> None:
         host = self._chance.choice(self._hosts)
@@ -112,6 +112,10 @@ class Show:
         with self._database.full():
             time.sleep(3)
         self._database.heal()
+
+
+def _waiting(spool: Path) -> bool:
+    return any(line.split(b" ", 2)[1:2] != [b"0"] for line in spool.read_bytes().splitlines())
 
 
 def say(words: str) -> None:
