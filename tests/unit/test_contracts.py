@@ -153,7 +153,7 @@ def details_raised() -> Iterator[tuple[str, str]]:
     """Module and key of each detail that is written into an error."""
     from cortexd import errors
 
-    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
