@@ -23,14 +23,14 @@ from sqlalchemy import Connection
 
 from cortexd.domain.newest import Latest
 from cortexd.ledger.engines import Adding, Look, Sharing
-from cortexd.ledger.records import Limit, Period
+from cortexd.ledger.records import Limit
 from cortexd.ledger.writing.actions import Action, Reserve, Settle
 from cortexd.ledger.writing.balance import Balance
 from cortexd.ledger.writing.books import Closed, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Parts, Planned
 from cortexd.ledger.writing.rows import Lease, day_of
 from cortexd.ledger.writing.shared_books import SharedBooks
-from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, chosen, lock_name
+from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, chosen, lock_name, wanted_by
 from cortexd.ledger.writing.statements import Statements
 from cortexd.ledger.writing.tallies import Tallies, Tally
 
@@ -52,8 +52,8 @@ class _Bound:
 
 @dataclass(slots=True)
 class _Concern:
-    """What a plan goes by: `bounds` of sums, `own` sums of users that are
-    bound, other sums to `see`, where what is spent must not be more than that; `locks`, and whether held together."""
+    """What a plan goes by: `bounds` of sums, `own` sums of users that are bound, other sums to `see`, where what is
+    spent must not be more than that; `locks`, and whether held together."""
 
     bounds: dict[Wanted, _Bound] = field(default_factory=dict)
     own: dict[Wanted, bool] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class Optimistic:
         for period in (held.day, held.month):
             concern.see.setdefault((frozenset((held.uid,)), period))
         for limit in held.limits:
-            wanted = _wanted(limit, held.day)
+            wanted = wanted_by(limit, held.day)
             few = most_at_once is not None and adds[wanted] * most_at_once <= limit.nano // _ASIDE
             below = self._below(limit, wanted) if few else None
             concern.lock(limit, together=below is not None)
@@ -180,7 +180,7 @@ class Optimistic:
             return True
         day, uid = day_of(action.request), frozenset((action.request.uid,))
         for limit in action.limits:
-            wanted = _wanted(limit, day)
+            wanted = wanted_by(limit, day)
             if (seen := self._seen.get(wanted)) is None:
                 return False
             matters = bool(limit.step_nano) or limit.share != 1
@@ -229,16 +229,12 @@ def _adds(books: SharedBooks, actions: Sequence[Action]) -> Mapping[Wanted, int]
         if isinstance(action, Reserve):
             day = day_of(action.request) if action.limits else ""
             for limit in action.limits:
-                adds[_wanted(limit, day)] += action.nano
+                adds[wanted_by(limit, day)] += action.nano
         elif isinstance(action, Settle) and (held := books.held.get(action.key)):
             for limit in held.limits:
-                adds[_wanted(limit, held.day)] += sum(max(attempt.cost_nano, 0) for attempt in action.attempts)
+                adds[wanted_by(limit, held.day)] += sum(max(attempt.cost_nano, 0) for attempt in action.attempts)
     return adds
 
 
 def _part(nano: int, share: Fraction | int) -> int:
     return nano * share.numerator // share.denominator
-
-
-def _wanted(limit: Limit, day: str) -> Wanted:
-    return limit.whose, day if limit.period is Period.DAY else day[:7]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from cortexd.ledger.keeping.schema import KEYS_AT_ONCE, request_keys
-from cortexd.ledger.records import Limit, Period, Totals, Whose
+from cortexd.ledger.records import Limit, Totals, Whose
 from cortexd.ledger.writing.actions import Action, Book, ReadBooks, Reserve, ReserveMore, Settle
 from cortexd.ledger.writing.books import Books
 from cortexd.ledger.writing.rows import day_of
-from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, lock_name
+from cortexd.ledger.writing.shared_sums import SharedSums, Wanted, lock_name, wanted_by
 from cortexd.ledger.writing.tallies import Tally
 
 
@@ -26,7 +26,7 @@ class Concerned:
 
     def by_limits(self, limits: Sequence[Limit], day: str, uid: int | None, *, bound: bool) -> None:
         """`uid`: whose own part is looked at as well; `bound`: nobody else may move these limits meanwhile."""
-        self.sums.update((limit.whose, day if limit.period is Period.DAY else day[:7]) for limit in limits)
+        self.sums.update(wanted_by(limit, day) for limit in limits)
         if uid is not None:
             self.sums.update((frozenset((uid,)), period) for period in (day, day[:7]))
         if bound:

@@ -1,7 +1,7 @@
 """The ledger as one of several writers sees it: sums, keys and locks are the database's, which may go and come back.
 
-A transaction takes the locks of the limits that it goes by, and reads their sums only then: no two machines give the
-same money away. Whether a commit whose answer was lost has happened is found out by the transaction's number.
+A transaction is tried as optimistic.py has it. Else it takes the locks of the limits that it goes by, and reads their
+sums only then: no two machines give the same money away. What became of a commit whose answer was lost: doubts.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from cortexd.ledger.writing.doubts import Doubts, is_there
 from cortexd.ledger.writing.optimistic import Optimistic
 from cortexd.ledger.writing.replaying import NO_LINES, Replaying, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
-from cortexd.ledger.writing.shared_books import SharedBooks
+from cortexd.ledger.writing.shared_books import Concerned, SharedBooks
 from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
 from cortexd.ledger.writing.statements import Statements
 from cortexd.ledger.writing.store import Result, Store
@@ -140,10 +140,10 @@ class SharedStore(Store):
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
         take_in(connection, self.books, todo if replay.marks else ())
-        gone, mark = self._look(connection, actions, todo)
+        concerned = self.books.concerned(todo)
+        gone, mark = self._look(connection, actions, todo, concerned)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
         planned = [action and self._planned(group, action, connection, gone) for action in replay.meant]
-        concerned = self.books.concerned(replay.todo).sums
         with self._doubts.of(
             connection,
             actions,
@@ -151,7 +151,7 @@ class SharedStore(Store):
             lambda _after: self._booked(group, planned),
         ):
             self._write(connection, group, replay)
-        self._optimistic.remember(self.books.tallies, concerned)
+        self._optimistic.remember(self.books.tallies, concerned.sums)
         for key in gone:
             self.books.held.pop(key, None)
         for action in actions:
@@ -193,14 +193,15 @@ class SharedStore(Store):
         except SQLAlchemyError as error:  # they are committed, whatever becomes of the connection
             self._rollback(error)
 
-    def _look(self, connection: Connection, actions: Sequence[Action], todo: Sequence[Action]) -> tuple[set[int], str]:
+    def _look(
+        self, connection: Connection, actions: Sequence[Action], todo: Sequence[Action], concerned: Concerned
+    ) -> tuple[set[int], str]:
         """Begin, have the locks that these need, and only then the sums, in one round trip.
 
         Those of this daemon's open requests that another has settled meanwhile, and the transaction's mark; the other
         requests stay open until it ends.
         """
         wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
-        concerned = self.books.concerned(todo)
         entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
         asked = {"entered": entered}
         if alone:

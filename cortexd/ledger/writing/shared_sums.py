@@ -27,7 +27,7 @@ from sqlalchemy import (
 from cortexd.ledger.engines import Asked
 from cortexd.ledger.engines.driver import Prepared, given, send
 from cortexd.ledger.keeping.schema import ALL_TIME, EVERYBODY, sums
-from cortexd.ledger.records import AppOf, Totals, Whose
+from cortexd.ledger.records import AppOf, Limit, Period, Totals, Whose
 from cortexd.ledger.writing.balance import Move
 from cortexd.ledger.writing.statements import adding
 from cortexd.ledger.writing.tallies import Tallies, Tally
@@ -38,6 +38,11 @@ _TALLIED = ("spent", "reserved", "unknown")
 ROWS_EACH = 32  # of a sum, over which machines are spread
 Wanted = tuple[Whose, str]  # whose, in which period
 _Name = tuple[int, str]  # of a single row of each machine: uid and app
+
+
+def wanted_by(limit: Limit, day: str) -> Wanted:
+    """The sum that a limit goes by on that day."""
+    return limit.whose, day if limit.period is Period.DAY else day[:7]
 
 
 def chosen(whose: Whose) -> tuple[Sequence[int], str]:
