@@ -25,6 +25,7 @@ from cortexd.ledger.keeping.machine import Machine
 HELD, COST = 9_000, 5_000  # nano-dollars of a request
 USERS = 4  # of each machine
 _OPENED_AT_ONCE = 8
+_WARM_UP = (1, 1, 4, 8, 8)  # pairs at a time
 _ANSWER = AttemptRecord("claude", "claude-sonnet-5-5", "ok", COST, True, Usage(100, 20, 10, 0, 5), 900)
 
 
@@ -67,6 +68,7 @@ class Fleet:
     async def run(self) -> Told:
         few = asyncio.Semaphore(_OPENED_AT_ONCE)
         self._ledgers = await asyncio.gather(*(self._opened(number, few) for number in self._wish.machines))
+        await self._warm_up()
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         began = time.process_time()
@@ -80,6 +82,13 @@ class Fleet:
         machine = Machine(sha256(f"bench {number}".encode()).hexdigest()[:32], f"machine{number}", time_zone="UTC")
         async with few:
             return await Ledger.open(LedgerSettings(path=place, url=self._wish.url), machine=machine)
+
+    async def _warm_up(self) -> None:
+        """Each machine asks for what it will: with its first requests its connection learns the statements."""
+        for turn in range(len(self._ledgers)):
+            for wide in _WARM_UP:
+                await asyncio.gather(*(self._pair(turn, time.perf_counter()) for _ in range(wide)))
+        self._told = Told()
 
     async def _as_fast_as_it_goes(self) -> None:
         end = time.perf_counter() + self._wish.seconds
