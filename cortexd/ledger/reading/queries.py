@@ -144,8 +144,10 @@ def reserved(connection: Connection, keys: Collection[int] | None = None) -> lis
 
 
 def _states(engine: Engine) -> Select[Any]:
-    """Where the requests `keys` stand, by their keys alone; nobody settles one until the transaction ends."""
-    chosen = select(requests.c.id, requests.c.state).where(requests.c.id.in_(engine.keys(given("keys"))))
+    """Where the requests `keys` stand, by their keys alone, and which daemon has begun them; nobody settles one until
+    the transaction ends."""
+    columns = (requests.c.id, requests.c.state, requests.c.instance)
+    chosen = select(*columns).where(requests.c.id.in_(engine.keys(given("keys"))))
     return chosen.order_by(requests.c.id).with_for_update(of=requests)
 
 

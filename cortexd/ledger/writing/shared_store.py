@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -41,7 +42,7 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
-from cortexd.ledger.writing.doubts import Doubts, is_there
+from cortexd.ledger.writing.doubts import Doubts
 from cortexd.ledger.writing.optimistic import Optimistic
 from cortexd.ledger.writing.replaying import NO_LINES, Replaying, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
@@ -77,7 +78,7 @@ class SharedStore(Store):
         assert sharing is not None
         self._sharing: Sharing = sharing
         self._clock = timedelta()  # by how much the database's is ahead
-        self._doubts = Doubts(sharing)
+        self._doubts = Doubts(sharing, instance)
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
@@ -147,7 +148,7 @@ class SharedStore(Store):
         with self._doubts.of(
             connection,
             actions,
-            lambda after: bool(self._sharing.committed(after, mark)),
+            lambda after: self._doubts.committed(after, actions, planned, mark),
             lambda _after: self._booked(group, planned),
         ):
             self._write(connection, group, replay)
@@ -178,7 +179,8 @@ class SharedStore(Store):
             return self._booked(plan.group, told)
 
         try:
-            with self._doubts.of(connection, actions, lambda after: is_there(after, actions, plan.planned), ended):
+            there = partial(self._doubts.committed, actions=actions, planned=plan.planned)
+            with self._doubts.of(connection, actions, there, ended):
                 before = self._optimistic.write(connection, plan)
         except Otherwise:
             return None
@@ -215,7 +217,7 @@ class SharedStore(Store):
             asked["sums"] = self._sums.asked(connection, concerned.sums)
         found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
         self.books.tallies = self._sums.tallies(connection, concerned.sums, found.get("sums", ()))
-        still = {key for key, state in found.get("open", ()) if state == RequestState.PENDING}
+        still = {key for key, state, _ in found.get("open", ()) if state == RequestState.PENDING}
         return wanted - still, str(found["entered"][0][-1])
 
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
