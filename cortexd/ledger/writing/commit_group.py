@@ -180,8 +180,10 @@ class CommitGroup:
         if cost != lost_nano:
             self._entry(held, Kind.ADJUST, cost - lost_nano)
         closed = Closed(held, cost, all(attempt.cost_known for attempt in made), before)
-        self._rollups.take_lost(held, lost_nano)
-        self._rollups.add(held, tried, cost, closed.cost_known)
+        for rollups in (self._rollups, own := Rollups()):
+            rollups.take_lost(held, lost_nano)
+            rollups.add(held, tried, cost, closed.cost_known)
+        statistics.corrected(connection, held.uid, held.key, own.rows())
         self._balance.move(held, cost - lost_nano, 0)
         self._settlements.append(settled_row(closed, state, made, self.lease.now))
         more = cost - lost_nano
