@@ -44,7 +44,7 @@ from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
 from cortexd.ledger.writing.doubts import Doubts
 from cortexd.ledger.writing.optimistic import Optimistic
-from cortexd.ledger.writing.replaying import NO_LINES, Replaying, replaying, settled_as_lost, take_in
+from cortexd.ledger.writing.replaying import NO_LINES, Replaying, begun_by, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import Concerned, SharedBooks
 from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
@@ -83,7 +83,7 @@ class SharedStore(Store):
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
         super().__init__(place, instance, lease_s, machine)
-        self.spool = Spool(spool)
+        self.spool = Spool(spool, instance)
         self.spool.find()
 
     @property
@@ -140,7 +140,7 @@ class SharedStore(Store):
         replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
-        take_in(connection, self.books, todo if replay.marks else ())
+        take_in(connection, self.books, todo if replay.marks else (), self._instance)
         concerned = self.books.concerned(todo)
         gone, mark = self._look(connection, actions, todo, concerned)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
@@ -203,7 +203,8 @@ class SharedStore(Store):
         Those of this daemon's open requests that another has settled meanwhile, and the transaction's mark; the other
         requests stay open until it ends.
         """
-        wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
+        begun = begun_by(todo, self._instance)
+        wanted = begun.keys() & self.books.held.keys()
         entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
         asked = {"entered": entered}
         if alone:
@@ -217,7 +218,8 @@ class SharedStore(Store):
             asked["sums"] = self._sums.asked(connection, concerned.sums)
         found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
         self.books.tallies = self._sums.tallies(connection, concerned.sums, found.get("sums", ()))
-        still = {key for key, state, _ in found.get("open", ()) if state == RequestState.PENDING}
+        pending = ((key, by) for key, state, by in found.get("open", ()) if state == RequestState.PENDING)
+        still = {key for key, by in pending if begun[key] in (None, by)}
         return wanted - still, str(found["entered"][0][-1])
 
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
@@ -231,7 +233,7 @@ class SharedStore(Store):
 
     def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
         """The end of a request that is settled already: by others, as lost, when its lease was over."""
-        found = settled_as_lost(connection, action.key)
+        found = settled_as_lost(connection, action, self._instance)
         if found is None:
             return RequestNotFound(f"request {action.key} of the ledger is not pending")
         held, lost_nano = found
