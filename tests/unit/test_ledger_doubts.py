@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Connection, text
@@ -21,6 +22,7 @@ from cortexd.ledger.writing.shared_sums import SharedSums
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_budgets import limit
 from tests.unit.test_ledger_parts import MACHINE, attempt, request
+from tests.unit.test_ledger_restored import copy
 
 pytestmark = pytest.mark.slow
 _STATES = "SELECT state, sum(cost_nano) FROM requests GROUP BY state ORDER BY state"
@@ -39,10 +41,10 @@ def seen(at: LedgerSettings, statement: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[[SharedStore, str], None]:
-    """Ends the store's connection once: before its next commit is sent, or after it has been done."""
+def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Ends the store's connection once: before its next commit is sent, or after it is done, and something else too."""
 
-    def break_at(store: SharedStore, when: str) -> None:
+    def break_at(store: SharedStore, when: str, meanwhile: Callable[[], object] = lambda: None) -> None:
         connection = store._there
         assert connection is not None
         dialect = connection.dialect
@@ -58,6 +60,7 @@ def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[[
                 monkeypatch.setattr(session, "run", run)
                 if when == "after":
                     write(*given)
+                meanwhile()
                 postgresql.ask(f"SELECT pg_terminate_backend({driver.info.backend_pid}, 5000)")
                 return write(*given) if when == "before" else driver.execute("SELECT 1")
 
@@ -70,9 +73,7 @@ def breaking(postgresql: Cluster, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
 
 @pytest.fixture
-def losing(
-    postgresql: Cluster, breaking: Callable[[SharedStore, str], None], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
+def losing(postgresql: Cluster, breaking: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs an action whose commit is done and not answered, and ends the next connection, too: before that has read
     so many sums of what there is now."""
 
@@ -100,7 +101,7 @@ class TestLostConnections:
     @pytest.mark.parametrize("known", [False, True], ids=["planned under locks", "planned by what was seen"])
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_a_commit_is_done_once(
-        self, at: LedgerSettings, breaking: Callable[[SharedStore, str], None], when: str, known: bool
+        self, at: LedgerSettings, breaking: Callable[..., None], when: str, known: bool
     ) -> None:
         """Where the answer to a commit is lost it is found out what became of it: once is every request reserved,
         and settled once."""
@@ -140,6 +141,38 @@ class TestLostConnections:
         with place.writer().connect() as connection:
             sharing.enter(connection, alone=False)
             assert not sharing.committed(connection, str(2**40 + 5))
+
+    @pytest.mark.parametrize("known", [False, True], ids=["planned under locks", "planned by what was seen"])
+    def test_in_a_database_that_was_restored(
+        self, postgresql: Cluster, breaking: Callable[..., None], known: bool
+    ) -> None:
+        """The key may be another machine's request there: that stays as it is, and what was lost is done anew."""
+        at = shared(postgresql.database())
+        database, limits = urlsplit(at.url).path.strip("/"), (limit(1_000),)
+        SharedStore(place_of(at), "earlier", 900, MACHINE, at.spool).close()
+        copy(postgresql, database, f"{database}_saved")
+
+        def restore() -> None:
+            postgresql.ask(f"DROP DATABASE {database} WITH (FORCE)")
+            copy(postgresql, f"{database}_saved", database)
+            there = replace(MACHINE, id="there")
+            other = SharedStore(place_of(at), "there", 900, there, at.spool.with_name("other"))
+            assert all(isinstance(key, int) for key in other.run([Reserve(request(), 30) for _ in range(3)]))
+            other.close()
+
+        store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
+        try:
+            if known:
+                [first] = store.run([Reserve(request(), 40, limits)])
+                store.run([Settle(first, RequestState.DONE, (attempt(7),))])
+            breaking(store, "after", restore)
+            [key] = store.run([Reserve(request(), 40, limits)])
+            store.run([Settle(key, RequestState.DONE, (attempt(10),))])
+        finally:
+            store.close()
+        found = seen(at, "SELECT instance, state, cost_nano FROM requests ORDER BY id")
+        assert found == [*[("there", "pending", 0)] * 3, ("here", "done", 10)]
+        assert check(at) == []
 
     @pytest.mark.parametrize("reading", range(3))
     def test_a_connection_lost_again_while_that_is_found_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -9,12 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.errors import CortexError
+from cortexd.errors import CortexError, LedgerUnavailable, RequestNotFound
 from cortexd.ledger import Ledger
 from cortexd.ledger.keeping.maintenance import check
 from tests.postgresql import Cluster, shared
-from tests.unit.test_ledger_parts import MACHINE, complete
-from tests.unit.test_ledger_shared import seen
+from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request
+from tests.unit.test_ledger_shared import change, seen
 
 pytestmark = pytest.mark.slow
 WROTE = "SELECT name, count(*) FROM requests JOIN hosts ON hosts.number = requests.host GROUP BY name"
@@ -30,6 +31,68 @@ def copy(cluster: Cluster, database: str, to: str) -> None:
     cluster.ask(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
     cluster.ask(f"CREATE DATABASE {to} TEMPLATE {database}")
     cluster.ask(f"ALTER DATABASE {database} WITH ALLOW_CONNECTIONS true")
+
+
+async def saved(cluster: Cluster, at: LedgerSettings) -> Callable[[], None]:
+    """Knows machine a. Gives what brings that state back."""
+    database = urlsplit(at.url).path.strip("/")
+    await (await opened(at, "a")).close()
+    copy(cluster, database, f"{database}_saved")
+
+    def restore() -> None:
+        cluster.ask(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+        copy(cluster, f"{database}_saved", database)
+
+    return restore
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["under way", "lost"])
+@pytest.mark.parametrize("whose", ["a", "b"])
+async def test_what_was_under_way_ends_nothing_else(postgresql: Cluster, whose: str, lost: bool) -> None:
+    """Its key may be another machine's request there, or a later one of its own: that goes on, at what it reserved."""
+    at = shared(postgresql.database())
+    restore = await saved(postgresql, at)
+    known = await opened(at, "a")
+    key = await known.reserve(request(), 40)
+    restore()
+    machine = known if whose == "a" else await opened(at, whose)
+    with suppress(CortexError):  # whose connection broke
+        await machine.stats(1000)
+    keys = [await machine.reserve(request(), 30) for _ in range(3)]
+    if lost:
+        change(at, "UPDATE requests SET lease_until = started_at")
+        await (await opened(at, "c")).close()
+    with pytest.raises(RequestNotFound):
+        await known.settle(key, "done", [attempt(10)])
+    assert seen(at, "SELECT state, cost_nano FROM requests") == 3 * [("lost", 30) if lost else ("pending", 0)]
+    for later in keys:
+        await machine.settle(later, "done", [attempt(7)])
+    assert seen(at, "SELECT state, cost_nano FROM requests") == 3 * [("done", 7)]
+    for each in {known, machine}:
+        await each.close()
+    assert check(at) == []
+
+
+async def test_what_waited_on_the_disk_ends_nothing_else(postgresql: Cluster) -> None:
+    """The same of an end that was kept there while the database was away, and booked by the next daemon."""
+    at = shared(postgresql.database())
+    restore = await saved(postgresql, at)
+    known = await opened(at, "a")
+    key = await known.reserve(request(), 40)
+    postgresql.ask(f"DROP DATABASE {urlsplit(at.url).path.strip('/')} WITH (FORCE)")
+    with pytest.raises(LedgerUnavailable):
+        await known.settle(key, "done", [attempt(10)])
+    await known.close()
+    restore()
+    other = await opened(replace(at, path=at.path.with_name("other")), "b")
+    keys = [await other.reserve(request(), 30) for _ in range(3)]
+    assert key in keys
+    again = await opened(at, "a")
+    await eventually(lambda: not again.state.waiting)
+    assert seen(at, "SELECT state, cost_nano FROM requests") == 3 * [("pending", 0)]
+    for machine in (again, other):
+        await machine.close()
+    assert check(at) == []
 
 
 async def test_machines_go_on(postgresql: Cluster) -> None:

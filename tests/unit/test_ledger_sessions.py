@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
+from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import AttemptRecord, Ledger, RequestState, Settled
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import check
@@ -68,3 +69,27 @@ async def test_whoever_is_alone_is_waited_for_before_anything_is_written(postgre
             assert alone.scalar(text(numbered)) == before
             alone.rollback()
             assert (await settling).cost_nano == 7
+
+
+async def test_a_transaction_that_the_database_ends_is_done_later(postgresql: Cluster) -> None:
+    """An administrator's transaction_timeout ends the session: what it cut short is booked once, later."""
+    [(version,)] = postgresql.ask("SELECT CAST(current_setting('server_version_num') AS INTEGER)")
+    if int(str(version)) < 170000:
+        pytest.skip("transaction_timeout came with PostgreSQL 17")
+    at = shared(postgresql.database())
+    await (await Ledger.open(at)).close()
+    postgresql.ask(f"ALTER DATABASE {make_url(at.url).database} SET transaction_timeout = '2s'")
+    told: list[Settled] = []
+    async with several(Ledger.open(at)) as [ledger]:
+        key = await ledger.reserve(request(), 9)
+        with place_of(at).writer().connect() as somebody:
+            somebody.execute(text("SET transaction_timeout = 0"))
+            somebody.execute(text("LOCK TABLE sums"))
+            with pytest.raises(LedgerUnavailable, match="ended a transaction that took too long"):
+                await ledger.settle(key, "done", [attempt(7)], told.append)
+            assert not ledger.writable
+        await eventually(lambda: bool(told))
+        assert told[0].cost_nano == 7
+        await complete(ledger, 5)
+        assert (await ledger.stats(1000)).total_cost_nano == 12
+    assert check(at) == []

@@ -204,6 +204,29 @@ class TestDeadDaemons:
             await machines[0].settle(key, "done", [attempt(10)])
         assert check(at) == []
 
+    @pytest.mark.parametrize("cost", [10, 70], ids=["less", "more"])
+    async def test_a_settlement_that_comes_after_a_reset(
+        self, machines: list[Ledger], at: LedgerSettings, cost: int
+    ) -> None:
+        """A request that was lost before its user's statistics began anew is none of them, whatever it came to; one
+        that is lost afterwards is."""
+        for reset in (True, False):
+            key = await machines[0].reserve(request(), 40)
+            change(at, "UPDATE requests SET lease_until = started_at")
+            await (await Ledger.open(at)).close()
+            if reset:
+                await machines[1].reset_stats(1000)
+                await complete(machines[1], 5)
+            before = await machines[1].stats(1000)
+            await machines[0].settle(key, "done", [attempt(cost)])
+            found = await machines[1].stats(1000)
+            assert found.total_requests == before.total_requests
+            assert found.total_cost_nano - before.total_cost_nano == (0 if reset else cost - 40)
+            assert (found.providers == before.providers) is reset
+        assert found.providers["claude"].cost_nano == 5 + cost
+        assert (await machines[1].stats(None)).total_cost_nano == 5 + 2 * cost
+        assert check(at) == []
+
     async def test_are_found_while_others_run(self, at: LedgerSettings) -> None:
         """A daemon that has nothing to do itself settles what another has left."""
         dead = await Ledger.open(at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Connection, make_url, text
 
 from cortexd.config.settings import LedgerSettings
+from cortexd.domain.learned import Cell, Key
+from cortexd.domain.outcomes import Outcome
 from cortexd.ledger import Ledger
 from cortexd.ledger.engines import Log, place_of
 from cortexd.ledger.keeping import pruner, retention
@@ -200,16 +202,16 @@ def log_bytes(directory: Path) -> int:
 
 @pytest.mark.slow
 class TestUpkeepOfSharedLedgers:
-    """Of which a step waits, in these tests, for a row that somebody else holds."""
+    """Of which a step waits, in some of these tests, for a table that somebody else holds."""
 
     @contextmanager
     def held_up(self, at: LedgerSettings) -> Iterator[None]:
         with place_of(at).writer().begin() as somebody:
-            somebody.execute(text("SELECT 1 FROM requests WHERE started_at < '2025-01-01' FOR UPDATE"))
+            somebody.execute(text("LOCK TABLE daily IN SHARE MODE"))
             yield
 
     async def waits(self, postgresql: Cluster) -> None:
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM requests%'"
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO daily%'"
         await eventually(lambda: bool(postgresql.ask(waiting)))
 
     async def test_keep_no_call_waiting(self, postgresql: Cluster) -> None:
@@ -227,6 +229,33 @@ class TestUpkeepOfSharedLedgers:
             assert (await other.prune(datetime.now(UTC).date())).requests == 0
             assert not pruning.done()
         assert (await pruning).requests == 3
+        await ledger.close()
+        await other.close()
+
+    async def test_leave_what_somebody_writes_to(self, postgresql: Cluster) -> None:
+        """A late outcome on its way keeps back its own request alone: the rest of the day goes, and that one the next
+        time, with what was said of it."""
+        at = shared(postgresql.ledger())
+        ledger, other = await Ledger.open(at), await Ledger.open(at)
+        for request_id in ("late", "first", "second"):
+            await complete(ledger, request_id=request_id, started_at=LONG_AGO)
+        written, pruned = threading.Event(), threading.Event()
+
+        def teach(*_: object) -> Mapping[Key, Cell]:
+            written.set()
+            pruned.wait()
+            return {}
+
+        telling = asyncio.ensure_future(other.report_outcome(1000, "late", "user", Outcome(0.5, 1), teach))
+        await eventually(written.is_set)
+        try:
+            assert (await ledger.prune(datetime.now(UTC).date())).requests == 2
+        finally:
+            pruned.set()
+        await telling
+        assert (await ledger.prune(datetime.now(UTC).date())).requests == 1
+        with place_of(at).reading() as connection:
+            assert not connection.scalar(text("SELECT count(*) FROM outcomes"))
         await ledger.close()
         await other.close()
 

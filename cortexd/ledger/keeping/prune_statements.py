@@ -83,6 +83,11 @@ def _oldest(chosen: ColumnElement[bool]) -> Select[Any]:
     return by_age.order_by(requests.c.day, requests.c.uid).limit(given("at_most"))
 
 
+def _unlocked(_engine: Engine) -> Select[Any]:
+    """What somebody is writing to meanwhile, as a late outcome, is left to the next time; nobody else begins that."""
+    return _oldest(requests.c.day < given("before")).with_for_update(skip_locked=True)
+
+
 def _free(engine: Engine) -> Select[Any]:
     return _oldest(_some(engine, requests.c.id) & (requests.c.cost_nano == 0) & requests.c.cost_known)
 
@@ -139,6 +144,7 @@ def _lower(table: Table) -> Prepared:
 
 
 OLDEST = Prepared(lambda _engine: _oldest(requests.c.day < given("before")))
+UNLOCKED = Prepared(_unlocked)
 FREE = Prepared(_free)
 CLOSED = Prepared(_closed)
 TRIED = Prepared(_tried)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import engine_of
+from cortexd.ledger.engines.driver import Prepared
 from cortexd.ledger.keeping import prune_statements as statements
 from cortexd.ledger.keeping.kept import clamped as clamped
 from cortexd.ledger.keeping.prune_statements import KEY, Attempt, Request
@@ -66,8 +67,7 @@ def read_chunk(connection: Connection, before: date, at_most: int) -> Chunk | No
     """At most so many (and MAX_CHUNK) settled requests of days before `before`, added up; None if there are none. Only
     reads.
     """
-    day = before.isoformat()
-    return _chunk(connection, day, statements.OLDEST.rows(connection, before=day, at_most=min(at_most, MAX_CHUNK)))
+    return _oldest(connection, statements.OLDEST, before, at_most)
 
 
 def fold(connection: Connection, keys: Sequence[int]) -> None:
@@ -81,8 +81,10 @@ def fold(connection: Connection, keys: Sequence[int]) -> None:
 
 
 def prune_read(connection: Connection, chunk: Chunk, before: date) -> Chunk | None:
-    """Prune what `read_chunk` has read; where other machines may have been quicker, what is there now. What it was."""
-    there = read_chunk(connection, before, len(chunk.old)) if engine_of(connection).sharing else chunk
+    """Prune what `read_chunk` has read; where other machines may have been quicker, what is there now and nobody is at.
+    What it was."""
+    shared = engine_of(connection).sharing is not None
+    there = _oldest(connection, statements.UNLOCKED, before, len(chunk.old)) if shared else chunk
     if there is not None:
         prune_chunk(connection, there)
     return there
@@ -98,6 +100,11 @@ def prune_chunk(connection: Connection, chunk: Chunk) -> None:
     gone = _delete(connection, keys)
     _audit(connection, chunk, gone)
     _lower_marks(connection, max(one.released for one in chunk.old))
+
+
+def _oldest(connection: Connection, chosen: Prepared, before: date, at_most: int) -> Chunk | None:
+    day = before.isoformat()
+    return _chunk(connection, day, chosen.rows(connection, before=day, at_most=min(at_most, MAX_CHUNK)))
 
 
 def _chunk(connection: Connection, before: str, found: Sequence[_Row]) -> Chunk | None:

@@ -132,11 +132,12 @@ def keep_last_key(connection: Connection) -> None:
 
 
 def reserved(connection: Connection, keys: Collection[int] | None = None) -> list[Row[Any]]:
-    """Every pending request, or those of these keys: id, uid, user, day, month, task type, labels, host, `high` and
-    `low` of what is reserved."""
+    """Every pending request, or those of these keys: id, uid, user, day, month, task type, labels, host, instance, and
+    `high` and `low` of what is reserved."""
     high, low = exact_sum(case((entries.c.kind == Kind.RESERVE, entries.c.nano), else_=-entries.c.nano))
     held = requests.join(entries, (entries.c.request == requests.c.id) & ~is_spent)
-    columns = [requests.c[name] for name in ("id", "uid", "user", "day", "month", "task_type", "labels", "host")]
+    names = ("id", "uid", "user", "day", "month", "task_type", "labels", "host", "instance")
+    columns = [requests.c[name] for name in names]
     pending = select(*columns, high.label("high"), low.label("low")).select_from(held).where(PENDING)
     if keys is not None:
         pending = pending.where(requests.c.id.in_(keys))
@@ -144,8 +145,10 @@ def reserved(connection: Connection, keys: Collection[int] | None = None) -> lis
 
 
 def _states(engine: Engine) -> Select[Any]:
-    """Where the requests `keys` stand, by their keys alone; nobody settles one until the transaction ends."""
-    chosen = select(requests.c.id, requests.c.state).where(requests.c.id.in_(engine.keys(given("keys"))))
+    """Where the requests `keys` stand, by their keys alone, and which daemon has begun them; nobody settles one until
+    the transaction ends."""
+    columns = (requests.c.id, requests.c.state, requests.c.instance)
+    chosen = select(*columns).where(requests.c.id.in_(engine.keys(given("keys"))))
     return chosen.order_by(requests.c.id).with_for_update(of=requests)
 
 

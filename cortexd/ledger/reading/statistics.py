@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from cortexd.domain.safe_values import INT64_MAX
-from cortexd.ledger.keeping.schema import carried, rollups
-from cortexd.ledger.reading.queries import exact, exact_sum
+from cortexd.ledger.engines import engine_of
+from cortexd.ledger.keeping.meta_rows import note, noted
+from cortexd.ledger.keeping.schema import carried, entries, rollups
+from cortexd.ledger.reading.queries import exact, exact_sum, is_release, last_seq
 from cortexd.ledger.reading.rollups import COST
 from cortexd.ledger.records import ProviderStats, Stats
 
 _NONE = ProviderStats(0, 0, 0)
+_RESET = "statistics reset {}"  # and the uid: a note of the ledger, which was the last entry then
 
 
 def read(connection: Connection, uid: int) -> Stats:
@@ -30,9 +34,33 @@ def reset(connection: Connection, uid: int) -> None:
     """Let that user's statistics begin anew; nobody else settles until the transaction ends."""
     now = _rolled(connection, _BY_PROVIDER.where(rollups.c.uid == uid))
     connection.execute(delete(carried).where(carried.c.uid == uid))
-    overall = ProviderStats(now.total_requests, 0, now.total_cost_nano)
-    rows = [row for name, one in ((None, overall), *now.providers.items()) for row in _less(uid, name, one)]
+    _take(connection, uid, now)
+    if engine_of(connection).sharing is not None:  # else nothing is settled twice
+        note(connection, _RESET.format(uid), str(last_seq(connection)))
+
+
+def corrected(connection: Connection, uid: int, key: int, more: Iterable[Mapping[str, Any]]) -> None:
+    """A request that is settled already has `more` in the rollups now. Where that was before its user's statistics
+    began anew they do not tell of it: it would be counted in part, and its cost might be less than nothing."""
+    reset = noted(connection, _RESET.format(uid))
+    settled = select(func.max(entries.c.seq)).where(entries.c.request == key, is_release)
+    if reset is None or connection.execute(settled).scalar_one() > int(reset):
+        return
+    _take(connection, uid, reduce(_together, map(_stats, more), Stats()))
+
+
+def _take(connection: Connection, uid: int, found: Stats) -> None:
+    """Tell a user of so much less than the rollups say."""
+    overall = ProviderStats(found.total_requests, 0, found.total_cost_nano)
+    rows = [row for name, one in ((None, overall), *found.providers.items()) for row in _less(uid, name, one)]
     connection.execute(insert(carried), rows)
+
+
+def _stats(rolled: Mapping[str, Any]) -> Stats:
+    """What one row of rollups says."""
+    cost, tokens = exact(rolled["high"], rolled["low"]), rolled["input_tokens"] + rolled["output_tokens"]
+    one = ProviderStats(rolled["at_provider"], tokens, cost)
+    return Stats(rolled["requests"], cost, {rolled["provider"]: one} if rolled["provider"] else {})
 
 
 def _by_provider() -> Select[Any]:

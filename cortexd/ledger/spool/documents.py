@@ -30,6 +30,7 @@ class _End(msgspec.Struct, tag="settlement", frozen=True):
     key: int
     state: str
     attempts: Sequence[AttemptRecord]
+    begun_by: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Whole | _End).decode
@@ -54,9 +55,9 @@ def whole(request: NewRequest, state: RequestState, attempts: Sequence[AttemptRe
     )
 
 
-def end(action: Settle) -> bytes:
-    """A settlement that could not be written."""
-    return msgspec.json.encode(_End(action.key, action.state.value, _kept(action.attempts)))
+def end(action: Settle, instance: str = "") -> bytes:
+    """A settlement that `instance` could not write."""
+    return msgspec.json.encode(_End(action.key, action.state.value, _kept(action.attempts), instance))
 
 
 def action_of(spool: str, number: int, document: bytes) -> Replay | None:
@@ -67,7 +68,7 @@ def action_of(spool: str, number: int, document: bytes) -> Replay | None:
     except (msgspec.DecodeError, ValueError):
         return None
     if isinstance(found, _End):
-        return Replay(spool, number, Settle(found.key, state, tuple(found.attempts)))
+        return Replay(spool, number, Settle(found.key, state, tuple(found.attempts), begun_by=found.begun_by))
     row = NewRequest(
         found.uid,
         found.user,

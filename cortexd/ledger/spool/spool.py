@@ -23,10 +23,12 @@ Late = Callable[[Settled], None]
 
 
 class Spool:
-    """Its file is made when there is something to keep, and found where one is left. Any thread may use it."""
+    """Its file is made when there is something to keep, and found where one is left. Any thread may use it. `instance`
+    has begun the requests whose ends it keeps."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, instance: str = "") -> None:
         self.path = path
+        self._instance = instance
         self._lock = threading.Lock()
         self._file: SpoolFile | None = None
         self._late: dict[int, Late] = {}
@@ -64,7 +66,7 @@ class Spool:
     def keep_settlement(self, action: Settle) -> bool:
         """Whether it is on the disk."""
         try:
-            self.keep([(documents.end(action), None)])
+            self.keep([(documents.end(action, self._instance), None)])
         except LedgerUnavailable as error:
             _log.error("the settlement of request %d is kept in memory alone: %s", action.key, error)
             return False

@@ -32,12 +32,16 @@ class ReserveMore:
 
 @value
 class Settle:
-    """Result: Settled. `late` gets it instead where whoever waits was told that it could not be written in time."""
+    """Result: Settled. `late` gets it instead where whoever waits was told that it could not be written in time.
+
+    `begun_by`: the instance that has reserved the request, "" for this one, None where nobody knows. The key alone may
+    be another's in a database that was restored."""
 
     key: int
     state: RequestState
     attempts: Sequence[AttemptRecord]
     late: Callable[[Settled], None] | None = None
+    begun_by: str | None = ""
 
 
 @value

@@ -163,7 +163,7 @@ class CommitGroup:
         if held.labels and not (free and state in IN_VAIN):
             self._labels.append({"key": held.key, "labels": held.labels})
         self._balance.move(held, cost, -held.nano, 0 if known or state not in IN_VAIN else cost)
-        self._settlements.append(settled_row(closed, state, made, self.lease.now))
+        self._settlements.append(settled_row(closed, state, made, self.lease))
         return closed
 
     def correct(
@@ -180,10 +180,12 @@ class CommitGroup:
         if cost != lost_nano:
             self._entry(held, Kind.ADJUST, cost - lost_nano)
         closed = Closed(held, cost, all(attempt.cost_known for attempt in made), before)
-        self._rollups.take_lost(held, lost_nano)
-        self._rollups.add(held, tried, cost, closed.cost_known)
+        for rollups in (self._rollups, own := Rollups()):
+            rollups.take_lost(held, lost_nano)
+            rollups.add(held, tried, cost, closed.cost_known)
+        statistics.corrected(connection, held.uid, held.key, own.rows())
         self._balance.move(held, cost - lost_nano, 0)
-        self._settlements.append(settled_row(closed, state, made, self.lease.now))
+        self._settlements.append(settled_row(closed, state, made, self.lease))
         more = cost - lost_nano
         return Settled(cost, closed.cost_known, before.day_nano + more, before.month_nano + more, self.books.totals)
 

@@ -13,6 +13,7 @@ from cortexd.ledger.engines import Sharing
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState, Settled
 from cortexd.ledger.writing.actions import Action, Reserve, Settle
+from cortexd.ledger.writing.books import Closed
 from cortexd.ledger.writing.commit_group import Planned
 from cortexd.ledger.writing.store import Result
 
@@ -30,10 +31,11 @@ class _Doubt:
 class Doubts:
     """`late`: what was settled by a commit of which that was found out later; `orphans`: reserved so, for nobody."""
 
-    def __init__(self, sharing: Sharing) -> None:
+    def __init__(self, sharing: Sharing, instance: str) -> None:
         self.late: dict[int, Settled] = {}
         self.orphans: list[int] = []
         self._sharing = sharing
+        self._instance = instance
         self._doubt: _Doubt | None = None
 
     @contextmanager
@@ -73,6 +75,14 @@ class Doubts:
         self._take_in(doubt.actions, results)
         return None
 
+    def committed(
+        self, after: Connection, actions: Sequence[Action], planned: Sequence[Planned], mark: str | None = None
+    ) -> bool:
+        """Whether a group of this daemon was. A database that was restored had others' transactions of that mark."""
+        if mark is not None and not self._sharing.committed(after, mark):
+            return False
+        return _is_there(after, actions, planned, self._instance) is not False
+
     def forget(self) -> None:
         """The ledger is another: nothing of it can be found out there."""
         self._doubt = None
@@ -88,11 +98,20 @@ class Doubts:
                 self.late[action.key] = result
 
 
-def is_there(connection: Connection, actions: Sequence[Action], planned: Sequence[Planned]) -> bool:
-    """Whether the ledger has what a group has done, of which either all is there or nothing."""
-    first = actions[0]
-    key = first.key if isinstance(first, Settle) else planned[0]
-    state = dict(queries.states.rows(connection, keys=[key])).get(key)
-    if isinstance(first, Settle):  # others settle it as lost
-        return state not in (None, RequestState.LOST, RequestState.PENDING)
-    return state is not None  # nobody else has that key, whatever became of it
+def _is_there(
+    connection: Connection, actions: Sequence[Action], planned: Sequence[Planned], instance: str
+) -> bool | None:
+    """Whether the ledger has what a group of this daemon has done, of which either all is there or nothing; None where
+    the group has begun and ended no request. A database that was restored may have given the key to others by now."""
+    for action, result in zip(actions, planned, strict=True):
+        if isinstance(action, Reserve) and isinstance(result, int):
+            return _state(connection, result, instance) is not None  # whatever became of it
+        if isinstance(action, Settle) and isinstance(result, Closed):  # others settle it as lost
+            state = _state(connection, action.key, instance)
+            return state not in (None, RequestState.LOST, RequestState.PENDING)
+    return None
+
+
+def _state(connection: Connection, key: int, instance: str) -> str | None:
+    found = queries.states.rows(connection, keys=[key])
+    return next((state for _, state, begun_by in found if begun_by == instance), None)

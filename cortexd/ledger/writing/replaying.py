@@ -16,7 +16,7 @@ from cortexd.ledger.keeping.meta_rows import note, noted
 from cortexd.ledger.keeping.schema import requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
-from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
+from cortexd.ledger.writing.actions import Action, Book, Replay, ReserveMore, Settle
 from cortexd.ledger.writing.books import Books, Held
 from cortexd.ledger.writing.rows import name
 
@@ -61,19 +61,33 @@ def _of_host(action: Book | Settle, host: int | None) -> Book | Settle:
     return replace(action, request=replace(action.request, uid=person(action.request.uid, host)))
 
 
-def take_in(connection: Connection, books: Books, actions: Sequence[Action]) -> None:
+def take_in(connection: Connection, books: Books, actions: Sequence[Action], instance: str) -> None:
     """Have in the books what an earlier daemon has reserved and these settle."""
-    unknown = {action.key for action in actions if isinstance(action, Settle)} - books.held.keys()
+    begun = begun_by(actions, instance)
+    unknown = begun.keys() - books.held.keys()
     for row in queries.reserved(connection, unknown) if unknown else ():
-        books.held[row.id] = Held.of(row, queries.exact(row.high, row.low))
+        if begun[row.id] in (None, row.instance):
+            books.held[row.id] = Held.of(row, queries.exact(row.high, row.low))
 
 
-def settled_as_lost(connection: Connection, key: int) -> tuple[Held, int] | None:
+def begun_by(actions: Sequence[Action], instance: str) -> dict[int, str | None]:
+    """By their keys, who has begun the requests that these of `instance` end, or reserve more for; None: unknown."""
+    found: dict[int, str | None] = {}
+    for action in actions:
+        if isinstance(action, Settle | ReserveMore):
+            given = action.begun_by if isinstance(action, Settle) else ""
+            found[action.key] = instance if given == "" else given
+    return found
+
+
+def settled_as_lost(connection: Connection, action: Settle, instance: str) -> tuple[Held, int] | None:
     """A request that others have settled as lost, and at which cost; nobody else corrects that until the transaction
     ends. None where it is not so, or where its user's uid is another's by now, whose sums do not have it."""
-    chosen = select(requests).where(requests.c.id == key, requests.c.state == RequestState.LOST).with_for_update()
+    lost = requests.c.state == RequestState.LOST
+    chosen = select(requests).where(requests.c.id == action.key, lost).with_for_update()
     row: Row[tuple[object, ...]] | None = connection.execute(chosen).one_or_none()
-    if row is None or _is_anothers(connection, row):
+    known = begun_by([action], instance)[action.key]
+    if row is None or known not in (None, row.instance) or _is_anothers(connection, row):
         return None
     return Held.of(row, 0), row.cost_nano
 

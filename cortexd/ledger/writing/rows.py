@@ -83,13 +83,14 @@ def long_labels(request: NewRequest) -> str:
     return labels if len(labels) > _MAX_PENDING_LABELS else ""
 
 
-def settled_row(closed: Closed, state: RequestState, made: Sequence[AttemptRecord], now: str) -> Row:
+def settled_row(closed: Closed, state: RequestState, made: Sequence[AttemptRecord], lease: Lease) -> Row:
     """The request's provider is the one that answered, or the last that failed."""
     last = next((attempt for attempt in reversed(made) if attempt.outcome == "ok"), made[-1] if made else None)
     return {
         "key": closed.held.key,
+        "own": lease.instance,
         "state": state.value,
-        "finished_at": now,
+        "finished_at": lease.now,
         "provider": name(last.provider) if last else "",
         "model": name(last.model) if last else "",
         "cost_nano": closed.cost_nano,

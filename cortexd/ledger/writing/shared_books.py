@@ -55,7 +55,8 @@ class SharedBooks(Books):
         """So many requests can be given a key; in the open transaction."""
         while len(self._free_keys) < wanted:
             first = connection.scalar(request_keys)
-            self._free_keys.extend(range(first, first + KEYS_AT_ONCE))
+            following = range(first, first + KEYS_AT_ONCE)  # some once more where the database was restored
+            self._free_keys.extend(key for key in following if key not in self.held)
 
     def committed(self, connection: Connection, whose: Whose, period: str) -> Tally:
         return self._sums.tally(connection, whose, period)

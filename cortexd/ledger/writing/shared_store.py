@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -41,9 +42,9 @@ from cortexd.ledger.writing.actions import (
 )
 from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
-from cortexd.ledger.writing.doubts import Doubts, is_there
+from cortexd.ledger.writing.doubts import Doubts
 from cortexd.ledger.writing.optimistic import Optimistic
-from cortexd.ledger.writing.replaying import NO_LINES, Replaying, replaying, settled_as_lost, take_in
+from cortexd.ledger.writing.replaying import NO_LINES, Replaying, begun_by, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import Concerned, SharedBooks
 from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
@@ -77,12 +78,12 @@ class SharedStore(Store):
         assert sharing is not None
         self._sharing: Sharing = sharing
         self._clock = timedelta()  # by how much the database's is ahead
-        self._doubts = Doubts(sharing)
+        self._doubts = Doubts(sharing, instance)
         self._failures = 0
         self._first_month = ""  # of which there may be sums
         self._there: Connection | None = None  # None while the database is away
         super().__init__(place, instance, lease_s, machine)
-        self.spool = Spool(spool)
+        self.spool = Spool(spool, instance)
         self.spool.find()
 
     @property
@@ -139,7 +140,7 @@ class SharedStore(Store):
         replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
-        take_in(connection, self.books, todo if replay.marks else ())
+        take_in(connection, self.books, todo if replay.marks else (), self._instance)
         concerned = self.books.concerned(todo)
         gone, mark = self._look(connection, actions, todo, concerned)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
@@ -147,7 +148,7 @@ class SharedStore(Store):
         with self._doubts.of(
             connection,
             actions,
-            lambda after: bool(self._sharing.committed(after, mark)),
+            lambda after: self._doubts.committed(after, actions, planned, mark),
             lambda _after: self._booked(group, planned),
         ):
             self._write(connection, group, replay)
@@ -178,7 +179,8 @@ class SharedStore(Store):
             return self._booked(plan.group, told)
 
         try:
-            with self._doubts.of(connection, actions, lambda after: is_there(after, actions, plan.planned), ended):
+            there = partial(self._doubts.committed, actions=actions, planned=plan.planned)
+            with self._doubts.of(connection, actions, there, ended):
                 before = self._optimistic.write(connection, plan)
         except Otherwise:
             return None
@@ -201,7 +203,8 @@ class SharedStore(Store):
         Those of this daemon's open requests that another has settled meanwhile, and the transaction's mark; the other
         requests stay open until it ends.
         """
-        wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & self.books.held.keys()
+        begun = begun_by(todo, self._instance)
+        wanted = begun.keys() & self.books.held.keys()
         entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
         asked = {"entered": entered}
         if alone:
@@ -215,7 +218,8 @@ class SharedStore(Store):
             asked["sums"] = self._sums.asked(connection, concerned.sums)
         found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
         self.books.tallies = self._sums.tallies(connection, concerned.sums, found.get("sums", ()))
-        still = {key for key, state in found.get("open", ()) if state == RequestState.PENDING}
+        pending = ((key, by) for key, state, by in found.get("open", ()) if state == RequestState.PENDING)
+        still = {key for key, by in pending if begun[key] in (None, by)}
         return wanted - still, str(found["entered"][0][-1])
 
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
@@ -229,7 +233,7 @@ class SharedStore(Store):
 
     def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
         """The end of a request that is settled already: by others, as lost, when its lease was over."""
-        found = settled_as_lost(connection, action.key)
+        found = settled_as_lost(connection, action, self._instance)
         if found is None:
             return RequestNotFound(f"request {action.key} of the ledger is not pending")
         held, lost_nano = found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, Dialect, Table, Update, bindparam, column, insert, update
+from sqlalchemy import BigInteger, BindParameter, Dialect, Table, Text, Update, bindparam, column, insert, update
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -53,14 +53,15 @@ def _settle() -> Update:
 
 
 def _settle_pending(dialect: Dialect) -> Sending:
-    """As `settle`, but nothing that is settled already."""
-    lists = engine_for(dialect.name).lists([column("key", BigInteger), *(requests.c[name] for name in _SETTLED)])
+    """As `settle`, but nothing that is settled already, or that another daemon has begun."""
+    settled = (requests.c[name] for name in _SETTLED)
+    lists = engine_for(dialect.name).lists([column("key", BigInteger), column("own", Text), *settled])
     if lists is None:
         return Sending("")
     given = lists.subquery("given")
-    each = update(requests).where(requests.c.id == given.c.key, PENDING)
+    each = update(requests).where(requests.c.id == given.c.key, PENDING, requests.c.instance == given.c.own)
     several = each.values({name: given.c[name] for name in _SETTLED})
-    return _sending(dialect, _settle().where(PENDING), several)
+    return _sending(dialect, _settle().where(PENDING, requests.c.instance == bindparam("own")), several)
 
 
 def _rename() -> Update:
@@ -78,7 +79,7 @@ def _renew() -> Update:
 
 class Statements:
     """The statements in one dialect's SQL. Rows are dictionaries by column; beside these, `key` is the request
-    to settle, to label or to call `renamed`, and `own` the instance whose leases to renew.
+    to settle, to label or to call `renamed`, and `own` the instance whose leases to renew, or whose request it is.
     """
 
     def __init__(self, dialect: Dialect) -> None:

@@ -28,6 +28,7 @@ _UNWRITABLE = {
     "57P05": "the database has ended an idle connection",
     "25006": "the database is read-only: it is a standby",
     "25P03": "the database has ended a transaction that took too long",
+    "25P04": "the database has ended a transaction that took too long",
     "28": "the database refuses this user; look at its password and pg_hba.conf",
     "3D000": "there is no such database",
     "42501": "the database's user may not do this",
@@ -44,7 +45,7 @@ _LETS_NOBODY_IN = ("28", "3D000", "42501")
 _STAYS = (*_LETS_NOBODY_IN, "XX001", "XX002")
 _DAMAGED = ("XX001", "XX002")
 _AGAIN = ("40001", "40P01")
-_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
+_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
 
 
 def code(error: BaseException) -> str | None:
