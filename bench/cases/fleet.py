@@ -171,7 +171,7 @@ CASE = Case(
         Figure("fleet.few_cpu_us", "µs", "the machines' own"),
         Figure("fleet.few_hot_ratio", "×", "the same under one budget, over that"),
         Figure(
-            "fleet.p99_ms_at_half", "ms", "a pair, the 99th of 100, at a pace of half of those (or of 2,500)", at_most=50
+            "fleet.p99_ms_at_half", "ms", "a pair, the 99th of 100, at a pace of half of those (or 2,500)", at_most=50
         ),
         Figure("fleet.p50_ms_at_half", "ms", "their median"),
         Figure("fleet.added_ms_p50", "ms", "a single pair's median over a file's", at_most=2.5),
