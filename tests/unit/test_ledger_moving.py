@@ -186,23 +186,33 @@ class TestTogether:
         assert check(fleet) == []
 
     async def test_takes_as_long_as_it_takes(
-        self, tmp_path: Path, fleet: LedgerSettings, monkeypatch: pytest.MonkeyPatch
+        self, postgresql: Cluster, tmp_path: Path, fleet: LedgerSettings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A large ledger's sums are added up in more than the seconds that a machine's transaction has; only what
-        holds the others up ends within a bound."""
-        file, found = await filled(tmp_path), list[Any]()
+        """A large ledger's sums are added up in more than the seconds that a machine's transaction has, or that an
+        administrator gives one; only what holds the others up ends within a bound."""
+        file, found, bounds = await filled(tmp_path), list[Any](), list[Any]()
+        role = "ALTER ROLE cortexd SET transaction_timeout = '1min'"
+        knows = postgresql.ask("SELECT FROM pg_settings WHERE name = 'transaction_timeout'")  # PostgreSQL 17 does
 
         def bounded(add: Callable[..., None]) -> Callable[..., None]:
             def adding(target: Connection, *given: Any) -> None:
                 found.append(target.scalar(text("SHOW statement_timeout")))
+                bounds.append(target.scalar(text("SELECT current_setting('transaction_timeout', true)")))
                 add(target, *given)
 
             return adding
 
         for name in ("add_long_over", "add_lately"):
             monkeypatch.setattr(sums, name, bounded(getattr(sums, name)))
-        await asyncio.to_thread(take_in, file, fleet)
+        if knows:
+            postgresql.ask(role)
+        try:
+            await asyncio.to_thread(take_in, file, fleet)
+        finally:
+            if knows:
+                postgresql.ask(role.replace("SET", "RESET").partition(" =")[0])
         assert found == ["0", "20s"]
+        assert bounds == (["0", "0"] if knows else [None, None])
 
     async def test_people_of_each_machine(self, tmp_path: Path, fleet: LedgerSettings) -> None:
         """Where each machine has users of its own, a moved one is of the machine whose file it was."""

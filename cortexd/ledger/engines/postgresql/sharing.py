@@ -17,7 +17,10 @@ from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 
 _TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
 _BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
-_UNBOUNDED = ", ".join(f"set_config('{name}', '0', true)" for name, _ in _TIMES)
+_UNBOUNDED = """
+SELECT set_config(name, '0', true) FROM pg_settings
+WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout')
+"""  # the last came with PostgreSQL 17
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
     False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
@@ -47,7 +50,7 @@ class PostgresqlSharing(Sharing):
         connection.exec_driver_sql(adding.MAKE)
 
     def take_time(self, connection: Connection) -> None:
-        connection.exec_driver_sql(f"SELECT {_UNBOUNDED}")
+        connection.exec_driver_sql(_UNBOUNDED)
 
     def enter(self, connection: Connection, alone: bool) -> None:
         for statement, values in self.entering(alone):
