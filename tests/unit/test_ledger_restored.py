@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -44,6 +45,38 @@ async def saved(cluster: Cluster, at: LedgerSettings) -> Callable[[], None]:
         copy(cluster, f"{database}_saved", database)
 
     return restore
+
+
+async def test_what_a_newer_one_has_made(postgresql: Cluster) -> None:
+    """A backup of a newer cortexd's: this one writes nothing there, however often it tries again."""
+    at = shared(postgresql.database())
+    restore = await saved(postgresql, at)
+    unknown = await opened(at, "b")
+    restore()
+    change(at, "UPDATE alembic_version SET version_num = '9999'")
+    for _ in range(6):
+        with pytest.raises(LedgerUnavailable):
+            await complete(unknown)
+        await asyncio.sleep(1)  # meanwhile it tries
+    await unknown.close()
+    assert seen(at, "SELECT count(*) FROM requests") == [(0,)]
+
+
+async def test_behind_a_pooler(postgresql: Cluster) -> None:
+    """Its connection stays: a machine that the backup does not know finds that out when it renews its leases."""
+    direct = shared(postgresql.database())
+    restore = await saved(postgresql, direct)
+    with postgresql.pooled(direct.url) as url:
+        unknown = await opened(replace(direct, url=url, path=direct.path.with_name("b"), lease_s=0.3), "b")
+        await complete(unknown)
+        restore()
+        later = await opened(replace(direct, path=direct.path.with_name("c")), "c")
+        await eventually(lambda: len(seen(direct, "SELECT number FROM hosts")) == 3)
+        for machine in (unknown, later):
+            await complete(machine)
+            await machine.close()
+    assert dict(seen(direct, WROTE)) == {"b": 1, "c": 1}
+    assert check(direct) == []
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["under way", "lost"])

@@ -79,9 +79,10 @@ def id_of(connection: Connection, number: int) -> str | None:
     return connection.scalar(select(hosts.c.id).where(hosts.c.number == number))
 
 
-def seen(connection: Connection, number: int, now: datetime) -> None:
-    """That machine writes here still."""
-    connection.execute(update(hosts).where(hosts.c.number == number).values(last_seen=now))
+def seen(connection: Connection, number: int, machine: str, now: datetime) -> bool:
+    """That machine (its id) writes here still; False where the number is not its own."""
+    its = (hosts.c.number == number) & (hosts.c.id == machine)
+    return connection.execute(update(hosts).where(its).values(last_seen=now)).rowcount == 1
 
 
 def run_settings(connection: Connection, number: int, revision: str, refused: Refusal | None) -> None:

@@ -266,7 +266,7 @@ class SharedStore(Store):
             while found := self._recover():
                 _log.warning("%d requests of daemons that died were settled as lost", found)
             self.books.totals = self._totals()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, CannotBegin) as error:
             self._rollback(error)  # the next call tells of it
 
     def _open(self, place: Place, opened: ExitStack) -> None:
@@ -311,8 +311,10 @@ class SharedStore(Store):
             self.spool.close()
 
     def _say_that_it_is_there(self, connection: Connection) -> None:
-        hosts.seen(connection, self.host, self._moment())
+        known = hosts.seen(connection, self.host, self._machine.id, self._moment())
         connection.commit()
+        if not known:  # restored behind a pooler, whose connection stayed
+            self._find_itself(connection)
 
     def _drop_old_sums(self, connection: Connection) -> None:
         """Once a month begins; what is open still is of the one before at most."""
@@ -347,8 +349,8 @@ class SharedStore(Store):
                 connection.close()
 
     def _rollback(self, error: BaseException | None = None) -> None:
-        if error is not None and self._sharing.lost(error):
-            self._drop_connection()
+        if isinstance(error, CannotBegin) or (error is not None and self._sharing.lost(error)):
+            self._drop_connection()  # by the next one it is tried whether this can begin
         elif self._there is not None:
             try:
                 self._there.rollback()
