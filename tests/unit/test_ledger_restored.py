@@ -75,7 +75,7 @@ async def test_behind_a_pooler(postgresql: Cluster) -> None:
         for machine in (unknown, later):
             await complete(machine)
             await machine.close()
-    assert dict(seen(direct, WROTE)) == {"b": 1, "c": 1}
+    assert sorted(seen(direct, WROTE), key=str) == [("b", 1), ("c", 1)]
     assert check(direct) == []
 
 
