@@ -35,8 +35,9 @@ def command() -> None:
 def backup_command(target: Path, path: Path | None) -> None:
     """Copy the ledger as it is now into the new file TARGET, readable for its owner alone.
 
-    To restore it: stop cortexd, put the copy in the ledger's place, remove the -wal and -shm files beside it, give it
-    to cortexd's user, start cortexd.
+    To restore it: stop cortexd and mask it (systemctl mask --runtime --now cortex-llm-router), since a call would start
+    it. Put the copy in the ledger's place, remove the -wal and -shm files beside it, give it to cortexd's user. Unmask
+    cortexd (systemctl unmask --runtime cortex-llm-router); the next call starts it.
     """
     from cortexd.ledger.keeping.maintenance import backup
 
