@@ -261,7 +261,7 @@ class CommitGroup:
         _check_amount(action.nano)
         day = day_of(request)
         limits, labels, app = tuple(action.limits), long_labels(request), request.labels.get(APP, "")
-        names = (name(request.user), request.task_type, self.lease.host)
+        names = (name(request.user), request.task_type, self.lease.host, self.lease.instance)
         held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app, *names)
         try:
             self._balance.refuse_over_budget(connection, held, action.nano)

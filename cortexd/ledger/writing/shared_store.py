@@ -44,7 +44,7 @@ from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
 from cortexd.ledger.writing.doubts import Doubts
 from cortexd.ledger.writing.optimistic import Optimistic
-from cortexd.ledger.writing.replaying import NO_LINES, Replaying, begun_by, replaying, settled_as_lost, take_in
+from cortexd.ledger.writing.replaying import NO_LINES, Replaying, is_end_of, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import Concerned, SharedBooks
 from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
@@ -140,7 +140,7 @@ class SharedStore(Store):
         replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
-        take_in(connection, self.books, todo if replay.marks else (), self._instance)
+        take_in(connection, self.books, todo if replay.marks else (), self._now())
         concerned = self.books.concerned(todo)
         gone, mark = self._look(connection, actions, todo, concerned)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
@@ -203,8 +203,8 @@ class SharedStore(Store):
         Those of this daemon's open requests that another has settled meanwhile, and the transaction's mark; the other
         requests stay open until it ends.
         """
-        begun = begun_by(todo, self._instance)
-        wanted = begun.keys() & self.books.held.keys()
+        held = self.books.held
+        wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & held.keys()
         entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
         asked = {"entered": entered}
         if alone:
@@ -219,21 +219,23 @@ class SharedStore(Store):
         found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
         self.books.tallies = self._sums.tallies(connection, concerned.sums, found.get("sums", ()))
         pending = ((key, by) for key, state, by in found.get("open", ()) if state == RequestState.PENDING)
-        still = {key for key, by in pending if begun[key] in (None, by)}
+        still = {key for key, by in pending if by == held[key].instance}
         return wanted - still, str(found["entered"][0][-1])
 
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
         if isinstance(action, ReserveMore) and action.key in gone:
             return LedgerUnavailable(_LOST_TO_OTHERS)
-        if isinstance(action, Settle) and action.key in self._doubts.late:
-            return self._doubts.late[action.key]
-        if isinstance(action, Settle) and (action.key in gone or action.key not in self.books.held):
-            return self._corrected(group, action, connection)
+        if isinstance(action, Settle):
+            if action.key in self._doubts.late and action.begun_by == "":
+                return self._doubts.late[action.key]
+            held = self.books.held.get(action.key)
+            if action.key in gone or held is None or not is_end_of(action, held, group.lease):
+                return self._corrected(group, action, connection)
         return group.plan(action, connection)
 
     def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
         """The end of a request that is settled already: by others, as lost, when its lease was over."""
-        found = settled_as_lost(connection, action, self._instance)
+        found = settled_as_lost(connection, action, group.lease)
         if found is None:
             return RequestNotFound(f"request {action.key} of the ledger is not pending")
         held, lost_nano = found

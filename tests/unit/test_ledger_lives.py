@@ -1,0 +1,140 @@
+"""Ends that former lives of a daemon have left on the disk, beside the requests of the present one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cortexd.config.settings import LedgerSettings
+from cortexd.errors import RequestNotFound
+from cortexd.ledger import RequestState, Settled
+from cortexd.ledger.engines import place_of
+from cortexd.ledger.keeping.maintenance import check
+from cortexd.ledger.writing.actions import Reserve, Settle
+from cortexd.ledger.writing.shared_store import SharedStore
+from tests.postgresql import Cluster, shared
+from tests.unit.test_ledger_parts import MACHINE, attempt, request
+from tests.unit.test_ledger_restored import copy
+from tests.unit.test_ledger_shared import seen
+
+pytestmark = pytest.mark.slow
+_ROWS = "SELECT instance, state, cost_nano FROM requests ORDER BY id"
+
+
+@pytest.fixture
+def at(postgresql: Cluster) -> LedgerSettings:
+    return shared(postgresql.database())
+
+
+@pytest.fixture
+def restore(postgresql: Cluster, at: LedgerSettings) -> Callable[[], None]:
+    """Knows this machine, and nothing that it has asked for."""
+    life(at, "earlier").close()
+    database = urlsplit(at.url).path.strip("/")
+    copy(postgresql, database, f"{database}_saved")
+
+    def restore() -> None:
+        postgresql.ask(f"DROP DATABASE {database} WITH (FORCE)")
+        copy(postgresql, f"{database}_saved", database)
+
+    return restore
+
+
+def life(at: LedgerSettings, instance: str, machine: str = MACHINE.id, spool: Path | None = None) -> SharedStore:
+    return SharedStore(place_of(at), instance, 900, replace(MACHINE, id=machine), spool or at.spool)
+
+
+def leave(at: LedgerSettings, instance: str, cost: int) -> int:
+    """A life that begins a request, keeps its end on the disk, and is over. The request's key."""
+    store = life(at, instance)
+    [key] = store.run([Reserve(request(), 40)])
+    assert store.spool is not None
+    assert store.spool.keep_settlement(done(key, cost))
+    store.close()
+    assert isinstance(key, int)
+    return key
+
+
+def done(key: int, cost: int) -> Settle:
+    return Settle(key, RequestState.DONE, (attempt(cost),))
+
+
+def booked(store: SharedStore) -> list[Any]:
+    """What comes of all lines."""
+    assert store.spool is not None
+    lines = store.spool.next(256)
+    results = store.run(lines)
+    store.spool.done(lines, results)
+    return results
+
+
+def test_a_key_that_is_the_present_ones_own_after_a_restore(at: LedgerSettings, restore: Callable[[], None]) -> None:
+    """The former request is not there any more; the present one goes on and is settled at what it came to."""
+    former = leave(at, "former", 10)
+    restore()
+    store = life(at, "present")
+    [key] = store.run([Reserve(request(), 30)])
+    assert key == former
+    [lost] = booked(store)
+    assert isinstance(lost, RequestNotFound)
+    [settled] = store.run([done(key, 7)])
+    assert isinstance(settled, Settled), settled
+    store.close()
+    assert seen(at, _ROWS) == [("present", "done", 7)]
+    assert check(at) == []
+
+
+def test_a_key_of_two_former_lives(at: LedgerSettings, restore: Callable[[], None]) -> None:
+    """Both booked at once, each ends what its own life has begun, where that is there."""
+    key = leave(at, "first", 20)
+    restore()
+    assert leave(at, "second", 10) == key
+    store = life(at, "present")
+    lost, settled = booked(store)
+    store.close()
+    assert isinstance(lost, RequestNotFound)
+    assert isinstance(settled, Settled)
+    assert seen(at, _ROWS) == [("second", "done", 10)]
+    assert check(at) == []
+
+
+@pytest.mark.parametrize("whose", ["another machine's", "the present one's"])
+def test_an_end_that_does_not_say_who_has_begun_it(at: LedgerSettings, restore: Callable[[], None], whose: str) -> None:
+    """A former version has kept it, of this machine: it ends no other machine's request, and none that began since."""
+    store = life(at, "former")
+    [former] = store.run([Reserve(request(), 40)])
+    assert store.spool is not None
+    store.spool.keep([(b'{"type":"settlement","key":%d,"state":"cancelled","attempts":[]}' % former, None)])
+    store.close()
+    restore()
+    present = life(at, "present")
+    one = present if whose == "the present one's" else life(at, "there", "b" * 32, at.spool.with_name("other"))
+    [key] = one.run([Reserve(request(), 30)])
+    assert key == former
+    [lost] = booked(present)
+    assert isinstance(lost, RequestNotFound)
+    [settled] = one.run([done(key, 7)])
+    assert isinstance(settled, Settled), settled
+    for each in {present, one}:
+        each.close()
+    assert check(at) == []
+
+
+def test_an_end_that_does_not_say_who_has_begun_it_ends_it(at: LedgerSettings) -> None:
+    """Where no database was restored it is of who left it."""
+    store = life(at, "former")
+    [key] = store.run([Reserve(request(), 40)])
+    assert store.spool is not None
+    store.spool.keep([(b'{"type":"settlement","key":%d,"state":"cancelled","attempts":[]}' % key, None)])
+    store.close()
+    present = life(at, "present")
+    [settled] = booked(present)
+    assert isinstance(settled, Settled)
+    present.close()
+    assert seen(at, _ROWS) == [("former", "cancelled", 0)]
+    assert check(at) == []
