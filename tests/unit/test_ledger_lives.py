@@ -20,7 +20,7 @@ from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import MACHINE, attempt, request
 from tests.unit.test_ledger_restored import copy
-from tests.unit.test_ledger_shared import seen
+from tests.unit.test_ledger_shared import change, seen
 
 pytestmark = pytest.mark.slow
 _ROWS = "SELECT instance, state, cost_nano FROM requests ORDER BY id"
@@ -137,4 +137,21 @@ def test_an_end_that_does_not_say_who_has_begun_it_ends_it(at: LedgerSettings) -
     assert isinstance(settled, Settled)
     present.close()
     assert seen(at, _ROWS) == [("former", "cancelled", 0)]
+    assert check(at) == []
+
+
+def test_two_ends_of_what_others_have_settled(at: LedgerSettings) -> None:
+    """Of two at once one puts it right, and the other finds it ended."""
+    store = life(at, "here")
+    [key] = store.run([Reserve(request(), 40)])
+    change(at, "UPDATE requests SET lease_until = started_at")
+    life(at, "there", "b" * 32, at.spool.with_name("other")).close()
+    assert seen(at, _ROWS) == [("here", "lost", 40)]
+    cancelled = Settle(key, RequestState.CANCELLED, ())
+    settled, again = store.run([cancelled, cancelled])
+    assert isinstance(settled, Settled)
+    assert isinstance(again, RequestNotFound)
+    store.close()
+    assert seen(at, _ROWS) == [("here", "cancelled", 0)]
+    assert seen(at, "SELECT sum(spent) FROM sums WHERE uid = 1000 AND app = '' GROUP BY period")[0] == (0,)
     assert check(at) == []

@@ -72,13 +72,15 @@ class CommitGroup:
     """Plans actions in order and writes their rows; the books stay as they are until `book`, but for the tallies:
     they follow each action, so that the next one sees what it leaves, and `undo` takes that back.
 
-    `stored`: the requests that already use an id which a caller has chosen here; `free`: those settled at no cost.
+    `stored`: the requests that already use an id which a caller has chosen here; `free`: those settled at no cost;
+    `corrected`: the keys of those put right.
     """
 
     books: Books
     lease: Lease
     stored: Stored = field(default_factory=dict)
     free: list[tuple[Held, RequestState]] = field(default_factory=list)
+    corrected: set[int] = field(default_factory=set)
     _held: dict[int, Held] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
     _names: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
@@ -170,6 +172,7 @@ class CommitGroup:
         self, connection: Connection, held: Held, state: RequestState, made: Sequence[AttemptRecord], lost_nano: int
     ) -> Settled:
         """What a request really came to that was settled as lost at `lost_nano`, when nobody knew better."""
+        self.corrected.add(held.key)
         before, cost = self._balance.before(connection, held), 0
         tried: list[Row] = []
         for number, attempt in enumerate(made, start=1):

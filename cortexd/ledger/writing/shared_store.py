@@ -235,7 +235,8 @@ class SharedStore(Store):
 
     def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
         """The end of a request that is settled already: by others, as lost, when its lease was over."""
-        found = settled_as_lost(connection, action, group.lease)
+        again = action.key in group.corrected
+        found = None if again else settled_as_lost(connection, action, group.lease)
         if found is None:
             return RequestNotFound(f"request {action.key} of the ledger is not pending")
         held, lost_nano = found
