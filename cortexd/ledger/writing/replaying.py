@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from cortexd.domain.people import person, uid_of
+from cortexd.domain.people import person
 from cortexd.ledger.keeping.meta_rows import note, noted
-from cortexd.ledger.keeping.schema import requests
+from cortexd.ledger.keeping.schema import owners, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
 from cortexd.ledger.writing.books import Books, Held
-from cortexd.ledger.writing.rows import Lease, name
+from cortexd.ledger.writing.rows import Lease
 
 _MARK = "spool {}"
 
@@ -93,8 +93,9 @@ def settled_as_lost(connection: Connection, action: Settle, lease: Lease) -> tup
 
 
 def _is_anothers(connection: Connection, row: Any) -> bool:
-    owner = queries.owner(connection, row.uid)
-    return owner is not None and name(owner) != row.user and row.user != str(uid_of(row.uid))
+    """By when it was settled, as by names he may be the same again."""
+    taken_over = connection.scalar(select(owners.c.seq).where(owners.c.uid == row.uid)) or 0
+    return queries.settled_seq(connection, row.id) <= taken_over
 
 
 def _booked(connection: Connection, spool: str) -> int:
