@@ -120,3 +120,26 @@ async def test_machines_go_on(postgresql: Cluster) -> None:
     assert wrote.keys() == {"a", "b", "c"}
     assert all(3 <= count <= 5 for count in wrote.values())
     assert check(at) == []
+
+
+@pytest.mark.parametrize("in_backup", ["a", "b"], ids=["unknown", "known"])
+async def test_a_machine_behind_a_pooler_goes_on(postgresql: Cluster, in_backup: str) -> None:
+    """Which keeps its clients meanwhile: one that had nothing to do has lost no connection, and is another all the
+    same. What it does first there is done, under a number and keys that are nobody else's."""
+    at = shared(postgresql.database())
+    database = urlsplit(at.url).path.strip("/")
+    await (await opened(at, in_backup)).close()
+    copy(postgresql, database, f"{database}_saved")
+    with postgresql.pooled(at.url) as url:
+        machine = await opened(shared(url), "b")
+        await complete(machine)
+        postgresql.ask(f"DROP DATABASE {database} WITH (FORCE)")
+        copy(postgresql, f"{database}_saved", database)
+        later = await opened(at, "c")
+        for each in (later, machine, later, machine):
+            await complete(each)
+            await complete(each, cost_nano=0)
+        for each in (later, machine):
+            await each.close()
+    assert sorted(seen(at, WROTE)) == [("b", 4), ("c", 4)]
+    assert check(at) == []
