@@ -15,7 +15,7 @@ from cortexd.errors import RequestNotFound
 from cortexd.ledger import RequestState, Settled
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import check
-from cortexd.ledger.writing.actions import Reserve, Settle
+from cortexd.ledger.writing.actions import RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import MACHINE, attempt, request
@@ -154,4 +154,22 @@ def test_two_ends_of_what_others_have_settled(at: LedgerSettings) -> None:
     store.close()
     assert seen(at, _ROWS) == [("here", "cancelled", 0)]
     assert seen(at, "SELECT sum(spent) FROM sums WHERE uid = 1000 AND app = '' GROUP BY period")[0] == (0,)
+    assert check(at) == []
+
+
+def test_what_ended_since_the_backup_has_no_lease_for_good(at: LedgerSettings, postgresql: Cluster) -> None:
+    """It is under way again there, and of a daemon that goes on; nobody ends it but who finds its lease over."""
+    database = urlsplit(at.url).path.strip("/")
+    store = life(at, "here")
+    ended, goes_on = store.run([Reserve(request(), 40), Reserve(request(), 50)])
+    copy(postgresql, database, f"{database}_saved")
+    store.run([done(ended, 10)])
+    postgresql.ask(f"DROP DATABASE {database} WITH (FORCE)")
+    copy(postgresql, f"{database}_saved", database)
+    change(at, "UPDATE requests SET lease_until = started_at")
+    store.run([RenewLeases()])
+    assert seen(at, _ROWS) == [("here", "lost", 40), ("here", "pending", 0)]
+    [settled] = store.run([done(goes_on, 7)])
+    assert isinstance(settled, Settled)
+    store.close()
     assert check(at) == []

@@ -14,6 +14,7 @@ from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import Sending, send_all
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
@@ -133,7 +134,8 @@ class CommitGroup:
             case Change() | Upkeep():
                 return action.apply(connection)
             case RenewLeases():
-                self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
+                keys = engine_of(connection).key_list(self.books.held)
+                self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until, "keys": keys})
             case Replay():
                 return self.plan(action.what, connection)
         return None
