@@ -15,6 +15,7 @@ from cortexd.errors import RequestNotFound
 from cortexd.ledger import RequestState, Settled
 from cortexd.ledger.engines import place_of
 from cortexd.ledger.keeping.maintenance import check
+from cortexd.ledger.keeping.revisions import HEAD
 from cortexd.ledger.writing.actions import RenewLeases, Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
@@ -173,3 +174,21 @@ def test_what_ended_since_the_backup_has_no_lease_for_good(at: LedgerSettings, p
     assert isinstance(settled, Settled)
     store.close()
     assert check(at) == []
+
+
+def test_a_database_that_a_newer_one_has_taken_meanwhile(at: LedgerSettings, postgresql: Cluster) -> None:
+    """Whoever comes back to it writes nothing there, however often it is tried, until it is as it was."""
+    store = life(at, "here")
+    database = urlsplit(at.url).path.strip("/")
+    [key] = store.run([Reserve(request(), 40)])
+    change(at, "UPDATE alembic_version SET version_num = '9999'")
+    postgresql.ask(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")
+    for action in (Reserve(request(), 30), done(key, 7), RenewLeases()):
+        [refused] = store.run([action])
+        assert isinstance(refused, Exception), refused
+        assert "newer than" in str(store.unwritable(refused))
+    change(at, f"UPDATE alembic_version SET version_num = '{HEAD}'")
+    [settled] = store.run([done(key, 7)])
+    assert isinstance(settled, Settled)
+    store.close()
+    assert seen(at, _ROWS) == [("here", "done", 7)]

@@ -235,8 +235,7 @@ class SharedStore(Store):
 
     def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
         """The end of a request that is settled already: by others, as lost, when its lease was over."""
-        again = action.key in group.corrected
-        found = None if again else settled_as_lost(connection, action, group.lease)
+        found = None if action.key in group.corrected else settled_as_lost(connection, action, group.lease)
         if found is None:
             return RequestNotFound(f"request {action.key} of the ledger is not pending")
         held, lost_nano = found
@@ -329,7 +328,10 @@ class SharedStore(Store):
         if self._there is None:
             self._there = self._pool.connect()
             if self.host != hosts.NOT_KNOWN:
-                self._find_itself(self._there)
+                with ExitStack() as unknown:  # or the next call would go on with it
+                    unknown.callback(self._drop_connection)
+                    self._find_itself(self._there)
+                    unknown.pop_all()
         return self._there
 
     def _find_itself(self, connection: Connection) -> None:
