@@ -108,8 +108,9 @@ class TestPeople:
         assert (everybody.spent_nano, everybody.reserved_nano) == (100, 100)
         assert check(at) == []
 
+    @pytest.mark.parametrize("then", [("eve",), ("eve", "user1000")], ids=["another", "of the same name"])
     async def test_gain_nothing_by_what_a_former_one_gets_back(
-        self, machines: list[Ledger], at: LedgerSettings
+        self, machines: list[Ledger], at: LedgerSettings, then: tuple[str, ...]
     ) -> None:
         """A request that was settled as lost, and ends once its uid is another's, gives the new one no money."""
         first = machines[0]
@@ -117,11 +118,26 @@ class TestPeople:
         key = await first.reserve(request(), 40)
         change(at, "UPDATE requests SET lease_until = started_at")
         await (await Ledger.open(at)).close()
-        await first.take_over(1000, "eve")
+        for user in then:
+            await first.take_over(1000, user)
         with pytest.raises(RequestNotFound):
             await first.settle(key, "done", [attempt(10)])
         [own] = await first.budgets([limit(100, (1000,))], 1000)
         assert (own.spent_nano, (await first.spent(1000)).day_nano) == (0, 0)
+        assert check(at) == []
+
+    async def test_have_put_right_what_they_were_charged(self, machines: list[Ledger], at: LedgerSettings) -> None:
+        """A former one's request that is settled as lost at the new one's cost costs him what it came to."""
+        first = machines[0]
+        await first.note_owner(1000, "user1000")
+        key = await first.reserve(request(), 40)
+        await first.take_over(1000, "eve")
+        change(at, "UPDATE requests SET lease_until = started_at")
+        await (await Ledger.open(at)).close()
+        assert (await first.spent(1000)).day_nano == 40
+        await first.settle(key, "done", [attempt(10)])
+        [own] = await first.budgets([limit(100, (1000,))], 1000)
+        assert (own.spent_nano, (await first.spent(1000)).day_nano) == (10, 10)
         assert check(at) == []
 
     async def test_are_not_the_next_machines(self, machines: list[Ledger], at: LedgerSettings) -> None:

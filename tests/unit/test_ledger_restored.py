@@ -62,21 +62,18 @@ async def test_what_a_newer_one_has_made(postgresql: Cluster) -> None:
     assert seen(at, "SELECT count(*) FROM requests") == [(0,)]
 
 
-async def test_behind_a_pooler(postgresql: Cluster) -> None:
-    """Its connection stays: a machine that the backup does not know finds that out when it renews its leases."""
-    direct = shared(postgresql.database())
-    restore = await saved(postgresql, direct)
-    with postgresql.pooled(direct.url) as url:
-        unknown = await opened(replace(direct, url=url, path=direct.path.with_name("b"), lease_s=0.3), "b")
-        await complete(unknown)
-        restore()
-        later = await opened(replace(direct, path=direct.path.with_name("c")), "c")
-        await eventually(lambda: len(seen(direct, "SELECT number FROM hosts")) == 3)
-        for machine in (unknown, later):
-            await complete(machine)
-            await machine.close()
-    assert sorted(seen(direct, WROTE), key=str) == [("b", 1), ("c", 1)]
-    assert check(direct) == []
+async def test_in_place(postgresql: Cluster) -> None:
+    """Its connection stays: a machine whose number is another's by then finds that out when it renews its leases."""
+    at = shared(postgresql.database())
+    await (await opened(at, "a")).close()
+    unknown = await opened(replace(at, lease_s=0.3), "b")
+    await complete(unknown)
+    change(at, f"UPDATE hosts SET name = 'c', id = '{'c' * 32}' WHERE name = 'b'")
+    await eventually(lambda: len(seen(at, "SELECT number FROM hosts")) == 3)
+    await complete(unknown)
+    await unknown.close()
+    assert sorted(seen(at, WROTE), key=str) == [("b", 1), ("c", 1)]
+    assert check(at) == []
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["under way", "lost"])
@@ -152,4 +149,27 @@ async def test_machines_go_on(postgresql: Cluster) -> None:
     wrote = {str(name): int(str(count)) for name, count in seen(at, WROTE)}
     assert wrote.keys() == {"a", "b", "c"}
     assert all(3 <= count <= 5 for count in wrote.values())
+    assert check(at) == []
+
+
+@pytest.mark.parametrize("in_backup", ["a", "b"], ids=["unknown", "known"])
+async def test_a_machine_behind_a_pooler_goes_on(postgresql: Cluster, in_backup: str) -> None:
+    """Which keeps its clients meanwhile: one that had nothing to do has lost no connection, and is another all the
+    same. What it does first there is done, under a number and keys that are nobody else's."""
+    at = shared(postgresql.database())
+    database = urlsplit(at.url).path.strip("/")
+    await (await opened(at, in_backup)).close()
+    copy(postgresql, database, f"{database}_saved")
+    with postgresql.pooled(at.url) as url:
+        machine = await opened(shared(url), "b")
+        await complete(machine)
+        postgresql.ask(f"DROP DATABASE {database} WITH (FORCE)")
+        copy(postgresql, f"{database}_saved", database)
+        later = await opened(at, "c")
+        for each in (later, machine, later, machine):
+            await complete(each)
+            await complete(each, cost_nano=0)
+        for each in (later, machine):
+            await each.close()
+    assert sorted(seen(at, WROTE)) == [("b", 4), ("c", 4)]
     assert check(at) == []

@@ -259,6 +259,27 @@ class TestUpkeepOfSharedLedgers:
         await ledger.close()
         await other.close()
 
+    async def test_wait_in_no_circle(self, postgresql: Cluster) -> None:
+        """An outcome that takes the place of an earlier one has its request before that, as pruning has."""
+        at = shared(postgresql.database())
+        ledger, other = await Ledger.open(at), await Ledger.open(at)
+        await complete(ledger, request_id="late", started_at=LONG_AGO)
+        await other.report_outcome(1000, "late", "user", Outcome(0.1, 1), lambda *_: {})
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM outcomes%'"
+        with place_of(at).writer().begin() as somebody:
+            somebody.execute(text("SELECT 1 FROM outcomes FOR UPDATE"))
+            telling = asyncio.ensure_future(other.report_outcome(1000, "late", "user", Outcome(0.5, 1), lambda *_: {}))
+            await eventually(lambda: len(postgresql.ask(waiting)) == 1)
+            pruning = asyncio.ensure_future(ledger.prune(datetime.now(UTC).date()))
+            await eventually(lambda: pruning.done() or len(postgresql.ask(waiting)) == 2)
+        await asyncio.gather(telling, pruning, return_exceptions=True)
+        for machine in (ledger, other):
+            await machine.close()
+        database = make_url(at.url).database
+        circles = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{database}'"
+        await eventually(lambda: not postgresql.ask(f"SELECT 1 FROM pg_stat_activity WHERE datname = '{database}'"))
+        assert postgresql.ask(circles) == [(0,)]
+
     async def test_end_with_the_daemon(self, postgresql: Cluster) -> None:
         """Who leaves in the middle of a step leaves no connection, and all or nothing of the step is done."""
         at = shared(postgresql.database())

@@ -116,6 +116,13 @@ def owner(connection: Connection, uid: int) -> str | None:
     return connection.scalar(select(owners.c.user).where(owners.c.uid == uid))
 
 
+def settled_seq(connection: Connection, key: int) -> int:
+    """The number of the entry with which that request was settled."""
+    settled = select(func.max(entries.c.seq)).where(entries.c.request == key, is_release)
+    found: int = connection.execute(settled).scalar_one()
+    return found
+
+
 def last_seq(connection: Connection) -> int:
     return _last_seq.scalar(connection) or 0
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Select, delete, func, insert, select
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.ledger.engines import engine_of
 from cortexd.ledger.keeping.meta_rows import note, noted
-from cortexd.ledger.keeping.schema import carried, entries, rollups
-from cortexd.ledger.reading.queries import exact, exact_sum, is_release, last_seq
+from cortexd.ledger.keeping.schema import carried, rollups
+from cortexd.ledger.reading.queries import exact, exact_sum, last_seq, settled_seq
 from cortexd.ledger.reading.rollups import COST
 from cortexd.ledger.records import ProviderStats, Stats
 
@@ -43,8 +43,7 @@ def corrected(connection: Connection, uid: int, key: int, more: Iterable[Mapping
     """A request that is settled already has `more` in the rollups now. Where that was before its user's statistics
     began anew they do not tell of it: it would be counted in part, and its cost might be less than nothing."""
     reset = noted(connection, _RESET.format(uid))
-    settled = select(func.max(entries.c.seq)).where(entries.c.request == key, is_release)
-    if reset is None or connection.execute(settled).scalar_one() > int(reset):
+    if reset is None or settled_seq(connection, key) > int(reset):
         return
     _take(connection, uid, reduce(_together, map(_stats, more), Stats()))
 

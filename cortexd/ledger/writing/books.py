@@ -21,10 +21,10 @@ NOTHING = Totals()
 
 @value
 class Held:
-    """A pending request of this daemon, the nano-dollars reserved for it, and the limits that it keeps.
+    """A pending request, the nano-dollars reserved for it, and the limits that it keeps.
 
     `labels`: its JSON where it is long, and so not in the row yet. `app`: its label of that name. `user` and
-    `task_type` as the row has them; `host` has begun it.
+    `task_type` as the row has them; `instance`, a daemon of `host`, has begun it.
     """
 
     key: int
@@ -38,13 +38,14 @@ class Held:
     user: str = ""
     task_type: str = ""
     host: int = 0
+    instance: str = ""
 
     @classmethod
     def of(cls, row: Any, nano: int) -> Held:
         """As the ledger has the request."""
         app = json.loads(row.labels).get(APP, "")
-        names = {"app": app, "user": row.user, "task_type": row.task_type, "host": row.host}
-        return cls(row.id, row.uid, row.day, row.month, nano, **names)
+        names = {"app": app, "user": row.user, "task_type": row.task_type}
+        return cls(row.id, row.uid, row.day, row.month, nano, **names, host=row.host, instance=row.instance)
 
     def is_of(self, whose: Whose) -> bool:
         if isinstance(whose, AppOf):

@@ -14,6 +14,7 @@ from cortexd.domain.apps import APP
 from cortexd.domain.learned import CountKey
 from cortexd.domain.safe_values import INT64_MAX
 from cortexd.errors import InvalidArgument, RequestNotFound
+from cortexd.ledger.engines import engine_of
 from cortexd.ledger.engines.driver import Sending, send_all
 from cortexd.ledger.reading import queries, statistics
 from cortexd.ledger.records import (
@@ -72,13 +73,15 @@ class CommitGroup:
     """Plans actions in order and writes their rows; the books stay as they are until `book`, but for the tallies:
     they follow each action, so that the next one sees what it leaves, and `undo` takes that back.
 
-    `stored`: the requests that already use an id which a caller has chosen here; `free`: those settled at no cost.
+    `stored`: the requests that already use an id which a caller has chosen here; `free`: those settled at no cost;
+    `corrected`: the keys of those put right.
     """
 
     books: Books
     lease: Lease
     stored: Stored = field(default_factory=dict)
     free: list[tuple[Held, RequestState]] = field(default_factory=list)
+    corrected: set[int] = field(default_factory=set)
     _held: dict[int, Held] = field(default_factory=dict)
     _closed: set[int] = field(default_factory=set)
     _names: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
@@ -131,7 +134,8 @@ class CommitGroup:
             case Change() | Upkeep():
                 return action.apply(connection)
             case RenewLeases():
-                self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until})
+                keys = engine_of(connection).key_list(self.books.held)
+                self._renewals.append({"own": self.lease.instance, "lease_until": self.lease.until, "keys": keys})
             case Replay():
                 return self.plan(action.what, connection)
         return None
@@ -170,6 +174,7 @@ class CommitGroup:
         self, connection: Connection, held: Held, state: RequestState, made: Sequence[AttemptRecord], lost_nano: int
     ) -> Settled:
         """What a request really came to that was settled as lost at `lost_nano`, when nobody knew better."""
+        self.corrected.add(held.key)
         before, cost = self._balance.before(connection, held), 0
         tried: list[Row] = []
         for number, attempt in enumerate(made, start=1):
@@ -261,7 +266,7 @@ class CommitGroup:
         _check_amount(action.nano)
         day = day_of(request)
         limits, labels, app = tuple(action.limits), long_labels(request), request.labels.get(APP, "")
-        names = (name(request.user), request.task_type, self.lease.host)
+        names = (name(request.user), request.task_type, self.lease.host, self.lease.instance)
         held = Held(self.books.new_key(), request.uid, day, day[:7], action.nano, limits, labels, app, *names)
         try:
             self._balance.refuse_over_budget(connection, held, action.nano)

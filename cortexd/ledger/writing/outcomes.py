@@ -79,7 +79,8 @@ def of_request(connection: Connection, key: int) -> list[tuple[str, Outcome]]:
 
 def _request(connection: Connection, uid: int, request_id: str) -> Row[Any]:
     named = (requests.c.uid == uid) & (requests.c.request_id == request_id)
-    row = connection.execute(select(*_OF_REQUEST).where(named)).one_or_none()
+    kept = select(*_OF_REQUEST).where(named).with_for_update(read=True, key_share=True)  # first, as pruning does
+    row = connection.execute(kept).one_or_none()
     if row is None:
         raise RequestNotFound(f"You have no request {request_id} in the ledger.")
     if row.state == RequestState.PENDING:

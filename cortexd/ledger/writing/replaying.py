@@ -5,20 +5,21 @@ The number of the last line that is booked stands in the ledger, written by the 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from cortexd.domain.people import person, uid_of
+from cortexd.domain.people import person
 from cortexd.ledger.keeping.meta_rows import note, noted
-from cortexd.ledger.keeping.schema import requests
+from cortexd.ledger.keeping.schema import owners, requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
-from cortexd.ledger.writing.actions import Action, Book, Replay, ReserveMore, Settle
+from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
 from cortexd.ledger.writing.books import Books, Held
-from cortexd.ledger.writing.rows import name
+from cortexd.ledger.writing.rows import Lease
 
 _MARK = "spool {}"
 
@@ -61,40 +62,40 @@ def _of_host(action: Book | Settle, host: int | None) -> Book | Settle:
     return replace(action, request=replace(action.request, uid=person(action.request.uid, host)))
 
 
-def take_in(connection: Connection, books: Books, actions: Sequence[Action], instance: str) -> None:
+def take_in(connection: Connection, books: Books, actions: Sequence[Action], lease: Lease) -> None:
     """Have in the books what an earlier daemon has reserved and these settle."""
-    begun = begun_by(actions, instance)
-    unknown = begun.keys() - books.held.keys()
+    unknown = defaultdict[int, list[Settle]](list)
+    for action in actions:
+        if isinstance(action, Settle) and action.key not in books.held:
+            unknown[action.key].append(action)
     for row in queries.reserved(connection, unknown) if unknown else ():
-        if begun[row.id] in (None, row.instance):
+        if any(is_end_of(action, row, lease) for action in unknown[row.id]):
             books.held[row.id] = Held.of(row, queries.exact(row.high, row.low))
 
 
-def begun_by(actions: Sequence[Action], instance: str) -> dict[int, str | None]:
-    """By their keys, who has begun the requests that these of `instance` end, or reserve more for; None: unknown."""
-    found: dict[int, str | None] = {}
-    for action in actions:
-        if isinstance(action, Settle | ReserveMore):
-            given = action.begun_by if isinstance(action, Settle) else ""
-            found[action.key] = instance if given == "" else given
-    return found
+def is_end_of(action: Settle, request: Any, lease: Lease) -> bool:
+    """Whether the request of its key is the one that it is about; else that was lost with a database that was restored.
+    Where an end does not say who has begun it, an earlier daemon of this machine has."""
+    if action.begun_by is None:
+        return bool(request.host == lease.host and request.instance != lease.instance)
+    return bool(request.instance == (action.begun_by or lease.instance))
 
 
-def settled_as_lost(connection: Connection, action: Settle, instance: str) -> tuple[Held, int] | None:
+def settled_as_lost(connection: Connection, action: Settle, lease: Lease) -> tuple[Held, int] | None:
     """A request that others have settled as lost, and at which cost; nobody else corrects that until the transaction
     ends. None where it is not so, or where its user's uid is another's by now, whose sums do not have it."""
     lost = requests.c.state == RequestState.LOST
     chosen = select(requests).where(requests.c.id == action.key, lost).with_for_update()
     row: Row[tuple[object, ...]] | None = connection.execute(chosen).one_or_none()
-    known = begun_by([action], instance)[action.key]
-    if row is None or known not in (None, row.instance) or _is_anothers(connection, row):
+    if row is None or not is_end_of(action, row, lease) or _is_anothers(connection, row):
         return None
     return Held.of(row, 0), row.cost_nano
 
 
 def _is_anothers(connection: Connection, row: Any) -> bool:
-    owner = queries.owner(connection, row.uid)
-    return owner is not None and name(owner) != row.user and row.user != str(uid_of(row.uid))
+    """By when it was settled, as by names he may be the same again."""
+    taken_over = connection.scalar(select(owners.c.seq).where(owners.c.uid == row.uid)) or 0
+    return queries.settled_seq(connection, row.id) <= taken_over
 
 
 def _booked(connection: Connection, spool: str) -> int:

@@ -44,7 +44,7 @@ from cortexd.ledger.writing.books import NOTHING, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned
 from cortexd.ledger.writing.doubts import Doubts
 from cortexd.ledger.writing.optimistic import Optimistic
-from cortexd.ledger.writing.replaying import NO_LINES, Replaying, begun_by, replaying, settled_as_lost, take_in
+from cortexd.ledger.writing.replaying import NO_LINES, Replaying, is_end_of, replaying, settled_as_lost, take_in
 from cortexd.ledger.writing.rows import Lease, moment
 from cortexd.ledger.writing.shared_books import Concerned, SharedBooks
 from cortexd.ledger.writing.shared_sums import ROWS_EACH, SharedSums
@@ -110,8 +110,7 @@ class SharedStore(Store):
     def write_back(self) -> Log:
         return Log(0, 0)
 
-    def write_back_beside(self) -> Log:
-        return Log(0, 0)
+    write_back_beside = write_back
 
     def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Result]:
         for left in reversed(range(_TRIES)):
@@ -140,7 +139,7 @@ class SharedStore(Store):
         replay = replaying(connection, actions, self.host if self._machine.users == "host" else None)
         todo = replay.todo
         self.books.have_keys(connection, sum(isinstance(action, Reserve | Book) for action in todo))
-        take_in(connection, self.books, todo if replay.marks else (), self._instance)
+        take_in(connection, self.books, todo if replay.marks else (), self._now())
         concerned = self.books.concerned(todo)
         gone, mark = self._look(connection, actions, todo, concerned)
         group = CommitGroup(self.books, self._now(), self._used_ids(connection, todo) if conflict else {})
@@ -203,8 +202,8 @@ class SharedStore(Store):
         Those of this daemon's open requests that another has settled meanwhile, and the transaction's mark; the other
         requests stay open until it ends.
         """
-        begun = begun_by(todo, self._instance)
-        wanted = begun.keys() & self.books.held.keys()
+        held = self.books.held
+        wanted = {action.key for action in todo if isinstance(action, Settle | ReserveMore)} & held.keys()
         entered, *alone = self._sharing.entering(alone=any(map(_goes_alone, actions)))
         asked = {"entered": entered}
         if alone:
@@ -219,21 +218,23 @@ class SharedStore(Store):
         found = dict(zip(asked, self._sharing.ask(connection, list(asked.values())), strict=True))
         self.books.tallies = self._sums.tallies(connection, concerned.sums, found.get("sums", ()))
         pending = ((key, by) for key, state, by in found.get("open", ()) if state == RequestState.PENDING)
-        still = {key for key, by in pending if begun[key] in (None, by)}
+        still = {key for key, by in pending if by == held[key].instance}
         return wanted - still, str(found["entered"][0][-1])
 
     def _planned(self, group: CommitGroup, action: Action, connection: Connection, gone: set[int]) -> Planned:
         if isinstance(action, ReserveMore) and action.key in gone:
             return LedgerUnavailable(_LOST_TO_OTHERS)
-        if isinstance(action, Settle) and action.key in self._doubts.late:
-            return self._doubts.late[action.key]
-        if isinstance(action, Settle) and (action.key in gone or action.key not in self.books.held):
-            return self._corrected(group, action, connection)
+        if isinstance(action, Settle):
+            if action.key in self._doubts.late and action.begun_by == "":
+                return self._doubts.late[action.key]
+            held = self.books.held.get(action.key)
+            if action.key in gone or held is None or not is_end_of(action, held, group.lease):
+                return self._corrected(group, action, connection)
         return group.plan(action, connection)
 
     def _corrected(self, group: CommitGroup, action: Settle, connection: Connection) -> Planned:
         """The end of a request that is settled already: by others, as lost, when its lease was over."""
-        found = settled_as_lost(connection, action, self._instance)
+        found = None if action.key in group.corrected else settled_as_lost(connection, action, group.lease)
         if found is None:
             return RequestNotFound(f"request {action.key} of the ledger is not pending")
         held, lost_nano = found
@@ -313,8 +314,8 @@ class SharedStore(Store):
     def _say_that_it_is_there(self, connection: Connection) -> None:
         known = hosts.seen(connection, self.host, self._machine.id, self._moment())
         connection.commit()
-        if not known:  # restored behind a pooler, whose connection stayed
-            self._find_itself(connection)
+        if not known:  # restored, and the connection stayed
+            self._drop_connection()
 
     def _drop_old_sums(self, connection: Connection) -> None:
         """Once a month begins; what is open still is of the one before at most."""
@@ -328,7 +329,10 @@ class SharedStore(Store):
         if self._there is None:
             self._there = self._pool.connect()
             if self.host != hosts.NOT_KNOWN:
-                self._find_itself(self._there)
+                with ExitStack() as unknown:  # or the next call would go on with it
+                    unknown.callback(self._drop_connection)
+                    self._find_itself(self._there)
+                    unknown.pop_all()
         return self._there
 
     def _find_itself(self, connection: Connection) -> None:
@@ -349,8 +353,8 @@ class SharedStore(Store):
                 connection.close()
 
     def _rollback(self, error: BaseException | None = None) -> None:
-        if isinstance(error, CannotBegin) or (error is not None and self._sharing.lost(error)):
-            self._drop_connection()  # by the next one it is tried whether this can begin
+        if error is not None and self._sharing.lost(error):
+            self._drop_connection()
         elif self._there is not None:
             try:
                 self._there.rollback()
@@ -379,9 +383,8 @@ class SharedStore(Store):
         connection.rollback()
 
     def _totals(self) -> Totals:
-        connection = self._connected()
-        found = self._sums.totals(connection)
-        connection.rollback()
+        found = self._sums.totals(self._connected())
+        self._rollback()
         return found
 
     def _moment(self) -> datetime:

@@ -72,14 +72,16 @@ def _label() -> Update:
     return update(requests).where(requests.c.id == bindparam("key")).values(labels=bindparam("labels"))
 
 
-def _renew() -> Update:
-    own = PENDING & (requests.c.instance == bindparam("own"))
+def _renew(dialect: Dialect) -> Update:
+    """Not all that it has begun: what ended after a backup, from which the database was restored, is pending there."""
+    keys = engine_for(dialect.name).keys(bindparam("keys"))
+    own = PENDING & (requests.c.instance == bindparam("own")) & requests.c.id.in_(keys)
     return update(requests).where(own).values(lease_until=bindparam("lease_until"))
 
 
 class Statements:
     """The statements in one dialect's SQL. Rows are dictionaries by column; beside these, `key` is the request
-    to settle, to label or to call `renamed`, and `own` the instance whose leases to renew, or whose request it is.
+    to settle, to label or to call `renamed`, and `own` the instance whose request it is; `keys` of leases to renew.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -93,4 +95,4 @@ class Statements:
         self.entry = _insert(dialect, entries, "seq")
         self.roll_up = _roll_up(dialect)
         self.count = adding(dialect, learned_counts, ("name", "of"), ("value",))
-        self.renew = _sending(dialect, _renew())
+        self.renew = _sending(dialect, _renew(dialect))

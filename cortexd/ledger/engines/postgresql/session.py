@@ -14,6 +14,10 @@ STATEMENT, LOCK = "20s", "10s"
 END = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %(pid)s AND backend_start = %(since)s
 """
+PLACE = """
+(SELECT oid FROM pg_database WHERE datname = current_database()) || ' ' ||
+EXTRACT(EPOCH FROM pg_postmaster_start_time())
+""".strip()
 _WHICH = """
 SELECT pid, backend_start, CAST(current_setting('max_connections') AS INTEGER) FROM pg_stat_activity
 WHERE pid = pg_backend_pid()
@@ -27,6 +31,7 @@ _BEGIN = (
 _MOST_PREPARED = 128
 _DROPPED = "26000"
 _SESSION, _PREPARED, _NUMBERS, _MOST = "cortexd session", "cortexd prepared", "cortexd numbers", "cortexd most at once"
+_PLACE = "cortexd place"
 
 
 def begin_where_alone(driver: Any, record: Any) -> None:
@@ -38,7 +43,18 @@ def begin_where_alone(driver: Any, record: Any) -> None:
         record.info.update(known)
         for statement in _BEGIN:
             driver.execute(statement)
+    else:
+        (record.info[_PLACE],) = driver.execute(f"SELECT {PLACE}").fetchone()
     driver.commit()
+
+
+def refuse_other(info: MutableMapping[Any, Any], place: str) -> None:
+    """Raise OperationalError where it is not the place that a pooler's client has found at first. Who has a session
+    would have lost that; a pooler keeps its clients while a database is restored, or another server takes over."""
+    from psycopg import OperationalError
+
+    if info.get(_PLACE, place) != place:
+        raise OperationalError("behind the pooler is another database, or its server has started anew")
 
 
 def which(info: MutableMapping[Any, Any]) -> Any:

@@ -17,14 +17,15 @@ from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 
 _TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
 _BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
+_BEGIN = f"SELECT {session.PLACE}, {_BOUNDS}"
 _UNBOUNDED = """
 SELECT set_config(name, '0', true) FROM pg_settings
 WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout')
 """  # the last came with PostgreSQL 17
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
-    False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
-    True: f"SELECT {_BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
+    False: f"SELECT {session.PLACE}, {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
+    True: f"SELECT {session.PLACE}, {_BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
 }
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
@@ -78,7 +79,12 @@ class PostgresqlSharing(Sharing):
             cursors = [connection.connection.cursor() for _ in asked]
             for cursor, (statement, values) in zip(cursors, asked, strict=True):
                 cursor.execute(statement, values)
-        return [list(cursor.fetchall()) if cursor.description else [] for cursor in cursors]
+        found = [list(cursor.fetchall()) if cursor.description else [] for cursor in cursors]
+        for (statement, _), rows in zip(asked, found, strict=True):
+            if statement in _ENTER.values():
+                with as_sqlalchemys(connection):
+                    session.refuse_other(connection.info, rows[0][0])
+        return found
 
     def write(
         self, connection: Connection, parts: Sequence[tuple[Sending, Rows]], added: Adding
@@ -99,7 +105,7 @@ class PostgresqlSharing(Sharing):
         if driver.prepare_threshold is not None:
             return session.run(driver, connection.info, statement, encoded)
         with connection.begin():  # a pooler's: nothing is set or prepared for longer than a transaction
-            connection.exec_driver_sql(f"SELECT {_BOUNDS}")
+            session.refuse_other(connection.info, connection.exec_driver_sql(_BEGIN).scalar_one())
             return session.run(driver, None, statement, encoded)
 
     @contextmanager
