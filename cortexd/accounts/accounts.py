@@ -97,6 +97,11 @@ class Accounts:
         return self._ledger.free_only
 
     @property
+    def settings_missing(self) -> int | None:
+        """As the ledger's, of the fleet's settings."""
+        return self._ledger.fleet.settings_missing
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         return self._settings.thresholds
 

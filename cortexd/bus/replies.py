@@ -215,6 +215,7 @@ def condition(now: Condition) -> dict[str, Any]:
         "queued_requests": now.queued_requests,
         "ledger_writable": now.ledger.writable,
         **_waiting(now.ledger),
+        **({} if now.ledger.settings_missing is None else {"settings_missing": now.ledger.settings_missing}),
     }
 
 

@@ -33,6 +33,9 @@ class Stats:
     """Since when it cannot be written, in seconds since 1970; 0 where it can."""
     ledger_waiting: int = 0
     """Requests that the machine has kept on its disk, to be booked."""
+    settings_missing: int | None = None
+    """The revision of its fleet's settings that the machine cannot take, where it has none from before, so that nothing
+    is paid for; 0 while it could not ask yet; None where all is well."""
 
     @property
     def counted(self) -> bool:
@@ -53,6 +56,7 @@ class Stats:
             ledger_writable=service.get("ledger_writable", True),
             ledger_since=service.get("ledger_since", 0),
             ledger_waiting=service.get("ledger_waiting", 0),
+            settings_missing=service.get("settings_missing"),
         )
 
 
