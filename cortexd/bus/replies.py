@@ -280,6 +280,7 @@ def budget(view: BudgetView) -> dict[str, Any]:
         "resets_at": view.resets_at.isoformat(timespec="seconds"),
         "severity": view.severity,
         "at_limit": view.at_limit and view.at_limit.value,
+        "all_machines": view.all_machines or None,
     }
     figures = {"remaining": state.left_nano}
     if view.figures:

@@ -99,7 +99,8 @@ class BudgetInfo:
     has set, and `at_limit`: ask, downgrade or refuse) or pause (of the own spending). `resets_at` is ISO 8601.
 
     `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*` and `reserved_*` are None where this user
-    may not see them; then `remaining_*` takes what others spent for the next multiple of `step_*`.
+    may not see them; then `remaining_*` takes what others spent for the next multiple of `step_*`. `all_machines`: of
+    scope machine, where that is what everybody spends on the machines that share the ledger.
     """
 
     scope: str = ""
@@ -118,6 +119,7 @@ class BudgetInfo:
     step_usd: float | None = None
     step_nano_usd: int | None = None
     at_limit: str = ""
+    all_machines: bool = False
     raw: Row = field(default_factory=dict, repr=False)
 
 

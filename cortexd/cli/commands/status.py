@@ -166,6 +166,8 @@ def _left_alone(item: ProviderInfo) -> str:
 def _whose(item: BudgetInfo) -> str:
     if item.scope == APP:
         return f"by {item.name}"
+    if item.all_machines:
+        return "all machines'"
     return _WHOSE.get(item.scope, f"the {item.scope} {item.name}'s")
 
 
