@@ -78,6 +78,15 @@ class TestCheckout:
         done = as_user("root", ["script/bootstrap"])
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
+    @pytest.mark.parametrize(
+        "name", ["other-pythons", "package", "package-applet", "package-shells", "sdk-versions", "wheel"]
+    )
+    def test_scripts_say_what_they_do(self, as_user: AsUser, name: str) -> None:
+        """With --help: their heads, and nothing is done."""
+        done = as_user("root", [f"script/{name}", "--help"], timeout=10)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"script/{name} [")
+
     def test_cortexd_is_not_installed(self) -> None:
         """cortexd runs from the checkout: no copy of it lies in the virtual environment."""
         assert list((CHECKOUT / ".venv").glob("lib/python3*/site-packages/cortexd*")) == []
