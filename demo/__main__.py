@@ -8,7 +8,7 @@ import sys
 
 from demo.screen import Screen
 from demo.stage import Stage, real_keys
-from demo.walk import walk
+from demo.walk import SIMULATED, walk
 
 _INVITATION = """
 You are alice (group cortex), on a private system bus that ends with this shell. Try:
@@ -44,7 +44,7 @@ def main() -> int:
         return 2
     with Stage(Screen(), real=options.real) as stage:
         if options.shell:
-            print(_INVITATION)
+            print(_INVITATION if options.real else f"{_INVITATION}\n{SIMULATED}\n")
             if os.environ.get("CORTEXD_USERNS") == "1":
                 print("(In a user namespace polkit cannot check passwords, so the system operation will be refused.)\n")
             stage.shell("alice")

@@ -30,7 +30,7 @@ class Stage:
 
     def __init__(self, screen: Screen, *, real: bool) -> None:
         self.screen = screen
-        self._real = real
+        self.real = real
         self._open = ExitStack()
         self._directory = Path(tempfile.mkdtemp(prefix="demo-"))
         self._directory.chmod(0o755)
@@ -48,7 +48,7 @@ class Stage:
     def __enter__(self) -> Self:
         self._make_directories()
         self._write_commands()
-        if not self._real:
+        if not self.real:
             self._start_simulated()
         self._write_keys()
         self.configure("")
@@ -160,7 +160,7 @@ class Stage:
     def _write_keys(self) -> None:
         owner = pwd.getpwnam("cortexd")
         for provider, variable in _REAL_VARIABLES.items():
-            key = os.environ.get(variable) if self._real else SIMULATED_KEYS[provider]
+            key = os.environ.get(variable) if self.real else SIMULATED_KEYS[provider]
             if key:
                 file = self._directory / "credentials" / f"keys_{provider}"
                 file.touch(mode=0o400)

@@ -8,6 +8,7 @@ import threading
 
 from demo.stage import Stage
 
+SIMULATED = "The models are simulated: they repeat what you said. Prices are the real ones; nothing is paid."
 _OBJECT = "org.cortexlinux.LLMRouter /org/cortexlinux/LLMRouter org.cortexlinux.LLMRouter"
 _BUSCTL_ASK = f"busctl call --timeout=60 {_OBJECT} Ask ss"
 _GDBUS = "gdbus call --system --timeout 60 --dest org.cortexlinux.LLMRouter --object-path /org/cortexlinux/LLMRouter"
@@ -17,6 +18,8 @@ def walk(stage: Stage) -> None:
     """From the first call to the ledger's sums."""
     screen = stage.screen
     screen.text("cortexd runs as user cortexd on a private system bus, with the real polkitd beside it.")
+    if not stage.real:
+        screen.text(SIMULATED)
     screen.text("Users: alice (in group cortex), bob (in no group), root. None of them owns an API key.")
     _look_around(stage)
     _watch_costs(stage)

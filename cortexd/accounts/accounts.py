@@ -50,13 +50,14 @@ _WISHES_KEPT = 4096  # users whose preferences are at hand
 class BudgetView:
     """One limit as its caller may see it: exact with all `figures`, else as it is `seen`, and only what is left.
 
-    `at_limit`: of the caller's own cap."""
+    `at_limit`: of the caller's own cap; `all_machines`: what everybody spends on the machines that share the ledger."""
 
     state: BudgetState
     severity: str
     resets_at: datetime
     figures: bool
     at_limit: AtLimit | None = None
+    all_machines: bool = False
 
 
 class Accounts:
@@ -95,6 +96,11 @@ class Accounts:
     def free_only(self) -> bool:
         """As the ledger's."""
         return self._ledger.free_only
+
+    @property
+    def settings_missing(self) -> int | None:
+        """As the ledger's, of the fleet's settings."""
+        return self._ledger.fleet.settings_missing
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -170,7 +176,9 @@ class Accounts:
     def _view(self, state: BudgetState, now: datetime, cap: OwnCap, figures: bool) -> BudgetView:
         state, limit = state if figures else state.seen, state.limit
         at_limit = cap.at_limit if limit.scope == OWN else None
-        return BudgetView(state, severity(state, self.thresholds), begins_anew(limit, cap, now), figures, at_limit)
+        word, resets_at = severity(state, self.thresholds), begins_anew(limit, cap, now)
+        all_machines = limit.scope == "machine" and self._ledger.fleet.shared
+        return BudgetView(state, word, resets_at, figures, at_limit, all_machines)
 
     async def set_budget(self, caller: Caller, value: object) -> None:
         """Set or remove limits that stand above the configuration's."""

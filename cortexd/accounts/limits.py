@@ -145,8 +145,9 @@ def begins_anew(limit: Limit, cap: OwnCap, now: datetime) -> datetime:
 _ADJECTIVE = {Period.DAY: "daily", Period.MONTH: "monthly"}
 
 
-def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
+def budget_exceeded(over: OverBudget, now: datetime, *, shared: bool = False) -> BudgetExceeded:
     """The refusal for its caller. What others have spent is not in it: a group's or the machine's rest is not told.
+    `shared`: the ledger is that of several machines.
 
     Details: `period` (day or month), `limit_usd` (decimal), `resets_at` (ISO 8601); of a program's, `cause` and `app`;
     where it is the caller's own share that is too small, `cause`, and `retry_after_ms` while requests of his are under
@@ -162,7 +163,7 @@ def budget_exceeded(over: OverBudget, now: datetime) -> BudgetExceeded:
     if limit.scope == APP:
         details |= {"cause": APP_BUDGET, "app": limit.name}
         return BudgetExceeded(_too_much_by_app(state, end), **details)
-    return BudgetExceeded(_too_much(over, end), **details)
+    return BudgetExceeded(_too_much(over, end, _EVERYBODYS[shared]), **details)
 
 
 def own_cap_exceeded(over: OverBudget, cap: OwnCap, answer: str = "") -> BudgetExceeded:
@@ -195,9 +196,12 @@ def _when(end: datetime) -> str:
     return f"{end:%Y-%m-%d %H:%M %Z}"
 
 
-def _too_much(over: OverBudget, end: datetime) -> str:
+_EVERYBODYS = {False: "this machine's", True: "all machines'"}
+
+
+def _too_much(over: OverBudget, end: datetime, everybodys: str) -> str:
     state, limit = over.state, over.state.limit
-    whose = {"user": "your", "group": f"the {limit.name} group's", "machine": "this machine's"}[limit.scope]
+    whose = {"user": "your", "group": f"the {limit.name} group's", "machine": everybodys}[limit.scope]
     budget = f"{whose} ${_usd(limit.nano)} {_ADJECTIVE[limit.period]} budget"
     if over.own_share:
         return (

@@ -215,6 +215,7 @@ def condition(now: Condition) -> dict[str, Any]:
         "queued_requests": now.queued_requests,
         "ledger_writable": now.ledger.writable,
         **_waiting(now.ledger),
+        **({} if now.ledger.settings_missing is None else {"settings_missing": now.ledger.settings_missing}),
     }
 
 
@@ -279,6 +280,7 @@ def budget(view: BudgetView) -> dict[str, Any]:
         "resets_at": view.resets_at.isoformat(timespec="seconds"),
         "severity": view.severity,
         "at_limit": view.at_limit and view.at_limit.value,
+        "all_machines": view.all_machines or None,
     }
     figures = {"remaining": state.left_nano}
     if view.figures:

@@ -33,6 +33,9 @@ class Stats:
     """Since when it cannot be written, in seconds since 1970; 0 where it can."""
     ledger_waiting: int = 0
     """Requests that the machine has kept on its disk, to be booked."""
+    settings_missing: int | None = None
+    """The revision of its fleet's settings that the machine cannot take, where it has none from before, so that nothing
+    is paid for; 0 while it could not ask yet; None where all is well."""
 
     @property
     def counted(self) -> bool:
@@ -53,6 +56,7 @@ class Stats:
             ledger_writable=service.get("ledger_writable", True),
             ledger_since=service.get("ledger_since", 0),
             ledger_waiting=service.get("ledger_waiting", 0),
+            settings_missing=service.get("settings_missing"),
         )
 
 
@@ -95,7 +99,8 @@ class BudgetInfo:
     has set, and `at_limit`: ask, downgrade or refuse) or pause (of the own spending). `resets_at` is ISO 8601.
 
     `severity`: ok, warning, exceeded, or a word of a newer service. `spent_*` and `reserved_*` are None where this user
-    may not see them; then `remaining_*` takes what others spent for the next multiple of `step_*`.
+    may not see them; then `remaining_*` takes what others spent for the next multiple of `step_*`. `all_machines`: of
+    scope machine, where that is what everybody spends on the machines that share the ledger.
     """
 
     scope: str = ""
@@ -114,6 +119,7 @@ class BudgetInfo:
     step_usd: float | None = None
     step_nano_usd: int | None = None
     at_limit: str = ""
+    all_machines: bool = False
     raw: Row = field(default_factory=dict, repr=False)
 
 

@@ -156,10 +156,10 @@ class Assembly:
             "preferences": accounts.refresh_wishes,
         }
 
-    async def catch_up(self) -> None:
+    async def catch_up(self, know_the_fleet: Callable[[], Awaitable[None]]) -> None:
         """Read what was away when all this was put together, where it was."""
         shared = self.shared_with_others
-        await catch_up(self.ledger, (self.owners.refresh, *shared.values(), self._relearn))
+        await catch_up(self.ledger, (know_the_fleet, self.owners.refresh, *shared.values(), self._relearn))
 
     async def _relearn(self) -> None:
         self.learner.adopt((await relearn(self.ledger)).learned)

@@ -2,7 +2,8 @@
 people have set on other machines.
 
 The database is asked, since a pooler in transaction mode passes no notifications on. A revision that this machine
-cannot take changes nothing: the one before stays, in force and on disk, where the next start finds it.
+cannot take changes nothing: the one before stays, in force and on disk, where the next start finds it. Where there was
+none before nothing is paid for, since the fleet's budgets would not hold.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from cortexd.ledger import Ledger
 log = logging.getLogger("cortexd.fleet")
 
 LOOK_S = 20.0  # at most between two looks; fleet.md states it
+_SOON_S = 1.0  # while nothing is paid for since nobody could be asked
 _PATIENCE_S = 5.0  # of whoever waits for a look
+_NOT_KNOWN = 0  # of ledger/fleet.py's settings_missing
+_NONE_BEFORE = "there was none before, so only local models that cost nothing are asked"
 _LONGEST_REASON = 1000  # that other machines are told
 
 
@@ -45,6 +49,27 @@ class Fleet:
         self._taken: Config | None = None
         self._refused: Refusal | None = None
         self._looking = asyncio.Lock()
+        self._none_before = self._kept not in config.sources
+        if ledger.fleet.shared and self._none_before:
+            ledger.fleet.settings_missing = _NOT_KNOWN
+
+    def adopted(self, config: Config) -> None:
+        """This configuration is in force now; with a revision in it, requests are paid for."""
+        self._none_before = self._kept not in config.sources
+        if not self._none_before and self._ledger.fleet.settings_missing is not None:
+            self._ledger.fleet.settings_missing = None
+            log.info("the fleet's settings are in force; requests are paid for")
+
+    async def know(self) -> Config | None:
+        """As `look`, where this machine could not ask yet. Raises LedgerUnavailable where it still cannot."""
+        taken = None if self._known else await self.look()
+        if not (taken or self._known):
+            raise LedgerUnavailable("the fleet's settings cannot be read yet")
+        return taken
+
+    @property
+    def _known(self) -> bool:
+        return self._ledger.fleet.settings_missing != _NOT_KNOWN
 
     async def look(self) -> Config | None:
         """See what was decided elsewhere. A new revision is kept, and the configuration with it given, which is to be
@@ -62,7 +87,8 @@ class Fleet:
     async def run(self, adopt: Callable[[], None], look_s: float = LOOK_S) -> None:
         """Until cancelled; `adopt` takes over what is kept. Machines that began together do not ask together."""
         while self._ledger.fleet.shared:
-            await asyncio.sleep(random.uniform(look_s / 2, look_s))  # noqa: S311
+            pause_s = random.uniform(look_s / 2, look_s)  # noqa: S311
+            await asyncio.sleep(pause_s if self._known else min(pause_s, _SOON_S))
             if await self.look():
                 adopt()
 
@@ -70,6 +96,8 @@ class Fleet:
         marks = await self._ledger.fleet.marks()
         if marks.settings not in (0, self.running) and (newest := await self._ledger.fleet.settings()):
             self._take(newest)
+        elif not marks.settings:
+            self._ledger.fleet.settings_missing = None
         for name, refresh in self.refresh.items():
             if getattr(marks, name) != getattr(self._seen, name):
                 await refresh()
@@ -93,9 +121,11 @@ class Fleet:
         """Told once, here and to the other machines; it is tried again with each look, since the reason may be a file
         of this machine."""
         refusal = Refusal(newest.number, reason[:_LONGEST_REASON])
+        if self._none_before:
+            self._ledger.fleet.settings_missing = newest.number
         if refusal != self._refused:
             self._refused = refusal
-            stays = f"{self.running} stays" if self.running else "there was none before"
+            stays = _NONE_BEFORE if self._none_before else f"{self.running or 'the one before'} stays"
             log.error("revision %d of the fleet's settings cannot be taken, %s: %s", newest.number, stays, reason)
 
 

@@ -44,6 +44,11 @@ class Reload:
         await self._fleet.look()
         self._now()
 
+    async def know_the_fleet(self) -> None:
+        """Take what the fleet had decided when its ledger was away. Raises LedgerUnavailable where it is still."""
+        if await self._fleet.know():
+            await self._quietly()
+
     async def _quietly(self) -> None:
         with contextlib.suppress(InvalidArgument):
             await self.or_refuse()
@@ -70,6 +75,7 @@ class Reload:
         kept = _unchanged(old, config) if same else {}
         said = {name: said for name, said in old.said.items() if name in kept}
         self._assembly.adopt(make_setup(config, kept, old.providers if same else None, said))
+        self._fleet.adopted(config)
         self._assembly.asking.begin(name for name in config.providers if name not in kept)
         logging.getLogger("cortexd").setLevel(config.daemon.log_level.upper())
         self._start(self._retire([provider for name, provider in old.providers.items() if name not in kept]))

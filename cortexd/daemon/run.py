@@ -107,6 +107,7 @@ class Daemon:
             log.warning("%d requests of an earlier run were settled as lost", self._ledger.recovered)
         self._fleet = Fleet(self._ledger, config, lambda revision: read_config(self._options, revision))
         config = await self._fleet.look() or config
+        self._fleet.adopted(config)
         self._connection = await Connection.open(self._options.address, timeout_s=_CONNECT_TIMEOUT_S, unwrapped=True)
         self._parts = parts = Assembly(
             self._connection, self._ledger, make_setup(config), on_system_bus=self._options.on_system_bus
@@ -142,7 +143,7 @@ class Daemon:
         )
         self._start(housekeeping.run())
         self._start(parts.ask_servers())
-        self._start(parts.catch_up())
+        self._start(parts.catch_up(reload.know_the_fleet))
         self._start(share(self._ledger, parts.learner))
         self._start(recollect(self._ledger, parts.observed))
         self._start(feed_watchdog())

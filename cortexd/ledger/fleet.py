@@ -22,6 +22,10 @@ class Fleet:
         self, write: Callable[[Action], Awaitable[Any]], readers: Readers, host: Callable[[], int], *, shared: bool
     ) -> None:
         self.shared = shared
+        self.settings_missing: int | None = None
+        """The revision of the fleet's settings that this machine, which has taken none before, cannot take; 0 while it
+        does not know yet whether there is one; None where it goes by what the fleet wants. Until then nothing is paid
+        for: the fleet's budgets would not hold."""
         self._host = host
         self._write = write
         self._readers = readers

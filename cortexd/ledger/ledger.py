@@ -128,14 +128,17 @@ class Ledger(Experience):
 
     @property
     def free_only(self) -> bool:
-        """Whether nothing that costs something can begin: a shared ledger cannot be written, or is not read yet."""
-        return not self.caught_up or (self._store.shared and not self.writable)
+        """Whether nothing that costs something can begin: a shared ledger cannot be written, or is not read yet, or the
+        fleet's settings are missing."""
+        missing = self.fleet.settings_missing is not None
+        return missing or not self.caught_up or (self._store.shared and not self.writable)
 
     @property
     def state(self) -> LedgerState:
         """How it is now."""
         spool = self._store.spool
-        return LedgerState(self.writable, self._writer.away_since, 0 if spool is None else spool.waiting)
+        waiting = 0 if spool is None else spool.waiting
+        return LedgerState(self.writable, self._writer.away_since, waiting, self.fleet.settings_missing)
 
     async def _try_to_write(self) -> None:
         """So that a database which is gone is known to be, also where nobody writes."""

@@ -175,7 +175,7 @@ class Execution:
         elif self.holds is not None and over.state.limit.own:
             await self._hold(self.holds, over, nano)
         else:
-            raise budget_exceeded(over, datetime.now().astimezone()) from None
+            raise budget_exceeded(over, datetime.now().astimezone(), shared=self.ledger.fleet.shared) from None
 
     async def _hold(self, holds: Holds, over: OverBudget, nano: int) -> None:
         request, first, state = self.request, self.plan.candidates[0], self.ticket.state

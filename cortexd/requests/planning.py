@@ -35,6 +35,7 @@ from cortexd.routing import (
 )
 from cortexd.routing.free_and_local import free_and_local
 
+FLEET_SETTINGS = "fleet_settings"
 _MOST_USERS = 4096  # whose wishes are at hand
 
 
@@ -59,15 +60,15 @@ class Planning:
     async def of(self, request: Request, limits: Sequence[Limit]) -> Plan:
         """A request's, after the servers that it needs have said which models they have. `limits` bind its caller.
 
-        While a shared ledger is away, of models that cost nothing; raises LedgerUnavailable where there are none."""
+        While a shared ledger is away, or the fleet's settings are missing, of models that cost nothing; raises
+        LedgerUnavailable where there are none. Details, for the settings: `cause`, and `revision` where one cannot be
+        taken."""
         made = await self._of(request, limits)
         if not (self.accounts.free_only or made.wishes.unknown):
             return made
         plan = free_and_local(made, self.setup().config)
         if plan is None:
-            raise LedgerUnavailable(
-                "The ledger is away: only local models that cost nothing answer. Try again later, or name one."
-            )
+            raise _only_free(self.accounts)
         return plan
 
     async def _of(self, request: Request, limits: Sequence[Limit]) -> Plan:
@@ -166,6 +167,28 @@ class Planning:
         except LedgerUnavailable:
             return True
         return any(near_end(state, nano) for state in states)
+
+
+def _only_free(accounts: Accounts) -> LedgerUnavailable:
+    """Why nothing is paid for."""
+    missing = accounts.settings_missing
+    if missing is None or (not missing and accounts.away):
+        return LedgerUnavailable(
+            "The ledger is away: only local models that cost nothing answer. Try again later, or name one."
+        )
+    if not missing:
+        return LedgerUnavailable(
+            "This machine does not know its fleet's settings yet, and so no budgets: only local models that cost "
+            "nothing answer. Try again in a moment, or name one.",
+            cause=FLEET_SETTINGS,
+        )
+    return LedgerUnavailable(
+        f"This machine cannot take revision {missing} of its fleet's settings, has none from before, and so "
+        "knows no budgets: only local models that cost nothing answer. Name one, or have an administrator see "
+        "cortexctl fleet status, which says why.",
+        cause=FLEET_SETTINGS,
+        revision=missing,
+    )
 
 
 def _target(completion: Completion, plan: Plan) -> Target:

@@ -10,10 +10,14 @@ from cortexd.domain.own_cap import AtLimit, OwnCap
 from cortexd.ledger import Ledger, LimitOverride
 from cortexd.ledger.keeping import fleet_settings as fleet
 from cortexd.ledger.reading.fleet import look
-from tests.eventually import assert_eventually
+from simulated import ControlClient
+from tests.eventually import assert_eventually, assert_eventually_async
 from tests.postgresql import Cluster, postgresql_fixture, shared  # noqa: F401
 from tests.system.daemon import RELOADED, Daemon
+from tests.system.namespace import PYTHON
+from tests.system.people import as_user
 from tests.system.program import MANAGER, Program, dictionary, program_fixture, refused  # noqa: F401
+from tests.system.test_shared_ledger import house
 
 pytestmark = pytest.mark.slow
 MakeDaemon = Callable[..., Daemon]
@@ -56,6 +60,52 @@ class TestFleetSettings:
         running.restart()
         await program.complete("user_chat", "hello")
         assert [each.refused for each in look(at).hosts] == [None]
+
+    async def test_are_waited_for_by_who_has_none(
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster, simulated: ControlClient
+    ) -> None:
+        """A machine that cannot take its first revision pays for nothing, whoever starts it, and says so; local models
+        that cost nothing answer, and are booked. With one that it can take it goes on by itself."""
+        at = shared(postgresql.database())
+        running = daemon(house(simulated) + OWN.format(at.url))
+        await program.complete("user_chat", "hello", provider="claude")
+        fleet.add(at, NOTHING + '[providers.gpu]\nrate = "free"\n', "", "ann@desk", 0)
+        reload(running)
+        for _ in range(2):
+            with refused("LedgerUnavailable") as told:
+                await program.complete("user_chat", "hello", provider="claude")
+            assert told[0].endswith("[cause=fleet_settings revision=1]")
+            reply = await program.complete("user_chat", "hello")
+            assert (reply.metadata["provider"], reply.metadata["settled"]) == ("house", True)
+            shown = as_user("root", [PYTHON, "-m", "cortexd.cli", "status"])
+            assert (shown.returncode, "revision 1 of the fleet's settings cannot be taken" in shown.stdout) == (1, True)
+            running.restart()
+        assert "there was none before, so only local models that cost nothing are asked" in running.log()
+
+        fleet.add(at, '[budgets.machine]\nday_usd = "2.00"\n', "", "ann@desk", 1)
+        await assert_eventually_async(lambda: "requests are paid for" in running.log(), 40, "taking it by itself")
+        await program.complete("user_chat", "hello", provider="claude")
+        shown = as_user("root", [PYTHON, "-m", "cortexd.cli", "status"])
+        assert (shown.returncode, "settings" in shown.stdout) == (0, False)
+
+    async def test_are_asked_for_before_money_is_spent(
+        self, daemon: MakeDaemon, program: Program, postgresql: Cluster
+    ) -> None:
+        """A machine that has none and starts while its database is away pays for nothing until it knows them."""
+        at = shared(postgresql.database())
+        running = daemon(OWN.format(at.url))
+        running.stop()
+        fleet.add(at, NOTHING, "", "ann@desk", 0)
+        postgresql.stop()
+        try:
+            running.start()
+            with refused("LedgerUnavailable"):
+                await program.complete("user_chat", "hello")
+        finally:
+            postgresql.start()
+        await assert_eventually_async(lambda: "requests are paid for again" in running.log(), 40, "catching up")
+        with refused("BudgetExceeded"):
+            await program.complete("user_chat", "hello")
 
     async def test_hold_with_the_database_away(self, daemon: MakeDaemon, program: Program, postgresql: Cluster) -> None:
         """A daemon that starts without its database goes by the revision that the machine has taken last."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.system.namespace import CHECKOUT
+from tests.system.namespace import CHECKOUT, PYTHON
 from tests.system.people import Completed
 from tests.system.terminal import switch_user
 
@@ -77,6 +77,33 @@ class TestCheckout:
         """Where everything is there, script/bootstrap does nothing and says nothing."""
         done = as_user("root", ["script/bootstrap"])
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    @pytest.mark.slow
+    def test_bootstrap_says_what_comes_next(self, as_user: AsUser, namespace: Path) -> None:
+        """Where it made something and is called by itself: a script that goes on, as the demo, has its own words."""
+        copy = namespace / "fresh"
+        shutil.copytree("script", copy / "script")
+        (copy / "requirements-dev.txt").touch()
+        for script, says in (("bootstrap", True), ("demo", False)):
+            shutil.rmtree(copy / ".venv", ignore_errors=True)
+            done = as_user("root", [str(copy / "script" / script)])
+            assert ("making .venv" in done.stdout, "ready: " in done.stdout) == (True, says), done.stderr
+
+    @pytest.mark.slow
+    def test_the_demo_says_what_it_asks(self, as_user: AsUser) -> None:
+        """That no real model answers, before the first one does."""
+        done = as_user("root", [PYTHON, "-m", "demo"], timeout=180)
+        said = done.stdout.find("The models are simulated")
+        assert (done.returncode, 0 < said < done.stdout.find("cortexctl providers")) == (0, True), done.stderr
+
+    @pytest.mark.parametrize(
+        "name", ["other-pythons", "package", "package-applet", "package-shells", "sdk-versions", "wheel"]
+    )
+    def test_scripts_say_what_they_do(self, as_user: AsUser, name: str) -> None:
+        """With --help: their heads, and nothing is done."""
+        done = as_user("root", [f"script/{name}", "--help"], timeout=10)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"script/{name} [")
 
     def test_cortexd_is_not_installed(self) -> None:
         """cortexd runs from the checkout: no copy of it lies in the virtual environment."""

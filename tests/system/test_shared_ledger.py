@@ -47,8 +47,11 @@ class TestSharedLedger:
         reply = await program.complete("user_chat", "hello")
         other = await Ledger.open(shared(url))
         key = await other.reserve(row("elsewhere"), DOLLAR - reply.cost_nano, [everybody()])
-        with refused("BudgetExceeded"):
+        with refused("BudgetExceeded") as told:
             await program.complete("user_chat", "hello")
+        assert "all machines' $1.00 daily budget" in told[0]
+        shown = as_user("root", [PYTHON, "-m", "cortexd.cli", "budget"]).stdout
+        assert ("all machines, day" in shown, "this machine" in shown) == (True, False)
         await other.settle(key, "cancelled", [])
         await program.complete("user_chat", "hello")
         running.restart()

@@ -161,6 +161,7 @@ class TestSettings:
             assert fleet.look(command) == status
             said = capsys.readouterr().out
             assert "alpha: revision 1: providers.claude.base_url: " in said
+            assert "alpha had none, and refuses requests that may cost something" in said
             assert "cortexctl fleet settings set" in said
         fleet.look("hosts", "--json")
         assert [row["refused"]["revision"] for row in json.loads(capsys.readouterr().out) if row["refused"]] == [1]

@@ -51,7 +51,9 @@ async def test_a_fleet_is_looked_at(postgresql: Cluster, tmp_path: Path) -> None
     (tmp_path / "state").mkdir()
     here, other = await Ledger.open(at), await Ledger.open(at)
     machine = Machine(here, file)
+    assert (here.fleet.settings_missing, here.free_only) == (0, True)  # nobody has asked yet
     assert await machine.fleet.look() is None
+    assert (here.fleet.settings_missing, here.free_only) == (None, False)
     looking = asyncio.create_task(machine.fleet.run(machine.adopt, LOOK_S))
     fleet.add(at, '[privacy]\nsecrets = "redact"\n', "", "ann@desk", 0)
     await eventually(lambda: machine.config.privacy.secrets == "redact")

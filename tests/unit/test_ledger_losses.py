@@ -15,7 +15,7 @@ from cortexd.cli.app import main
 from cortexd.errors import InvalidArgument, LedgerUnavailable
 from cortexd.ledger import Ledger, Totals
 from cortexd.ledger.keeping import retention
-from cortexd.ledger.keeping.maintenance import backup, begin_anew
+from cortexd.ledger.keeping.maintenance import backup, begin_anew, check
 from cortexd.ledger.writing import free_rows
 from tests.unit.test_ledger_parts import at, complete, request, settings
 
@@ -71,6 +71,14 @@ class TestGone:
         assert again.totals == Totals(1, 5)
         await again.close()
 
+    @pytest.mark.parametrize("lose", [unlink_all, empty, leave_its_log_alone])
+    async def test_is_not_said_to_come_with_a_start(self, tmp_path: Path, lose: Callable[[Path], None]) -> None:
+        """Whoever checks it hears what a start would say, and not that a start makes it."""
+        path = await with_one_request(tmp_path)
+        lose(path)
+        with pytest.raises(LedgerUnavailable, match=r"restore a backup.*begin-anew"):
+            check(at(path))
+
     @pytest.mark.parametrize("lose", [unlink_all, empty])
     async def test_is_begun_anew_when_told_to(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], lose: Callable[[Path], None]
@@ -97,8 +105,10 @@ class TestGone:
             begin_anew(at(path))
         await complete(ledger, 5)
         await ledger.close()
-        with pytest.raises(InvalidArgument):
-            begin_anew(at(path))
+        backup(at(path), tmp_path / "copy")  # which has no lock beside it
+        for there in (path, tmp_path / "copy"):
+            with pytest.raises(InvalidArgument, match="is there; to begin anew, move it away first"):
+                begin_anew(at(there))
         again = await Ledger.open(settings(tmp_path))
         assert again.totals == Totals(1, 5)
         await again.close()

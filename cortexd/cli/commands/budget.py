@@ -86,11 +86,10 @@ def _gauge(item: BudgetInfo) -> str:
 def _cells(item: BudgetInfo) -> tuple[str, ...]:
     if item.scope == "pause":
         return ("your pause", *(_UNSEEN,) * 5, "nothing may cost anything", local_time(item.resets_at))
-    owner = f"you by {item.name}" if item.scope == APP else _OWNERS.get(item.scope, f"{item.scope} {item.name}".strip())
     used = _used(item)
     at_limit = _AT_LIMIT.get(item.at_limit, item.at_limit)
     return (
-        f"{owner}, {item.period}",
+        f"{_owner(item)}, {item.period}",
         format_usd(item.limit_nano_usd),
         _usd(item.spent_nano_usd),
         _usd(item.reserved_nano_usd),
@@ -99,6 +98,12 @@ def _cells(item: BudgetInfo) -> tuple[str, ...]:
         f"{item.severity}, at the limit {at_limit}" if at_limit else item.severity,
         local_time(item.resets_at),
     )
+
+
+def _owner(item: BudgetInfo) -> str:
+    if item.scope == APP:
+        return f"you by {item.name}"
+    return "all machines" if item.all_machines else _OWNERS.get(item.scope, f"{item.scope} {item.name}".strip())
 
 
 def _usd(nano: int | None) -> str:

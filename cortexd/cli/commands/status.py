@@ -43,6 +43,8 @@ class _Health:
     @property
     def problems(self) -> list[str]:
         found = [] if self.stats.ledger_writable else [f"the ledger cannot be written{_since(self.stats)}"]
+        if self.stats.settings_missing is not None and self.stats.ledger_writable:
+            found.append(_settings_missing(self.stats.settings_missing))
         if not self.configured:
             found.append("no provider is configured: cortexctl credentials set NAME gives one its key")
         found += [
@@ -104,6 +106,7 @@ def _as_json(health: _Health) -> dict[str, Any]:
         "ledger_writable": stats.ledger_writable,
         "ledger_since": stats.ledger_since or None,
         "ledger_waiting": stats.ledger_waiting,
+        "settings_missing": stats.settings_missing,
         "providers": [{"name": item.name, "state": item.state} for item in health.providers],
         "budgets": [
             {"scope": item.scope, "name": item.name, "period": item.period, "severity": item.severity}
@@ -139,6 +142,16 @@ def _since(stats: Stats) -> str:
     return f"{since}: {refused} are refused"
 
 
+def _settings_missing(revision: int) -> str:
+    """And what to do."""
+    if not revision:
+        return "the fleet's settings are not known yet: requests that may cost something are refused until they are"
+    return (
+        f"revision {revision} of the fleet's settings cannot be taken, and there is none from before: "
+        "requests that may cost something are refused; sudo cortexctl fleet status says why"
+    )
+
+
 def _kept(stats: Stats) -> str:
     number = stats.ledger_waiting
     return f", {number} request{'s' * (number != 1)} kept here to be booked" if number else ""
@@ -153,6 +166,8 @@ def _left_alone(item: ProviderInfo) -> str:
 def _whose(item: BudgetInfo) -> str:
     if item.scope == APP:
         return f"by {item.name}"
+    if item.all_machines:
+        return "all machines'"
     return _WHOSE.get(item.scope, f"the {item.scope} {item.name}'s")
 
 

@@ -39,13 +39,15 @@ def print_status(state: FleetState) -> None:
 
 
 def _print_refused(state: FleetState) -> None:
-    refusing = [(each.host.name, each.refused) for each in state.hosts if each.refused]
-    for name, refused in refusing:
-        print_text(f"refused      {name}: revision {refused.revision}: {one_line(refused.reason)}")
+    refusing = [(each.host, each.refused) for each in state.hosts if each.refused]
+    for host, refused in refusing:
+        print_text(f"refused      {host.name}: revision {refused.revision}: {one_line(refused.reason)}")
     if refusing:
+        idle = ", ".join(host.name for host, _ in refusing if not host.settings)
         print_text(
-            "A machine that refuses a revision keeps the one before. Mend what it names there, or change the settings: "
-            "cortexctl fleet settings set, or revert."
+            "A machine that refuses a revision keeps the one before"
+            + (f"; {idle} had none, and refuses requests that may cost something. " if idle else ". ")
+            + "Mend what it names there, or change the settings: cortexctl fleet settings set, or revert."
         )
 
 

@@ -101,6 +101,8 @@ class Following:
         stats = await self._client.stats()
         if not stats.ledger_writable:
             return replace(known, state=State.ERROR, next_step="The ledger cannot be written: cortexctl status")
+        if stats.settings_missing:
+            return replace(known, state=State.ERROR, next_step="The fleet's settings are missing: cortexctl status")
         if self._hold is not None:
             return replace(known, state=State.HELD, next_step=f"{question(self._hold)} Answer: {HOW_TO_ANSWER}")
         if known.day_usd is None:  # the service is just back: its figures are on their way

@@ -15,8 +15,9 @@ class BookedLater(LedgerUnavailable):
 @dataclass(frozen=True, slots=True)
 class LedgerState:
     """How a ledger is now. `since`: of when it cannot be written (aware); `waiting`: what this machine has kept to book
-    it once it can."""
+    it once it can; `settings_missing`: as of ledger/fleet.py."""
 
     writable: bool
     since: datetime | None = None
     waiting: int = 0
+    settings_missing: int | None = None

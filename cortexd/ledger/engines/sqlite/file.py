@@ -68,7 +68,9 @@ class SqliteFile(Place):
     def reach(self) -> None:
         try:
             self._path.open("rb").close()
+            lock.refuse_gone(self._path)
         except FileNotFoundError:
+            lock.refuse_gone(self._path)
             raise LedgerUnavailable(
                 f"there is no ledger at {self}; start cortexd, which makes it, or name another file with [ledger] path "
                 "(for cortexctl ledger, with --path)"

@@ -98,18 +98,23 @@ def forget(path: Path) -> None:
     try:
         lock = os.open(_lock_file(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
+        _refuse_there(path)  # as a copy is, which never had a daemon
         raise InvalidArgument(f"there was no ledger at {path}; a daemon begins one") from None
     except PermissionError:
         raise AccessDenied(f"{path} is for root and cortexd's own user; try again with sudo") from None
     try:
         _take(lock, path)
-        if not _is_gone(path):
-            raise InvalidArgument(f"{path} is there; to begin anew, move it away first")
+        _refuse_there(path)
         for end in ("", "-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)
         os.ftruncate(lock, 0)
     finally:
         os.close(lock)
+
+
+def _refuse_there(path: Path) -> None:
+    if not _is_gone(path):
+        raise InvalidArgument(f"{path} is there; to begin anew, move it away first")
 
 
 @contextmanager
