@@ -214,15 +214,19 @@ def condition(now: Condition) -> dict[str, Any]:
         "uptime_s": now.uptime_s,
         "queued_requests": now.queued_requests,
         "ledger_writable": now.ledger.writable,
-        **_waiting(now.ledger),
-        **({} if now.ledger.settings_missing is None else {"settings_missing": now.ledger.settings_missing}),
+        **_less_than_well(now.ledger),
     }
 
 
-def _waiting(ledger: LedgerState) -> dict[str, Any]:
-    """Since when it cannot be written, and what this machine keeps until it can be; nothing where all is well."""
-    since = {} if ledger.since is None else {"ledger_since": int(ledger.since.timestamp())}
-    return since | ({"ledger_waiting": ledger.waiting} if ledger.waiting else {})
+def _less_than_well(ledger: LedgerState) -> dict[str, Any]:
+    """Since when it cannot be written, what this machine keeps until it can be, and which of its fleet's settings it
+    lacks; nothing where all is well."""
+    found = {
+        "ledger_since": ledger.since and int(ledger.since.timestamp()),
+        "ledger_waiting": ledger.waiting or None,
+        "settings_missing": ledger.settings_missing,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _provider_stats(requests: int, tokens: int, cost_nano: int) -> dict[str, Any]:

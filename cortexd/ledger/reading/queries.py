@@ -116,6 +116,11 @@ def owner(connection: Connection, uid: int) -> str | None:
     return connection.scalar(select(owners.c.user).where(owners.c.uid == uid))
 
 
+def taken_over_seq(connection: Connection, uid: int) -> int:
+    """The number of the last entry that a uid's former users have; 0 for none."""
+    return connection.scalar(select(owners.c.seq).where(owners.c.uid == uid)) or 0
+
+
 def settled_seq(connection: Connection, key: int) -> int:
     """The number of the entry with which that request was settled."""
     settled = select(func.max(entries.c.seq)).where(entries.c.request == key, is_release)

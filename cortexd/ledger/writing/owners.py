@@ -17,8 +17,7 @@ def note(connection: Connection, uid: int, user: str) -> None:
     """`uid` is called `user`; all that the ledger has of it is his. Raises AccessDenied where it is another's on the
     other machines."""
     _refuse_strangers(connection, uid, user)
-    seq = connection.scalar(select(owners.c.seq).where(owners.c.uid == uid)) or 0
-    _replace(connection, uid, user, seq)
+    _replace(connection, uid, user, queries.taken_over_seq(connection, uid))
 
 
 def take_over(connection: Connection, uid: int, user: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from cortexd.domain.people import person
 from cortexd.ledger.keeping.meta_rows import note, noted
-from cortexd.ledger.keeping.schema import owners, requests
+from cortexd.ledger.keeping.schema import requests
 from cortexd.ledger.reading import queries
 from cortexd.ledger.records import RequestState
 from cortexd.ledger.writing.actions import Action, Book, Replay, Settle
@@ -94,8 +94,7 @@ def settled_as_lost(connection: Connection, action: Settle, lease: Lease) -> tup
 
 def _is_anothers(connection: Connection, row: Any) -> bool:
     """By when it was settled, as by names he may be the same again."""
-    taken_over = connection.scalar(select(owners.c.seq).where(owners.c.uid == row.uid)) or 0
-    return queries.settled_seq(connection, row.id) <= taken_over
+    return queries.settled_seq(connection, row.id) <= queries.taken_over_seq(connection, row.uid)
 
 
 def _booked(connection: Connection, spool: str) -> int:

@@ -48,6 +48,10 @@ def begin_where_alone(driver: Any, record: Any) -> None:
     driver.commit()
 
 
+def is_pooled(info: MutableMapping[Any, Any]) -> bool:
+    return _PLACE in info
+
+
 def refuse_other(info: MutableMapping[Any, Any], place: str) -> None:
     """Raise OperationalError where it is not the place that a pooler's client has found at first. Who has a session
     would have lost that; a pooler keeps its clients while a database is restored, or another server takes over."""

@@ -18,14 +18,15 @@ from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 _TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
 _BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
 _BEGIN = f"SELECT {session.PLACE}, {_BOUNDS}"
+_PLACE: Asked = (f"SELECT {session.PLACE}", {})
 _UNBOUNDED = """
 SELECT set_config(name, '0', true) FROM pg_settings
 WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout')
 """  # the last came with PostgreSQL 17
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
-    False: f"SELECT {session.PLACE}, {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
-    True: f"SELECT {session.PLACE}, {_BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
+    False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
+    True: f"SELECT {_BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
 }
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
@@ -75,15 +76,16 @@ class PostgresqlSharing(Sharing):
         return _TAKE, {"keys": list({_key(f"limit {name}") for name in names})}
 
     def ask(self, connection: Connection, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
+        pooled = session.is_pooled(connection.info)
+        every = [*asked, _PLACE] if pooled else asked
         with self.at_once(connection):
-            cursors = [connection.connection.cursor() for _ in asked]
-            for cursor, (statement, values) in zip(cursors, asked, strict=True):
+            cursors = [connection.connection.cursor() for _ in every]
+            for cursor, (statement, values) in zip(cursors, every, strict=True):
                 cursor.execute(statement, values)
         found = [list(cursor.fetchall()) if cursor.description else [] for cursor in cursors]
-        for (statement, _), rows in zip(asked, found, strict=True):
-            if statement in _ENTER.values():
-                with as_sqlalchemys(connection):
-                    session.refuse_other(connection.info, rows[0][0])
+        if pooled:
+            with as_sqlalchemys(connection):
+                session.refuse_other(connection.info, found.pop()[0][0])
         return found
 
     def write(
