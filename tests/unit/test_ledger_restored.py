@@ -173,3 +173,17 @@ async def test_a_machine_behind_a_pooler_goes_on(postgresql: Cluster, in_backup:
             await each.close()
     assert sorted(seen(at, WROTE)) == [("b", 4), ("c", 4)]
     assert check(at) == []
+
+
+async def test_so_does_what_goes_under_locks_there(postgresql: Cluster) -> None:
+    """A reset is the first thing that such a machine does: it has a number of its own by then."""
+    at = shared(postgresql.database())
+    restore = await saved(postgresql, at)
+    with postgresql.pooled(at.url) as url:
+        machine = await opened(shared(url), "b")
+        await complete(machine)
+        restore()
+        await machine.reset_stats(1002)
+        assert sorted(seen(at, "SELECT name FROM hosts")) == [("a",), ("b",)]
+        await machine.close()
+    assert check(at) == []
