@@ -41,9 +41,10 @@ listen_port = 5432
 unix_socket_dir = {place}
 auth_type = any
 pool_mode = transaction
-default_pool_size = 2
+default_pool_size = {connections}
+max_client_conn = 2000
 """
-_BOUNCER = "/usr/sbin/pgbouncer"
+_BOUNCER = os.environ.get("CORTEXD_PGBOUNCER") or "/usr/sbin/pgbouncer"
 _numbers = count(1)
 
 
@@ -99,12 +100,11 @@ class Cluster:
         return f"postgresql+psycopg://cortexd@{port}/{database}?host={self._sockets}"
 
     @contextmanager
-    def pooled(self, url: str) -> Iterator[str]:
+    def pooled(self, url: str, connections: int = 2) -> Iterator[str]:
         """The same database through PgBouncer in transaction mode, with fewer connections than there are clients."""
         place = self.directory / "pool"
-        self._shell(
-            f"mkdir -p {place} && cat > {place}/pgbouncer.ini", _POOLED.format(sockets=self._sockets, place=place)
-        )
+        given = _POOLED.format(sockets=self._sockets, place=place, connections=connections)
+        self._shell(f"mkdir -p {place} && cat > {place}/pgbouncer.ini", given)
         command = [*self.become, _BOUNCER, "--quiet", f"{place}/pgbouncer.ini"]
         with (self.directory / "said").open("a") as said:
             process = subprocess.Popen(command, stdout=said, stderr=said, cwd="/")

@@ -16,7 +16,7 @@ from tests.fleet.host import HUB, run
 from tests.postgresql import Cluster, become, programs
 
 PORT = 6432
-_DISK_MB = 900
+_DISK_MB = 3000  # of memory, while it is full; half an hour writes 1,000
 _POOL = """
 [databases]
 ledger = host={sockets} user=cortexd dbname=ledger1

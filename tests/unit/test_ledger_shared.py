@@ -290,40 +290,6 @@ class TestAway:
         await ledger.close()
 
 
-class TestPooled:
-    async def test_by_transactions(self, postgresql: Cluster) -> None:
-        """Behind PgBouncer, whose clients share fewer connections than they are, all is as without it."""
-        limits = [limit(1_000)]
-        with postgresql.pooled(postgresql.database()) as url:
-            machines = [await Ledger.open(shared(url)) for _ in range(3)]
-
-            async def ask(machine: Ledger) -> int:
-                try:
-                    key = await machine.reserve(request(), 10, limits)
-                except OverBudget:
-                    return 0
-                return (await machine.settle(key, "done", [attempt(10)])).cost_nano
-
-            spent = await asyncio.gather(*(ask(machine) for _ in range(50) for machine in machines))
-            assert sum(spent) <= 1_000
-            assert [(await machine.spent(1000)).day_nano for machine in machines] == [sum(spent)] * 3
-            for machine in machines:
-                await machine.close()
-            assert check(shared(url)) == []
-
-    async def test_what_was_seen_is_not_so_any_more(self, postgresql: Cluster) -> None:
-        """A machine whose plan does not hold any more plans anew, there too."""
-        limits = [limit(1_000)]
-        with postgresql.pooled(postgresql.database()) as url:
-            async with several(*(Ledger.open(shared(url)) for _ in range(2))) as (first, second):
-                await first.reserve(request(), 1, limits)
-                await second.reserve(request(), 900, limits)
-                await first.reserve(request(), 50, limits)
-                with pytest.raises(OverBudget) as refused:
-                    await second.reserve(request(), 50, limits)
-            assert refused.value.room_nano == 49
-
-
 class TestTools:
     async def test_of_a_database(self, at: LedgerSettings, tmp_path: Path) -> None:
         """It is checked and written out like a file; copies and beginnings are for the database's own tools."""

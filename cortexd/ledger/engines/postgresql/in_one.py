@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import count as count_from
+from itertools import islice
 
 from cortexd.ledger.engines.driver import Sending
 from cortexd.ledger.engines.postgresql import adding
+from cortexd.ledger.engines.postgresql.pooled import Guard
 from cortexd.ledger.engines.postgresql.words import listed, numbers, read_numbers, word
 from cortexd.ledger.engines.sharing import Adding, Rows
 
@@ -25,18 +28,20 @@ _SUMS = (
     *((name, numbers) for name in ("spent", "reserved", "unknown", "requests")),
 )
 _LOOKED = ("period", "app", "most_used", "most_spent", "most_reserved", "most_unknown")
+_NO_GUARD = "{written}"
 _NO_LOOKS = ("{}",) * (1 + len(_LOOKED))
 
 
 def made(
-    parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Mapping[int, bool]
+    parts: Sequence[tuple[Sending, Rows]], added: Adding, locks: Mapping[int, bool], guard: Guard | None
 ) -> tuple[str, list[str | None]]:
     """The statement, with $1 to $n, and their values."""
+    guarding, guards = guard or (_NO_GUARD, [])
     every = [*parts, *added.then]
     group = sum(len(rows) > 1 for _, rows in every) > 1  # a single request has several entries, its other rows are one
     lists = [group or len(rows) > 1 for _, rows in every]
     texts = (sending.many if several else sending.one for (sending, _), several in zip(every, lists, strict=True))
-    statement, names = _composed(tuple(texts), len(parts))
+    statement, names = _composed(tuple(texts), len(parts), guarding)
     values: list[str | None] = []
     for (_, rows), wanted, several in zip(every, names, lists, strict=True):
         if several:
@@ -44,12 +49,13 @@ def made(
         else:
             row = rows[0]
             values += [word(row[name]) for name in wanted]
+    values += guards
     values += _last(sum(len(rows) for _, rows in parts), added, locks)
     return statement, values
 
 
 @lru_cache(_SHAPES)
-def _composed(texts: tuple[str, ...], before: int) -> tuple[str, list[list[str]]]:
+def _composed(texts: tuple[str, ...], before: int, guarding: str) -> tuple[str, list[list[str]]]:
     """With the names of each part's values, in their order. So many are written `before` cortexd_add counts them; the
     others, which nothing refers to, PostgreSQL runs when that is done."""
     names: list[list[str]] = []
@@ -64,7 +70,9 @@ def _composed(texts: tuple[str, ...], before: int) -> tuple[str, list[list[str]]
         expressions.append(f"w{number} AS ({numbered} RETURNING 1)")
         names.append(list(places))
     written = " + ".join(_COUNT.format(number) for number in range(before))
-    last = adding.CALL.format(*(f"${count + place}" for place in range(1, adding.VALUES + 1)), written=written)
+    free = (f"${number}" for number in count_from(count + 1))
+    guarded = guarding.format(*islice(free, guarding.count("{}")), written=written)
+    last = adding.CALL.format(*islice(free, adding.VALUES), written=guarded)
     return f"WITH {', '.join(expressions)} {last}", names
 
 
@@ -83,3 +91,13 @@ def _last(meant: int, added: Adding, locks: Mapping[int, bool]) -> list[str]:
 def seen(spent: str, reserved: str, unknown: str) -> list[tuple[int, int, int]]:
     """What cortexd_add gives."""
     return list(zip(*map(read_numbers, (spent, reserved, unknown)), strict=True))
+
+
+def encoded(values: Sequence[str | None]) -> list[bytes | None]:
+    """As they are sent. A NUL would be a value's end on the wire."""
+    found = [None if value is None else value.encode() for value in values]
+    if b"\0" in b"".join([value for value in found if value is not None]):
+        from psycopg import DataError
+
+        raise DataError("PostgreSQL keeps no text with a NUL in it")
+    return found

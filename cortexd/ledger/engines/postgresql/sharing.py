@@ -12,21 +12,18 @@ from typing import Any
 from sqlalchemy import Connection, Table, text
 
 from cortexd.ledger.engines.driver import Sending, as_sqlalchemys
-from cortexd.ledger.engines.postgresql import adding, errors, in_one, session
+from cortexd.ledger.engines.postgresql import adding, errors, in_one, pooled, session
 from cortexd.ledger.engines.sharing import Adding, Asked, Rows, Sharing
 
-_TIMES = (("statement_timeout", session.STATEMENT), ("lock_timeout", session.LOCK))
-_BOUNDS = ", ".join(f"set_config('{name}', '{time}', true)" for name, time in _TIMES)
-_BEGIN = f"SELECT {session.PLACE}, {_BOUNDS}"
-_PLACE: Asked = (f"SELECT {session.PLACE}", {})
+_LOOK: Asked = (pooled.LOOK, {})
 _UNBOUNDED = """
 SELECT set_config(name, '0', true) FROM pg_settings
 WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout')
 """  # the last came with PostgreSQL 17
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
 _ENTER = {
-    False: f"SELECT {_BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
-    True: f"SELECT {_BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
+    False: f"SELECT {pooled.BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
+    True: f"SELECT {pooled.BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
 }
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
@@ -63,29 +60,31 @@ class PostgresqlSharing(Sharing):
         return [*locked, (_EXCLUDE, {})] if alone else locked
 
     def most_at_once(self, connection: Connection) -> int | None:
-        return session.most_at_once(connection.info)
+        most: int = _room(connection).most_at_once(connection.info)
+        return most
 
     def session(self, connection: Connection) -> Any:
-        return session.which(connection.info)
+        room = _room(connection)
+        return room.ending, room.which(connection.info)
 
     def end_session(self, connection: Connection, which: Any) -> None:
-        if which is not None:
-            connection.exec_driver_sql(session.END, which)
+        ending, session = which
+        connection.exec_driver_sql(*ending(session))
 
     def taking(self, names: Iterable[str]) -> Asked:
         return _TAKE, {"keys": list({_key(f"limit {name}") for name in names})}
 
     def ask(self, connection: Connection, asked: Sequence[Asked]) -> list[list[tuple[Any, ...]]]:
-        pooled = session.is_pooled(connection.info)
-        every = [*asked, _PLACE] if pooled else asked
+        behind_pooler = pooled.is_pooled(connection.info)
+        every = [*asked, _LOOK] if behind_pooler else asked
         with self.at_once(connection):
             cursors = [connection.connection.cursor() for _ in every]
             for cursor, (statement, values) in zip(cursors, every, strict=True):
                 cursor.execute(statement, values)
         found = [list(cursor.fetchall()) if cursor.description else [] for cursor in cursors]
-        if pooled:
+        if behind_pooler:
             with as_sqlalchemys(connection):
-                session.refuse_other(connection.info, found.pop()[0][0])
+                pooled.looked(connection.info, *found.pop()[0])
         return found
 
     def write(
@@ -95,20 +94,12 @@ class PostgresqlSharing(Sharing):
         for name, together in added.locks.items():
             key = _key(f"limit {name}")
             locks[key] = together and locks.get(key, True)
-        statement, values = in_one.made(parts, added, dict(sorted(locks.items())))
+        room, driver = _room(connection), connection.connection.driver_connection
+        guard = room.guard(connection.info)
+        statement, values = in_one.made(parts, added, dict(sorted(locks.items())), guard)
         with as_sqlalchemys(connection):
-            found = self._alone(connection, statement, values)
+            found = room.run(driver, connection.info, statement, in_one.encoded(values))
         return in_one.seen(*found) if added.looks else []
-
-    def _alone(self, connection: Connection, statement: str, values: Sequence[str | None]) -> Sequence[str]:
-        """The row that a statement gives which is a transaction by itself, as text."""
-        driver: Any = connection.connection.driver_connection
-        encoded = session.encoded(values)
-        if driver.prepare_threshold is not None:
-            return session.run(driver, connection.info, statement, encoded)
-        with connection.begin():  # a pooler's: nothing is set or prepared for longer than a transaction
-            session.refuse_other(connection.info, connection.exec_driver_sql(_BEGIN).scalar_one())
-            return session.run(driver, None, statement, encoded)
 
     @contextmanager
     def at_once(self, connection: Connection) -> Iterator[None]:
@@ -137,6 +128,10 @@ class PostgresqlSharing(Sharing):
 
     def lost(self, error: BaseException) -> bool:
         return errors.is_lost(error)
+
+
+def _room(connection: Connection) -> Any:
+    return pooled if pooled.is_pooled(connection.info) else session
 
 
 @lru_cache(4096)
