@@ -99,6 +99,9 @@ class Engine(ABC):
         """The dialect for statements that are sent with many rows: a driver may take values quicker by their place."""
         return dialect
 
+    def wait_for_others(self, connection: Connection, wait: bool) -> None:  # noqa: B027
+        """Whether a transaction that begins there waits a while for another's end, or fails at once as `unwritable`."""
+
     @abstractmethod
     def deadline(self, connection: Connection, seconds: float) -> AbstractContextManager[Callable[[], bool]]:
         """Interrupt what runs on `connection` after so long; gives a function that tells whether that has come."""
@@ -146,6 +149,8 @@ class Place(ABC):
     """Where one ledger lies; `str` gives it as an operator knows it."""
 
     engine: Engine
+    commits_wait = True
+    """Whether a commit may wait for a disk or for a network."""
 
     @abstractmethod
     def claim(self) -> AbstractContextManager[None]:

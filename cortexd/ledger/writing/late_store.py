@@ -103,6 +103,12 @@ class LateStore:
         """Also why it could not be opened."""
         return str(error) if self._store is None else self._store.unwritable(error)
 
+    def at_once(self, action: Action) -> bool:
+        return self._store is not None and self._store.at_once(action)
+
+    def run_at_once(self, action: Action) -> list[Result]:
+        return [] if self._store is None else self._store.run_at_once(action)
+
     def run(self, actions: Sequence[Action]) -> list[Result]:
         try:
             store = self.opened()

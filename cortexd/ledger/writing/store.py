@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from cortexd.errors import LedgerUnavailable
+from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.keeping import hosts, marks
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.meta_rows import note
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.reading import queries, rollups
-from cortexd.ledger.records import RequestState, Totals
+from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Totals
 from cortexd.ledger.writing.actions import Action, Book, Change, Reserve
 from cortexd.ledger.writing.actions import Result as Result
 from cortexd.ledger.writing.books import Books, Closed, Held
@@ -67,6 +67,7 @@ class Store:
         self._machine = machine
         self._lease = timedelta(seconds=lease_s)
         self._free = FreeRows()
+        self._waits = True
         with ExitStack() as opened:
             opened.enter_context(claim or place.claim())
             try:
@@ -94,6 +95,10 @@ class Store:
         """Whether there are pending requests of this daemon."""
         return bool(self.books.held)
 
+    def at_once(self, action: Action) -> bool:
+        """Whether `run_at_once` is worth while: a commit waits for nothing, and no other request is pending."""
+        return not self.place.commits_wait and len(self.books.held) <= (not isinstance(action, Reserve))
+
     @property
     def lost(self) -> bool:
         """Whether the database cannot be reached."""
@@ -108,6 +113,13 @@ class Store:
         """After so long it is tried again whether it can be written."""
         return _RETRY_S
 
+    def run_at_once(self, action: Action) -> list[Result]:
+        """As `run`, without any waiting: [] where that cannot be, or where it failed and was not refused."""
+        self._wait(False)
+        (result,) = self._run([action])
+        failed = isinstance(result, Exception) and not isinstance(result, CortexError | DuplicateRequest | OverBudget)
+        return [] if failed else [result]
+
     def run(self, actions: Sequence[Action]) -> list[Result]:
         """Commit all actions together; their results in order, errors as values.
 
@@ -115,6 +127,10 @@ class Store:
         sake, or at a damaged place, each is run by itself; where nothing can be written now, all fail alike
         (`unwritable` tells).
         """
+        self._wait(True)
+        return self._run(actions)
+
+    def _run(self, actions: Sequence[Action]) -> list[Result]:
         try:
             return self._commit(actions)
         except IntegrityError:
@@ -164,7 +180,12 @@ class Store:
         self._rollback()
         if len(actions) == 1 or (self.unwritable(error) and not self.damage.is_why(error)):
             return [error] * len(actions)
-        return [self.run([action])[0] for action in actions]
+        return [self._run([action])[0] for action in actions]
+
+    def _wait(self, wait: bool) -> None:
+        if wait is not self._waits:
+            self._engine.wait_for_others(self._connection, wait)
+            self._waits = wait
 
     def _rollback(self) -> None:
         self._connection.rollback()

@@ -43,6 +43,7 @@ class WriteBack:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-write-back")
         self._running: Future[_Moved] | None = None
         self._commits = 0
+        self._ended = False  # since the last commit
         self._due = 0  # of what they add to the log, in calls' commits
 
     @property
@@ -50,8 +51,18 @@ class WriteBack:
         """Whether it is at work: what can wait adds nothing to the log meanwhile."""
         return self._running is not None
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the next commit adds to the log, and does not begin it anew, which waits for the disk."""
+        return self._running is None and not self._ended
+
+    @property
+    def due(self) -> bool:
+        return self._due >= EVERY and self._running is None
+
     def committed(self, upkeep: bool) -> None:
         """After each commit, in the thread that made it."""
+        self._ended = False
         self._commits += 1
         self._due += UPKEEP if upkeep else 1
 
@@ -59,7 +70,7 @@ class WriteBack:
         """Begin, try again or end, as is due; in the writer's thread, between two commits."""
         if self._running is not None and self._running.done():
             self._end(self._running.result())
-        if self._due >= EVERY and self._running is None:
+        if self.due:
             self._due = 0
             self._start()
 
@@ -68,7 +79,7 @@ class WriteBack:
         self._thread.shutdown()
 
     def _end(self, moved: _Moved) -> None:
-        self._running = None
+        self._running, self._ended = None, True
         if moved.log.size <= LONG_BYTES or (not moved.log.left and moved.commits == self._commits):
             return
         if moved.log.size > MAX_BYTES:

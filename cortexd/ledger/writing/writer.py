@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from cortexd.errors import CortexError, LedgerUnavailable
 from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
 from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Result, Settle, Upkeep
+from cortexd.ledger.writing.at_once import AtOnce
 from cortexd.ledger.writing.inbox import MAX_GROUP, Inbox, Job
 from cortexd.ledger.writing.waiters import Waiter, Waiters
 from cortexd.ledger.writing.write_back import WriteBack
@@ -60,6 +62,7 @@ class Writer:
         self._renew_s = lease_s / 3
         self._renewed = time.monotonic()
         self._write_back = WriteBack(store, self._inbox.look)
+        self._at_once = AtOnce(store, self._write_back, self._inbox.look, self._loop, self._renew_s)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -74,15 +77,23 @@ class Writer:
         if self._store.shared and not self.writable and not isinstance(action, Settle):
             raise LedgerUnavailable("the ledger's database is away; try again later")
         waiter = self._waiters.another(outlasting=outlasting)
+        if self._may_write_at_once and (results := self._at_once.write(action)):
+            _end(waiter, self._in_words(results[0]))
+            return waiter
         self._gathered.append(Job(action, waiter))
         if len(self._gathered) == 1:
             self._loop.call_soon(self.hand_over)
         return waiter
 
+    @property
+    def _may_write_at_once(self) -> bool:
+        return self.writable and not (self._gathered or self._owed)
+
     def hand_over(self) -> None:
         """Give the thread what was submitted in this turn of the loop, as one group: the first alone would wake it, to
         wait for the interpreter's lock. Loop thread only; before `close`."""
         gathered, self._gathered = self._gathered, []
+        self._at_once.handed += len(gathered)
         for job in gathered:
             self._inbox.put(job)
 
@@ -106,15 +117,8 @@ class Writer:
             open_ended = True
             while open_ended:
                 jobs, open_ended = self._inbox.take(self._idle_s(), upkeep=not self._write_back.busy)
-                self._write_owed()
-                if not jobs:
-                    self._probe_when_due()
-                if jobs:
-                    self._write_timed(jobs)
-                    self._fold_free()
-                self._replay()
-                self._write_back.go_on()
-                self._renew_when_due()
+                with self._at_once.turn:
+                    self._take_turn(jobs)
             self._write_owed()
         except Exception:  # noqa: BLE001  whatever it is, nobody may wait for it
             _log.critical("the ledger's writer has failed", exc_info=True)
@@ -124,6 +128,17 @@ class Writer:
             self.writable = False
             self._write_back.close()
             self._store.close()
+
+    def _take_turn(self, jobs: list[Job]) -> None:
+        self._write_owed()
+        if jobs:
+            self._write_timed(jobs)
+            self._fold_free()
+        else:
+            self._probe_when_due()
+        self._replay()
+        self._write_back.go_on()
+        self._renew_when_due()
 
     def _give_up(self, _: None) -> None:
         self.failed.set()
@@ -161,7 +176,8 @@ class Writer:
         for job, result in zip(wanted, results, strict=True):
             if isinstance(job.action, Settle) and self._unwritten(result):
                 self._owe(job.action)
-        self._tell(wanted, results)
+        told = [(job, self._in_words(result)) for job, result in zip(wanted, results, strict=True)]
+        self._on_loop(partial(self._resolve, len(jobs)), told)
 
     def _write_owed(self) -> None:
         """Settle what is owed, oldest first, until all is written or nothing can be."""
@@ -235,10 +251,6 @@ class Writer:
             self._renewed = now
             self._run([RenewLeases()])
 
-    def _tell(self, jobs: Sequence[Job], results: Sequence[Result]) -> None:
-        told = [(job, self._in_words(result)) for job, result in zip(jobs, results, strict=True)]
-        self._on_loop(self._resolve, told)
-
     def _on_loop(self, call: Callable[[T], None], argument: T) -> None:
         with suppress(RuntimeError):  # the loop has ended: nobody waits
             self._loop.call_soon_threadsafe(call, argument)
@@ -253,17 +265,23 @@ class Writer:
         _log.error("the ledger refused a record", exc_info=result)
         return LedgerUnavailable(f"the ledger refused this record ({type(result).__name__})")
 
-    def _resolve(self, told: list[tuple[Job, Result]]) -> None:
+    def _resolve(self, handed: int, told: list[tuple[Job, Result]]) -> None:
+        self._at_once.handed -= handed
         for job, result in told:
             if job.waiter.done():
                 if isinstance(job.action, Reserve) and isinstance(result, int):
                     self.submit(Settle(result, RequestState.CANCELLED, ()))  # nobody has the key to do it
                 elif isinstance(job.action, Settle):
                     _tell_late([(job.action.late, result)])
-            elif isinstance(result, Exception):
-                job.waiter.set_exception(result)
             else:
-                job.waiter.set_result(result)
+                _end(job.waiter, result)
+
+
+def _end(waiter: Waiter, result: Result) -> None:
+    if isinstance(result, Exception):
+        waiter.set_exception(result)
+    else:
+        waiter.set_result(result)
 
 
 def _tell_late(settlements: Sequence[tuple[Callable[[Settled], None] | None, Result]]) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cortexd.config.settings import LedgerSettings
 from cortexd.ledger.engines.engine import Engine, Log
-from cortexd.ledger.engines.sqlite.file import SqliteFile
+from cortexd.ledger.engines.sqlite.file import BUSY_TIMEOUT_S, SqliteFile
 
 _INSTRUCTIONS = 100_000  # of SQLite's machine, a few milliseconds, between two looks at the clock
 _MAX_TOLD = 20
@@ -80,6 +80,10 @@ class SqliteEngine(Engine):
 
     def by_place(self, dialect: Dialect) -> Dialect:  # noqa: ARG002
         return _BY_PLACE
+
+    def wait_for_others(self, connection: Connection, wait: bool) -> None:
+        cursor = connection.connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000) if wait else 0}").close()
 
     @contextmanager
     def deadline(self, connection: Connection, seconds: float) -> Iterator[Callable[[], bool]]:

@@ -17,7 +17,7 @@ from cortexd.ledger.engines.sqlite import lock
 
 Durability = Literal["process", "power"]
 
-_BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 5.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 
@@ -28,6 +28,7 @@ class SqliteFile(Place):
         self.engine = engine
         self._path = path
         self._durability = durability
+        self.commits_wait = durability == "power"
 
     def __str__(self) -> str:
         return str(self._path)
@@ -62,7 +63,7 @@ class SqliteFile(Place):
         return _pool(f"{self._uri}?mode=rw", pragmas, "BEGIN IMMEDIATE", NullPool)
 
     def readers(self, connections: int = 1) -> sqlalchemy.Engine:
-        options = {"pool_size": connections, "max_overflow": 0, "pool_timeout": _BUSY_TIMEOUT_S}
+        options = {"pool_size": connections, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT_S}
         return _pool(f"{self._uri}?mode=ro", ("query_only = ON",), "BEGIN", QueuePool, **options)
 
     def reach(self) -> None:
@@ -105,7 +106,7 @@ def _pool(uri: str, pragmas: tuple[str, ...], begin: str, pool: type[Pool], **op
     def connect() -> sqlite3.Connection:
         # A connection is used by one thread at a time, not by one thread for ever; transactions are begun below.
         connection = sqlite3.connect(
-            uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
             for pragma in pragmas:
