@@ -52,12 +52,12 @@ class AtOnce:
         if start < self._resting_until or not self.turn.acquire(blocking=False):
             return []
         try:
-            if not (self._store.at_once(action) and self._write_back.quiet):
+            if not (self._store.at_once(action) and self._write_back.quiet) or self._store.fold_free():
                 return []
             results = self._store.run_at_once(action)
             if results:
                 self._write_back.committed(upkeep=False)
-            wake = self._write_back.due or self._store.fold_free() is not None
+            wake = self._write_back.due or bool(self._store.fold_free())
         finally:
             self.turn.release()
         now = time.monotonic()
