@@ -39,6 +39,7 @@ _POOLED = """
 [pgbouncer]
 listen_port = 5432
 unix_socket_dir = {place}
+pidfile = {place}/pid
 auth_type = any
 pool_mode = transaction
 default_pool_size = {connections}
@@ -124,12 +125,11 @@ class Cluster:
 
     def cpu_seconds(self) -> float:
         """What its processes have taken, those that have ended too."""
-        server = int(self._pid_file())
-        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (server, *children)]
-        own = sum(int(stat[11]) + int(stat[12]) for stat in stats)
-        ended = int(stats[0][13]) + int(stats[0][14])
-        return (own + ended) / os.sysconf("SC_CLK_TCK")
+        return _cpu_seconds(int(self._pid_file()))
+
+    def pool_cpu_seconds(self) -> float:
+        """The same of the PgBouncer that runs."""
+        return _cpu_seconds(int((self.directory / "pool" / "pid").read_text()))
 
     def _pid_file(self) -> str:
         return (self._data / "postmaster.pid").read_text().split()[0]
@@ -192,3 +192,12 @@ def become(directory: Path) -> tuple[str, ...]:
         return ()
     nobody = pwd.getpwnam("nobody")
     return ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+
+
+def _cpu_seconds(server: int) -> float:
+    """Of a process and its children, those that have ended too."""
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (server, *children)]
+    own = sum(int(stat[11]) + int(stat[12]) for stat in stats)
+    ended = int(stats[0][13]) + int(stats[0][14])
+    return (own + ended) / os.sysconf("SC_CLK_TCK")

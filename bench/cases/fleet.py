@@ -1,7 +1,8 @@
 """A fleet on one ledger in PostgreSQL: 500 simulated machines on this machine's processors, the database beside them.
 
 The database is as tests/postgresql.py makes it: what it has committed survives its own end, as in a file, and not a
-power cut. Each machine has a connection of its own. Needs Debian's postgresql; as root it runs as another user.
+power cut. Each machine has a connection of its own, to the database or to a PgBouncer before it, which has eight. Needs
+Debian's postgresql and pgbouncer; as root they run as another user.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from bench.figures import Case, Figure, Values
 from bench.lab import Lab
@@ -29,15 +31,16 @@ AT_EACH = 8  # requests under way at each machine, where it is asked how much al
 FEW = 64  # requests under way in all, each at another machine
 _WANTED = 2500.0  # pairs a second
 _PROCESSES = 4
+_POOL = 8  # connections of the pooler
 _CONFIGURED = f"max_connections = {2 * MACHINES}\nshared_buffers = 256MB\n"
 _DEADLINE_S = 240
 _ENOUGH = 2**62
 _ROOM = 100  # requests that a budget has left, of which more come
 _HIGHEST = """
 SELECT max(sum) FROM (SELECT sum(CASE kind WHEN 'release' THEN -nano ELSE nano END) OVER (ORDER BY seq) AS sum
-FROM {schema}.entries) AS running
+FROM entries) AS running
 """
-_SPENT = "SELECT coalesce(sum(nano), 0) FROM {schema}.entries WHERE kind = 'charge'"
+_SPENT = "SELECT coalesce(sum(nano), 0) FROM entries WHERE kind = 'charge'"
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,14 @@ class Round:
 
 @dataclass(frozen=True)
 class Fleet:
-    """`directory`: for what each machine keeps beside the database."""
+    """`name`: the database's. `url`: where machines reach it. `directory`: for what each keeps beside it."""
 
     database: Cluster
+    name: str
     url: str
     directory: str
     machines: int
     seconds: float
-
-    @property
-    def schema(self) -> str:
-        return self.url.rpartition("%3D")[2]
 
     def round(self, machines: int | None = None, processes: int = _PROCESSES, **wish: float | None) -> Round:
         """`wide` and `per_s` of the whole fleet."""
@@ -80,7 +80,16 @@ class Fleet:
         return Round(pairs / self.seconds, refused, took, each * cpu_s, each * own_s)
 
     def asked(self, statement: str) -> int:
-        return int(str(self.database.ask(statement.format(schema=self.schema))[0][0] or 0))
+        return int(str(self.database.ask(statement, self.name)[0][0] or 0))
+
+    def scarce(self) -> tuple[int, int]:
+        """By how many nano-dollars a budget was passed that had room for few of those who came, and how many did not
+        get in."""
+        limit = self.asked(_SPENT) + _ROOM * 9_000
+        scarce = self.round(wide=FEW, budget_nano=limit)
+        if not scarce.refused:
+            raise CannotMeasure("no reservation met the budget's limit")
+        return max(0, self.asked(_HIGHEST) - limit), scarce.refused
 
 
 def run(lab: Lab) -> Values:
@@ -96,12 +105,9 @@ def run(lab: Lab) -> Values:
         file = _run(
             [{"machines": [1], "seconds": fleet.seconds, "path": f"{files}/ledger/ledger.sqlite3", "wide": 1}], None
         )[0]
-        limit = fleet.asked(_SPENT) + _ROOM * 9_000
-        scarce = fleet.round(wide=FEW, budget_nano=limit)
-        if not scarce.refused:
-            raise CannotMeasure("no reservation met the budget's limit")
+        overshoot, refused = fleet.scarce()
         in_file = percentile(sorted(file[0]["took_ms"]), 0.5)
-        return {
+        direct = {
             "fleet.machines": fleet.machines,
             "fleet.pairs_per_s": apart.pairs_per_s,
             "fleet.db_cpu_us": apart.db_cpu_us,
@@ -117,20 +123,48 @@ def run(lab: Lab) -> Values:
             "fleet.file_ms_p50": in_file,
             "fleet.hot_pairs_per_s": together.pairs_per_s,
             "fleet.hot_ratio": together.pairs_per_s / apart.pairs_per_s,
-            "fleet.overshoot_nano": max(0, fleet.asked(_HIGHEST) - limit),
-            "fleet.refused": scarce.refused,
+            "fleet.overshoot_nano": overshoot,
+            "fleet.refused": refused,
         }
+    with _fleet(lab.quick, pooled=True) as fleet:
+        return {**direct, **_behind_pooler(fleet)}
+
+
+def _behind_pooler(fleet: Fleet) -> Values:
+    fleet.round(wide=_PROCESSES)
+    most, before = AT_EACH * fleet.machines, fleet.database.pool_cpu_seconds()
+    apart = fleet.round(wide=most)
+    took = fleet.database.pool_cpu_seconds() - before
+    together = fleet.round(wide=most, budget_nano=_ENOUGH)
+    few = fleet.round(wide=FEW)
+    half = fleet.round(per_s=min(few.pairs_per_s, _WANTED) / 2)
+    overshoot, refused = fleet.scarce()
+    return {
+        "fleet.pooled.pairs_per_s": apart.pairs_per_s,
+        "fleet.pooled.db_cpu_us": apart.db_cpu_us,
+        "fleet.pooled.pooler_cpu_us": 1e6 * took / max(1.0, apart.pairs_per_s * fleet.seconds),
+        "fleet.pooled.cpu_us": apart.cpu_us,
+        "fleet.pooled.hot_ratio": together.pairs_per_s / apart.pairs_per_s,
+        "fleet.pooled.few_pairs_per_s": few.pairs_per_s,
+        "fleet.pooled.few_db_cpu_us": few.db_cpu_us,
+        "fleet.pooled.p99_ms_at_half": percentile(half.took_ms, 0.99),
+        "fleet.pooled.overshoot_nano": overshoot,
+        "fleet.pooled.refused": refused,
+    }
 
 
 @contextmanager
-def _fleet(quick: bool) -> Iterator[Fleet]:
+def _fleet(quick: bool, pooled: bool = False) -> Iterator[Fleet]:
     from tests.postgresql import cluster, programs
 
     if programs() is None:
         raise CannotMeasure("PostgreSQL is not installed: apt-get install postgresql")
     with cluster(_CONFIGURED) as database, tempfile.TemporaryDirectory(prefix="cortexd-bench-") as directory:
         size = (MACHINES_QUICK, SECONDS_QUICK) if quick else (MACHINES, SECONDS)
-        yield Fleet(database, database.ledger(), directory, *size)
+        url = database.database()
+        name = urlsplit(url).path[1:]
+        with database.pooled(url, _POOL) if pooled else nullcontext(url) as reached:
+            yield Fleet(database, name, reached, directory, *size)
 
 
 def _run(wishes: Sequence[Mapping[str, object]], database: Cluster | None) -> tuple[list[dict[str, Any]], float]:
@@ -180,6 +214,16 @@ CASE = Case(
         Figure("fleet.hot_ratio", "×", "that over the first", at_least=0.7),
         Figure("fleet.overshoot_nano", "", "nano-dollars by which a budget was passed, replayed from the entries", 0),
         Figure("fleet.refused", "", "reservations that this budget refused meanwhile"),
+        Figure("fleet.pooled.pairs_per_s", "/s", "as the first, through PgBouncer", at_least=_WANTED),
+        Figure("fleet.pooled.db_cpu_us", "µs", "the database's CPU for each of these pairs", at_most=80),
+        Figure("fleet.pooled.pooler_cpu_us", "µs", "PgBouncer's, with the machines' beginnings"),
+        Figure("fleet.pooled.cpu_us", "µs", "the machines' own"),
+        Figure("fleet.pooled.hot_ratio", "×", "the same under one budget, over that", at_least=0.7),
+        Figure("fleet.pooled.few_pairs_per_s", "/s", f"with {FEW} under way in all, each at another machine"),
+        Figure("fleet.pooled.few_db_cpu_us", "µs", "the database's CPU for each of these"),
+        Figure("fleet.pooled.p99_ms_at_half", "ms", "a pair, the 99th of 100, at half of those (or 2,500)", at_most=50),
+        Figure("fleet.pooled.overshoot_nano", "", "nano-dollars by which a budget was passed there", 0),
+        Figure("fleet.pooled.refused", "", "reservations that it refused meanwhile"),
     ),
     run=run,
 )
