@@ -119,15 +119,17 @@ class Writer:
                 jobs, open_ended = self._inbox.take(self._idle_s(), upkeep=not self._write_back.busy)
                 with self._at_once.turn:
                     self._take_turn(jobs)
-            self._write_owed()
+            with self._at_once.turn:
+                self._write_owed()
         except Exception:  # noqa: BLE001  whatever it is, nobody may wait for it
             _log.critical("the ledger's writer has failed", exc_info=True)
             self.writable = False  # before anybody hears of it
             self._on_loop(self._give_up, None)
         finally:
-            self.writable = False
-            self._write_back.close()
-            self._store.close()
+            self.writable = False  # nothing is written at once any more
+            with self._at_once.turn:
+                self._write_back.close()
+                self._store.close()
 
     def _take_turn(self, jobs: list[Job]) -> None:
         self._write_owed()
