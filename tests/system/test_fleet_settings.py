@@ -79,6 +79,8 @@ class TestFleetSettings:
             assert (reply.metadata["provider"], reply.metadata["settled"]) == ("house", True)
             shown = as_user("root", [PYTHON, "-m", "cortexd.cli", "status"])
             assert (shown.returncode, "revision 1 of the fleet's settings cannot be taken" in shown.stdout) == (1, True)
+            limits = as_user("root", [PYTHON, "-m", "cortexd.cli", "budget"])
+            assert "revision 1 of the fleet's settings cannot be taken" in limits.stdout + limits.stderr
             running.restart()
         assert "there was none before, so only local models that cost nothing are asked" in running.log()
 

@@ -13,8 +13,9 @@ from cortexd.cli.own_budget import commands as own
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.bars import gauge
 from cortexd.cli.shown.failures import LIMIT, local_time
+from cortexd.cli.shown.fleets import settings_missing
 from cortexd.cli.shown.tables import Column, print_table
-from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_text
+from cortexd.cli.shown.terminal import is_terminal, print_json, print_note, print_notice, print_text
 from cortexd.cli.talking.session import run
 from cortexd.domain.apps import APP
 from cortexd.domain.money import format_usd
@@ -54,14 +55,14 @@ def command(ctx: click.Context, check: bool, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
 
-    async def read(client: AsyncClient) -> list[BudgetInfo]:
-        return await client.budgets()
+    async def read(client: AsyncClient) -> tuple[list[BudgetInfo], int | None]:
+        return await client.budgets(), (await client.stats()).settings_missing
 
-    budgets = run(ctx.obj, read)
+    budgets, missing = run(ctx.obj, read)
     if ctx.obj.json or as_json:
         print_json([dict(item.raw) for item in budgets])
     elif not check:
-        _print_budgets(budgets)
+        _print_budgets(budgets, missing)
     if check and any(_exhausted(item) for item in budgets if item.scope != APP):
         raise click.exceptions.Exit(LIMIT)
 
@@ -70,9 +71,11 @@ def _exhausted(item: BudgetInfo) -> bool:
     return item.severity == "exceeded" or (item.remaining_nano_usd is not None and item.remaining_nano_usd <= 0)
 
 
-def _print_budgets(budgets: list[BudgetInfo]) -> None:
+def _print_budgets(budgets: list[BudgetInfo], missing: int | None) -> None:
+    if missing is not None:
+        print_notice(settings_missing(missing))
     if not budgets:
-        print_text("no limits bind you")
+        print_text("no limits bind you" if missing is None else "no other limits bind you")
     elif is_terminal(sys.stdout):
         print_table((*_COLUMNS, _GAUGES), [(*_cells(item), _gauge(item)) for item in budgets])
     else:

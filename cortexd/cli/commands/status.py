@@ -11,6 +11,7 @@ import click
 from cortexd.cli.machine.others import others
 from cortexd.cli.settings import Settings, json_option
 from cortexd.cli.shown.failures import NO_DAEMON, OTHER, exit_status, in_words
+from cortexd.cli.shown.fleets import settings_missing
 from cortexd.cli.shown.tables import Column, print_table
 from cortexd.cli.shown.terminal import one_line, print_json, print_text
 from cortexd.cli.talking.session import run
@@ -44,7 +45,7 @@ class _Health:
     def problems(self) -> list[str]:
         found = [] if self.stats.ledger_writable else [f"the ledger cannot be written{_since(self.stats)}"]
         if self.stats.settings_missing is not None and self.stats.ledger_writable:
-            found.append(_settings_missing(self.stats.settings_missing))
+            found.append(settings_missing(self.stats.settings_missing))
         if not self.configured:
             found.append("no provider is configured: cortexctl credentials set NAME gives one its key")
         found += [
@@ -140,16 +141,6 @@ def _since(stats: Stats) -> str:
     since = f" since {datetime.fromtimestamp(stats.ledger_since):%Y-%m-%d %H:%M}" if stats.ledger_since else ""
     refused = "new requests" if stats.counted else "requests that may cost something"
     return f"{since}: {refused} are refused"
-
-
-def _settings_missing(revision: int) -> str:
-    """And what to do."""
-    if not revision:
-        return "the fleet's settings are not known yet: requests that may cost something are refused until they are"
-    return (
-        f"revision {revision} of the fleet's settings cannot be taken, and there is none from before: "
-        "requests that may cost something are refused; sudo cortexctl fleet status says why"
-    )
 
 
 def _kept(stats: Stats) -> str:
