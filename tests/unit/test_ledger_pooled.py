@@ -191,6 +191,14 @@ def test_what_has_failed_is_over(postgresql: Cluster) -> None:
         assert time.monotonic() - began < 3
 
 
+def test_says_why_a_session_has_ended(postgresql: Cluster) -> None:
+    """As the server said before it went, and not only that it has gone."""
+    with postgresql.pooled(postgresql.database()) as url, place_of(shared(url)).writer().connect() as connection:
+        driver = connection.connection.driver_connection
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            pooled.run(driver, connection.info, "SELECT CAST(pg_terminate_backend(pg_backend_pid()) AS TEXT)", ())
+
+
 @pytest.mark.parametrize("set_back", [False, True])
 async def test_what_comes_late_does_nothing(postgresql: Cluster, tmp_path: Path, set_back: bool) -> None:
     """A machine lost its connection with a reservation in it, and has found out since that nothing came of that. A

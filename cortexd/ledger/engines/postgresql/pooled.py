@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from cortexd.ledger.engines.postgresql import results
+from cortexd.ledger.engines.postgresql.errors import LOST
 
 STATEMENT, LOCK = "20s", "10s"
 BOUNDS = f"set_config('statement_timeout', '{STATEMENT}', true), set_config('lock_timeout', '{LOCK}', true)"
@@ -158,18 +159,25 @@ def _name(statement: bytes) -> bytes:
 
 
 def _sent(wire: Any, steps: Sequence[_Step]) -> Generator[Any, Any, list[tuple[str, Any]]]:
-    """Each one's text and result, all sent at once; what comes after one that failed is not done."""
-    from psycopg import generators
+    """Each one's text and result, all sent at once; what comes after one that failed is not done. Raise what the other
+    end says of it where it goes away."""
+    from psycopg import OperationalError, generators
 
-    wire.enter_pipeline_mode()
-    for _, send in steps:
-        send()
-    wire.pipeline_sync()
-    yield from generators.send(wire)
     found = []
-    for text, _ in steps:
-        while (result := (yield from generators.fetch(wire))) is not None:
-            found.append((text, result))
-    yield from generators.fetch(wire)  # that all is done
-    wire.exit_pipeline_mode()
+    try:
+        wire.enter_pipeline_mode()
+        for _, send in steps:
+            send()
+        wire.pipeline_sync()
+        yield from generators.send(wire)
+        for text, _ in steps:
+            while (result := (yield from generators.fetch(wire))) is not None:
+                found.append((text, result))
+        yield from generators.fetch(wire)  # that all is done
+        wire.exit_pipeline_mode()
+    except OperationalError as error:
+        ends = [result for _, result in found if results.state(result).startswith(LOST)]
+        if not ends:
+            raise
+        raise results.error(wire, ends[0]) from error
     return found
