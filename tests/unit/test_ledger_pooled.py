@@ -146,6 +146,21 @@ async def test_sessions_keep_what_was_prepared(postgresql: Cluster) -> None:
         assert check(shared(url)) == []
 
 
+async def test_a_pooler_that_has_lost_count(postgresql: Cluster) -> None:
+    """PgBouncer from 1.21 on refuses a name that is brought anew, as where another one stands before or behind it. An
+    older one counts nothing: CORTEXD_PGBOUNCER is for another."""
+    with postgresql.pooled(postgresql.database(), connections=1) as url:
+        async with several(*(Ledger.open(shared(url)) for _ in range(2))) as machines:
+            for _ in range(2):
+                for machine in machines:
+                    await complete(machine)
+                    asked(url, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+                    began = time.monotonic()
+                    await complete(machine)
+                    assert time.monotonic() - began < 3
+        assert check(shared(url)) == []
+
+
 def test_each_sees_what_others_have_committed(postgresql: Cluster) -> None:
     """While it waited for a lock, whatever the database's default is; and no wait is without a bound."""
     url = postgresql.database()

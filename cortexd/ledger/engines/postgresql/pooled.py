@@ -45,11 +45,18 @@ _BEGIN, _COMMIT = "BEGIN ISOLATION LEVEL READ COMMITTED", "COMMIT"
 _BOUND = f"SELECT {BOUNDS}"
 
 
+class Naming:
+    """Of all connections. Poolers one before the other lose count of names, and refuse those for ever."""
+
+    refused = False
+
+
 class _Known:
     """Of the connection: `place` is the database's, `ahead_s` its clock's before this machine's, `sent` when the
     transaction went out, by that clock, that was not answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, naming: Naming) -> None:
+        self.naming = naming
         self.place = ""
         self.ahead_s = 0.0
         self.most = 0
@@ -61,8 +68,8 @@ class _Known:
         self.ahead_s = clock - time.monotonic()
 
 
-def begin(driver: Any, info: Info) -> None:
-    info[_KNOWN] = known = _Known()
+def begin(driver: Any, info: Info, naming: Naming) -> None:
+    info[_KNOWN] = known = _Known(naming)
     known.look(*driver.execute(LOOK).fetchone())
 
 
@@ -105,12 +112,23 @@ def ending(which: Any) -> tuple[str, dict[str, Any]]:
 
 def run(driver: Any, info: Info, statement: str, values: Sequence[bytes | None]) -> Sequence[str]:
     """The one row that it gives, as a transaction, in one round trip. Raises Otherwise."""
-    wire, known = driver.pgconn, info[_KNOWN]
+    from psycopg.errors import ProtocolViolation
+
+    known: _Known = info[_KNOWN]
+    try:
+        return _run(driver, known, statement, values)
+    except ProtocolViolation as error:
+        if "prepared statement" in str(error):  # before it came to a commit
+            known.naming.refused, known.sent = True, 0.0
+        raise
+
+
+def _run(driver: Any, known: _Known, statement: str, values: Sequence[bytes | None]) -> Sequence[str]:
+    wire, prepared = driver.pgconn, known.prepared
     sent, known.sent = known.sent, 0.0
     _look_whether_there(wire)
-    prepared: set[str] = known.prepared
     missing = {_BOUND, statement} - prepared
-    named = len(prepared) + len(missing) <= _MOST_PREPARED
+    named = not known.naming.refused and len(prepared) + len(missing) <= _MOST_PREPARED
     for left in reversed(range(_TRIES)):
         named = named and left > 0
         work = [*_steps(wire, _BOUND, (), missing, named), *_steps(wire, statement, values, missing, named)]
