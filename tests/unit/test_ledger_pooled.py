@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,13 @@ from tests.unit.test_ledger_parts import attempt, complete, eventually, request,
 from tests.unit.test_ledger_shared import seen
 
 pytestmark = pytest.mark.slow
+# The server's clock was set back by an hour, as it seems to all who ask in a new session of this database.
+_SET_BACK = """
+CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+  $$ SELECT pg_catalog.clock_timestamp() - INTERVAL '1 hour' $$;
+ALTER DATABASE {name} SET search_path = public, pg_catalog;
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()
+"""
 
 
 def sockets(url: str) -> Path:
@@ -138,6 +146,21 @@ async def test_sessions_keep_what_was_prepared(postgresql: Cluster) -> None:
         assert check(shared(url)) == []
 
 
+async def test_a_pooler_that_has_lost_count(postgresql: Cluster) -> None:
+    """PgBouncer from 1.21 on refuses a name that is brought anew, as where another one stands before or behind it. An
+    older one counts nothing: CORTEXD_PGBOUNCER is for another."""
+    with postgresql.pooled(postgresql.database(), connections=1) as url:
+        async with several(*(Ledger.open(shared(url)) for _ in range(2))) as machines:
+            for _ in range(2):
+                for machine in machines:
+                    await complete(machine)
+                    asked(url, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+                    began = time.monotonic()
+                    await complete(machine)
+                    assert time.monotonic() - began < 3
+        assert check(shared(url)) == []
+
+
 def test_each_sees_what_others_have_committed(postgresql: Cluster) -> None:
     """While it waited for a lock, whatever the database's default is; and no wait is without a bound."""
     url = postgresql.database()
@@ -157,16 +180,51 @@ async def test_far_from_a_limit_they_go_together(postgresql: Cluster) -> None:
         assert sharing.most_at_once(connection) == int(str(postgresql.ask("SHOW max_connections")[0][0]))
 
 
-async def test_what_comes_late_does_nothing(
-    postgresql: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_a_pooler_that_was_started_again(postgresql: Cluster) -> None:
+    """Nothing was on its way meanwhile, so nobody waits until nothing comes of it."""
+    url = postgresql.database()
+    with postgresql.pooled(url) as through:
+        machine = await Ledger.open(shared(through))
+        await complete(machine)
+    with postgresql.pooled(url):
+        began = time.monotonic()
+        await complete(machine)
+        assert time.monotonic() - began < 3
+        await machine.close()
+    assert check(shared(url)) == []
+
+
+def test_what_has_failed_is_over(postgresql: Cluster) -> None:
+    """Once the database has said so, there is nothing to wait for."""
+    with postgresql.pooled(postgresql.database()) as url, place_of(shared(url)).writer().connect() as connection:
+        driver = connection.connection.driver_connection
+        pooled.guard(connection.info)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            pooled.run(driver, connection.info, "SELECT 1 / 0", ())
+        began = time.monotonic()
+        connection.exec_driver_sql(*pooled.ending(pooled.which(connection.info)))
+        assert time.monotonic() - began < 3
+
+
+def test_says_why_a_session_has_ended(postgresql: Cluster) -> None:
+    """As the server said before it went, and not only that it has gone."""
+    with postgresql.pooled(postgresql.database()) as url, place_of(shared(url)).writer().connect() as connection:
+        driver = connection.connection.driver_connection
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            pooled.run(driver, connection.info, "SELECT CAST(pg_terminate_backend(pg_backend_pid()) AS TEXT)", ())
+
+
+@pytest.mark.parametrize("set_back", [False, True])
+async def test_what_comes_late_does_nothing(postgresql: Cluster, tmp_path: Path, set_back: bool) -> None:
     """A machine lost its connection with a reservation in it, and has found out since that nothing came of that. A
-    proxy that passes it on later changes nothing."""
-    monkeypatch.setattr(pooled, "_SENT_S", 3.0)
+    proxy that passes it on later changes nothing, nor where the server's clock was set meanwhile."""
     with postgresql.pooled(postgresql.database()) as url:
         async with between(tmp_path, url) as (proxy, at):
             machine = await Ledger.open(at)
             await complete(machine)  # its statements are known
+            if set_back:
+                name = urlsplit(url).path[1:]
+                postgresql.ask(_SET_BACK.format(name=name), name)
             proxy.keeping = True
             with pytest.raises(LedgerUnavailable):
                 await machine.reserve(request(), 10)

@@ -20,6 +20,7 @@ from cortexd.ledger.engines.postgresql import errors
 _GIVE_A_PASSWORD = b"R\0\0\0\x08\0\0\0\x03"
 _WRONG = b"SFATAL\0VFATAL\0C28P01\0Mwrong password\0\0"
 _REFUSED = b"E" + (len(_WRONG) + 4).to_bytes(4, "big") + _WRONG
+_READY = b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"
 
 
 @contextmanager
@@ -74,3 +75,27 @@ def test_a_connection_that_answers_what_was_not_asked_is_lost() -> None:
         wrapped = DBAPIError.instance("BEGIN", None, error, psycopg.Error, dialect=dialect)
         assert errors.is_lost(wrapped) is lost
         assert (errors.reason(wrapped) is not None) is lost
+
+
+def test_a_connection_whose_answers_are_cut_is_lost() -> None:
+    """A pooler whose server dies in the middle of an answer says so there. It was taken for the record's own fault, and
+    nobody found out what had become of it."""
+    dialect = create_engine("postgresql+psycopg://").dialect
+    with answering(_READY, b"error") as url, pytest.raises(psycopg.DatabaseError) as cut:
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True).execute("SELECT 1")
+    error = DBAPIError.instance("SELECT 1", None, cut.value, psycopg.Error, dialect=dialect)
+    assert errors.is_lost(error)
+    assert str(errors.reason(error)).startswith("the database cannot be reached: lost synchronization")
+
+
+def test_says_what_a_pooler_says() -> None:
+    """That it has no session left for this client, say."""
+    fatal = b"SFATAL\0VFATAL\0C08P01\0Mquery_wait_timeout\0\0"
+    with (
+        answering(_READY, b"E" + (len(fatal) + 4).to_bytes(4, "big") + fatal) as url,
+        pytest.raises(psycopg.OperationalError) as refused,
+    ):
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True).execute("SELECT 1")
+    dialect = create_engine("postgresql+psycopg://").dialect
+    error = DBAPIError.instance("SELECT 1", None, refused.value, psycopg.Error, dialect=dialect)
+    assert errors.reason(error) == "the database cannot be reached: query_wait_timeout"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import ExceptionContext
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError
 
 _GONE = "the database cannot be reached"
 _REFUSES = "the database refuses the connection: "
@@ -21,7 +21,6 @@ _FATAL = "FATAL:"  # what a server says, and no network
 _LONGEST_REASON = 200
 # Codes, or the classes that they begin with, after which no other write would succeed either.
 _UNWRITABLE = {
-    "08": _GONE,
     "57P01": "the database is shutting down",
     "57P02": "the database has crashed and is starting again",
     "57P03": "the database is starting or stopping",
@@ -45,7 +44,8 @@ _LETS_NOBODY_IN = ("28", "3D000", "42501")
 _STAYS = (*_LETS_NOBODY_IN, "XX001", "XX002")
 _DAMAGED = ("XX001", "XX002")
 _AGAIN = ("40001", "40P01")
-_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
+_DRIVERS_OWN = (OperationalError, InterfaceError, InternalError)
+LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
 
 
 def code(error: BaseException) -> str | None:
@@ -53,7 +53,7 @@ def code(error: BaseException) -> str | None:
     was not asked; None for other errors."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     found: str | None = getattr(cause, "sqlstate", None)
-    if found is None and isinstance(error, OperationalError | InterfaceError | InternalError):
+    if found is None and (type(error) is DatabaseError or isinstance(error, _DRIVERS_OWN)):
         return ""
     return found
 
@@ -78,7 +78,9 @@ def reason(error: BaseException) -> str | None:
     found = code(error)
     if found is None:
         return None
-    return _gone(error) if not found else _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
+    if not found or found.startswith("08"):  # a pooler's own words have no other code
+        return _gone(error)
+    return _UNWRITABLE.get(found) or _UNWRITABLE.get(found[:2])
 
 
 def _gone(error: BaseException) -> str:
@@ -86,6 +88,8 @@ def _gone(error: BaseException) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if getattr(getattr(cause, "pgconn", None), "needs_password", False):
         return _WANTS_MORE
+    if isinstance(error, InternalError):  # what the driver makes of answers to nothing
+        return _GONE
     first, *_ = str(cause).splitlines() or [""]
     why = first.rpartition(" failed: ")[2].strip()[:_LONGEST_REASON]
     if why.startswith(_FATAL):
@@ -115,4 +119,4 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_lost(error: BaseException) -> bool:
     found = code(error)
-    return found is not None and (not found or found.startswith(_LOST))
+    return found is not None and (not found or found.startswith(LOST))

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from cortexd.ledger.engines.postgresql import results
+from cortexd.ledger.engines.postgresql.errors import LOST
 
 STATEMENT, LOCK = "20s", "10s"
 BOUNDS = f"set_config('statement_timeout', '{STATEMENT}', true), set_config('lock_timeout', '{LOCK}', true)"
@@ -28,11 +29,14 @@ EXTRACT(EPOCH FROM pg_postmaster_start_time())
 _CLOCK = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS FLOAT)"
 _MOST = "CAST(current_setting('max_connections') AS INTEGER)"  # of one server, whatever stands before it
 LOOK = f"SELECT {_PLACE}, {_CLOCK}, {_MOST}"
-# What `write` counts as written, unless it goes to another database or begins too late. It has its tables by then: who
-# has them for himself (sharing.py) comes before all of it or after.
-_GUARD = f"CASE WHEN {_PLACE} = {{}} AND {_CLOCK} < CAST({{}} AS FLOAT) THEN {{written}} ELSE -1 END"
-_END = f"SELECT pg_sleep(greatest(0, CAST(%(until)s AS FLOAT) - {_CLOCK}))"
-_SENT_S = 5.0
+_SENT_S = 5
+# What `write` counts as written, unless it goes to another database or begins too late, or the clock was set. It has
+# its tables by then: who has them for himself (sharing.py) comes before all of it or after.
+_GUARD = f"CASE WHEN {_PLACE} = {{}} AND abs({_CLOCK} - CAST({{}} AS FLOAT)) < {_SENT_S} THEN {{written}} ELSE -1 END"
+# Elsewhere the guard lets nothing pass. A clock that was set back since would have it wait for as long as that.
+_END = f"""
+SELECT pg_sleep(greatest(0, least({2 * _SENT_S}, %(sent)s + {_SENT_S} - {_CLOCK}))) WHERE {_PLACE} = %(place)s
+"""
 _MOST_PREPARED = 128
 _TRIES = 5
 _THERE, _DROPPED = "42P05", "26000"
@@ -41,15 +45,22 @@ _BEGIN, _COMMIT = "BEGIN ISOLATION LEVEL READ COMMITTED", "COMMIT"
 _BOUND = f"SELECT {BOUNDS}"
 
 
-class _Known:
-    """Of the connection: `place` is the database's, `ahead_s` its clock's before this machine's, `until` when the
-    transaction that was sent last has begun or never will."""
+class Naming:
+    """Of all connections. Poolers one before the other lose count of names, and refuse those for ever."""
 
-    def __init__(self) -> None:
+    refused = False
+
+
+class _Known:
+    """Of the connection: `place` is the database's, `ahead_s` its clock's before this machine's, `sent` when the
+    transaction went out, by that clock, that was not answered."""
+
+    def __init__(self, naming: Naming) -> None:
+        self.naming = naming
         self.place = ""
         self.ahead_s = 0.0
         self.most = 0
-        self.until = 0.0
+        self.sent = 0.0
         self.prepared: set[str] = set()
 
     def look(self, place: str, clock: float, most: int) -> None:
@@ -57,8 +68,8 @@ class _Known:
         self.ahead_s = clock - time.monotonic()
 
 
-def begin(driver: Any, info: Info) -> None:
-    info[_KNOWN] = known = _Known()
+def begin(driver: Any, info: Info, naming: Naming) -> None:
+    info[_KNOWN] = known = _Known(naming)
     known.look(*driver.execute(LOOK).fetchone())
 
 
@@ -85,8 +96,8 @@ def most_at_once(info: Info) -> int:
 
 def guard(info: Info) -> Guard:
     known: _Known = info[_KNOWN]
-    known.until = time.monotonic() + known.ahead_s + _SENT_S
-    return _GUARD, [known.place, str(known.until)]
+    known.sent = time.monotonic() + known.ahead_s
+    return _GUARD, [known.place, str(known.sent)]
 
 
 def which(info: Info) -> Any:
@@ -94,36 +105,56 @@ def which(info: Info) -> Any:
     return info[_KNOWN]
 
 
-def ending(which: Any) -> tuple[str, dict[str, float]]:
+def ending(which: Any) -> tuple[str, dict[str, Any]]:
     """What waits until nothing comes of it any more: a pooler may pass on what a client has left with it."""
-    return _END, {"until": which.until}
+    return _END, {"sent": which.sent, "place": which.place}
 
 
 def run(driver: Any, info: Info, statement: str, values: Sequence[bytes | None]) -> Sequence[str]:
     """The one row that it gives, as a transaction, in one round trip. Raises Otherwise."""
-    wire, known = driver.pgconn, info[_KNOWN]
-    prepared: set[str] = known.prepared
+    from psycopg.errors import ProtocolViolation
+
+    known: _Known = info[_KNOWN]
+    try:
+        return _run(driver, known, statement, values)
+    except ProtocolViolation as error:
+        if "prepared statement" in str(error):  # before it came to a commit
+            known.naming.refused, known.sent = True, 0.0
+        raise
+
+
+def _run(driver: Any, known: _Known, statement: str, values: Sequence[bytes | None]) -> Sequence[str]:
+    wire, prepared = driver.pgconn, known.prepared
+    sent, known.sent = known.sent, 0.0
+    _look_whether_there(wire)
     missing = {_BOUND, statement} - prepared
-    named = len(prepared) + len(missing) <= _MOST_PREPARED
+    named = not known.naming.refused and len(prepared) + len(missing) <= _MOST_PREPARED
     for left in reversed(range(_TRIES)):
         named = named and left > 0
         work = [*_steps(wire, _BOUND, (), missing, named), *_steps(wire, statement, values, missing, named)]
+        known.sent = sent
         *done, last = driver.wait(_sent(wire, [_plain(wire, _BEGIN), *work, _plain(wire, _COMMIT)]))
+        known.sent = 0.0
         failed = next((each for each in (*done, last) if results.failed(each[1])), None)
         if failed is None:
             prepared.update((_BOUND, statement) if named else ())
-            known.until = 0.0
             return results.row(wire, done[-1][1])
         driver.rollback()
         text, result = failed
         state = results.state(result)
-        if named and state == _DROPPED:  # by a session where it never was
-            missing.add(text)
+        if named and state == _DROPPED:  # by a session where it never was, nor what is always prepared after it
+            missing.update((text, statement))
         elif named and state == _THERE:
             missing.discard(text)
         else:
             break
     raise results.error(wire, result)
+
+
+def _look_whether_there(wire: Any) -> None:
+    """Raise OperationalError where the pooler has gone meanwhile: of what was never sent nobody waits for an end."""
+    wire.consume_input()
+    wire.consume_input()  # the first may have read why
 
 
 def _plain(wire: Any, text: str, values: Sequence[bytes | None] = ()) -> _Step:
@@ -146,18 +177,25 @@ def _name(statement: bytes) -> bytes:
 
 
 def _sent(wire: Any, steps: Sequence[_Step]) -> Generator[Any, Any, list[tuple[str, Any]]]:
-    """Each one's text and result, all sent at once; what comes after one that failed is not done."""
-    from psycopg import generators
+    """Each one's text and result, all sent at once; what comes after one that failed is not done. Raise what the other
+    end says of it where it goes away."""
+    from psycopg import OperationalError, generators
 
-    wire.enter_pipeline_mode()
-    for _, send in steps:
-        send()
-    wire.pipeline_sync()
-    yield from generators.send(wire)
     found = []
-    for text, _ in steps:
-        while (result := (yield from generators.fetch(wire))) is not None:
-            found.append((text, result))
-    yield from generators.fetch(wire)  # that all is done
-    wire.exit_pipeline_mode()
+    try:
+        wire.enter_pipeline_mode()
+        for _, send in steps:
+            send()
+        wire.pipeline_sync()
+        yield from generators.send(wire)
+        for text, _ in steps:
+            while (result := (yield from generators.fetch(wire))) is not None:
+                found.append((text, result))
+        yield from generators.fetch(wire)  # that all is done
+        wire.exit_pipeline_mode()
+    except OperationalError as error:
+        ends = [result for _, result in found if results.state(result).startswith(LOST)]
+        if not ends:
+            raise
+        raise results.error(wire, ends[0]) from error
     return found

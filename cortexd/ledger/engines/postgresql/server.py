@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cortexd.config.settings import Secret
 from cortexd.errors import ConfigError, InvalidArgument
 from cortexd.ledger.engines.engine import Engine, Place
 from cortexd.ledger.engines.postgresql.errors import hide_values_of
+from cortexd.ledger.engines.postgresql.pooled import Naming
 from cortexd.ledger.engines.postgresql.session import begin_where_alone
 
 _WAIT_S = 5.0
@@ -60,7 +62,7 @@ class PostgresqlServer(Place):
     def writer(self) -> sqlalchemy.Engine:
         # Sums are read once their locks are held: a database whose default is stricter would show those of before.
         engine = self._pool(poolclass=NullPool, isolation_level="READ COMMITTED")
-        event.listen(engine, "connect", begin_where_alone)
+        event.listen(engine, "connect", partial(begin_where_alone, Naming()))
         return engine
 
     def readers(self, connections: int = 1) -> sqlalchemy.Engine:

@@ -28,7 +28,7 @@ _DROPPED = "26000"
 _SESSION, _PREPARED, _NUMBERS, _MOST = "cortexd session", "cortexd prepared", "cortexd numbers", "cortexd most at once"
 
 
-def begin_where_alone(driver: Any, record: Any) -> None:
+def begin_where_alone(naming: pooled.Naming, driver: Any, record: Any) -> None:
     """A pooler would show a number of its own."""
     pid, since, most = driver.execute(_WHICH).fetchone()
     if pid == driver.info.backend_pid:
@@ -38,7 +38,7 @@ def begin_where_alone(driver: Any, record: Any) -> None:
         for statement in _BEGIN:
             driver.execute(statement)
     else:
-        pooled.begin(driver, record.info)
+        pooled.begin(driver, record.info, naming)
     driver.commit()
 
 
