@@ -33,9 +33,9 @@ _SENT_S = 5
 # What `write` counts as written, unless it goes to another database or begins too late, or the clock was set. It has
 # its tables by then: who has them for himself (sharing.py) comes before all of it or after.
 _GUARD = f"CASE WHEN {_PLACE} = {{}} AND abs({_CLOCK} - CAST({{}} AS FLOAT)) < {_SENT_S} THEN {{written}} ELSE -1 END"
-# Elsewhere the guard lets nothing pass. A clock that was set back since would have it wait for as long as that.
+# For as long as the guard may let it pass; not for as long as a clock was set back since.
 _END = f"""
-SELECT pg_sleep(greatest(0, least({2 * _SENT_S}, %(sent)s + {_SENT_S} - {_CLOCK}))) WHERE {_PLACE} = %(place)s
+SELECT pg_sleep(%(sent)s + {_SENT_S} - {_CLOCK}) WHERE {_PLACE} = %(place)s AND abs({_CLOCK} - %(sent)s) < {_SENT_S}
 """
 _MOST_PREPARED = 128
 _TRIES = 5
