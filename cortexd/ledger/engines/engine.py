@@ -107,8 +107,8 @@ class Engine(ABC):
         """Interrupt what runs on `connection` after so long; gives a function that tells whether that has come."""
 
     @abstractmethod
-    def keys(self, given: ColumnElement[Any]) -> Select[Any]:
-        """Keys for an IN, however many; `given` is bound to what `key_list` makes."""
+    def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether a column is one of these keys, however many; `given` is bound to what `key_list` makes."""
 
     @abstractmethod
     def key_list(self, keys: Iterable[int]) -> Any:

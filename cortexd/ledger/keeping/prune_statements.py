@@ -71,7 +71,7 @@ class Attempt(NamedTuple):
 
 
 def _some(engine: Engine, column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return column.in_(engine.keys(given("keys")))
+    return engine.among(column, given("keys"))
 
 
 def _columns(table: Table, row: Any) -> list[ColumnElement[Any]]:

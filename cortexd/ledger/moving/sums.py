@@ -90,7 +90,7 @@ def add_long_over(target: Connection, its: Kept) -> None:
     numbers = list(_put_numbered(target, daily, its.rows[daily.name]))
     _roll_up(target, [row for row in its.rows[rollups.name] if row["day"] < its.first])
     engine = engine_of(target)
-    own[daily.name] = daily.c.id.in_(engine.keys(literal(engine.key_list(numbers))))  # pruning may add others
+    own[daily.name] = engine.among(daily.c.id, literal(engine.key_list(numbers)))  # pruning may add others
     compared.refuse_other(compared.added(before, its.long_over), compared.of_days(target, own, int))
 
 

@@ -160,7 +160,7 @@ def _states(engine: Engine) -> Select[Any]:
     """Where the requests `keys` stand, by their keys alone, and which daemon has begun them; nobody settles one until
     the transaction ends."""
     columns = (requests.c.id, requests.c.state, requests.c.instance)
-    chosen = select(*columns).where(requests.c.id.in_(engine.keys(given("keys"))))
+    chosen = select(*columns).where(engine.among(requests.c.id, given("keys")))
     return chosen.order_by(requests.c.id).with_for_update(of=requests)
 
 

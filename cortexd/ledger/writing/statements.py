@@ -54,12 +54,14 @@ def _settle() -> Update:
 
 def _settle_pending(dialect: Dialect) -> Sending:
     """As `settle`, but nothing that is settled already, or that another daemon has begun."""
-    settled = (requests.c[name] for name in _SETTLED)
-    lists = engine_for(dialect.name).lists([column("key", BigInteger), column("own", Text), *settled])
+    engine, settled = engine_for(dialect.name), (requests.c[name] for name in _SETTLED)
+    lists = engine.lists([column("key", BigInteger), column("own", Text), *settled])
     if lists is None:
         return Sending("")
     given = lists.subquery("given")
-    each = update(requests).where(requests.c.id == given.c.key, PENDING, requests.c.instance == given.c.own)
+    own = (requests.c.id == given.c.key, PENDING, requests.c.instance == given.c.own)
+    # A join alone may go through all that is pending anywhere, while those are few.
+    each = update(requests).where(engine.among(requests.c.id, bindparam("key")), *own)
     several = each.values({name: given.c[name] for name in _SETTLED})
     return _sending(dialect, _settle().where(PENDING, requests.c.instance == bindparam("own")), several)
 
@@ -74,8 +76,8 @@ def _label() -> Update:
 
 def _renew(dialect: Dialect) -> Update:
     """Not all that it has begun: what ended after a backup, from which the database was restored, is pending there."""
-    keys = engine_for(dialect.name).keys(bindparam("keys"))
-    own = PENDING & (requests.c.instance == bindparam("own")) & requests.c.id.in_(keys)
+    these = engine_for(dialect.name).among(requests.c.id, bindparam("keys"))
+    own = PENDING & (requests.c.instance == bindparam("own")) & these
     return update(requests).where(own).values(lease_until=bindparam("lease_until"))
 
 

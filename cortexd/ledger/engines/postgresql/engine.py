@@ -8,7 +8,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, Select, Table, bindparam, cast, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    any_,
+    bindparam,
+    cast,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 
 from cortexd.config.settings import LedgerSettings
@@ -96,8 +109,9 @@ class PostgresqlEngine(Engine):
         connection.execute(_TIMEOUT, {"ms": str(max(1, int(seconds * 1000)))})  # until the transaction ends
         yield lambda: time.monotonic() >= end
 
-    def keys(self, given: ColumnElement[Any]) -> Select[Any]:
-        return select(func.unnest(cast(given, ARRAY(BigInteger))))
+    def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
+        # By its index whatever the planner knows of the table; to a subquery it may join all of the table.
+        return column == any_(cast(given, ARRAY(BigInteger)))
 
     def key_list(self, keys: Iterable[int]) -> list[int]:
         return list(keys)

@@ -100,9 +100,9 @@ class SqliteEngine(Engine):
         finally:
             driver.set_progress_handler(None, 0)
 
-    def keys(self, given: ColumnElement[Any]) -> Select[Any]:
+    def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
         # Keys bound one by one would take longer than the deleting.
-        return select(func.json_each(given).table_valued("value").c.value)
+        return column.in_(select(func.json_each(given).table_valued("value").c.value))
 
     def key_list(self, keys: Iterable[int]) -> str:
         return json.dumps(list(keys))
