@@ -166,11 +166,11 @@ def test_each_sees_what_others_have_committed(postgresql: Cluster) -> None:
     """While it waited for a lock, whatever the database's default is; and no wait is without a bound."""
     url = postgresql.database()
     postgresql.ask(f"ALTER DATABASE {urlsplit(url).path[1:]} SET default_transaction_isolation = 'repeatable read'")
-    names = ("transaction_isolation", "lock_timeout", "statement_timeout")
+    names = ("transaction_isolation", "lock_timeout", "statement_timeout", "enable_nestloop")
     asking = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
     with postgresql.pooled(url) as through, place_of(shared(through)).writer().connect() as connection:
         driver = connection.connection.driver_connection
-        assert pooled.run(driver, connection.info, asking, ()) == ["read committed", "10s", "20s"]
+        assert pooled.run(driver, connection.info, asking, ()) == ["read committed", "10s", "20s", "off"]
 
 
 async def test_far_from_a_limit_they_go_together(postgresql: Cluster) -> None:

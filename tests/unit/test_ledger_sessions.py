@@ -17,6 +17,7 @@ from tests.postgresql import Cluster, shared
 from tests.unit.test_ledger_parts import MACHINE, attempt, complete, eventually, request, several
 
 pytestmark = pytest.mark.slow
+GROUPS = "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements WHERE statement LIKE '%AS given%'"
 
 
 def test_transactions_of_a_new_kind_go_on_after_all_was_dropped(postgresql: Cluster) -> None:
@@ -93,3 +94,28 @@ async def test_a_transaction_that_the_database_ends_is_done_later(postgresql: Cl
         await complete(ledger, 5)
         assert (await ledger.stats(1000)).total_cost_nano == 12
     assert check(at) == []
+
+
+def test_what_a_group_settles_is_found_by_its_keys(postgresql: Cluster) -> None:
+    """From the first on, when the database knows nothing of its tables: what is pending elsewhere is not gone through,
+    nor all of the group for each of its requests. What else is written is planned as ever."""
+    at = shared(postgresql.ledger())
+    store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
+    try:
+        for _ in range(2):
+            keys = store.run([Reserve(request(), 5) for _ in range(3)])
+            settled = store.run([Settle(key, RequestState.DONE, (attempt(1),)) for key in keys])
+            assert all(isinstance(each, Settled) for each in settled)
+        there, sharing = store._there, store._sharing
+        assert there is not None
+        [(name, values)] = there.execute(text(GROUPS)).fetchall()
+        explained = there.exec_driver_sql(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * values)})")
+        plan = "\n".join(line for (line,) in explained)
+        assert "Index Cond: (id = ANY" in plan
+        assert "Nested Loop" not in plan
+        assert "Seq Scan on requests" not in plan
+        sharing.enter(there, alone=False)
+        assert there.scalar(text("SHOW enable_nestloop")) == "on"
+        there.rollback()
+    finally:
+        store.close()

@@ -22,6 +22,7 @@ _BEGIN = (
     f"SET lock_timeout = '{pooled.LOCK}'",
     "SET default_transaction_isolation = 'read committed'",
     "SET plan_cache_mode = force_generic_plan",  # what is asked again and again has the same plan each time
+    "SET enable_nestloop = off",  # a group's rows would each be looked for among all of the group
 )
 _MOST_PREPARED = 128
 _DROPPED = "26000"

@@ -21,9 +21,10 @@ SELECT set_config(name, '0', true) FROM pg_settings
 WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout')
 """  # the last came with PostgreSQL 17
 _MARK = "CAST(pg_current_xact_id() AS TEXT)"
+_JOINED = "set_config('enable_nestloop', 'on', true)"  # `write` goes without
 _ENTER = {
-    False: f"SELECT {pooled.BOUNDS}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
-    True: f"SELECT {pooled.BOUNDS}, pg_advisory_xact_lock(%(key)s), {_MARK}",
+    False: f"SELECT {pooled.BOUNDS}, {_JOINED}, pg_advisory_xact_lock_shared(%(key)s), {_MARK}",
+    True: f"SELECT {pooled.BOUNDS}, {_JOINED}, pg_advisory_xact_lock(%(key)s), {_MARK}",
 }
 _TAKE = """
 SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(%(keys)s AS BIGINT[])) AS key ORDER BY 1) AS in_order
