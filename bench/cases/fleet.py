@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MACHINES, MACHINES_QUICK = 500, 60
 SECONDS, SECONDS_QUICK = 12.0, 4.0
 AT_EACH = 8  # requests under way at each machine, where it is asked how much all of them get through
+CROWDED, IN_A_CROWD = 4, 256  # machines, and requests under way at each of them
 FEW = 64  # requests under way in all, each at another machine
 _WANTED = 2500.0  # pairs a second
 _PROCESSES = 4
@@ -98,6 +99,7 @@ def run(lab: Lab) -> Values:
         most = AT_EACH * fleet.machines
         apart = fleet.round(wide=most)
         together = fleet.round(wide=most, budget_nano=_ENOUGH)
+        crowd = fleet.round(machines=CROWDED, wide=CROWDED * IN_A_CROWD)
         few = fleet.round(wide=FEW)
         few_together = fleet.round(wide=FEW, budget_nano=_ENOUGH)
         half = fleet.round(per_s=min(few.pairs_per_s, _WANTED) / 2)  # at a pace no two wait at a machine
@@ -113,6 +115,8 @@ def run(lab: Lab) -> Values:
             "fleet.db_cpu_us": apart.db_cpu_us,
             "fleet.cpu_us": apart.cpu_us,
             "fleet.p50_ms": percentile(apart.took_ms, 0.5),
+            "fleet.crowd_pairs_per_s": crowd.pairs_per_s,
+            "fleet.crowd_db_cpu_us": crowd.db_cpu_us,
             "fleet.few_pairs_per_s": few.pairs_per_s,
             "fleet.few_db_cpu_us": few.db_cpu_us,
             "fleet.few_cpu_us": few.cpu_us,
@@ -200,6 +204,8 @@ CASE = Case(
         Figure("fleet.db_cpu_us", "µs", "the database's CPU for each of these pairs", at_most=80),
         Figure("fleet.cpu_us", "µs", "the machines' own CPU for each of them"),
         Figure("fleet.p50_ms", "ms", "their median"),
+        Figure("fleet.crowd_pairs_per_s", "/s", f"{CROWDED} machines, {IN_A_CROWD} under way at each"),
+        Figure("fleet.crowd_db_cpu_us", "µs", "the database's CPU for each of these", at_most=80),
         Figure("fleet.few_pairs_per_s", "/s", f"with {FEW} under way in all, each at another machine"),
         Figure("fleet.few_db_cpu_us", "µs", "the database's CPU for each of these"),
         Figure("fleet.few_cpu_us", "µs", "the machines' own"),
