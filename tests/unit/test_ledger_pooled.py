@@ -149,7 +149,8 @@ async def test_sessions_keep_what_was_prepared(postgresql: Cluster) -> None:
 
 async def test_a_pooler_that_has_lost_count(postgresql: Cluster) -> None:
     """PgBouncer from 1.21 on refuses a name that is brought anew, as where another one stands before or behind it. An
-    older one counts nothing: CORTEXD_PGBOUNCER is for another."""
+    older one counts nothing: CORTEXD_PGBOUNCER is for another. Each machine meets it once at most."""
+    long = 0
     with postgresql.pooled(postgresql.database(), connections=1) as url:
         async with several(*(Ledger.open(shared(url)) for _ in range(2))) as machines:
             for _ in range(2):
@@ -158,7 +159,8 @@ async def test_a_pooler_that_has_lost_count(postgresql: Cluster) -> None:
                     asked(url, "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
                     began = time.monotonic()
                     await complete(machine)
-                    assert time.monotonic() - began < 3
+                    long += time.monotonic() - began > 3
+        assert long <= len(machines)
         assert check(shared(url)) == []
 
 

@@ -38,6 +38,7 @@ _END = f"""
 SELECT pg_sleep(%(sent)s + {_SENT_S} - {_CLOCK}) WHERE {_PLACE} = %(place)s AND abs({_CLOCK} - %(sent)s) < {_SENT_S}
 """
 _MOST_PREPARED = 128
+_UNNAMED_S = 600.0
 _TRIES = 5
 _THERE, _DROPPED = "42P05", "26000"
 _KNOWN = "cortexd pooled"
@@ -46,9 +47,10 @@ _BOUND = f"SELECT {BOUNDS}, set_config('enable_nestloop', 'off', true)"  # as se
 
 
 class Naming:
-    """Of all connections. Poolers one before the other lose count of names, and refuse those for ever."""
+    """Of all connections, and from when on (by time.monotonic): poolers one before the other lose count of names, and
+    refuse those for ever."""
 
-    refused = False
+    since = 0.0
 
 
 class _Known:
@@ -117,9 +119,8 @@ def run(driver: Any, info: Info, statement: str, values: Sequence[bytes | None])
     known: _Known = info[_KNOWN]
     try:
         return _run(driver, known, statement, values)
-    except ProtocolViolation as error:
-        if "prepared statement" in str(error):  # before it came to a commit
-            known.naming.refused, known.sent = True, 0.0
+    except ProtocolViolation:  # PgBouncer has the same code for all that it refuses
+        known.naming.since = time.monotonic() + _UNNAMED_S
         raise
 
 
@@ -128,7 +129,7 @@ def _run(driver: Any, known: _Known, statement: str, values: Sequence[bytes | No
     sent, known.sent = known.sent, 0.0
     _look_whether_there(wire)
     missing = {_BOUND, statement} - prepared
-    named = not known.naming.refused and len(prepared) + len(missing) <= _MOST_PREPARED
+    named = time.monotonic() >= known.naming.since and len(prepared) + len(missing) <= _MOST_PREPARED
     for left in reversed(range(_TRIES)):
         named = named and left > 0
         work = [*_steps(wire, _BOUND, (), missing, named), *_steps(wire, statement, values, missing, named)]
