@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -198,7 +198,10 @@ def become(directory: Path) -> tuple[str, ...]:
 def _cpu_seconds(server: int) -> float:
     """Of a process and its children, those that have ended too."""
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (server, *children)]
+    stats = []
+    for pid in (*children, server):  # who ends meanwhile is counted by the server, which comes last
+        with suppress(FileNotFoundError, ProcessLookupError):
+            stats.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split())
     own = sum(int(stat[11]) + int(stat[12]) for stat in stats)
-    ended = int(stats[0][13]) + int(stats[0][14])
+    ended = int(stats[-1][13]) + int(stats[-1][14])
     return (own + ended) / os.sysconf("SC_CLK_TCK")
