@@ -55,13 +55,16 @@ def command(ctx: click.Context, check: bool, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
 
+    raw = ctx.obj.json or as_json
+    shown = not (raw or check)
+
     async def read(client: AsyncClient) -> tuple[list[BudgetInfo], int | None]:
-        return await client.budgets(), (await client.stats()).settings_missing
+        return await client.budgets(), (await client.stats()).settings_missing if shown else None
 
     budgets, missing = run(ctx.obj, read)
-    if ctx.obj.json or as_json:
+    if raw:
         print_json([dict(item.raw) for item in budgets])
-    elif not check:
+    elif shown:
         _print_budgets(budgets, missing)
     if check and any(_exhausted(item) for item in budgets if item.scope != APP):
         raise click.exceptions.Exit(LIMIT)
