@@ -175,7 +175,7 @@ def test_each_sees_what_others_have_committed(postgresql: Cluster) -> None:
         assert pooled.run(driver, connection.info, asking, ()) == ["read committed", "10s", "20s", "off"]
 
 
-async def test_far_from_a_limit_they_go_together(postgresql: Cluster) -> None:
+def test_far_from_a_limit_they_go_together(postgresql: Cluster) -> None:
     """There are no more transactions at once than the server has sessions, whoever stands before it."""
     with postgresql.pooled(postgresql.database()) as url, place_of(shared(url)).writer().connect() as connection:
         sharing = place_of(shared(url)).engine.sharing

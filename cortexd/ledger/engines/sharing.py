@@ -83,8 +83,8 @@ class Sharing(ABC):
         """`enter`, to be asked; the last value of the first is the mark."""
 
     @abstractmethod
-    def most_at_once(self, connection: Connection) -> int | None:
-        """So many transactions at most are under way in the database; None where nobody knows."""
+    def most_at_once(self, connection: Connection) -> int:
+        """So many transactions at most are under way in the database."""
 
     @abstractmethod
     def session(self, connection: Connection) -> Any:

@@ -142,7 +142,7 @@ class Optimistic:
         connection.rollback()
         return tallies
 
-    def _concern(self, books: SharedBooks, actions: Sequence[Action], most_at_once: int | None) -> _Concern | None:
+    def _concern(self, books: SharedBooks, actions: Sequence[Action], most_at_once: int) -> _Concern | None:
         """None where not all is known that they go by."""
         concern, adds = _Concern(), _adds(books, actions)
         for action in actions:
@@ -154,12 +154,12 @@ class Optimistic:
                 return None
         return concern
 
-    def _settles(self, concern: _Concern, held: Held, adds: Mapping[Wanted, int], most_at_once: int | None) -> None:
+    def _settles(self, concern: _Concern, held: Held, adds: Mapping[Wanted, int], most_at_once: int) -> None:
         for period in (held.day, held.month):
             concern.see.setdefault((frozenset((held.uid,)), period))
         for limit in held.limits:
             wanted = wanted_by(limit, held.day)
-            few = most_at_once is not None and adds[wanted] * most_at_once <= limit.nano // _ASIDE
+            few = adds[wanted] * most_at_once <= limit.nano // _ASIDE
             below = self._below(limit, wanted) if few else None
             concern.lock(limit, together=below is not None)
             there = concern.see.get(wanted)
@@ -173,9 +173,7 @@ class Optimistic:
         below = min((mark - limit.nano // _ASIDE - 1 for mark in limit.marks if mark > seen.spent), default=_ANY)
         return below if seen.spent <= below else None
 
-    def _reserves(
-        self, concern: _Concern, action: Reserve, adds: Mapping[Wanted, int], most_at_once: int | None
-    ) -> bool:
+    def _reserves(self, concern: _Concern, action: Reserve, adds: Mapping[Wanted, int], most_at_once: int) -> bool:
         if not (action.limits and action.nano):
             return True
         day, uid = day_of(action.request), frozenset((action.request.uid,))
@@ -186,7 +184,7 @@ class Optimistic:
             matters = bool(limit.step_nano) or limit.share != 1
             room, aside = max(0, limit.nano - seen.spent - seen.reserved), limit.nano // _ASIDE
             margin, share = room // _MARGIN_TOGETHER, limit.share if matters else 1
-            together = bool(most_at_once and adds[wanted] * most_at_once <= aside and _part(margin, share) >= aside)
+            together = adds[wanted] * most_at_once <= aside <= _part(margin, share)
             if not together:
                 margin, aside = room // _MARGIN, 0
             concern.lock(limit, together)

@@ -60,7 +60,7 @@ class PostgresqlSharing(Sharing):
         locked: list[Asked] = [(_ENTER[alone], {"key": _key("writers")})]
         return [*locked, (_EXCLUDE, {})] if alone else locked
 
-    def most_at_once(self, connection: Connection) -> int | None:
+    def most_at_once(self, connection: Connection) -> int:
         most: int = _room(connection).most_at_once(connection.info)
         return most
 
