@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cortexd.domain.value import value
-from cortexd.ledger.records import AttemptRecord, Limit, NewRequest, RequestState, Settled
+from cortexd.errors import CortexError
+from cortexd.ledger.records import (
+    AttemptRecord,
+    DuplicateRequest,
+    Limit,
+    NewRequest,
+    OverBudget,
+    RequestState,
+    Settled,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -119,3 +128,8 @@ Beside = ResetStats | TakeOver | RenewLeases | Change | Upkeep | Replay
 Action = Reserve | ReserveMore | Settle | Book | ReadBooks | Beside
 Result = Any
 """What an action's docstring says, or the exception that it ended in."""
+
+
+def is_refusal(result: Result) -> bool:
+    """Whether an action was refused for its own sake, in words for whoever asked; no other error is."""
+    return isinstance(result, CortexError | DuplicateRequest | OverBudget)

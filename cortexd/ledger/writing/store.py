@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from cortexd.errors import CortexError, LedgerUnavailable
+from cortexd.errors import LedgerUnavailable
 from cortexd.ledger.engines import Damage, Log, Place, TemporarilyUnavailable
 from cortexd.ledger.keeping import hosts, marks
 from cortexd.ledger.keeping.machine import Machine
 from cortexd.ledger.keeping.meta_rows import note
 from cortexd.ledger.keeping.migrate import migrate
 from cortexd.ledger.reading import queries, rollups
-from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Totals
-from cortexd.ledger.writing.actions import Action, Book, Change, Reserve
+from cortexd.ledger.records import RequestState, Totals
+from cortexd.ledger.writing.actions import Action, Book, Change, Reserve, is_refusal
 from cortexd.ledger.writing.actions import Result as Result
 from cortexd.ledger.writing.books import Books, Closed, Held
 from cortexd.ledger.writing.commit_group import CommitGroup, Planned, Stored
@@ -117,8 +117,7 @@ class Store:
         """As `run`, without any waiting: [] where that cannot be, or where it failed and was not refused."""
         self._wait(False)
         (result,) = self._run([action])
-        failed = isinstance(result, Exception) and not isinstance(result, CortexError | DuplicateRequest | OverBudget)
-        return [] if failed else [result]
+        return [] if isinstance(result, Exception) and not is_refusal(result) else [result]
 
     def run(self, actions: Sequence[Action]) -> list[Result]:
         """Commit all actions together; their results in order, errors as values.

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
-from cortexd.errors import CortexError, LedgerUnavailable
-from cortexd.ledger.records import DuplicateRequest, OverBudget, RequestState, Settled
-from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Result, Settle, Upkeep
+from cortexd.errors import LedgerUnavailable
+from cortexd.ledger.records import RequestState, Settled
+from cortexd.ledger.writing.actions import Action, ReadBooks, RenewLeases, Reserve, Result, Settle, Upkeep, is_refusal
 from cortexd.ledger.writing.at_once import AtOnce
 from cortexd.ledger.writing.inbox import MAX_GROUP, Inbox, Job
 from cortexd.ledger.writing.waiters import Waiter, Waiters
@@ -258,7 +258,7 @@ class Writer:
             self._loop.call_soon_threadsafe(call, argument)
 
     def _in_words(self, result: Result) -> Result:
-        if not isinstance(result, Exception) or isinstance(result, CortexError | DuplicateRequest | OverBudget):
+        if not isinstance(result, Exception) or is_refusal(result):
             return result
         if self._store.damage.is_why(result):
             return self._store.damage.in_words(result)
