@@ -172,13 +172,17 @@ class Assembly:
         return bool(waited_for or len(self.signals))
 
     def _settled(self, event: CostEvent) -> None:
-        """Whoever may know of a request's cost."""
+        """Whoever may know of a request's cost: subscribers before its caller has the answer, others then, since he
+        waits for it."""
         self.signals.cost_incurred(event)
+        asyncio.get_running_loop().call_soon(self._note_settled, event)
+        if event.late:
+            self.signals.activity()  # its request has ended long ago: nothing else says that the totals changed
+
+    def _note_settled(self, event: CostEvent) -> None:
         self.metrics.settled(event)
         if self.setup.config.daemon.log_requests:
             log_settled(event)
-        if event.late:
-            self.signals.activity()  # its request has ended long ago: nothing else says that the totals changed
 
     def _provider_changed(self, provider: str, state: State, last_failure: str) -> None:
         """Tell of it, and look again when a breaker's pause ends: nothing but time says so."""

@@ -142,6 +142,34 @@ class _Handler(ResponseHandler):
             super().resume_reading(*given, **named)
 
 
+class Arriving:
+    """A body as it arrives. What has come already comes as one: a short answer's events are a chunk each, all in one
+    packet, and aiohttp would take them one by one."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __aiter__(self) -> Arriving:
+        return self
+
+    async def __anext__(self) -> bytes:
+        _as_one(cast("Any", self._content))
+        if chunk := await self._content.readany():
+            return chunk
+        raise StopAsyncIteration
+
+
+def _as_one(content: Any) -> None:
+    """Join the pieces that have come; there is no other way, and a test holds it."""
+    pieces: Any = getattr(content, "_buffer", ())  # an empty body has none
+    if len(pieces) > 1 and not content._buffer_offset:
+        whole = b"".join(pieces)
+        pieces.clear()
+        pieces.append(whole)
+
+
 def kept_seconds(header: str) -> float | None:
     """How long to keep an idle connection by a server's Keep-Alive; None where it says nothing."""
     said = _TIMEOUT.search(header)

@@ -12,6 +12,7 @@ import aiohttp
 
 from cortexd.domain.messages import Answer, Call
 from cortexd.providers.collecting import Collector
+from cortexd.providers.connections import Arriving
 from cortexd.providers.failures import Errors, malformed, map_exceptions
 from cortexd.providers.finishing import EmptyAnswer
 from cortexd.providers.framing import is_stream, read_body, significant
@@ -66,7 +67,7 @@ async def _read(response: aiohttp.ClientResponse, call: Call, form: Format, max_
     taken = {past.id for message in call.messages for past in message.tool_calls}
     collector = partial(form.collector, call.model, max_bytes, taken)
     content_type = response.headers.get("content-type", "")
-    chunks = response.content.iter_any()
+    chunks = Arriving(response.content)
     start, streamed = await _start(chunks, content_type, max_bytes, reader)
     if streamed:
         raw = RawStream(call.raw) if call.raw is not None and call.raw.streamed else None

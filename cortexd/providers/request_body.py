@@ -19,6 +19,7 @@ from cortexd.validation import base64_length
 
 _LONG = 128 * 1024  # characters or bytes of a value that is written piece by piece
 _PIECE = 192 * 1024  # a multiple of three: base64 without padding in between
+_SHORT = frozenset({int, float, bool, type(None)})
 _GAP = msgspec.Raw(b"\0")  # what JSON cannot hold stands for a long value
 
 
@@ -103,7 +104,10 @@ def _with_gaps(value: Any, long: list[Joined]) -> Any:
     """`value` with a gap in place of each long string, which goes to `long`."""
     kind = type(value)
     if kind is dict:
-        return {key: _with_gaps(item, long) for key, item in value.items()}
+        return {
+            key: item if (type(item) is str and len(item) <= _LONG) or type(item) in _SHORT else _with_gaps(item, long)
+            for key, item in value.items()
+        }
     if kind is list:
         return [_with_gaps(item, long) for item in value]
     if kind is Joined:

@@ -5,7 +5,7 @@ Where they contradict each other the dearest reading that fits counts; where non
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -18,6 +18,7 @@ _MOST_OUTPUT = 1_000_000  # no model writes as much in one answer
 # more. A short text may be such a run.
 _MOST_BYTES_PER_TOKEN = 32
 _SHORT_BYTES = 128
+_WHOLE = frozenset({int, type(None)})
 
 
 def is_count(value: object) -> bool:
@@ -27,6 +28,14 @@ def is_count(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 <= value <= _MOST_TOKENS and value == int(value)  # NaN is in no range
+
+
+def are_counts(figures: Sequence[object]) -> bool:
+    """Whether each of them can be one, where there is one."""
+    if _WHOLE.issuperset(map(type, figures)):  # nearly all are: looked at together
+        said: Any = tuple(filter(None, figures))
+        return not said or (min(said) > 0 and max(said) <= _MOST_TOKENS)
+    return all(figure is None or is_count(figure) for figure in figures)
 
 
 def positive(value: object) -> bool:
@@ -49,7 +58,7 @@ def consistent(
     larger than its whole can only stand beside it. What only a total holds counts as output, which costs most.
     """
     figures = (prompt, output, total, cached, written, reasoning)
-    if prompt is None or output is None or not all(figure is None or is_count(figure) for figure in figures):
+    if prompt is None or output is None or not are_counts(figures):
         return None
     asked, made, whole, read, stored, thought = (int(figure or 0) for figure in figures)  # type: ignore[call-overload]
     if not asked:
@@ -81,7 +90,9 @@ def merged(earlier: Any, later: Mapping[str, Any], known: Collection[str], growi
         value, before = later[name], result.get(name)
         if isinstance(value, dict):
             result[name] = merged(before, value, known, growing)
-        elif not (value is None or isinstance(before, dict) or _takes_back(value, before, name in growing)):
+        elif not (
+            value is None or isinstance(before, dict) or (before and _takes_back(value, before, name in growing))
+        ):
             result[name] = value
     return result
 

@@ -68,6 +68,8 @@ def _note_no_more_than_is_told() -> None:
     """Of a record: by which line and thread it was written costs a quarter of it, and none of ours says so."""
     logging._srcfile = None  # as the documentation has it ("Optimization")
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if sys.version_info >= (3, 12):
+        logging.logAsyncioTasks = False
 
 
 def _leads_to_journal(journal: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,7 @@ from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 
 from cortexd.config.settings import NetworkSettings, ProviderSettings
-from cortexd.providers.connections import Connections
+from cortexd.providers.connections import Arriving, Connections
 from cortexd.providers.transport import http_client
 
 EVENTS = 200
@@ -28,6 +30,18 @@ async def endpoint(request: web.Request) -> web.StreamResponse:
         await answer.write(b"data: {}\n\n")
     await answer.write_eof()
     return answer
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[str]:
+    """The endpoint's address."""
+    application = web.Application()
+    application.router.add_get("/", endpoint)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    await runner.cleanup()
 
 
 async def by_sdk(kind: Any, url: str) -> bytes:
@@ -59,14 +73,27 @@ async def test_a_chunk_that_is_read_costs_no_parsing(
         real(handler, data)
 
     monkeypatch.setattr(ResponseHandler, "data_received", noted)
-    application = web.Application()
-    application.router.add_get("/", endpoint)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    read = await get(f"http://127.0.0.1:{port}/")
-    await runner.cleanup()
+    async with served() as url:
+        read = await get(url)
     assert read == b"data: {}\n\n" * EVENTS
     assert calls.count(0) == 0
+
+
+async def test_what_has_come_is_taken_as_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gets it: aiohttp takes it chunk by chunk, and joins those."""
+    taken: list[bytes] = []
+    real = aiohttp.StreamReader._read_nowait_chunk
+
+    def noted(content: aiohttp.StreamReader, most: int) -> bytes:
+        taken.append(real(content, most))
+        return taken[-1]
+
+    monkeypatch.setattr(aiohttp.StreamReader, "_read_nowait_chunk", noted)
+    async with served() as url:
+        connections = Connections(1, None, {}, {"timeout": aiohttp.ClientTimeout()})
+        content = (await connections.request("GET", url)).content
+        async with asyncio.timeout(10):
+            await content.wait_eof()
+        read = [piece async for piece in Arriving(content)]
+        await connections.close()
+    assert read == taken == [b"data: {}\n\n" * EVENTS]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -64,11 +65,11 @@ from cortexd.ledger.writing.rows import (
 from cortexd.ledger.writing.statements import Statements
 
 Stored = Mapping[tuple[int, str], StoredRequest]
+_NONE_STORED: Stored = MappingProxyType({})
 Planned = Any
 Parts = Sequence[tuple[Sending, Sequence[Row]]]
 
 
-@dataclass(slots=True)
 class CommitGroup:
     """Plans actions in order and writes their rows; the books stay as they are until `book`, but for the tallies:
     they follow each action, so that the next one sees what it leaves, and `undo` takes that back.
@@ -77,29 +78,27 @@ class CommitGroup:
     `corrected`: the keys of those put right.
     """
 
-    books: Books
-    lease: Lease
-    stored: Stored = field(default_factory=dict)
-    free: list[tuple[Held, RequestState]] = field(default_factory=list)
-    corrected: set[int] = field(default_factory=set)
-    _held: dict[int, Held] = field(default_factory=dict)
-    _closed: set[int] = field(default_factory=set)
-    _names: dict[tuple[int, str], StoredRequest] = field(default_factory=dict)
-    _renamed: list[Row] = field(default_factory=list)
-    _requests: list[Row] = field(default_factory=list)
-    _settlements: list[Row] = field(default_factory=list)
-    _labels: list[Row] = field(default_factory=list)
-    _attempts: list[Row] = field(default_factory=list)
-    _entries: list[Row] = field(default_factory=list)
-    _decisions: list[Row] = field(default_factory=list)
-    _counted: Counter[CountKey] = field(default_factory=Counter)
-    _rollups: Rollups = field(default_factory=Rollups)
-    _renewals: list[Row] = field(default_factory=list)
-    _resets: list[int] = field(default_factory=list)
-    _balance: Balance = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._balance = Balance(self.books)
+    def __init__(self, books: Books, lease: Lease, stored: Stored = _NONE_STORED) -> None:
+        self.books = books
+        self.lease = lease
+        self.stored = stored
+        self.free: list[tuple[Held, RequestState]] = []
+        self.corrected: set[int] = set()
+        self._held: dict[int, Held] = {}
+        self._closed: set[int] = set()
+        self._names: dict[tuple[int, str], StoredRequest] = {}
+        self._renamed: list[Row] = []
+        self._requests: list[Row] = []
+        self._settlements: list[Row] = []
+        self._labels: list[Row] = []
+        self._attempts: list[Row] = []
+        self._entries: list[Row] = []
+        self._decisions: list[Row] = []
+        self._counted: Counter[CountKey] = Counter()
+        self._rollups = Rollups()
+        self._renewals: list[Row] = []
+        self._resets: list[int] = []
+        self._balance = Balance(books)
 
     def plan(self, action: Action, connection: Connection) -> Planned:
         """Add the rows for one action; an error of its own making is given back, and adds none."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from cortexd.domain.messages import Usage
 from cortexd.providers.decoding import dig
-from cortexd.providers.usage import consistent, is_count, merged, positive
+from cortexd.providers.usage import are_counts, consistent, is_count, merged, positive
 
 _INPUT, _READ, _WRITTEN, _OUTPUT = (
     "input_tokens",
@@ -40,7 +40,7 @@ def read_usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     parts = prompt, read, written = usage.get(_INPUT), usage.get(_READ), _written(usage)
-    if prompt is None or not all(part is None or is_count(part) for part in parts):
+    if prompt is None or not are_counts(parts):
         return None
     counted = consistent(
         sum(int(part or 0) for part in parts),
@@ -86,4 +86,4 @@ def _written(usage: Mapping[str, Any]) -> Any:
 
 def _prompt(usage: dict[str, Any]) -> int | None:
     parts = [usage.get(_INPUT), usage.get(_READ), _written(usage)]
-    return sum(int(part or 0) for part in parts) if all(part is None or is_count(part) for part in parts) else None
+    return sum(int(part or 0) for part in parts) if are_counts(parts) else None
