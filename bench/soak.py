@@ -90,8 +90,8 @@ def run(lab: Lab, minutes: int, per_second: float) -> dict[str, float]:
             taken = [_minute(worker, daemon, number) for number in range(1, minutes + 1)]
             cpu_s = daemon.cpu_seconds() - before
             left = int(_line(worker)["active_requests"])
-        daemon.settle()
-        taken[-1] = _at_end(taken[-1], daemon)
+            daemon.settle()
+            taken[-1] = _at_end(taken[-1], daemon)  # before the caller ends: pages that both have are shared until then
         return figures(taken, left, cpu_s)
 
 

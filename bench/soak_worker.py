@@ -3,8 +3,8 @@
     python -m bench.soak_worker MINUTES PER_SECOND
 
 Prints a JSON object for each minute: `calls`, `failures`, `error` (the first one's), `p50_ms`, `p99_ms` and `p99_ms_of`
-each kind; and last `active_requests`, what the service still knows of. A call that is due is begun, whatever else is
-under way.
+each kind; and last `active_requests`, what the service still knows of. Then it waits to be ended. A call that is due is
+begun, whatever else is under way.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ async def soak(minutes: int, per_second: float) -> None:
             await asyncio.wait(under_way, timeout=_END_S)
             _say(minute.told())
         _say({"active_requests": (await client.properties()).active_requests})
+        await asyncio.to_thread(sys.stdin.read)
 
 
 def _say(row: dict[str, object]) -> None:

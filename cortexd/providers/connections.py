@@ -162,12 +162,16 @@ class Arriving:
 
 
 def _as_one(content: Any) -> None:
-    """Join the pieces that have come; there is no other way, and a test holds it."""
+    """Join the pieces that have come, and forget where chunks ended; there is no other way, and a test holds it."""
     pieces: Any = getattr(content, "_buffer", ())  # an empty body has none
     if len(pieces) > 1 and not content._buffer_offset:
-        whole = b"".join(pieces)
+        whole, ends = b"".join(pieces), content._http_chunk_splits
         pieces.clear()
         pieces.append(whole)
+        if ends:
+            last = ends.pop()
+            ends.clear()
+            ends.append(last)
 
 
 def kept_seconds(header: str) -> float | None:

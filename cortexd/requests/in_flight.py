@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -61,20 +60,6 @@ class Ticket:
         self.cancelled = self.shut_down = False
         return task.cancelling() > cancelled
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """While the current task waits on this request's behalf. Raises Cancelled where `cancel` ended the wait."""
-        task = self.task = asyncio.current_task()
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self.cancelled and task is not None and task.uncancel() == 0:
-                raise self.interruption from None
-            raise
-        finally:
-            if self.task is task:
-                self.task = None
-
 
 @dataclass(slots=True)
 class Running(Generic[T]):
@@ -121,6 +106,29 @@ class Running(Generic[T]):
             raise
 
 
+class _Arrived:
+    """One more while it is entered."""
+
+    __slots__ = ("_task", "_ticket", "_tickets")
+
+    def __init__(self, tickets: dict[Ticket, None], ticket: Ticket) -> None:
+        self._tickets = tickets
+        self._ticket = ticket
+
+    def __enter__(self) -> None:
+        self._tickets[self._ticket] = None
+        self._task = self._ticket.task = asyncio.current_task()
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _at: object) -> None:
+        ticket, task = self._ticket, self._task
+        if ticket.task is task:
+            ticket.task = None
+        if ticket.task is None:
+            self._tickets.pop(ticket, None)
+        if kind is asyncio.CancelledError and ticket.cancelled and task is not None and task.uncancel() == 0:
+            raise ticket.interruption from None
+
+
 class InFlight(Generic[T]):
     """The daemon's own requests; finished answers to chosen ids are kept a while."""
 
@@ -138,16 +146,10 @@ class InFlight(Generic[T]):
     def __len__(self) -> int:
         return len(self._running)
 
-    @contextmanager
-    def arrived(self, ticket: Ticket) -> Iterator[None]:
-        """Know of a request until its work begins or it is given up."""
-        self._tickets[ticket] = None
-        try:
-            with ticket.waiting():
-                yield
-        finally:
-            if ticket.task is None:
-                self._tickets.pop(ticket, None)
+    def arrived(self, ticket: Ticket) -> _Arrived:
+        """Know of a request until its work begins or it is given up. The current task waits on its behalf meanwhile:
+        Cancelled is raised where `cancel` ended the wait."""
+        return _Arrived(self._tickets, ticket)
 
     def start(self, ticket: Ticket, content_hash: bytes, work: Coroutine[Any, Any, T]) -> Running[T]:
         """Run `work` as this request's task; it is forgotten, or its answer kept, when it ends."""
@@ -163,7 +165,8 @@ class InFlight(Generic[T]):
         task = asyncio.current_task()
         assert task is not None
         cancelled, ended = task.cancelling(), asyncio.get_running_loop().create_future()
-        self._begun(running := Running[T](b"", ticket, task, ended))
+        running: Running[T] = Running(b"", ticket, task, ended)
+        self._begun(running)
         try:
             answer = await work
         except (CortexError, asyncio.CancelledError) as error:

@@ -166,7 +166,8 @@ class Health:
     def succeeded(self, provider: str, model: str = "", *, uid: int = _NOBODY, began: float | None = None) -> None:
         """`uid`'s request, sent at `began` on this clock, was answered."""
         now = self._clock()
-        self._records.setdefault(provider, _Record())
+        if provider not in self._records:
+            self._records[provider] = _Record()
         for record in self._of(provider, model):
             record.succeeded(uid, began, now)
         self._publish(provider, self._records[provider])

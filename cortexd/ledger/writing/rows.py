@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cortexd.domain.apps import APP
@@ -146,7 +147,13 @@ def as_stored(key: int, request: NewRequest) -> StoredRequest:
 def _tokens(usage: Usage | None) -> dict[str, int | None]:
     if usage is None:
         return _NO_TOKENS
-    return {name: token_count(getattr(usage, name)) for name in _NO_TOKENS}
+    return {
+        "input_tokens": token_count(usage.input_tokens),
+        "output_tokens": token_count(usage.output_tokens),
+        "cached_tokens": token_count(usage.cached_tokens),
+        "cache_write_tokens": token_count(usage.cache_write_tokens),
+        "reasoning_tokens": token_count(usage.reasoning_tokens),
+    }
 
 
 def _labels(request: NewRequest) -> str:
@@ -158,5 +165,6 @@ def _app_alone(app: str) -> str:
     return json.dumps({APP: app}) if app else "{}"
 
 
+@lru_cache(maxsize=1024)  # the same few are written over and over
 def name(text: str) -> str:
     return bounded_text(text, MAX_NAME)

@@ -92,7 +92,7 @@ class EventCollector(Collector):
         self._begun = 0
         self._uses: list[_ToolUse] = []
         self._output_said = False
-        self._ended = False
+        self._ended, self._why = False, ""
 
     def _text_in(self, event: Event) -> str:
         delta = event.delta
@@ -119,11 +119,11 @@ class EventCollector(Collector):
             raise malformed("the stream holds no answer")
         if not (self.complete and said(self._message.stop_reason)):
             raise broken_off()
-        cut = self._reason() in CUT
+        cut = bool(self._uses) and self._reason() in CUT
         for use in self._uses:
             self._end_use(use, cut=cut, last=use is self._uses[-1])
-        self._ended = True
-        check_substance(self._reason(), self._content(), self._calls(), self._believed())
+        self._ended, self._why = True, self._reason()
+        check_substance(self._why, self._content(), self._calls(), self._believed())
 
     def _reason(self) -> str:
         assert self._message is not None
@@ -135,7 +135,7 @@ class EventCollector(Collector):
     def answer(self) -> Answer:
         self.end()
         assert self._message is not None
-        return self._answer(self._message.model, self._reason(), self._calls())
+        return self._answer(self._message.model, self._why, self._calls())
 
     def _believed(self) -> Usage | None:
         return super()._believed() if self._output_said else None

@@ -100,6 +100,8 @@ def _apart(messages: Sequence[Message]) -> tuple[str, list[Message]]:
 
 def _without_blanks(message: Message) -> Message | None:
     """The message without its blank texts; None where nothing of it is left."""
+    if isinstance(message.content, str) and message.content.strip():
+        return message
     parts = tuple(part for part in message.parts() if not isinstance(part, TextPart) or part.text.strip())
     if not parts and not message.tool_calls and message.role is not Role.TOOL:
         return None
