@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from cortexd.access import HeldBytes
 from cortexd.accounts.owners import Owners
@@ -19,6 +20,7 @@ from cortexd.bus.totals import PublicTotals
 from cortexd.catalog import Said
 from cortexd.config import Config, ProviderSettings
 from cortexd.connection import Connection, Message
+from cortexd.daemon.afterwards import Afterwards
 from cortexd.daemon.catching_up import catch_up, known
 from cortexd.daemon.recollection import recollect, relearn
 from cortexd.ledger import Ledger
@@ -67,6 +69,7 @@ class Assembly:
         self.connection = connection
         self.ledger = ledger
         self.held = HeldBytes(setup.config.limits)
+        self.afterwards = Afterwards()
         self.authority = self._make_authority(on_system_bus)
         self._pause_ends: asyncio.TimerHandle | None = None
 
@@ -83,7 +86,7 @@ class Assembly:
         self.callers = Callers(self.connection, owners.name, owners.settled)
         self.health = Health(self._provider_changed, on_missing=lambda name: self.asking.again(name))
         self.asking = Asking(lambda: self.setup, self._refine, self.health)
-        self.observed = Observed()
+        self.observed = Observed(later=self.afterwards.add)
         self.learner = await relearn(self.ledger)
         self.service = service = Service(
             self.setup,
@@ -175,7 +178,7 @@ class Assembly:
         """Whoever may know of a request's cost: subscribers before its caller has the answer, others then, since he
         waits for it."""
         self.signals.cost_incurred(event)
-        asyncio.get_running_loop().call_soon(self._note_settled, event)
+        self.afterwards.add(partial(self._note_settled, event))
         if event.late:
             self.signals.activity()  # its request has ended long ago: nothing else says that the totals changed
 

@@ -290,7 +290,7 @@ class Attempts:
         )  # loading its library, or a slow reader, is not the provider's latency
         record = self._books.answered(attempt, answer.usage, timed=timed)
         self._fallback.answered(candidate, uid=self.uid, began=attempt.asked_at)
-        self.observed.answered(record.learnt(self.question.task_type, time.time()), among)
+        self.observed.noted(record.learnt(self.question.task_type, time.time()), among)
         if timed:
             self.health.hedging.answered(candidate.provider, candidate.model, time.monotonic() - attempt.began)
         return Won(candidate, answer, record)

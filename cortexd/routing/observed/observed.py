@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import partial
 
 from cortexd.domain.answered import Answered
 from cortexd.domain.newest import Newest
@@ -21,6 +22,11 @@ _MOST_MODELS = 256
 _MOST_OUTPUTS = 1024  # models by task type
 _EXPLORES_EVERY = 20
 _NOTHING_SEEN = Prompts()
+Later = Callable[[Callable[[], None]], None]
+
+
+def _at_once(work: Callable[[], None]) -> None:
+    work()
 
 
 class _Asking:
@@ -43,22 +49,27 @@ class _Asking:
 
 
 class Observed:
-    """What every provider and model was like; `clock`: seconds since 1970."""
+    """What every provider and model was like; `clock`: seconds since 1970. `later`: does what nobody waits for."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, later: Later = _at_once) -> None:
         self._paces: Newest[tuple[str, str], Pace] = Newest(_MOST_MODELS, Pace)
         self._prompts: Newest[tuple[str, str], Prompts] = Newest(_MOST_MODELS, Prompts)
         self._outputs = Outputs(_MOST_OUTPUTS)
         self._under_way: Counter[tuple[str, str]] = Counter()
         self._explorations = 0
         self._clock = clock
+        self._later = later
 
     def asking(self, provider: str, model: str) -> _Asking:
         """While an attempt is under way: how many are, itself too, as it begins."""
         return _Asking(self._under_way, (provider, model))
 
+    def noted(self, one: Answered, among: int) -> None:
+        """Learn from an attempt that was answered just now, soon; `among`: what `asking` gave."""
+        self._later(partial(self.answered, one, among))
+
     def answered(self, one: Answered, among: int | None = None) -> None:
-        """Learn from an answered attempt; `among`: what `asking` gave."""
+        """Learn from an answered attempt."""
         key = one.provider, one.model
         usage = one.usage
         if usage is not None:
