@@ -71,15 +71,17 @@ def error_from(name: str, text: str) -> CortexError:
 def weight(body: list[Any]) -> int:
     """Bytes of memory that the values of a message take, roughly: text with one character beyond U+FFFF takes four
     for each."""
-    total, left = 0, list(body)
-    while left:
-        value = left.pop()
-        total += getsizeof(value)
-        if isinstance(value, list):
-            left += value
-        elif isinstance(value, dict):
-            left += value
-            left += value.values()
+    total, level = 0, body
+    while level:
+        total += sum(map(getsizeof, level))
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, list):
+                inner += value
+            elif isinstance(value, dict):
+                inner += value
+                inner += value.values()
+        level = inner
     return total
 
 

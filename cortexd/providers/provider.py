@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -109,22 +108,9 @@ class SdkProvider:
             except TimeoutError:
                 raise ProviderError(Failure.TIMEOUT, f"no list of models within {_LIST_S:g} s") from None
 
-    @contextmanager
-    def _own_failures(self, interrupted: Callable[[], bool], told: Callable[[ProviderError], str]) -> Iterator[None]:
+    def _own_failures(self, interrupted: Callable[[], bool], told: Callable[[ProviderError], str]) -> _OwnFailures:
         """What fails has the text that `told` gives it, unless it is what the listener raised."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
-            task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling() and not interrupted():
-                raise _closed_error() from None
-            raise
-        except ProviderError as error:
-            if interrupted():
-                raise
-            error.message = told(error)
-            raise error from None
+        return _OwnFailures(lambda: self._closed, interrupted, told)
 
     def _without_secrets(self, error: ProviderError) -> str:
         return without_account(scrub(error.message, self._secrets), self._hosts)
@@ -206,6 +192,30 @@ class SdkProvider:
         for reader in self._readers:
             if reader.begun:
                 reader.patience.give_up()
+
+
+class _OwnFailures:
+    __slots__ = ("_closed", "_interrupted", "_told")
+
+    def __init__(
+        self, closed: Callable[[], bool], interrupted: Callable[[], bool], told: Callable[[ProviderError], str]
+    ) -> None:
+        self._closed = closed
+        self._interrupted = interrupted
+        self._told = told
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _at: object) -> None:
+        if kind is asyncio.CancelledError:
+            # aiohttp cancels whoever waits for a free connection when its pool closes; our own task it was not.
+            task = asyncio.current_task()
+            if self._closed() and task is not None and not task.cancelling() and not self._interrupted():
+                raise _closed_error() from None
+        elif isinstance(error, ProviderError) and not self._interrupted():
+            error.message = self._told(error)
+            raise error from None
 
 
 def _closed_error(*, may_have_billed: bool = False) -> ProviderError:

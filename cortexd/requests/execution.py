@@ -33,6 +33,7 @@ from cortexd.ledger import (
     OverBudget,
     Settled,
 )
+from cortexd.providers.patience import Patience
 from cortexd.requests.answers.cache import AnswerCache
 from cortexd.requests.attempt import Attempt
 from cortexd.requests.attempts import Attempts
@@ -264,7 +265,7 @@ class Execution:
         if self.request.left_s <= 0:  # it went by while a person typed a password: nobody shall be asked
             return self.request.timeout()
         try:
-            async with asyncio.timeout(self.request.left_s):
+            async with Patience(self.request.left_s):
                 return await attempts.run(key)
         except TimeoutError:
             attempts.abandon(Failure.TIMEOUT.value)

@@ -108,7 +108,7 @@ def send_all(connection: Connection, parts: Iterable[tuple[Sending, Sequence[Row
                 cursor.executemany(statement, given)
         cursor.close()
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _sqlalchemys(connection, error, statement) from error
+        raise sqlalchemys(connection, error, statement) from error
 
 
 @contextmanager
@@ -117,10 +117,11 @@ def as_sqlalchemys(connection: Connection, statement: str = "") -> Iterator[None
     try:
         yield
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _sqlalchemys(connection, error, statement) from error
+        raise sqlalchemys(connection, error, statement) from error
 
 
-def _sqlalchemys(connection: Connection, error: Exception, statement: str) -> Exception:
+def sqlalchemys(connection: Connection, error: Exception, statement: str) -> Exception:
+    """The driver's error as SQLAlchemy's."""
     driver = connection.dialect.loaded_dbapi
     engine_of(connection).hide_values(error)
     return DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect)

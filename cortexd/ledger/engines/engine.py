@@ -99,6 +99,16 @@ class Engine(ABC):
         """The dialect for statements that are sent with many rows: a driver may take values quicker by their place."""
         return dialect
 
+    def begin(self, connection: Connection) -> None:
+        """A transaction of the writer's, which `commit` or `rollback` ends."""
+        connection.begin()
+
+    def commit(self, connection: Connection) -> None:
+        connection.commit()
+
+    def rollback(self, connection: Connection) -> None:
+        connection.rollback()
+
     def wait_for_others(self, connection: Connection, wait: bool) -> None:  # noqa: B027
         """Whether a transaction that begins there waits a while for another's end, or fails at once as `unwritable`."""
 

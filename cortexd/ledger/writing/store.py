@@ -162,13 +162,13 @@ class Store:
         self._opened.close()
 
     def _commit(self, actions: Sequence[Action], conflict: bool = False) -> list[Result]:
-        self._connection.begin()
+        self._engine.begin(self._connection)
         group = CommitGroup(self.books, self._now(), self._used_ids(self._connection, actions) if conflict else {})
         try:
             planned = [group.plan(action, self._connection) for action in actions]
             group.write(self._connection, self._statements)
             self._free.count(self._connection, group.free)
-            self._connection.commit()
+            self._engine.commit(self._connection)
         except BaseException:
             group.undo()
             raise
@@ -187,7 +187,7 @@ class Store:
             self._waits = wait
 
     def _rollback(self) -> None:
-        self._connection.rollback()
+        self._engine.rollback(self._connection)
 
     def _open(self, place: Place, opened: ExitStack) -> None:
         self._connection: Connection = opened.enter_context(place.writer().connect())

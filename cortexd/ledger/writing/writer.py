@@ -76,10 +76,11 @@ class Writer:
             raise LedgerUnavailable(f"{MAX_QUEUED} writes to the ledger are waiting; try again later")
         if self._store.shared and not self.writable and not isinstance(action, Settle):
             raise LedgerUnavailable("the ledger's database is away; try again later")
-        waiter = self._waiters.another(outlasting=outlasting)
         if self._may_write_at_once and (results := self._at_once.write(action)):
-            _end(waiter, self._in_words(results[0]))
-            return waiter
+            done = Waiter(self._loop, outlasting=outlasting)
+            _end(done, self._in_words(results[0]))
+            return done
+        waiter = self._waiters.another(outlasting=outlasting)
         self._gathered.append(Job(action, waiter))
         if len(self._gathered) == 1:
             self._loop.call_soon(self.hand_over)

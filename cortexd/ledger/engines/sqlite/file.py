@@ -17,6 +17,7 @@ from cortexd.ledger.engines.sqlite import lock
 
 Durability = Literal["process", "power"]
 
+BEGIN = "BEGIN IMMEDIATE"  # of a writer, which then has the file for itself
 BUSY_TIMEOUT_S = 5.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -60,7 +61,7 @@ class SqliteFile(Place):
             "foreign_keys = ON",
             "temp_store = MEMORY",  # or what takes a statement back is written to a file beside it
         )
-        return _pool(f"{self._uri}?mode=rw", pragmas, "BEGIN IMMEDIATE", NullPool)
+        return _pool(f"{self._uri}?mode=rw", pragmas, BEGIN, NullPool)
 
     def readers(self, connections: int = 1) -> sqlalchemy.Engine:
         options = {"pool_size": connections, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT_S}
@@ -119,7 +120,9 @@ def _pool(uri: str, pragmas: tuple[str, ...], begin: str, pool: type[Pool], **op
     engine = create_engine("sqlite://", creator=connect, poolclass=pool, paramstyle="named", **options)
 
     def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
-        dbapi_connection.cursor().execute(begin)
+        driver: Any = dbapi_connection.driver_connection
+        if not driver.in_transaction:  # begun without SQLAlchemy, which asks for something meanwhile
+            driver.execute(begin)
 
     dialect: Any = engine.dialect
     dialect.do_begin = do_begin  # an event would take longer, and at each commit too
