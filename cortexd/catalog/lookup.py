@@ -156,6 +156,8 @@ class Catalog:
         model = self.model(provider, model_id)
         rate = model.rate or self._rates.get(provider)
         prices = (rate,) if rate else model.dearest(moment) or self._all_prices(moment)
+        if len(prices) == 1:  # of nearly all, without a generator
+            return worst_case_nano(input_tokens, output_tokens, prices[0], for_an_hour=for_an_hour)
         worst = (worst_case_nano(input_tokens, output_tokens, price, for_an_hour=for_an_hour) for price in prices)
         return max(worst, default=0)
 

@@ -77,8 +77,7 @@ class _Writer:
 
     def text(self, buffer: bytearray, key: str, value: str) -> None:
         data = safe_text(value).encode()
-        buffer += _TEXT_HEADS[key]
-        buffer += _U32(len(data))
+        buffer += _TEXT_HEADS[key] + _U32(len(data))
         buffer += data
         buffer.append(0)
 

@@ -300,8 +300,11 @@ class Field:
         if wanted is None:
             return None
         least = api_kind(settings.api).least_tokens if settings else 1
-        room = entry.context_tokens and max(1, entry.context_tokens - self.size.usual_tokens(entry))
-        return max(least, min(limit for limit in (wanted, entry.output_tokens, room) if limit is not None))
+        if entry.output_tokens is not None:
+            wanted = min(wanted, entry.output_tokens)
+        if entry.context_tokens is not None:
+            wanted = min(wanted, max(1, entry.context_tokens - self.size.usual_tokens(entry)))
+        return max(least, wanted)
 
 
 def _unsaid(last_failure: str) -> str:
