@@ -47,7 +47,7 @@ class Patience:
         self._look_after(0)
 
     async def __aenter__(self) -> Self:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None, "patience needs a task"
         self._task = task
         self._cancelling = task.cancelling()
