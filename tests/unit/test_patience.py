@@ -1,110 +1,185 @@
-"""A time limit for many short waits, and the timer that all on a loop share."""
+"""A time limit for many short waits, and the timer that all on a loop share. The clock stands until it is moved."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from threading import Thread
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from cortexd.providers.patience import Patience
 
-SHORT_S, LONG_S, NEVER_S = 0.05, 0.5, 600.0
+TURNS = 10  # of the loop: so many are enough for a timer, a cancellation and whoever waits for that
 
 
-@asynccontextmanager
-async def ends_within(seconds: float) -> AsyncIterator[None]:
-    start = asyncio.get_running_loop().time()
-    yield
-    assert asyncio.get_running_loop().time() - start < seconds
+class Clock:
+    """The running loop's."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._now = loop.time()
+        self.timers: list[float] = []
+        """When each rings that was set."""
+        self._call_at = loop.call_at
+        vars(loop).update(time=lambda: self._now, call_at=self._noted)
+
+    def _noted(self, when: float, callback: Callable[..., Any], *given: Any, **named: Any) -> asyncio.TimerHandle:
+        self.timers.append(when)
+        return self._call_at(when, callback, *given, **named)
+
+    async def moves(self, seconds: float) -> None:
+        self._now += seconds
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
 
-async def waits(limit_s: float, seconds: float, *, gives_up: bool = False) -> bool:
-    """Whether the wait was too long."""
+@pytest_asyncio.fixture(name="clock")
+async def clock_fixture() -> AsyncIterator[Clock]:
+    loop = asyncio.get_running_loop()
+    yield Clock(loop)
+    for name in ("time", "call_at"):
+        del vars(loop)[name]
+
+
+async def waits(limit_s: float, ends: asyncio.Event) -> bool:
+    """Whether the wait for `ends` was too long."""
     try:
-        async with Patience(limit_s) as patience:
-            if gives_up:
-                patience.give_up()
-            await asyncio.sleep(seconds)
+        async with Patience(limit_s):
+            await ends.wait()
     except TimeoutError:
         return True
     return False
 
 
+def begun(limit_s: float, ends: asyncio.Event | None = None) -> asyncio.Task[bool]:
+    return asyncio.create_task(waits(limit_s, ends or asyncio.Event()))
+
+
 class TestOne:
-    async def test_a_wait_that_is_too_long(self) -> None:
-        async with ends_within(10):
-            assert await waits(SHORT_S, NEVER_S)
+    async def test_a_wait_that_is_too_long(self, clock: Clock) -> None:
+        waiting = begun(10)
+        await clock.moves(0)
+        await clock.moves(9.9)
+        assert not waiting.done()
+        await clock.moves(0.2)
+        assert waiting.done()
+        assert await waiting
 
-    async def test_one_that_ends_in_time(self) -> None:
-        assert not await waits(NEVER_S, SHORT_S)
+    async def test_one_that_ends_in_time(self, clock: Clock) -> None:
+        ends = asyncio.Event()
+        waiting = begun(10, ends)
+        await clock.moves(9)
+        ends.set()
+        await clock.moves(5)
+        assert not await waiting
 
-    async def test_many_short_waits_are_none_that_is_long(self) -> None:
-        async with Patience(LONG_S) as patience:
+    async def test_many_short_waits_are_none_that_is_long(self, clock: Clock) -> None:
+        async with Patience(10) as patience:
             for _ in range(8):
-                await asyncio.sleep(LONG_S / 4)
+                await clock.moves(6)
                 patience.begin()
 
-    async def test_a_rest_may_take_long(self) -> None:
-        async with Patience(SHORT_S) as patience:
-            patience.rest()
-            await asyncio.sleep(SHORT_S * 4)
+    async def test_the_last_of_them_is_too_long(self, clock: Clock) -> None:
+        with pytest.raises(TimeoutError):
+            await self._waits(clock, 6, 6, 11)
 
-    async def test_who_is_cancelled_by_another_is_cancelled(self) -> None:
-        waiting = asyncio.create_task(waits(NEVER_S, NEVER_S))
-        await asyncio.sleep(0)
+    async def _waits(self, clock: Clock, *seconds: float) -> None:
+        async with Patience(10) as patience:
+            for each in seconds:
+                patience.begin()
+                await clock.moves(each)
+
+    async def test_a_rest_may_take_long(self, clock: Clock) -> None:
+        async with Patience(10) as patience:
+            patience.rest()
+            await clock.moves(100)
+            patience.begin()
+            await clock.moves(9)
+
+    async def test_who_is_cancelled_by_another_is_cancelled(self, clock: Clock) -> None:
+        waiting = begun(10)
+        await clock.moves(1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-    async def test_giving_up_ends_it_at_once(self) -> None:
-        async with ends_within(10):
-            assert await waits(NEVER_S, NEVER_S, gives_up=True)
+    async def test_giving_up_ends_it_at_once(self, clock: Clock) -> None:
+        with pytest.raises(TimeoutError):
+            await self._gives_up(clock)
+
+    async def _gives_up(self, clock: Clock) -> None:
+        async with Patience(10) as patience:
+            patience.give_up()
+            await clock.moves(0)
+
+    async def test_one_within_another(self, clock: Clock) -> None:
+        """Both have expired by then: each is told, the inner one first."""
+        told: list[str] = []
+
+        async def wait() -> None:
+            try:
+                async with Patience(20):
+                    try:
+                        async with Patience(10):
+                            await asyncio.Event().wait()
+                    except TimeoutError:
+                        told.append("inner")
+                        await asyncio.Event().wait()
+            except TimeoutError:
+                told.append("outer")
+
+        waiting = asyncio.create_task(wait())
+        await clock.moves(0)
+        await clock.moves(11)
+        assert told == ["inner"]
+        await clock.moves(11)
+        assert told == ["inner", "outer"]
+        assert waiting.done()
 
 
 class TestTogether:
-    async def test_each_has_its_own_limit(self) -> None:
+    async def test_each_has_its_own_limit(self, clock: Clock) -> None:
         """Whoever came first, and whoever has left meanwhile."""
-        limits = [NEVER_S, SHORT_S, LONG_S, SHORT_S * 2, NEVER_S]
-        async with ends_within(10):
-            late = await asyncio.gather(*(waits(limit, 2 * LONG_S) for limit in limits))
-        assert late == [limit < LONG_S * 2 for limit in limits]
+        limits = (60, 5, 30, 7, 60, 5)
+        waiting = [begun(limit) for limit in limits]
+        await clock.moves(0)
+        waiting[4].cancel()
+        for now in range(5, 65, 5):
+            await clock.moves(5)
+            over = [limit <= now or task is waiting[4] for limit, task in zip(limits, waiting, strict=True)]
+            assert [task.done() for task in waiting] == over
 
-    async def test_the_next_one_is_seen_after_the_first_has_left(self) -> None:
-        assert not await waits(LONG_S, 0)
-        async with ends_within(10):
-            assert await waits(LONG_S, NEVER_S)
+    async def test_the_next_one_is_seen_after_the_first_has_left(self, clock: Clock) -> None:
+        ends = asyncio.Event()
+        first = begun(10, ends)
+        await clock.moves(4)
+        ends.set()
+        assert not await first
+        second = begun(10)
+        await clock.moves(0)
+        await clock.moves(7)  # the timer of the first rings
+        assert not second.done()
+        await clock.moves(4)
+        assert await second
 
-    async def test_they_share_a_timer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        loop, set_at = asyncio.get_running_loop(), list[float]()
-        real = loop.call_at
-
-        def call_at(when: float, *given: Any, **named: Any) -> asyncio.TimerHandle:
-            set_at.append(when)
-            return real(when, *given, **named)
-
-        monkeypatch.setattr(loop, "call_at", call_at)
+    async def test_they_share_a_timer(self, clock: Clock) -> None:
         for _ in range(100):
-            async with Patience(NEVER_S):
-                pass
-        assert len(set_at) == 1
+            async with Patience(10):
+                await clock.moves(0.01)
+        assert len(clock.timers) == 1
 
-    def test_loops_that_take_turns(self) -> None:
-        """Those of programs' threads: each wait ends on its own loop."""
+    def test_loops_of_several_threads(self) -> None:
+        """Each wait ends on its own loop."""
         late: list[bool] = []
 
-        def live() -> None:
-            late.append(asyncio.run(_many()))
+        async def many() -> bool:
+            return all(await asyncio.gather(*(waits(0.01 * (1 + number % 3), asyncio.Event()) for number in range(20))))
 
-        async def _many() -> bool:
-            return all(await asyncio.gather(*(waits(SHORT_S * (1 + number % 3), NEVER_S) for number in range(20))))
-
-        threads = [Thread(target=live) for _ in range(3)]
+        threads = [Thread(target=lambda: late.append(asyncio.run(many()))) for _ in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert late == [True] * 3
