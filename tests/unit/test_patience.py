@@ -75,6 +75,12 @@ class TestOne:
         await clock.moves(5)
         assert not await waiting
 
+    async def test_nothing_is_left_of_it(self, clock: Clock) -> None:
+        """Who has come out in time may wait on."""
+        async with Patience(10):
+            await clock.moves(1)
+        await clock.moves(20)
+
     async def test_many_short_waits_are_none_that_is_long(self, clock: Clock) -> None:
         async with Patience(10) as patience:
             for _ in range(8):
