@@ -124,6 +124,14 @@ class Cluster:
             found = connection.execute(text(statement))
             return [tuple(row) for row in found] if found.returns_rows else []
 
+    def hammer(self, statement: str, database: str, clients: int, seconds: float) -> None:
+        """Commit `statement` again and again, prepared, by so many connections at a time."""
+        script = self.directory / "hammer.sql"
+        self._shell(f"cat > {script}", statement)
+        how = ("--no-vacuum", "--protocol=prepared", "--jobs=2", f"--client={clients}", f"--time={round(seconds)}")
+        where = (f"--host={self._sockets}", f"--port={self.port}", "--username=cortexd", database)
+        self._run("pgbench", *how, f"--file={script}", *where)
+
     def cpu_seconds(self) -> float:
         """What its processes have taken, those that have ended too."""
         return _cpu_seconds(int(self._pid_file()))

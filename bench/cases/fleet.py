@@ -83,6 +83,14 @@ class Fleet:
     def asked(self, statement: str) -> int:
         return int(str(self.database.ask(statement, self.name)[0][0] or 0))
 
+    def floor_us(self) -> float:
+        """The database's CPU for what a pair is made of at the least: two transactions, a row each, from as many
+        connections."""
+        self.database.ask("CREATE TABLE floor (nano BIGINT)", self.name)
+        before = self.database.cpu_seconds()
+        self.database.hammer("INSERT INTO floor VALUES (1)", self.name, self.machines, self.seconds)
+        return 2e6 * (self.database.cpu_seconds() - before) / max(1, self.asked("SELECT count(*) FROM floor"))
+
     def scarce(self) -> tuple[int, int]:
         """By how many nano-dollars a budget was passed that had room for few of those who came, and how many did not
         get in."""
@@ -114,6 +122,7 @@ def run(lab: Lab) -> Values:
             "fleet.pairs_per_s": apart.pairs_per_s,
             "fleet.db_cpu_us": apart.db_cpu_us,
             "fleet.cpu_us": apart.cpu_us,
+            "fleet.floor_db_cpu_us": fleet.floor_us(),
             "fleet.p50_ms": percentile(apart.took_ms, 0.5),
             "fleet.crowd_pairs_per_s": crowd.pairs_per_s,
             "fleet.crowd_db_cpu_us": crowd.db_cpu_us,
@@ -203,6 +212,7 @@ CASE = Case(
         Figure("fleet.pairs_per_s", "/s", f"reserve and settle, {AT_EACH} under way at each", at_least=_WANTED),
         Figure("fleet.db_cpu_us", "µs", "the database's CPU for each of these pairs", at_most=80),
         Figure("fleet.cpu_us", "µs", "the machines' own CPU for each of them"),
+        Figure("fleet.floor_db_cpu_us", "µs", "that for two transactions of a row each, by pgbench"),
         Figure("fleet.p50_ms", "ms", "their median"),
         Figure("fleet.crowd_pairs_per_s", "/s", f"{CROWDED} machines, {IN_A_CROWD} under way at each"),
         Figure("fleet.crowd_db_cpu_us", "µs", "the database's CPU for each of these", at_most=80),
