@@ -215,7 +215,7 @@ class _OwnFailures:
                 raise _closed_error() from None
         elif isinstance(error, ProviderError) and not self._interrupted():
             error.message = self._told(error)
-            raise error from None
+            error.__cause__ = None  # as by `raise error from None`, which would add this frame, and so a cycle
 
 
 def _closed_error(*, may_have_billed: bool = False) -> ProviderError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -14,6 +16,7 @@ import pytest
 from cortexd.domain.messages import Answer, Call
 from cortexd.errors import Failure, ProviderError
 from cortexd.providers import Provider
+from cortexd.providers.listening import Listener
 from simulated import Behaviour, Fault, SimulatedProviders
 from tests.contract.conftest import HostileServer, MakeProvider, call, made_ready
 from tests.contract.kinds import each
@@ -317,6 +320,30 @@ class TestNotReached:
         error = await failure_of(make(name, simulated.url(name), key=None), call(name))
         assert (error.failure, error.may_have_billed) == (Failure.AUTHENTICATION, False)
         assert simulated.counts(name).requests == 0
+
+
+class TestWhatIsLeft:
+    @each
+    async def test_who_drops_an_error_drops_its_call(
+        self, simulated: SimulatedProviders, make: MakeProvider, name: str
+    ) -> None:
+        """At once, and not when garbage is next looked for: a prompt may be large."""
+        simulated.behave(name, Behaviour(status=500))
+        provider = make(name, simulated.url(name))
+        gc.disable()
+        try:
+            assert (await self._failed(provider, name))() is None
+        finally:
+            gc.enable()
+
+    async def _failed(self, provider: Provider, name: str) -> weakref.ref[object]:
+        """Something that only the attempt knew."""
+
+        async def hear(_deltas: object) -> None: ...
+
+        with suppress(ProviderError):
+            await provider.complete(call(name), Listener(hear))
+        return weakref.ref(hear)
 
 
 class TestManyAtOnce:

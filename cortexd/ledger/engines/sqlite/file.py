@@ -121,8 +121,9 @@ def _pool(uri: str, pragmas: tuple[str, ...], begin: str, pool: type[Pool], **op
 
     def do_begin(dbapi_connection: PoolProxiedConnection) -> None:
         driver: Any = dbapi_connection.driver_connection
-        if not driver.in_transaction:  # begun without SQLAlchemy, which asks for something meanwhile
-            driver.execute(begin)
+        if begin is BEGIN and driver.in_transaction:
+            return  # begun without SQLAlchemy, which asks for something meanwhile
+        driver.execute(begin)
 
     dialect: Any = engine.dialect
     dialect.do_begin = do_begin  # an event would take longer, and at each commit too
