@@ -51,7 +51,7 @@ def draw(lab: Lab, file: Path, build: str) -> int:
     """Write a flame graph of a call, one at a time. Returns the exit status."""
     calls = 1000 if lab.quick else 4000
     try:
-        stacks, _ = _recorded(lab, calls, (str(CHECKOUT / "bench" / "flamed.py"),), in_flight=1)
+        stacks, _ = recorded(lab, calls, (str(CHECKOUT / "bench" / "flamed.py"),), in_flight=1)
     except CannotMeasure as error:
         print(f"flame: {error}")
         return 1
@@ -60,10 +60,10 @@ def draw(lab: Lab, file: Path, build: str) -> int:
 
 
 def _profile(lab: Lab, calls: int) -> tuple[dict[str, list[Row]], Round]:
-    return _recorded(lab, calls, ("-m", "bench.profiled"), in_flight=IN_FLIGHT)
+    return recorded(lab, calls, ("-m", "bench.profiled"), in_flight=IN_FLIGHT)
 
 
-def _recorded(lab: Lab, calls: int, recorder: Sequence[str], *, in_flight: int) -> tuple[Any, Round]:
+def recorded(lab: Lab, calls: int, recorder: Sequence[str], *, in_flight: int) -> tuple[Any, Round]:
     """What a `recorder`, started before the daemon with a file's name, has written of a load of claude requests."""
     out = _file_of_service(lab.directory / "profile.json")
     with lab.upstream() as upstream, lab.ledger_directory() as ledger:
