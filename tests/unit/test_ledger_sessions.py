@@ -9,8 +9,10 @@ from sqlalchemy import make_url, text
 
 from cortexd.errors import LedgerUnavailable
 from cortexd.ledger import AttemptRecord, Ledger, RequestState, Settled
-from cortexd.ledger.engines import place_of
+from cortexd.ledger.engines import engine_of, place_of
 from cortexd.ledger.keeping.maintenance import check
+from cortexd.ledger.keeping.schema import requests
+from cortexd.ledger.reading.queries import find
 from cortexd.ledger.writing.actions import Reserve, Settle
 from cortexd.ledger.writing.shared_store import SharedStore
 from tests.postgresql import Cluster, shared
@@ -116,6 +118,29 @@ def test_what_a_group_settles_is_found_by_its_keys(postgresql: Cluster) -> None:
         assert "Seq Scan on requests" not in plan
         sharing.enter(there, alone=False)
         assert there.scalar(text("SHOW enable_nestloop")) == "on"
+        there.rollback()
+    finally:
+        store.close()
+
+
+def test_requests_are_found_by_their_names_one_by_one(postgresql: Cluster) -> None:
+    """By the index, also by a plan for an empty ledger: a session keeps it while a file is moved in, request by request
+    compared with all that are looked for."""
+    at = shared(postgresql.ledger())
+    store = SharedStore(place_of(at), "here", 900, MACHINE, at.spool)
+    try:
+        there = store._there
+        assert there is not None
+        names = [(1000 + number % 7, f"id-{number}") for number in range(1000)]
+        wanted = engine_of(there).with_pairs(requests, (requests.c.uid, requests.c.request_id), names)
+        made = wanted.compile(dialect=there.dialect, compile_kwargs={"literal_binds": True})
+        plan = "\n".join(there.exec_driver_sql(f"EXPLAIN {made}".replace("%", "%%")).scalars())
+        there.rollback()
+        assert "Index Scan using requests_uid_request_id on requests" in plan
+        assert "JIT" not in plan  # a nested loop seems dear where sessions go without, and compiling takes longer
+        key = store.run([Reserve(request(uid=1003, request_id="id-3"), 0)])[0]
+        assert {name: one.key for name, one in find(there, names).items()} == {(1003, "id-3"): key}
+        assert find(there, []) == {}
         there.rollback()
     finally:
         store.close()

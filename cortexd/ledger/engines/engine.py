@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -119,6 +119,13 @@ class Engine(ABC):
     @abstractmethod
     def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a column is one of these keys, however many; `given` is bound to what `key_list` makes."""
+
+    @abstractmethod
+    def with_pairs(
+        self, table: Table, pair: tuple[ColumnElement[int], ColumnElement[str]], wanted: Collection[tuple[int, str]]
+    ) -> Select[Any]:
+        """The rows of `table` that have one of the pairs `wanted` in two columns with a unique index, and perhaps some
+        more that are near."""
 
     @abstractmethod
     def key_list(self, keys: Iterable[int]) -> Any:

@@ -95,9 +95,7 @@ def unknown(connection: Connection, uid: int, day: str) -> int:
 def find(connection: Connection, names: Iterable[tuple[int, str]]) -> dict[tuple[int, str], StoredRequest]:
     """Those of the (uid, request id) pairs that the ledger knows."""
     wanted = set(names)
-    uids, ids = {uid for uid, _ in wanted}, {request_id for _, request_id in wanted}
-    # Not by pairs: the whole table might be read for those.
-    near = select(requests).where(requests.c.uid.in_(uids), requests.c.request_id.in_(ids))
+    near = engine_of(connection).with_pairs(requests, (requests.c.uid, requests.c.request_id), wanted)
     found = {(row.uid, row.request_id): _stored(row) for row in connection.execute(near)}
     return {name: found[name] for name in wanted & found.keys()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,14 @@ from sqlalchemy import (
     Insert,
     Select,
     Table,
+    Text,
     any_,
     bindparam,
     cast,
     func,
     select,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
 
@@ -112,6 +114,16 @@ class PostgresqlEngine(Engine):
     def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
         # By its index whatever the planner knows of the table; to a subquery it may join all of the table.
         return column == any_(cast(given, ARRAY(BigInteger)))
+
+    def with_pairs(
+        self, table: Table, pair: tuple[ColumnElement[int], ColumnElement[str]], wanted: Collection[tuple[int, str]]
+    ) -> Select[Any]:
+        # One by one, each by the index: by two lists every row might be compared with all of both.
+        names = list(wanted)
+        lists = (cast([one for one, _ in names], ARRAY(BigInteger)), cast([other for _, other in names], ARRAY(Text)))
+        given = func.unnest(*lists).table_valued("one", "other", name="wanted").render_derived()
+        found = select(table).where(pair[0] == given.c.one, pair[1] == given.c.other).limit(1).lateral("found")
+        return select(found).select_from(given.join(found, true()))
 
     def key_list(self, keys: Iterable[int]) -> list[int]:
         return list(keys)

@@ -43,7 +43,8 @@ _TRIES = 5
 _THERE, _DROPPED = "42P05", "26000"
 _KNOWN = "cortexd pooled"
 _BEGIN, _COMMIT = "BEGIN ISOLATION LEVEL READ COMMITTED", "COMMIT"
-_BOUND = f"SELECT {BOUNDS}, set_config('enable_nestloop', 'off', true)"  # as session.py has it
+_PLANNED = "set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)"  # as session.py has it
+_BOUND = f"SELECT {BOUNDS}, {_PLANNED}"
 
 
 class Naming:

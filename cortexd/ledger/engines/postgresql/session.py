@@ -23,6 +23,7 @@ _BEGIN = (
     "SET default_transaction_isolation = 'read committed'",
     "SET plan_cache_mode = force_generic_plan",  # what is asked again and again has the same plan each time
     "SET enable_nestloop = off",  # a group's rows would each be looked for among all of the group
+    "SET jit = off",  # what needs a nested loop all the same would seem dear enough for it
 )
 _MOST_PREPARED = 128
 _DROPPED = "26000"

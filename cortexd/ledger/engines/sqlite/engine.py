@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -126,6 +126,13 @@ class SqliteEngine(Engine):
     def among(self, column: ColumnElement[Any], given: ColumnElement[Any]) -> ColumnElement[bool]:
         # Keys bound one by one would take longer than the deleting.
         return column.in_(select(func.json_each(given).table_valued("value").c.value))
+
+    def with_pairs(
+        self, table: Table, pair: tuple[ColumnElement[int], ColumnElement[str]], wanted: Collection[tuple[int, str]]
+    ) -> Select[Any]:
+        # Not by pairs: the whole table might be read for those.
+        ones, others = ({each[place] for each in wanted} for place in (0, 1))
+        return select(table).where(pair[0].in_(ones), pair[1].in_(others))
 
     def key_list(self, keys: Iterable[int]) -> str:
         return json.dumps(list(keys))
