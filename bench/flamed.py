@@ -26,13 +26,18 @@ _labels: dict[CodeType, str] = {}
 _spent_us: dict[int, int] = {}
 
 
-def label(code: CodeType) -> str:
-    """Where a function stands, below what holds it on this machine, and its name."""
-    parts = Path(code.co_filename).parts
+def below(file: str) -> str:
+    """Where a file stands, below what holds it on this machine."""
+    parts = Path(file).parts
     homes = [at for at, part in enumerate(parts) if part in _HOMES or part.startswith("python3.")]
     own = [at - 1 for at, part in enumerate(parts) if part == "cortexd" and at + 1 < len(parts)]
     start = max([*homes, *own[-1:]], default=len(parts) - 2) + 1
-    return f"{'/'.join(parts[start:])} {code.co_qualname}".replace(";", ",")
+    return "/".join(parts[start:])
+
+
+def label(code: CodeType) -> str:
+    """A function's file and its name."""
+    return f"{below(code.co_filename)} {code.co_qualname}".replace(";", ",")
 
 
 def _stack(frame: FrameType | None) -> str:

@@ -5,26 +5,24 @@ Of the loop's thread, one call at a time, when all is warm. Time is not in it: a
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
 from bench import profiling
 from bench.figures import Case, Figure, Values
+from bench.flamed import below
 from bench.lab import CHECKOUT, Lab
 
 CALLS = 100
 ROOMS = ("ledger", "providers", "requests", "routing", "connection")
 LIBRARIES = ("aiohttp", "asyncio", "sqlalchemy")
-_OWN = re.compile(r"(?<=/cortexd/)[a-z_]+(?=[/.])")
-_LIBRARY = re.compile(r"/(?:site-packages|python3\.\d+)/([a-z_0-9]+)[/.]")
 
 
 def place(function: str) -> str:
     """The room or the library of a function, named by its file."""
-    file = function.rpartition(" ")[0]
-    found = [*_OWN.findall(file), *_LIBRARY.findall(file)]
-    return next((name for name in reversed(found) if name in (*ROOMS, *LIBRARIES)), "other")
+    top, _, rest = below(function.rpartition(" ")[0]).partition("/")
+    name, known = (rest.partition("/")[0], ROOMS) if top == "cortexd" else (top, LIBRARIES)
+    return name if name in known else "other"
 
 
 def run(lab: Lab) -> Values:

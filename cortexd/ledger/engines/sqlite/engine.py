@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from cortexd.config.settings import LedgerSettings
-from cortexd.ledger.engines.driver import sqlalchemys
+from cortexd.ledger.engines.driver import as_sqlalchemys, sqlalchemys
 from cortexd.ledger.engines.engine import Engine, Log
 from cortexd.ledger.engines.sqlite.file import BEGIN, BUSY_TIMEOUT_S, SqliteFile
 
@@ -84,7 +84,7 @@ class SqliteEngine(Engine):
 
     def begin(self, connection: Connection) -> None:
         """The driver's own: SQLAlchemy, which need not know of it, takes a tenth of what a small commit does."""
-        try:
+        try:  # here and in `commit`, which each call runs twice; as_sqlalchemys takes longer than what it guards
             _driver(connection).execute(BEGIN)
         except sqlite3.Error as error:
             raise sqlalchemys(connection, error, BEGIN) from error
@@ -100,10 +100,8 @@ class SqliteEngine(Engine):
 
     def rollback(self, connection: Connection) -> None:
         connection.rollback()
-        try:
+        with as_sqlalchemys(connection, "ROLLBACK"):
             _driver(connection).rollback()
-        except sqlite3.Error as error:
-            raise sqlalchemys(connection, error, "ROLLBACK") from error
 
     def wait_for_others(self, connection: Connection, wait: bool) -> None:
         cursor = connection.connection.cursor()
@@ -131,8 +129,8 @@ class SqliteEngine(Engine):
         self, table: Table, pair: tuple[ColumnElement[int], ColumnElement[str]], wanted: Collection[tuple[int, str]]
     ) -> Select[Any]:
         # Not by pairs: the whole table might be read for those.
-        ones, others = ({each[place] for each in wanted} for place in (0, 1))
-        return select(table).where(pair[0].in_(ones), pair[1].in_(others))
+        first, second = pair
+        return select(table).where(first.in_({one for one, _ in wanted}), second.in_({other for _, other in wanted}))
 
     def key_list(self, keys: Iterable[int]) -> str:
         return json.dumps(list(keys))
